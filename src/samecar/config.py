@@ -1,0 +1,286 @@
+"""Settings: what a training run is made of, read from TOML, checked strictly, and told apart by a digest."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from samecar.errors import SamecarError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """A group of options; it cannot be changed and an unknown option is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Settings):
+    """What an [Embedder][samecar.models.Embedder] is composed of."""
+
+    backbone: str = Field("mobilenetv3_small_100", description="name of a timm model")
+    weights: str = Field(
+        "imagenet",
+        description="'imagenet' (timm's own, from its hub), 'none' (random), 'package:NAME' (from an installed "
+        "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout",
+    )
+    attention: Literal["none", "se", "cbam"] = Field("none", description="attention after each stage of the backbone")
+    attention_reduction: PositiveInt = Field(16, description="channels are divided by this inside the attention")
+    fusion: Literal["none", "concatenate", "add", "global"] = Field(
+        "none", description="'concatenate' and 'add' join stages 3 and 4, 'global' concatenates all four"
+    )
+    pooling: Literal["average", "max", "gem"] = Field("average", description="feature map to vector")
+    head: Literal[
+        "none", "fc", "fc-relu-dropout-bn-fc", "fc-relu-bn-fc", "fc-bn-relu-dropout-fc", "fc-bn-relu-fc", "fc-bn-fc"
+    ] = Field(
+        "none", description="layers between pooling and classifier; the last fc of the long names is the classifier"
+    )
+    embedding_size: PositiveInt | None = Field(
+        None, description="width of the head's layer; head 'none' has none: its embedding is as wide as the pooled map"
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="of the heads whose name has 'dropout'")
+    zero_bias: bool = Field(False, description="linear layers of head and classifier have no bias")
+    height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
+    width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _embedding_size_belongs_to_head(self) -> Self:
+        if self.head == "none" and self.embedding_size is not None:
+            raise ValueError(
+                f"embedding_size is {self.embedding_size} but head is 'none', which has no layer; use head 'fc'"
+            )
+        if self.head != "none" and self.embedding_size is None:
+            raise ValueError(f"head is {self.head!r} but embedding_size is not given; give its width, for example 1024")
+        return self
+
+
+class AugmentationSettings(Settings):
+    """Random changes to training pictures, in the order in which they are applied."""
+
+    centre_crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="share of each side that is kept, then resized back; 1 is off, the report's 200 of 224 is .893"
+    )
+    translation: Probability = Field(0.5, description="probability of resizing to 1.125 and cropping at random")
+    flip: Probability = Field(0.5, description="probability of a horizontal flip")
+    jitter: bool = Field(False, description="colour jitter: brightness .2, contrast .15")
+    pca_colour: Probability = Field(0.0, description="probability of AlexNet's colour augmentation")
+    erasing: Probability = Field(0.0, description="probability of random erasing")
+
+
+class BatchSettings(Settings):
+    """Identity batches: size / pictures_per_vehicle vehicles, pictures_per_vehicle pictures of each."""
+
+    size: PositiveInt = 64
+    pictures_per_vehicle: PositiveInt = 4
+
+    @model_validator(mode="after")
+    def _whole_vehicles(self) -> Self:
+        if self.size % self.pictures_per_vehicle:
+            raise ValueError(
+                f"size {self.size} is not a multiple of pictures_per_vehicle {self.pictures_per_vehicle}; "
+                f"{self.size - self.size % self.pictures_per_vehicle + self.pictures_per_vehicle} would be"
+            )
+        return self
+
+
+class LossSettings(Settings):
+    """Weights of the objectives."""
+
+    cross_entropy: NonNegativeFloat = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    triplet: NonNegativeFloat = 1.0
+    margin: NonNegativeFloat = 0.3
+
+
+class OptimizerSettings(Settings):
+    """The five optimisers of the report; the constants that it never changes stand in `training/optim.py`."""
+
+    name: Literal["adam", "adamw", "amsgrad", "rmsprop", "sgd"] = "adam"
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: NonNegativeFloat = 5e-4
+    amsgrad: bool = Field(False, description="AMSGrad's maximum inside adamw; plain Adam with it is called 'amsgrad'")
+
+    @model_validator(mode="after")
+    def _amsgrad_only_for_adamw(self) -> Self:
+        if self.amsgrad and self.name != "adamw":
+            raise ValueError(
+                f"amsgrad is an option of 'adamw', not of {self.name!r}; use name 'amsgrad' for Adam with it"
+            )
+        return self
+
+
+class ScheduleSettings(Settings):
+    """Learning rate over epochs: an optional linear warm-up, then a decay."""
+
+    decay: Literal["none", "multi-step", "cosine"] = "multi-step"
+    milestones: tuple[PositiveInt, ...] = Field((20, 40), description="epochs at which multi-step multiplies by factor")
+    factor: PositiveFloat = 0.1
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_start: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.01, description="share of the rate that warm-up begins at"
+    )
+
+    @model_validator(mode="after")
+    def _milestones_rise(self) -> Self:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones {list(self.milestones)} must rise, each epoch once")
+        return self
+
+
+class TrainingSettings(Settings):
+    """How long, how precisely, and how the model to keep is chosen."""
+
+    epochs: PositiveInt = 60
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the train vehicles held out to choose the epoch; 0 keeps the last epoch"
+    )
+    validate_every: PositiveInt = Field(1, description="epochs between two scorings of the held-out vehicles")
+    seed: int = 1
+
+
+class Recipe(Settings):
+    """All that decides a training run's outcome; two runs with equal digests differ in nothing but data and machine."""
+
+    title: str = ""
+    description: str = ""
+    model: ModelSettings = ModelSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    batch: BatchSettings = BatchSettings()
+    loss: LossSettings = LossSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change when any option but title and description changes."""
+        return digest(self.model_dump(mode="json", exclude={"title", "description"}))
+
+
+def digest(content: object) -> str:
+    """Sixteen hexadecimal digits of SHA-256 over JSON content with sorted keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Names and paths of the recipes that come with the package."""
+    folder = Path(str(resources.files("samecar") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_recipe(name_or_path: str, changes: Iterable[str] = ()) -> Recipe:
+    """Reads a recipe and applies changes to it.
+
+    A recipe may name another one as its `base`; it then holds only what differs.
+
+    Args:
+        name_or_path: a shipped recipe's name, or the path of a TOML file.
+        changes: texts of the form `group.option=value`, the value in TOML; a bare word is a string.
+
+    Raises:
+        SamecarError: the recipe is not there, is not TOML, or has an option or a value that is not allowed.
+    """
+    content = _read(name_or_path)
+    for change in changes:
+        _apply_change(content, change)
+    return parse_recipe(content, name_or_path)
+
+
+def parse_recipe(content: Mapping[str, Any], origin: str) -> Recipe:
+    """Checks nested options; `origin` names the place they came from in error sentences."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise SamecarError(f"recipe {origin}: " + "; ".join(_sentence(item) for item in error.errors())) from error
+
+
+def known_options(settings: type[Settings] = Recipe, prefix: str = "") -> list[str]:
+    """All options of a group as dotted paths, in the order in which they are declared."""
+    options = []
+    for name, field in settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            options += known_options(field.annotation, f"{prefix}{name}.")
+        else:
+            options.append(prefix + name)
+    return options
+
+
+def _read(name_or_path: str) -> dict[str, Any]:
+    shipped = shipped_recipes()
+    path = shipped.get(name_or_path, Path(name_or_path))
+    if not path.is_file():
+        raise SamecarError(
+            f"recipe {name_or_path!r} is neither a file nor a shipped recipe; shipped are: {', '.join(shipped)}"
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SamecarError(f"recipe {path} is not valid TOML: {error}") from error
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise SamecarError(f"recipe {path}: base is {base!r}; it must be the name or path of another recipe")
+    if base not in shipped:
+        base = str(path.parent / base)
+    if Path(base).resolve() == path.resolve():
+        raise SamecarError(f"recipe {path} names itself as its base; name another recipe")
+    return _merge(_read(base), content)
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both_tables = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both_tables else value
+    return merged
+
+
+def _apply_change(content: dict[str, Any], change: str) -> None:
+    option, equals, text = change.partition("=")
+    option = option.strip()
+    if not equals or not option:
+        raise SamecarError(f"--set {change!r} is not of the form group.option=value, as in --set training.epochs=10")
+    if option not in known_options():
+        raise SamecarError(f"--set {change!r}: {_unknown_option(option)}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *groups, name = option.split(".")
+    for group in groups:
+        table = content.get(group, {})
+        if not isinstance(table, Mapping):
+            raise SamecarError(f"--set {change!r}: {group} is {table!r} in the recipe; it must be a table")
+        content[group] = dict(table)
+        content = content[group]
+    content[name] = value
+
+
+def _unknown_option(option: str) -> str:
+    known = known_options()
+    nearest = difflib.get_close_matches(option, known, n=1, cutoff=0.75)
+    if nearest:
+        return f"unknown option {option}; did you mean {nearest[0]}?"
+    siblings = [name for name in known if name.startswith(option.rpartition(".")[0] + ".")] or known
+    return f"unknown option {option}; known are {', '.join(siblings)}"
+
+
+def _sentence(error: Any) -> str:
+    option = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return _unknown_option(option)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{option}: {message}"
+    return f"{option} is {error['input']!r}: {message[0].lower() + message[1:]}"
