@@ -1,0 +1,142 @@
+"""Distances between embeddings, nearest neighbours, and the ranks of matches; arrays only, no files and no models.
+
+Nothing here holds a full query × gallery matrix: distances are made and used in chunks of queries.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.errors import SamecarError
+
+Distance = Literal["euclidean", "cosine"]
+Matrix = NDArray[np.floating]
+
+CHUNK_ELEMENTS = 4_000_000
+"""Distances that are held at a time: 16 MB in float32."""
+
+
+class Ranking(NamedTuple):
+    """The nearest gallery rows of each query, nearest first."""
+
+    indices: NDArray[np.int64]  # (queries, count)
+    distances: NDArray[np.float32]  # (queries, count), infinite where fewer than count rows are allowed
+
+
+def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Iterator[tuple[slice, Matrix]]:
+    """Yields squared distances, a chunk of queries at a time.
+
+    Args:
+        queries: (queries, size).
+        gallery: (gallery, size).
+        distance: 'euclidean' on the embeddings as they are; 'cosine' first scales each to length one, and then half
+            of the squared Euclidean distance is one minus the cosine.
+
+    Yields:
+        The chunk's rows, and their squared Euclidean distances (rows, gallery), never negative. The array may be
+        overwritten by its receiver.
+
+    Raises:
+        SamecarError: the embeddings' widths differ, are no matrices, or hold NaN or infinite values.
+    """
+    _check(queries, gallery)
+    if distance == "cosine":
+        queries, gallery = unit_length(queries), unit_length(gallery)
+    gallery_squares = np.einsum("ij,ij->i", gallery, gallery)  # (gallery,)
+    rows = max(1, CHUNK_ELEMENTS // max(1, len(gallery)))
+    for start in range(0, len(queries), rows):
+        chunk = slice(start, min(start + rows, len(queries)))
+        squares = queries[chunk] @ gallery.T  # (rows, gallery)
+        squares *= -2
+        squares += gallery_squares
+        squares += np.einsum("ij,ij->i", queries[chunk], queries[chunk])[:, None]
+        yield chunk, np.maximum(squares, 0, out=squares)
+
+
+def unit_length(embeddings: Matrix) -> Matrix:
+    """Scales each row to Euclidean length one; a row of zeros stays.
+
+    Args:
+        embeddings: (pictures, size).
+    """
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.where(lengths == 0, 1, lengths)
+
+
+def nearest(
+    queries: Matrix,
+    gallery: Matrix,
+    count: int,
+    *,
+    distance: Distance = "euclidean",
+    excluded: Callable[[slice], NDArray[np.bool_]] | None = None,
+) -> Ranking:
+    """Finds the nearest gallery rows of each query; among equal distances the lower row comes first.
+
+    Args:
+        queries: (queries, size).
+        gallery: (gallery, size).
+        count: how many to find; fewer are found when the gallery is smaller.
+        distance: see `distance_chunks`.
+        excluded: gives for a slice of queries the gallery rows that may not appear, (rows, gallery).
+    """
+    count = min(count, len(gallery))
+    indices = np.empty((len(queries), count), np.int64)
+    distances = np.empty((len(queries), count), np.float32)
+    for chunk, squares in distance_chunks(queries, gallery, distance):
+        if excluded is not None:
+            squares[excluded(chunk)] = np.inf
+        order = np.argsort(squares, axis=1, kind="stable")[:, :count]
+        indices[chunk] = order
+        found = np.take_along_axis(squares, order, axis=1)
+        distances[chunk] = found / 2 if distance == "cosine" else np.sqrt(found)
+    return Ranking(indices, distances)
+
+
+def match_ranks(
+    queries: Matrix,
+    gallery: Matrix,
+    relevance: Callable[[slice], NDArray[np.int8]],
+    *,
+    distance: Distance = "euclidean",
+) -> list[NDArray[np.int64]]:
+    """Gives for each query the ranks of its matches in the gallery without junk.
+
+    Nothing is sorted but the matches: the rank of a match is its place among the matches plus the number of
+    non-matches that are as near or nearer. A tie is thus decided against the model, and the result does not depend on
+    the order of the gallery.
+
+    Args:
+        queries: (queries, size).
+        gallery: (gallery, size).
+        relevance: gives for a slice of queries what each gallery row is to them, (rows, gallery): 1 match, 0 junk,
+            -1 other.
+        distance: see `distance_chunks`.
+
+    Returns:
+        For each query the ranks of its matches, rising, from 1; empty where it has none.
+    """
+    ranks: list[NDArray[np.int64]] = []
+    for chunk, squares in distance_chunks(queries, gallery, distance):
+        for row, relevant in zip(squares, relevance(chunk), strict=True):
+            matches = np.sort(row[relevant == 1])  # (matches,)
+            first_beaten = np.searchsorted(matches, row[relevant == -1], side="left")
+            ahead = np.cumsum(np.bincount(first_beaten, minlength=len(matches) + 1)[: len(matches)])
+            ranks.append(np.arange(1, len(matches) + 1) + ahead)
+    return ranks
+
+
+def _check(queries: Matrix, gallery: Matrix) -> None:
+    for name, matrix in (("query", queries), ("gallery", gallery)):
+        if matrix.ndim != 2:
+            raise SamecarError(f"{name} embeddings have shape {matrix.shape}; give a matrix (pictures, size)")
+        if not np.isfinite(matrix).all():
+            row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
+            raise SamecarError(f"{name} embedding {row} has a NaN or infinite value; embed the pictures again")
+    if queries.shape[1] != gallery.shape[1]:
+        raise SamecarError(
+            f"query embeddings are {queries.shape[1]} wide and gallery embeddings {gallery.shape[1]}; "
+            "embed both with one model"
+        )
