@@ -84,7 +84,8 @@ class Labels:
 class Relevance:
     """What each gallery picture is to each query: 1 match, 0 junk, -1 other.
 
-    A gallery picture without a vehicle id is a distractor: it is other to every query. Ids are compared as integers, made once; a chunk of queries is asked for at a time.
+    A gallery picture without a vehicle id is a distractor: it is other to every query. Ids are compared as integers,
+    made once; a chunk of queries is asked for at a time.
     """
 
     def __init__(self, query: Labels, gallery: Labels, protocol: Protocol) -> None:

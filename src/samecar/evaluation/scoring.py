@@ -1,7 +1,7 @@
 """From embeddings and a protocol to scores that carry their protocol card."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,18 @@ class Provenance:
     seed: int | None = None
 
 
+class Labelled(NamedTuple):
+    """Embeddings and who is seen on them."""
+
+    matrix: Matrix  # (pictures, size)
+    labels: Labels
+
+    @property
+    def rows(self) -> int:
+        """Number of pictures."""
+        return len(self.labels)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of one model on one data set under one protocol.
@@ -61,7 +73,9 @@ class Evaluation:
         card: what the numbers depend on.
         average_precisions: (queries,) the AP of each query, NaN for a skipped one; of the last draw, if several.
         cmc_curve: (20,) the share at every rank up to the largest.
-        deviation: standard deviation over the protocol's draws; empty where it has one.
+        deviation: standard deviation over the protocol's draws; empty where nothing is drawn.
+        drawn: query and gallery rows of the last draw, counted in the pool of queries followed by gallery; None where
+            nothing is drawn.
     """
 
     mean_average_precision: float
@@ -71,6 +85,7 @@ class Evaluation:
     average_precisions: NDArray[np.float64] = field(repr=False)
     cmc_curve: NDArray[np.float64] = field(repr=False)
     deviation: dict[str, float] = field(default_factory=dict)
+    drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """What is saved and what `--json` prints."""
@@ -86,8 +101,8 @@ class Evaluation:
 
 
 def score(
-    query: tuple[Matrix, Labels],
-    gallery: tuple[Matrix, Labels],
+    query: Labelled,
+    gallery: Labelled,
     protocol: Protocol,
     *,
     distance: Distance = "euclidean",
@@ -109,16 +124,13 @@ def score(
         SamecarError: there is no query or no gallery picture, or no query has a match.
     """
     provenance = provenance or Provenance()
-    if protocol.gallery == "all":
-        draws = [(query, gallery)]
-    else:
-        draws = _drawn_galleries(query, gallery, protocol.draws, seed)
+    drawn = _draw_galleries(query, gallery, protocol, seed)
+    draws = [(query, gallery)] if drawn is None else _pooled(query, gallery, drawn)
     scored = [_ranks(*draw, protocol, distance) for draw in draws]
     results = [_reduce(ranks) for ranks in scored]
     names = results[0].keys()
     mean = {name: float(np.mean([result[name] for result in results])) for name in names}
     last = scored[-1]
-    drawn = protocol.gallery != "all"
     skipped = sum(len(ranks) == 0 for ranks in last)
     return Evaluation(
         mean_average_precision=mean["mAP"],
@@ -140,25 +152,29 @@ def score(
             seed=provenance.seed,
             queries_scored=len(last) - skipped,
             queries_skipped=skipped,
-            gallery_pictures=len(draws[-1][1][1]),
+            gallery_pictures=draws[-1][1].rows,
         ),
         average_precisions=np.array([average_precision(ranks) if len(ranks) else np.nan for ranks in last]),
         cmc_curve=np.array([mean[f"rank-{rank}"] for rank in range(1, max(CMC_RANKS) + 1)]),
-        deviation={name: float(np.std([result[name] for result in results])) for name in _headline(names)}
+        deviation={
+            name: float(np.std([result[name] for result in results]))
+            for name in ("mAP", "mINP", *(f"rank-{rank}" for rank in CMC_RANKS))
+        }
         if drawn
         else {},
+        drawn=drawn[-1] if drawn else None,
     )
 
 
-def _ranks(
-    query: tuple[Matrix, Labels], gallery: tuple[Matrix, Labels], protocol: Protocol, distance: Distance
-) -> list[NDArray[np.int64]]:
-    if not len(query[1]) or not len(gallery[1]):
+def _ranks(query: Labelled, gallery: Labelled, protocol: Protocol, distance: Distance) -> list[NDArray[np.int64]]:
+    if not query.rows or not gallery.rows:
         raise SamecarError(
-            f"there are {len(query[1])} query and {len(gallery[1])} gallery pictures; both are needed to score, "
+            f"there are {query.rows} query and {gallery.rows} gallery pictures; both are needed to score, "
             "and `samecar data split` makes them"
         )
-    ranks = match_ranks(query[0], gallery[0], Relevance(query[1], gallery[1], protocol), distance=distance)
+    ranks = match_ranks(
+        query.matrix, gallery.matrix, Relevance(query.labels, gallery.labels, protocol), distance=distance
+    )
     if not any(len(query_ranks) for query_ranks in ranks):
         raise SamecarError(
             f"none of {len(ranks)} queries has a match in the gallery under protocol {protocol.name!r} "
@@ -177,24 +193,31 @@ def _reduce(ranks: list[NDArray[np.int64]]) -> dict[str, float]:
     }
 
 
-def _headline(names: Any) -> list[str]:
-    wanted = {"mAP", "mINP", *(f"rank-{rank}" for rank in CMC_RANKS)}
-    return [name for name in names if name in wanted]
-
-
-def _drawn_galleries(
-    query: tuple[Matrix, Labels], gallery: tuple[Matrix, Labels], draws: int, seed: int
-) -> list[tuple[tuple[Matrix, Labels], tuple[Matrix, Labels]]]:
-    matrix = np.concatenate([query[0], gallery[0]]) if len(query[1]) else gallery[0]
-    labels = Labels(
-        np.concatenate([query[1].vehicle_id, gallery[1].vehicle_id]),
-        np.concatenate([query[1].camera_id, gallery[1].camera_id]),
-    )
+def _draw_galleries(
+    query: Labelled, gallery: Labelled, protocol: Protocol, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]] | None:
+    """Query and gallery rows of each draw, counted in the pool of queries followed by gallery."""
+    if protocol.gallery == "all":
+        return None
+    vehicles = np.concatenate([query.labels.vehicle_id, gallery.labels.vehicle_id])
     generator = np.random.default_rng(seed)
-    result = []
-    for _ in range(draws):
-        order = generator.permutation(len(labels))
-        first = order[np.unique(labels.vehicle_id[order], return_index=True)[1]]  # one picture of each vehicle
-        rest = np.setdiff1d(np.arange(len(labels)), first)
-        result.append(((matrix[rest], labels.select(rest)), (matrix[first], labels.select(first))))
-    return result
+    draws = []
+    for _ in range(protocol.draws):
+        order = generator.permutation(len(vehicles))
+        one_of_each = np.sort(order[np.unique(vehicles[order], return_index=True)[1]])
+        draws.append((np.setdiff1d(np.arange(len(vehicles)), one_of_each), one_of_each))
+    return draws
+
+
+def _pooled(
+    query: Labelled, gallery: Labelled, draws: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+) -> list[tuple[Labelled, Labelled]]:
+    matrix = np.concatenate([query.matrix, gallery.matrix]) if query.rows else gallery.matrix
+    labels = Labels(
+        np.concatenate([query.labels.vehicle_id, gallery.labels.vehicle_id]),
+        np.concatenate([query.labels.camera_id, gallery.labels.camera_id]),
+    )
+    return [
+        (Labelled(matrix[rest], labels.select(rest)), Labelled(matrix[one_of_each], labels.select(one_of_each)))
+        for rest, one_of_each in draws
+    ]

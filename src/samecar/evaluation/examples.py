@@ -1,0 +1,88 @@
+"""Ranked lists of single queries, to look at."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from samecar.embeddings import Embeddings
+from samecar.evaluation.protocols import JUNK, MATCH, Labels, Protocol, Relevance
+from samecar.evaluation.report import RankedPicture, RankedQuery
+from samecar.evaluation.scoring import Evaluation
+from samecar.ranking import Distance, nearest
+
+
+def labels_of(embeddings: Embeddings) -> Labels:
+    """Who is seen by which camera in each row."""
+    return Labels(embeddings.manifest.vehicle_id, embeddings.manifest.camera_id)
+
+
+def ranked_queries(
+    query: Embeddings,
+    gallery: Embeddings,
+    evaluation: Evaluation,
+    protocol: Protocol,
+    rows: Sequence[int],
+    *,
+    count: int = 10,
+    distance: Distance = "euclidean",
+) -> list[RankedQuery]:
+    """Ranks the gallery for some queries, junk taken out.
+
+    Args:
+        query: all queries of the evaluation.
+        gallery: its gallery.
+        evaluation: the scores of these queries.
+        protocol: says what is junk.
+        rows: the queries to rank, as rows of `query`.
+        count: how many pictures to list.
+        distance: between embeddings.
+    """
+    chosen = np.asarray(rows, dtype=np.int64)
+    relevance = Relevance(labels_of(query).select(chosen), labels_of(gallery), protocol)
+    ranking = nearest(
+        query.matrix[chosen],
+        gallery.matrix,
+        len(gallery),
+        distance=distance,
+        excluded=lambda chunk: relevance(chunk) == JUNK,
+    )
+    result = []
+    for place, row in enumerate(chosen):
+        found = ranking.indices[place][np.isfinite(ranking.distances[place])]
+        matches = relevance(slice(place, place + 1))[0, found] == MATCH
+        result.append(
+            RankedQuery(
+                path=query.manifest.absolute_path(int(row)),
+                vehicle_id=str(query.manifest.vehicle_id[row]),
+                camera_id=str(query.manifest.camera_id[row]),
+                average_precision=float(evaluation.average_precisions[row]),
+                first_match=int(np.flatnonzero(matches)[0]) + 1,
+                results=tuple(
+                    RankedPicture(
+                        path=gallery.manifest.absolute_path(int(other)),
+                        vehicle_id=str(gallery.manifest.vehicle_id[other]),
+                        camera_id=str(gallery.manifest.camera_id[other]),
+                        distance=float(ranking.distances[place, rank]),
+                        correct=bool(matches[rank]),
+                    )
+                    for rank, other in enumerate(found[:count])
+                ),
+            )
+        )
+    return result
+
+
+def typical_queries(evaluation: Evaluation, count: int) -> list[int]:
+    """Rows of scored queries spread evenly from the best to the worst average precision."""
+    order = _by_precision(evaluation)[::-1]
+    return [int(row) for row in order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]]
+
+
+def worst_queries(evaluation: Evaluation, count: int) -> list[int]:
+    """Rows of the scored queries with the lowest average precision, worst first."""
+    return [int(row) for row in _by_precision(evaluation)[:count]]
+
+
+def _by_precision(evaluation: Evaluation) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    scored = np.flatnonzero(np.isfinite(evaluation.average_precisions))
+    return scored[np.argsort(evaluation.average_precisions[scored], kind="stable")]
