@@ -1,0 +1,1 @@
+"""Data: sources, the manifest, and what makes batches of it."""

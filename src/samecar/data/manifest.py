@@ -1,0 +1,301 @@
+"""The one table: which pictures there are, which vehicle each shows, which camera took it, and what it is for."""
+
+import csv
+import io
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.config import digest
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+SPLITS: Final = ("train", "query", "gallery")
+REQUIRED_COLUMNS: Final = ("path", "vehicle_id", "camera_id", "split")
+OPTIONAL_COLUMNS: Final = ("time", "track_id", "view", "colour", "type")
+COLUMNS: Final = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+TABLE_SUFFIXES: Final = (".csv", ".parquet")
+
+
+def _unknown() -> NDArray[np.str_]:
+    return np.empty(0, dtype=np.str_)
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Pictures and what is known about them; one row each, every value a text, "" where nothing is known.
+
+    Columns are copied and cannot be written to. An optional column that is left out is filled with "".
+
+    Attributes:
+        root: the folder that `path` is relative to.
+        path: (pictures,) relative to `root`, with forward slashes, or absolute; unique within a split.
+        vehicle_id: (pictures,) "" is an unlabelled picture.
+        camera_id: (pictures,).
+        split: (pictures,) one of `SPLITS`.
+        time: (pictures,) as the source writes it.
+        track_id: (pictures,) pictures of one passage by one camera.
+        view: (pictures,) side of the vehicle that is seen.
+        colour: (pictures,) of the vehicle, a word.
+        type: (pictures,) of the vehicle, a word.
+        source: name of the source that made it, which decides the default protocol.
+        warnings: what the source noticed, such as counts that differ from the published ones.
+
+    Raises:
+        SamecarError: a column has another length, a path is empty or stands twice in a split, or a split is unknown.
+    """
+
+    root: Path
+    path: NDArray[np.str_]
+    vehicle_id: NDArray[np.str_]
+    camera_id: NDArray[np.str_]
+    split: NDArray[np.str_]
+    time: NDArray[np.str_] = field(default_factory=_unknown)
+    track_id: NDArray[np.str_] = field(default_factory=_unknown)
+    view: NDArray[np.str_] = field(default_factory=_unknown)
+    colour: NDArray[np.str_] = field(default_factory=_unknown)
+    type: NDArray[np.str_] = field(default_factory=_unknown)
+    source: str = "csv"
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in COLUMNS:
+            object.__setattr__(self, name, self._checked_column(name))
+        object.__setattr__(self, "root", Path(self.root))
+        self._check_splits()
+        self._check_paths()
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+    def column(self, name: str) -> NDArray[np.str_]:
+        """One column by name; (pictures,)."""
+        values: NDArray[np.str_] = getattr(self, name)
+        return values
+
+    def select(self, rows: NDArray[Any] | Sequence[int] | Sequence[bool]) -> Self:
+        """Some rows.
+
+        Args:
+            rows: a mask (pictures,) or row numbers, in the order wanted.
+        """
+        chosen = np.asarray(rows)
+        if not len(chosen):
+            chosen = chosen.astype(np.int64)
+        return replace(self, **{name: self.column(name)[chosen] for name in COLUMNS})
+
+    def of_split(self, split: str) -> Self:
+        """The rows of one split.
+
+        Raises:
+            SamecarError: there is no split of that name.
+        """
+        if split not in SPLITS:
+            raise SamecarError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
+        return self.select(self.split == split)
+
+    @property
+    def split_counts(self) -> dict[str, int]:
+        """Number of pictures in each of `SPLITS`."""
+        return {split: int((self.split == split).sum()) for split in SPLITS}
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of all columns; neither the rows' order nor `root` changes them."""
+        return digest(sorted(self.rows()))
+
+    def absolute_path(self, row: int) -> Path:
+        """Where the picture of a row lies."""
+        return self.root / str(self.path[row])
+
+    @classmethod
+    def from_rows(
+        cls, root: Path, rows: Iterable[Mapping[str, str]], source: str = "csv", warnings: tuple[str, ...] = ()
+    ) -> Self:
+        """Makes a manifest from one mapping for each picture, from column name to value.
+
+        Raises:
+            SamecarError: a row has an unknown column or lacks a required one, or the manifest is not valid.
+        """
+        columns: dict[str, list[str]] = {name: [] for name in COLUMNS}
+        for row in rows:
+            _check_column_names(row, f"row {len(columns['path']) + 1}")
+            for name in COLUMNS:
+                columns[name].append(row.get(name, ""))
+        arrays = {name: np.array(values, dtype=np.str_) for name, values in columns.items()}
+        return cls(root, **arrays, source=source, warnings=warnings)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Joins manifests of one root; source and warnings are the first one's.
+
+        Raises:
+            SamecarError: the parts have different roots, or share a picture within a split.
+        """
+        roots = sorted({str(part.root) for part in parts})
+        if len(roots) != 1:
+            raise SamecarError(f"manifests of different folders cannot be joined: {', '.join(roots)}")
+        joined: dict[str, Any] = {name: np.concatenate([part.column(name) for part in parts]) for name in COLUMNS}
+        return replace(parts[0], **joined)
+
+    def write(self, path: Path) -> None:
+        """Writes a .csv or .parquet file; it is complete or not there at all.
+
+        Pictures below the file's folder are written relative to it, others as absolute paths. Optional columns without
+        a value are left out. Source and warnings are not written.
+
+        Raises:
+            SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written.
+        """
+        suffix = _table_suffix(path)
+        names = [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
+        rows = self._relative_to(path.parent).rows(names)
+        content = _csv_bytes(names, rows) if suffix == ".csv" else _parquet_bytes(names, rows)
+        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise SamecarError(f"manifest {path} cannot be written: {error.strerror}; choose another place") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a .csv (UTF-8, comma) or .parquet file; paths in it are relative to its folder.
+
+        Raises:
+            SamecarError: there is no such file, it is no table, a column is unknown or missing, or it holds no picture.
+        """
+        suffix = _table_suffix(path)
+        if not path.is_file():
+            raise SamecarError(f"manifest {path} is not there; give the path of a .csv or .parquet file")
+        names, rows = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+        _check_column_names(names, f"manifest {path}")
+        if not rows:
+            raise SamecarError(f"manifest {path} lists no pictures; it needs one row for each")
+        try:
+            return cls.from_rows(path.parent, (dict(zip(names, row, strict=True)) for row in rows))
+        except SamecarError as error:
+            raise SamecarError(f"manifest {path}: {error}") from error
+
+    def rows(self, names: Iterable[str] = COLUMNS) -> list[tuple[str, ...]]:
+        """The values of some columns, row by row."""
+        return list(zip(*(self.column(name).tolist() for name in names), strict=True))
+
+    def _relative_to(self, folder: Path) -> Self:
+        absolute_folder, root = os.path.abspath(folder), os.path.abspath(self.root)  # noqa: PTH100 - keeps symbolic links
+        prefix = os.path.join(absolute_folder, "")  # noqa: PTH118
+        paths = (os.path.normpath(os.path.join(root, name)) for name in self.path.tolist())  # noqa: PTH118
+        written = [Path(name.removeprefix(prefix)).as_posix() for name in paths]
+        return replace(self, root=folder, path=np.array(written, dtype=np.str_))
+
+    def _checked_column(self, name: str) -> NDArray[np.str_]:
+        column = np.array(getattr(self, name), dtype=np.str_)
+        if name in OPTIONAL_COLUMNS and not len(column):
+            column = np.full(len(self.path), "", dtype=np.str_)
+        if column.shape != (len(self.path),):
+            raise SamecarError(f"column {name} has shape {column.shape}; it must be ({len(self.path)},), as path is")
+        column.setflags(write=False)
+        return column
+
+    def _check_splits(self) -> None:
+        wrong = np.flatnonzero(~np.isin(self.split, SPLITS))
+        if len(wrong):
+            row = wrong[0]
+            raise SamecarError(
+                f"split of picture {str(self.path[row])!r} is {str(self.split[row])!r}; it must be one of "
+                f"{', '.join(SPLITS)}"
+            )
+
+    def _check_paths(self) -> None:
+        empty = np.flatnonzero(self.path == "")
+        if len(empty):
+            raise SamecarError(f"path in row {empty[0] + 1} is empty; each row needs the path of a picture")
+        seen: set[tuple[str, ...]] = set()
+        for pair in self.rows(("split", "path")):
+            if pair in seen:
+                raise SamecarError(f"picture {pair[1]!r} stands twice in split {pair[0]}; remove one of its rows")
+            seen.add(pair)
+
+
+def _check_column_names(names: Iterable[str], place: str) -> None:
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise SamecarError(f"{place} has an unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
+    missing = [name for name in REQUIRED_COLUMNS if name not in names]
+    if missing:
+        raise SamecarError(f"{place} lacks the column {missing[0]!r}; required are {', '.join(REQUIRED_COLUMNS)}")
+
+
+def _table_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise SamecarError(f"manifest {path} ends in {suffix or 'nothing'!r}; it must end in .csv or .parquet")
+    return suffix
+
+
+def _csv_bytes(names: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            names = next(reader, [])
+            rows = []
+            for row in filter(None, reader):
+                if len(row) != len(names):
+                    raise SamecarError(
+                        f"manifest {path}, line {reader.line_num}, has {len(row)} values; the header names {len(names)}"
+                    )
+                rows.append(row)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SamecarError(f"manifest {path} is not a CSV file in UTF-8: {error}") from error
+    if len(set(names)) != len(names):
+        raise SamecarError(f"manifest {path} names a column twice: {', '.join(names)}")
+    return names, rows
+
+
+def _pyarrow_parquet() -> "ModuleType":
+    try:
+        from pyarrow import parquet
+    except ImportError as error:
+        raise SamecarError('Parquet needs pyarrow; pip install "samecar[parquet]", or use .csv') from error
+    module: ModuleType = parquet
+    return module
+
+
+def _parquet_bytes(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    parquet = _pyarrow_parquet()
+    import pyarrow
+
+    columns = {name: pyarrow.array([row[i] for row in rows], pyarrow.string()) for i, name in enumerate(names)}
+    buffer = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), buffer)
+    return buffer.getvalue()
+
+
+def _read_parquet(path: Path) -> tuple[list[str], list[list[str]]]:
+    parquet = _pyarrow_parquet()
+    import pyarrow
+
+    try:
+        table = parquet.read_table(path, partitioning=None)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise SamecarError(f"manifest {path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+    columns = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
+    return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,56 @@
+"""Sources: functions from a folder to a manifest, named in one argument such as `veri776:PATH`."""
+
+import difflib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from samecar.data.folder import folder
+from samecar.data.manifest import TABLE_SUFFIXES, Manifest
+from samecar.data.vehicleid import vehicleid
+from samecar.data.veri776 import veri776
+from samecar.data.veri_wild import veri_wild
+from samecar.errors import SamecarError
+
+SOURCES: dict[str, Callable[[Path], Manifest]] = {
+    "veri776": veri776,
+    "vehicleid": partial(vehicleid, vehicles=800),
+    "vehicleid_1600": partial(vehicleid, vehicles=1600),
+    "vehicleid_2400": partial(vehicleid, vehicles=2400),
+    "veri_wild": partial(veri_wild, vehicles=3000),
+    "veri_wild_medium": partial(veri_wild, vehicles=5000),
+    "veri_wild_large": partial(veri_wild, vehicles=10000),
+    "folder": folder,
+    "csv": Manifest.read,
+}
+
+
+def open_source(text: str) -> Manifest:
+    """Reads what `NAME:PATH` names.
+
+    Args:
+        text: a name of `SOURCES`, a colon and a path; `csv:` takes a .csv or .parquet file, `folder:` a folder or a
+            pattern (see `samecar.data.folder.folder`), all others the folder of that data set.
+
+    Raises:
+        SamecarError: the name is unknown, the path is missing, or what lies there is not what the name says.
+    """
+    name, colon, path = text.partition(":")
+    if not colon or name not in SOURCES:
+        raise SamecarError(f"source {text!r} {_advice(name, text)}")
+    if not path:
+        raise SamecarError(f"source {text!r} has no path; write it after the colon, as in {name}:PATH")
+    return SOURCES[name](Path(path).expanduser())
+
+
+def _advice(name: str, text: str) -> str:
+    place = Path(text).expanduser()
+    if place.is_file() and place.suffix.lower() in TABLE_SUFFIXES:
+        return f"has no name; write csv:{text}"
+    if (place / "image_train").is_dir():
+        return f"has no name; write veri776:{text}"
+    if place.is_dir():
+        return f"has no name; write folder:{text}/{{vehicle_id}}_{{camera_id}}.jpg with the pattern of your file names"
+    nearest = difflib.get_close_matches(name, SOURCES, n=1)
+    hint = f"did you mean {nearest[0]}:PATH?" if nearest else f"write NAME:PATH, NAME one of {', '.join(SOURCES)}"
+    return f"has an unknown name; {hint}"
