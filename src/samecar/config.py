@@ -215,7 +215,7 @@ def known_options(settings: type[Settings] = Recipe, prefix: str = "") -> list[s
     return options
 
 
-def _read(name_or_path: str) -> dict[str, Any]:
+def _read(name_or_path: str, read_before: tuple[Path, ...] = ()) -> dict[str, Any]:
     shipped = shipped_recipes()
     path = shipped.get(name_or_path, Path(name_or_path))
     if not path.is_file():
@@ -233,9 +233,9 @@ def _read(name_or_path: str) -> dict[str, Any]:
         raise SamecarError(f"recipe {path}: base is {base!r}; it must be the name or path of another recipe")
     if base not in shipped:
         base = str(path.parent / base)
-    if Path(base).resolve() == path.resolve():
-        raise SamecarError(f"recipe {path} names itself as its base; name another recipe")
-    return _merge(_read(base), content)
+    if shipped.get(base, Path(base)).resolve() in (*read_before, path.resolve()):
+        raise SamecarError(f"recipe {path}: its bases go round in a circle, back to {base}; name another base")
+    return _merge(_read(base, (*read_before, path.resolve())), content)
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

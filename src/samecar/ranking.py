@@ -4,7 +4,7 @@ Nothing here holds a full query × gallery matrix: distances are made and used i
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,18 @@ class Ranking(NamedTuple):
 
     indices: NDArray[np.int64]  # (queries, count)
     distances: NDArray[np.float32]  # (queries, count), infinite where fewer than count rows are allowed
+
+
+def find_distance(name: str) -> Distance:
+    """Gives a distance by name.
+
+    Raises:
+        SamecarError: there is none of that name.
+    """
+    for known in get_args(Distance):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise SamecarError(f"unknown distance {name!r}; known are {', '.join(get_args(Distance))}")
 
 
 def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Iterator[tuple[slice, Matrix]]:

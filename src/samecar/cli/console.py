@@ -1,0 +1,96 @@
+"""Printing: progress bars, tables of scores, and warnings."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from samecar.progress import Progress
+
+if TYPE_CHECKING:
+    from samecar.evaluation import Evaluation
+
+out = Console()
+errors = Console(stderr=True)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Progress]:
+    """Shows a bar for each kind of work, on standard error."""
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=errors) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(task: str, done: int, total: int, note: str = "") -> None:
+            if task not in tasks or (done < total and bars.tasks[tasks[task]].finished):
+                tasks[task] = bars.add_task(task, total=total, note=note)
+            bars.update(tasks[task], completed=done, total=total, note=note)
+
+        yield show
+
+
+def say(text: str) -> None:
+    """Prints a line, without markup."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Prints a warning on standard error."""
+    errors.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(text: str) -> None:
+    """Prints an error on standard error."""
+    errors.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_json(content: Mapping[str, Any]) -> None:
+    """Prints one JSON object and nothing else on standard output."""
+    print(json.dumps(content, indent=2, ensure_ascii=False))  # noqa: T201
+
+
+def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = None) -> None:
+    """Prints scores and the card that they were obtained under."""
+    table = Table(title="Scores", title_justify="left")
+    table.add_column("")
+    columns = {"untrained": untrained, "trained": evaluation} if untrained else {"%": evaluation}
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for name in ("mAP", "mINP", *(f"rank-{rank}" for rank in evaluation.cmc)):
+        table.add_row(name, *(_percent(scores, name) for scores in columns.values() if scores))
+    out.print(table)
+    card = Table(title="Protocol card", title_justify="left", show_header=False)
+    card.add_column(style="dim")
+    card.add_column(overflow="fold")
+    for heading, value in evaluation.card.lines():
+        card.add_row(heading, value)
+    out.print(card)
+
+
+def _percent(evaluation: "Evaluation", name: str) -> str:
+    values = {
+        "mAP": evaluation.mean_average_precision,
+        "mINP": evaluation.mean_inverse_negative_penalty,
+        **{f"rank-{rank}": value for rank, value in evaluation.cmc.items()},
+    }
+    deviation = f" ± {100 * evaluation.deviation[name]:.1f}" if name in evaluation.deviation else ""
+    return f"{100 * values[name]:.1f}{deviation}"
+
+
+def quiet_libraries() -> None:
+    """Keeps libraries from writing between our lines."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,81 @@
+"""The `samecar data` commands."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from samecar.cli import console
+
+data = typer.Typer(help="Look at, convert and split sets of pictures.", no_args_is_help=True)
+
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv or .parquet")]
+
+
+@data.command()
+def check(
+    source: Source,
+    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    workers: Annotated[Optional[int], typer.Option(min=0, help="processes that read pictures")] = None,
+) -> None:
+    """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""
+    from functools import partial
+
+    from samecar.data import check as check_manifest
+    from samecar.data import open_source
+
+    manifest = open_source(source)
+    with console.progress_bars() as progress:
+        result = check_manifest(manifest, workers=workers, progress=partial(progress, "reading"))
+    if json:
+        console.print_json(result.as_dict())
+    else:
+        console.print_check(result)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@data.command()
+def convert(source: Source, out: Out) -> None:
+    """Writes any source as a manifest, one row a picture; no picture is copied."""
+    from samecar.data import open_source
+
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        console.warn(warning)
+    manifest.write(out)
+    console.say(f"{out}: {len(manifest)} pictures. Use it as csv:{out}")
+
+
+@data.command()
+def split(
+    source: Source,
+    out: Out,
+    held_out: Annotated[
+        str, typer.Option(help="vehicles for testing: a share such as 0.3, or a number such as 100")
+    ] = "0.3",
+    query_camera: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            help="pictures of this camera are the queries, all others the gallery; may be given several times"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="the same seed holds out the same vehicles")] = 1,
+) -> None:
+    """Holds vehicles out for testing: all of a vehicle's pictures are for training, or none is."""
+    from samecar.data import open_source, split_by_identity
+    from samecar.errors import SamecarError
+
+    try:
+        number = float(held_out) if "." in held_out else int(held_out)
+    except ValueError:
+        raise SamecarError(f"--held-out is {held_out!r}; give a share such as 0.3 or a number such as 100") from None
+    manifest = split_by_identity(
+        open_source(source), number, seed=seed, query_cameras=tuple(query_camera) if query_camera else None
+    )
+    for warning in manifest.warnings:
+        console.warn(warning)
+    manifest.write(out)
+    counts = ", ".join(f"{count} {name}" for name, count in manifest.split_counts.items())
+    console.say(f"{out}: {counts} pictures. Use it as csv:{out}")

@@ -1,0 +1,238 @@
+"""The `samecar` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import click
+import typer
+
+from samecar import __version__
+from samecar.cli import console
+from samecar.cli.data import data
+from samecar.errors import SamecarError
+
+app = typer.Typer(
+    help="Vehicle re-identification: given a picture of a vehicle, find the same vehicle in all the others.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data, name="data")
+
+Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Workers = Annotated[
+    Optional[int], typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
+]
+Changes = Annotated[Optional[list[str]], typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+
+
+def main() -> None:
+    """Runs the command line; an error that a user can mend is one sentence and exit status 2."""
+    console.quiet_libraries()
+    try:
+        app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SamecarError as error:
+        console.fail(str(error))
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        console.fail("interrupted; what was finished is kept")
+        sys.exit(130)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.say(f"samecar {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="folder to write into; a demo begun there is taken up again")] = Path(
+        "samecar-demo"
+    ),
+    seed: Annotated[int, typer.Option(help="of drawing and training")] = 1,
+    device: Device = "auto",
+    workers: Workers = None,
+) -> None:
+    """Draws vehicles, trains a small network on some, and finds the others: the whole way, without data or network."""
+    from samecar.demo import run_demo
+    from samecar.experiment import machine
+
+    with console.progress_bars() as progress:
+        result = run_demo(out, seed=seed, on=machine(device, workers), progress=progress)
+    console.print_evaluation(result.trained, result.untrained)
+    console.say(
+        f"Vehicles that it has never seen: rank-1 {100 * result.untrained.cmc[1]:.1f} before training, "
+        f"{100 * result.trained.cmc[1]:.1f} after."
+    )
+    console.say(f"Drawn pictures: {result.pictures}")
+    console.say(f"Open the report: {result.report}")
+
+
+@app.command()
+def draw(
+    out: Annotated[Path, typer.Argument(help="folder to make")],
+    vehicles: Annotated[int, typer.Option(help="vehicles in all; a quarter of them are for testing")] = 60,
+    cameras: Annotated[int, typer.Option(help="cameras in all")] = 6,
+    pictures: Annotated[int, typer.Option(help="pictures of a vehicle by a camera, on average")] = 4,
+    size: Annotated[int, typer.Option(help="longer side in pixels")] = 128,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 1,
+    names: Annotated[
+        Optional[Path], typer.Option(help="draw a twin of the data set whose lists lie in this folder")
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Draws a set of vehicles in VeRi-776's layout, or a twin of a set whose lists are given."""
+    from functools import partial
+
+    from samecar.drawing import draw_set, draw_twin
+
+    with console.progress_bars() as progress:
+        tell = partial(progress, "drawing")
+        if names is None:
+            drawn = draw_set(
+                out,
+                vehicles=vehicles,
+                cameras=cameras,
+                pictures=pictures,
+                size=size,
+                seed=seed,
+                workers=workers,
+                progress=tell,
+            )
+        else:
+            drawn = draw_twin(names, out, size=size, seed=seed, workers=workers, progress=tell)
+    console.say(f"{drawn}")
+    console.say(f"Use it as --data veri776:{out}")
+
+
+@app.command()
+def recipes() -> None:
+    """Lists the recipes that come with samecar."""
+    from rich.table import Table
+
+    from samecar.config import load_recipe, shipped_recipes
+
+    table = Table("recipe", "what it is")
+    for name in shipped_recipes():
+        table.add_row(name, load_recipe(name).description)
+    console.out.print(table)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="a shipped recipe's name or a TOML file")],
+    source: Source,
+    out: Annotated[Path, typer.Option(help="run folder to make")],
+    changes: Changes = None,
+    validation: Annotated[
+        Optional[float],
+        typer.Option(help="share of train vehicles held out to choose the epoch; as --set training.validation"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
+    device: Device = "auto",
+    workers: Workers = None,
+) -> None:
+    """Trains a model, and scores it where the source has query and gallery pictures."""
+    from samecar.config import load_recipe
+    from samecar.data import open_source
+    from samecar.experiment import evaluate as evaluate_run
+    from samecar.experiment import machine
+    from samecar.experiment import train as train_run
+
+    options = [*(changes or []), *([] if validation is None else [f"training.validation={validation}"])]
+    settings = load_recipe(recipe, options)
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        console.warn(warning)
+    on = machine(device, workers)
+    with console.progress_bars() as progress:
+        run = train_run(settings, manifest, out, resume=resume, on=on, progress=progress)
+        scorable = {"query", "gallery"} <= set(manifest.split.tolist())
+        evaluation = evaluate_run(run, manifest, on=on, progress=progress) if scorable else None
+    for path, reason in run.failures:
+        console.warn(f"left out of training: {path}: {reason}")
+    console.say(f"Trained {out} ({settings.training.epochs} epochs, recipe {settings.digest})")
+    if evaluation is None:
+        console.say("The source has no query and gallery pictures; score it with `samecar evaluate`.")
+    else:
+        console.print_evaluation(evaluation)
+        console.say(f"Open the report: {out / 'report.html'}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="run folder of `samecar train`")],
+    source: Source,
+    protocol: Annotated[Optional[str], typer.Option(help="rules of scoring; default: those of the source")] = None,
+    distance: Annotated[str, typer.Option(help="euclidean or cosine")] = "euclidean",
+    json: Json = False,
+    device: Device = "auto",
+    workers: Workers = None,
+) -> None:
+    """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
+    from samecar.data import open_source
+    from samecar.evaluation import find_protocol
+    from samecar.experiment import evaluate as evaluate_run
+    from samecar.experiment import machine
+    from samecar.ranking import find_distance
+    from samecar.training import Run
+
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        console.warn(warning)
+    with console.progress_bars() as progress:
+        opened = Run.open(run)
+        evaluation = evaluate_run(
+            opened,
+            manifest,
+            protocol=find_protocol(protocol) if protocol else None,
+            distance=find_distance(distance),
+            on=machine(device, workers),
+            progress=progress,
+        )
+    if json:
+        console.print_json(evaluation.as_dict())
+    else:
+        console.print_evaluation(evaluation)
+        console.say(f"Open the report: {run / 'report.html'}")
+
+
+@app.command()
+def embed(
+    run: Annotated[Path, typer.Argument(help="run folder of `samecar train`")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".npz file to write")],
+    device: Device = "auto",
+    workers: Workers = None,
+) -> None:
+    """Embeds every picture of a source with a trained model."""
+    from samecar.data import open_source
+    from samecar.embeddings import refuse_name
+    from samecar.experiment import embed_with, machine
+    from samecar.training import Run
+
+    refuse_name(out)
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        console.warn(warning)
+    with console.progress_bars() as progress:
+        embeddings = embed_with(Run.open(run), manifest, on=machine(device, workers), progress=progress)
+    embeddings.save(out)
+    rows, size = embeddings.matrix.shape
+    console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")

@@ -1,0 +1,120 @@
+"""Embeddings of pictures: made by a model, kept beside the rows that they belong to, saved and loaded."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from samecar.data import Manifest, evaluation_loader, evaluation_transform
+from samecar.errors import SamecarError
+from samecar.files import written_file
+from samecar.models import Embedder
+from samecar.progress import Progress, silent
+
+COLUMNS = ("path", "vehicle_id", "camera_id", "split", "time", "track_id", "view", "colour", "type")
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings:
+    """A matrix and the manifest rows that its rows belong to.
+
+    Attributes:
+        matrix: (pictures, size) float32.
+        manifest: (pictures) rows, in the matrix's order.
+        model: digest of the model that made them.
+    """
+
+    matrix: NDArray[np.float32]
+    manifest: Manifest
+    model: str
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+    def of_split(self, split: str) -> "Embeddings":
+        """The rows of one split."""
+        rows = np.flatnonzero(self.manifest.split == split)
+        return Embeddings(self.matrix[rows], self.manifest.select(rows), self.model)
+
+    def save(self, path: Path) -> None:
+        """Writes an .npz file with `embeddings`, `model` and the manifest's columns, without pickle."""
+        refuse_name(path)
+        columns = {name: getattr(self.manifest, name) for name in COLUMNS}
+        with written_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                embeddings=self.matrix,
+                model=np.array(self.model),
+                root=np.array(str(self.manifest.root)),
+                source=np.array(self.manifest.source),
+                **columns,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "Embeddings":
+        """Reads what `save` wrote.
+
+        Raises:
+            SamecarError: the file is absent, damaged, or lacks a column.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                manifest = Manifest(
+                    root=Path(str(content["root"])),
+                    source=str(content["source"]),
+                    **{name: content[name] for name in COLUMNS},
+                )
+                return cls(content["embeddings"], manifest, str(content["model"]))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise SamecarError(f"{path} holds no embeddings of `samecar embed`: {error}") from error
+
+
+def refuse_name(path: Path) -> None:
+    """Refuses a name that embeddings are not written under.
+
+    Raises:
+        SamecarError: the name does not end with .npz.
+    """
+    if path.suffix != ".npz":
+        raise SamecarError(f"{path}: embeddings are written as .npz; give a name that ends so")
+
+
+def embed(
+    model: Embedder,
+    manifest: Manifest,
+    *,
+    model_digest: str = "not stated",
+    device: torch.device | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Embeds every picture of a manifest, in its order.
+
+    The model is used in evaluation mode and left in the mode in which it was.
+
+    Raises:
+        SamecarError: the manifest is empty, or a picture cannot be read.
+    """
+    if not len(manifest):
+        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root}")
+    device = device or next(model.parameters()).device
+    transform = evaluation_transform(model.height, model.width, model.mean, model.deviation)
+    loader = evaluation_loader(manifest, transform, batch_size=batch_size, workers=workers)
+    matrix = np.empty((len(manifest), model.embedding_size), np.float32)
+    done = 0
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for pictures in loader:
+                rows = slice(done, done + len(pictures))
+                matrix[rows] = model(pictures.to(device, non_blocking=True)).float().cpu().numpy()
+                done = rows.stop
+                progress("embedding", done, len(manifest))
+    finally:
+        model.train(was_training)
+    return Embeddings(matrix, manifest, model_digest)

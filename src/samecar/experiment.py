@@ -1,0 +1,266 @@
+"""From a recipe and a source to a trained, scored model: the one place where everything is put together."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from samecar.config import Recipe
+from samecar.data import (
+    FailureLog,
+    IdentityBatches,
+    Manifest,
+    hold_out_validation,
+    open_source,
+    training_loader,
+    training_transform,
+)
+from samecar.embeddings import Embeddings, embed
+from samecar.errors import SamecarError
+from samecar.evaluation import Evaluation, Labelled, Protocol, Provenance, default_protocol, score
+from samecar.evaluation.examples import labels_of, ranked_queries, typical_queries, worst_queries
+from samecar.evaluation.report import RankedQuery, write_report
+from samecar.models import Embedder, build_embedder
+from samecar.progress import Progress, silent
+from samecar.ranking import Distance
+from samecar.training import Run, RunData, fit
+from samecar.training.run import write_json
+
+EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where work runs; it may change a run's speed, and its numbers only by rounding.
+
+    Attributes:
+        device: 'cpu' or 'cuda', as torch names it.
+        workers: processes that read pictures; 0 reads them in this process.
+    """
+
+    device: torch.device
+    workers: int
+
+
+def machine(device: str = "auto", workers: int | None = None) -> Machine:
+    """Chooses the GPU where there is one, and a worker for each core up to eight.
+
+    Raises:
+        SamecarError: a GPU is asked for and there is none, or the name means nothing.
+    """
+    if device not in {"auto", "cpu", "cuda"}:
+        raise SamecarError(f"device is {device!r}; it can be auto, cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SamecarError("device is 'cuda' but torch finds no GPU here; use auto or cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(torch.device(device), min(8, cores) if workers is None else workers)
+
+
+def train(
+    recipe: Recipe,
+    data: Manifest | str,
+    out: Path,
+    *,
+    resume: bool = False,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Run:
+    """Trains a model on the 'train' pictures of a source.
+
+    Args:
+        recipe: what to train and how.
+        data: a manifest, or a source such as `veri776:PATH`.
+        out: the run folder, absent or empty unless resuming.
+        resume: continue the run that is there.
+        on: the machine.
+        progress: is told how far the work is.
+
+    Returns:
+        The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
+        mAP on held-out train vehicles, otherwise the last.
+
+    Raises:
+        SamecarError: whatever a user can mend.
+    """
+    on = on or machine()
+    manifest = open_source(data) if isinstance(data, str) else data
+    settings = recipe.training
+    training = manifest.of_split("train")
+    if not len(training):
+        raise SamecarError(f"{_name(manifest)} has no train pictures; `samecar data split` makes some")
+    run_data = RunData(_name(manifest), training.digest, len(training), ())
+    held_out: Manifest | None = None
+    if settings.validation:
+        training, held_out = hold_out_validation(training, settings.validation, settings.seed)
+    vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)
+    run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
+    batches = IdentityBatches(
+        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
+    )
+    if resume:
+        run = Run.resume(out, recipe, run_data)
+        model = build_embedder(recipe.model, len(vehicles), load_weights=False)
+    else:
+        Run.refuse_used(out, recipe)
+        model = initial_model(recipe, len(vehicles))
+        run = Run.create(out, recipe, run_data)
+    model.to(on.device)
+    transform = training_transform(recipe.model, recipe.augmentation, model.mean, model.deviation)
+    loader = training_loader(training, labels, transform, batches, workers=on.workers)
+
+    def validate(model: Embedder) -> dict[str, float]:
+        assert held_out is not None
+        embeddings = embed(model, held_out, device=on.device, workers=on.workers)
+        scores = score_splits(embeddings, default_protocol(manifest.source))
+        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
+    fit(
+        model,
+        loader,
+        batches,
+        FailureLog(training),
+        run,
+        device=on.device,
+        resume=resume,
+        validation=validate if held_out is not None else None,
+        progress=progress,
+    )
+    if held_out is None:
+        run.save_model(model, "model", epoch=settings.epochs, epoch_choice="last epoch")
+    else:
+        epoch = run.model_facts("best")["epoch"]
+        choice = (
+            f"best mAP on {len(set(held_out.vehicle_id))} held-out train vehicles (epoch {epoch} of {settings.epochs})"
+        )
+        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
+    return run
+
+
+def initial_model(recipe: Recipe, vehicles: int) -> Embedder:
+    """The model as training finds it: seeded, with the weights that the recipe names."""
+    torch.manual_seed(recipe.training.seed)
+    return build_embedder(recipe.model, vehicles)
+
+
+def evaluate(
+    run: Run,
+    data: Manifest | str,
+    *,
+    protocol: Protocol | None = None,
+    distance: Distance = "euclidean",
+    untrained: Evaluation | None = None,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Scores a run's model on the query and gallery pictures of a source, and saves scores and report in its folder.
+
+    Args:
+        run: a finished run.
+        data: a manifest, or a source such as `veri776:PATH`.
+        protocol: the rules; by default those of the source.
+        distance: between embeddings.
+        untrained: scores to show beside these, of the same network before training.
+        on: the machine.
+        progress: is told how far the work is.
+
+    Raises:
+        SamecarError: whatever a user can mend.
+    """
+    manifest = open_source(data) if isinstance(data, str) else data
+    protocol = protocol or default_protocol(manifest.source)
+    embeddings = embed_with(run, of_test(manifest), on=on, progress=progress)
+    evaluation = score_splits(
+        embeddings,
+        protocol,
+        distance=distance,
+        provenance=Provenance(
+            data=_name(manifest),
+            data_digest=embeddings.manifest.digest,
+            model=embeddings.model,
+            epoch_choice=run.model_facts()["epoch_choice"],
+            seed=run.recipe.training.seed,
+        ),
+    )
+    name = f"{manifest.source}-{protocol.name}-{distance}-{embeddings.manifest.digest}"
+    write_json(run.folder / "evaluations" / f"{name}.json", evaluation.as_dict())
+    query, gallery = _queries_and_gallery(embeddings, evaluation)
+
+    def ranked(rows: list[int]) -> list[RankedQuery]:
+        return ranked_queries(query, gallery, evaluation, protocol, rows, distance=distance)
+
+    write_report(
+        run.folder / "report.html",
+        title=run.recipe.title or run.folder.name,
+        evaluation=evaluation,
+        examples=ranked(typical_queries(evaluation, EXAMPLES)),
+        worst=ranked(worst_queries(evaluation, EXAMPLES)),
+        history=run.metrics(),
+        untrained=untrained,
+        recipe=run.recipe.model_dump(mode="json"),
+    )
+    return evaluation
+
+
+def embed_with(run: Run, data: Manifest | str, *, on: Machine | None = None, progress: Progress = silent) -> Embeddings:
+    """Embeds every picture of a source with a run's model."""
+    on = on or machine()
+    manifest = open_source(data) if isinstance(data, str) else data
+    model = run.load_model().to(on.device)
+    return embed(
+        model,
+        manifest,
+        model_digest=run.model_digest(),
+        device=on.device,
+        workers=on.workers,
+        progress=progress,
+    )
+
+
+def of_test(manifest: Manifest) -> Manifest:
+    """The query and gallery pictures.
+
+    Raises:
+        SamecarError: there are none.
+    """
+    test = manifest.select(np.flatnonzero(manifest.split != "train"))
+    if not len(test):
+        raise SamecarError(f"{_name(manifest)} has no query and gallery pictures; `samecar data split` makes some")
+    return test
+
+
+def score_splits(
+    embeddings: Embeddings,
+    protocol: Protocol,
+    *,
+    distance: Distance = "euclidean",
+    provenance: Provenance | None = None,
+) -> Evaluation:
+    """Scores the 'query' rows of embeddings against their 'gallery' rows."""
+    query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
+    return score(
+        Labelled(query.matrix, labels_of(query)),
+        Labelled(gallery.matrix, labels_of(gallery)),
+        protocol,
+        distance=distance,
+        provenance=provenance,
+    )
+
+
+def _queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:
+    """The queries and the gallery that an evaluation's last draw used."""
+    query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
+    if evaluation.drawn is None:
+        return query, gallery
+    rows = np.concatenate([np.flatnonzero(embeddings.manifest.split == split) for split in ("query", "gallery")])
+    return tuple(  # type: ignore[return-value]
+        Embeddings(embeddings.matrix[rows[drawn]], embeddings.manifest.select(rows[drawn]), embeddings.model)
+        for drawn in evaluation.drawn
+    )
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest.source}:{manifest.root.name}"
