@@ -60,6 +60,7 @@ def write_report(
         history=history,
         training_charts=[chart for chart in (_loss_chart(history), _accuracy_chart(history)) if chart],
         training_seconds=sum(_number(record, "seconds", 0.0) for record in history),
+        validated=any("validation_mAP" in record for record in history),
         examples=examples,
         worst=worst,
         recipe=dict(_option_groups(recipe or {})),
@@ -91,9 +92,9 @@ def _scores(evaluation: Evaluation, untrained: Evaluation | None) -> Iterator[di
     before = _values(untrained) if untrained else {}
     meanings = {
         "mAP": "Mean average precision: walking down each ranking, how many of the pictures seen so far are right, "
-        "taken at every right one; 100 % means that all matches come first.",
+        "taken at every right one; 100\N{NO-BREAK SPACE}% means that all matches come first.",
         "mINP": "Mean inverse negative penalty: how far down one must look to find even the hardest match; "
-        "100 % means that no wrong picture comes before the last match.",
+        "100\N{NO-BREAK SPACE}% means that no wrong picture comes before the last match.",
         "rank-1": "The share of queries whose very first picture shows the same vehicle.",
     }
     for name, value in _values(evaluation).items():
@@ -163,7 +164,7 @@ def _accuracy_chart(history: Sequence[Mapping[str, float]]) -> Chart | None:
         "accuracy on training batches": "accuracy",
     }
     lines = {name: _points(history, key, scale=100) for name, key in names.items()}
-    lasts = [f"{name} {points[-1][1]:.1f} %" for name, points in lines.items() if points]
+    lasts = [f"{name} {_percent(points[-1][1] / 100)}" for name, points in lines.items() if points]
     summary = f"At the end: {', '.join(lasts)}."
     return line_chart("Scores by epoch", summary, lines, x_label="epoch", y_label="%", y_top=100)
 
@@ -200,7 +201,7 @@ def _in_words(value: Any) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if math.isfinite(share) else "–"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%" if math.isfinite(share) else "–"
 
 
 def _duration(seconds: float) -> str:

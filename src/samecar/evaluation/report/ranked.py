@@ -119,7 +119,7 @@ def draw_ranked_lists(queries: Sequence[RankedQuery]) -> Image.Image:
             corner = (first_column + column * (_CELL + _GAP), top + line * line_height)
             _draw_cell(sheet, corner, result.path)
             _draw_verdict(sheet, corner, correct=result.correct)
-            verdict = f"{place + 1}  {'right' if result.correct else 'wrong'}"
+            verdict = f"{place + 1} · {'right' if result.correct else 'wrong'}"
             _draw_caption(sheet, corner, verdict, f"{result.vehicle_id or 'unknown'} · {result.camera_id}")
         top += count * line_height
     return sheet
