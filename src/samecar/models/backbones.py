@@ -1,0 +1,222 @@
+"""Backbones: timm models as stages of feature maps."""
+
+import copy
+import dataclasses
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from samecar.config import ModelSettings
+from samecar.errors import SamecarError
+from samecar.models.weights import create_pretrained
+
+STAGES = 4
+"""The report counts four stages; a stem before them is not one."""
+
+REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
+"""What timm's models raise for picture sizes that they cannot take."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a backbone at whose end stands one feature map.
+
+    Attributes:
+        index: its place among timm's intermediate maps.
+        module: the timm module whose output is the map; None if no single module gives it.
+        channels: of the map.
+        reduction: how many times as high and wide as the map the picture is.
+        height: of the map at the embedder's picture size; the last stage has that of the last map.
+        width: of the map, likewise.
+    """
+
+    index: int
+    module: str | None
+    channels: int
+    reduction: int
+    height: int
+    width: int
+
+
+class AttentiveStage(nn.Module):
+    """A stage whose map is refined before the next stage reads it."""
+
+    def __init__(self, stage: nn.Module, attention: nn.Module) -> None:
+        super().__init__()
+        self.stage = stage
+        self.attention = attention
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """From the map of the stage before to this stage's refined one, (batch, channels, height, width)."""
+        refined: Tensor = self.attention(self.stage(maps))
+        return refined
+
+
+class Backbone(nn.Module):
+    """A timm model without its classifier.
+
+    A convolutional model gives its last feature map (for MobileNetV3 the one before the pooling, 576 channels in the
+    small one); layers that come after it are removed. A model that ends in tokens or in maps of another axis order,
+    such as a vision transformer, has no stages: it pools in its own way and gives the pooled features.
+
+    Attributes:
+        model: the timm model.
+        stages: up to four, the last at the end; empty for a model of tokens.
+        channels: of the last map, or the width of a token model's pooled features. The last map can be wider than the
+            last stage: an EfficientNet widens its map once more.
+        mean: of each colour in 0..1 in the pictures that the model was trained with.
+        deviation: of each colour, likewise.
+        removed: keys of the timm model's state dictionary that are gone: the classifier and what stood before it.
+
+    Args:
+        model: the whole timm model; it is changed.
+        height: of the pictures in pixels.
+        width: of the pictures in pixels.
+    """
+
+    def __init__(self, model: Any, height: int, width: int) -> None:
+        super().__init__()
+        self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
+        self.deviation: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
+        before = set(model.state_dict())
+        model.reset_classifier(0)
+        self.stages = _stages(model, height, width)
+        if self.stages:
+            _remove_layers_after_last_map(model, height, width)
+        self.removed = frozenset(before - set(model.state_dict()))
+        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width)
+        self.model = model
+        self._tapped: list[int] = []
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """The maps of the tapped stages and the last map.
+
+        Args:
+            pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
+
+        Returns:
+            Maps (batch, channels, height, width), earlier stages first; of a token model one tensor (batch, channels).
+        """
+        if not self.stages:
+            return [self.model(pictures)]
+        if not self._tapped:
+            return [self.model.forward_features(pictures)]
+        last, tapped = self.model.forward_intermediates(pictures, indices=self._tapped)
+        return [*tapped, last]
+
+    def tap(self, stages: Sequence[Stage]) -> None:
+        """Chooses the stages whose maps `forward` gives beside the last one."""
+        self._tapped = [stage.index for stage in stages]
+
+    def attend(self, attention: Callable[[int], nn.Module]) -> None:
+        """Refines the map of every stage; the next stage reads the refined one.
+
+        Args:
+            attention: from a number of channels to the module that refines maps of so many.
+        """
+        for stage in self.stages:
+            if stage.module is None:
+                raise SamecarError(
+                    f"model.attention cannot be put after the stages of {type(self.model).__name__}, which are not "
+                    "single modules; choose attention 'none' or another backbone"
+                )
+            refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
+            self.model.set_submodule(stage.module, refined)
+
+
+def build_backbone(settings: ModelSettings, *, pretrained: bool) -> Backbone:
+    """Creates the timm model of the settings.
+
+    Args:
+        settings: name and picture size are read.
+        pretrained: with timm's own weights; otherwise with random ones.
+
+    Raises:
+        SamecarError: timm does not know the name, the picture size does not fit, or the weights cannot be had.
+    """
+    name = settings.backbone
+    _check_known(name)
+    arguments: dict[str, Any] = {}
+    information = timm.get_pretrained_cfg(name)
+    if information is not None and information.fixed_input_size:
+        arguments["img_size"] = (settings.height, settings.width)
+    try:
+        model = create_pretrained(name, **arguments) if pretrained else timm.create_model(name, **arguments)
+        return Backbone(model, settings.height, settings.width)
+    except REFUSALS as error:
+        raise SamecarError(
+            f"model.backbone {name!r} cannot take pictures of model.height {settings.height} and model.width "
+            f"{settings.width}: {error}"
+        ) from error
+
+
+def _check_known(name: str) -> None:
+    if timm.is_model(name):
+        return
+    nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(nearest)}?" if nearest else "timm.list_models() lists the known ones"
+    raise SamecarError(f"model.backbone {name!r} is not a timm model; {hint}")
+
+
+def _shape_model(model: Any, height: int, width: int) -> tuple[Any, Tensor]:
+    """A copy of a model and a picture without numbers: running one on the other costs nothing and gives shapes."""
+    return copy.deepcopy(model).to("meta").eval(), torch.zeros(1, 3, height, width, device="meta")
+
+
+def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
+    model, picture = _shape_model(model, height, width)
+    last = model.forward_features(picture)
+    is_map = isinstance(last, Tensor) and last.ndim == 4 and last.shape[1] == model.num_features
+    if not is_map or not hasattr(model, "forward_intermediates"):
+        return ()
+    outputs: list[tuple[str, object]] = []
+    modules = dict(model.named_modules())
+    for information in model.feature_info:
+        name = information["module"]
+        if name in modules:
+            modules[name].register_forward_hook(_remember_output(name, outputs))
+    _, maps = model.forward_intermediates(picture)
+    stages = [
+        Stage(
+            index=index,
+            module=next((name for name, output in outputs if output is feature_map), None),
+            channels=feature_map.shape[1],
+            reduction=information["reduction"],
+            height=feature_map.shape[2],
+            width=feature_map.shape[3],
+        )
+        for index, (feature_map, information) in enumerate(zip(maps, model.feature_info, strict=True))
+    ]
+    stages[-1] = dataclasses.replace(stages[-1], height=last.shape[2], width=last.shape[3])
+    return tuple(stages[-STAGES:])
+
+
+def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[nn.Module, object, object], None]:
+    def remember(_module: nn.Module, _inputs: object, output: object) -> None:
+        outputs.append((name, output))
+
+    return remember
+
+
+def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
+    """Replaces the modules whose parameters the last map does not depend on, so that none is left without gradient."""
+    shapes, picture = _shape_model(model, height, width)
+    parameters = {name: parameter for name, parameter in shapes.named_parameters() if parameter.requires_grad}
+    with torch.enable_grad():
+        total = shapes.forward_features(picture).sum()
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    unused = {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None}
+    for name, module in list(model.named_modules()):
+        owned = {f"{name}.{parameter}" for parameter, _ in module.named_parameters()}
+        if owned and owned <= unused:
+            unused -= owned
+            model.set_submodule(name, nn.Identity())
+
+
+def _pooled_width(model: Any, height: int, width: int) -> int:
+    model, picture = _shape_model(model, height, width)
+    return int(model(picture).shape[1])

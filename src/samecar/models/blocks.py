@@ -1,0 +1,171 @@
+"""Parts that stand between a backbone and an embedding: attention, fusion, pooling, heads.
+
+New convolutions and hidden linear layers begin with Kaiming's normal weights for ReLU (He et al., arXiv 1502.01852) and
+zero biases; the classifier begins near zero (deviation 0.001), so that at first every vehicle is equally likely.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs channels by what the whole map shows (Hu et al., arXiv 1709.01507).
+
+    map · sigmoid(W2 relu(W1 average(map))), with channels / reduction, at least 1, between the two linear layers.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.gate = _channel_perceptron(channels, reduction)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Refines maps, (batch, channels, height, width), to maps of the same shape."""
+        weights = torch.sigmoid(self.gate(maps.mean(dim=(2, 3))))  # (batch, channels)
+        return maps * weights[:, :, None, None]
+
+
+class ConvolutionalBlockAttention(nn.Module):
+    """CBAM: weighs channels, then places (Woo et al., arXiv 1807.06521, equations 1 to 3).
+
+    The channels' weights are sigmoid(P(average(map)) + P(max(map))) with one perceptron P for both; the places' are
+    sigmoid of a 7 × 7 convolution over the channels' average and maximum.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        self.gate = _channel_perceptron(channels, reduction)
+        self.place = _initialised(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Refines maps, (batch, channels, height, width), to maps of the same shape."""
+        weights = torch.sigmoid(self.gate(maps.mean(dim=(2, 3))) + self.gate(maps.amax(dim=(2, 3))))
+        maps = maps * weights[:, :, None, None]
+        summary = torch.cat([maps.mean(dim=1, keepdim=True), maps.amax(dim=1, keepdim=True)], dim=1)
+        return maps * torch.sigmoid(self.place(summary))  # (batch, 1, height, width) for every channel
+
+
+ATTENTIONS: dict[str, type[SqueezeExcitation | ConvolutionalBlockAttention]] = {
+    "se": SqueezeExcitation,
+    "cbam": ConvolutionalBlockAttention,
+}
+
+
+class Fusion(nn.Module):
+    """Joins the maps of several stages at the size of the last one.
+
+    Every earlier stage goes through a 1 × 1 convolution with batch normalisation, which brings it to the last stage's
+    channels and, by its stride, to the last stage's height and width. The last stage stays as it is.
+
+    Args:
+        channels: of each stage, the last stage at the end.
+        strides: of each stage but the last: how many times as high and wide as the last one its map is.
+        add: the maps are added; otherwise they are concatenated, earlier stages first.
+    """
+
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], *, add: bool) -> None:
+        super().__init__()
+        *earlier, last = channels
+        self.projections = nn.ModuleList(
+            nn.Sequential(
+                _initialised(nn.Conv2d(width, last, kernel_size=1, stride=stride, bias=False)), nn.BatchNorm2d(last)
+            )
+            for width, stride in zip(earlier, strides, strict=True)
+        )
+        self.add = add
+        self.channels = last if add else last * len(channels)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Joins one map (batch, channels, height, width) of each stage to one of `self.channels` channels."""
+        *earlier, last = maps
+        joined = [project(stage) for project, stage in zip(self.projections, earlier, strict=True)] + [last]
+        return torch.stack(joined).sum(dim=0) if self.add else torch.cat(joined, dim=1)
+
+
+class AveragePooling(nn.Module):
+    """Each channel's mean."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, channels)."""
+        return maps.mean(dim=(2, 3))
+
+
+class MaximumPooling(nn.Module):
+    """Each channel's maximum."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, channels)."""
+        return maps.amax(dim=(2, 3))
+
+
+class GeneralizedMeanPooling(nn.Module):
+    """Each channel's generalised mean, mean(map^p)^(1/p) (Radenović et al., arXiv 1711.02512, equation 3).
+
+    p is learned, one for all channels, and begins at 3. Values below 1e-6 count as 1e-6. Computed in float32.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(batch, channels, height, width) to (batch, channels)."""
+        with torch.autocast(maps.device.type, enabled=False):
+            powers = maps.float().clamp(min=1e-6) ** self.power
+            return powers.mean(dim=(2, 3)) ** (1 / self.power)
+
+
+POOLINGS: dict[str, type[nn.Module]] = {
+    "average": AveragePooling,
+    "max": MaximumPooling,
+    "gem": GeneralizedMeanPooling,
+}
+
+
+def build_head(name: str, inputs: int, outputs: int | None, *, dropout: float, bias: bool) -> nn.Sequential:
+    """Layers between pooling and classifier.
+
+    Args:
+        name: 'none', 'fc', or a chain such as 'fc-bn-relu-dropout-fc', whose last fc is the classifier and not built.
+        inputs: width of the pooled features.
+        outputs: width of the embedding; not used by 'none'.
+        dropout: share of the features that a dropout layer sets to 0 in training.
+        bias: whether the linear layer has one.
+    """
+    if outputs is None or name == "none":
+        return nn.Sequential()
+    parts = ["fc"] if name == "fc" else name.split("-")[:-1]
+    layers: dict[str, Callable[[], nn.Module]] = {
+        "fc": lambda: _initialised(nn.Linear(inputs, outputs, bias=bias)),
+        "bn": lambda: nn.BatchNorm1d(outputs),
+        "relu": nn.ReLU,
+        "dropout": lambda: nn.Dropout(dropout),
+    }
+    return nn.Sequential(*(layers[part]() for part in parts))
+
+
+def build_classifier(inputs: int, vehicles: int, *, bias: bool) -> nn.Linear:
+    """A linear layer from embeddings (batch, inputs) to logits (batch, vehicles)."""
+    classifier = nn.Linear(inputs, vehicles, bias=bias)
+    nn.init.normal_(classifier.weight, std=0.001)
+    if bias:
+        nn.init.zeros_(classifier.bias)
+    return classifier
+
+
+def _channel_perceptron(channels: int, reduction: int) -> nn.Sequential:
+    hidden = max(1, channels // reduction)
+    return nn.Sequential(
+        _initialised(nn.Linear(channels, hidden)), nn.ReLU(), _initialised(nn.Linear(hidden, channels))
+    )
+
+
+def _initialised(layer: Layer) -> Layer:
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

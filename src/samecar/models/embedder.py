@@ -1,0 +1,158 @@
+"""The embedder: a backbone, attention, fusion, pooling, a head and a classifier, each chosen by the settings."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from samecar.config import ModelSettings
+from samecar.errors import SamecarError
+from samecar.models.backbones import Backbone, Stage, build_backbone
+from samecar.models.blocks import ATTENTIONS, POOLINGS, Fusion, build_classifier, build_head
+from samecar.models.weights import holds_embedder, load_backbone_weights, load_embedder_weights, read_weights
+
+
+class Outputs(NamedTuple):
+    """What an embedder says of a batch in training.
+
+    Attributes:
+        features: embeddings, (batch, embedding); the triplet loss and the evaluation read them.
+        logits: scores of the train vehicles, (batch, vehicles); None without a classifier.
+    """
+
+    features: Tensor
+    logits: Tensor | None
+
+
+class Embedder(nn.Module):
+    """From pictures to embeddings; [build_embedder][samecar.models.build_embedder] makes one with its weights.
+
+    Attributes:
+        settings: what it is composed of.
+        height: of the pictures in pixels.
+        width: of the pictures in pixels.
+        mean: of each colour in 0..1, to be subtracted from pictures.
+        deviation: of each colour, by which pictures are then divided.
+        embedding_size: width of an embedding.
+        vehicles: how many the classifier tells apart; 0 means no classifier.
+
+    Args:
+        settings: what it is composed of.
+        backbone: of these settings; it is changed.
+        vehicles: how many the classifier tells apart; 0 means no classifier.
+
+    Raises:
+        SamecarError: the backbone cannot have the attention, fusion or pooling of the settings.
+    """
+
+    def __init__(self, settings: ModelSettings, backbone: Backbone, vehicles: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.height = settings.height
+        self.width = settings.width
+        self.mean = backbone.mean
+        self.deviation = backbone.deviation
+        self.vehicles = vehicles
+        _check_stages(settings, backbone)
+        if settings.attention != "none":
+            attention = ATTENTIONS[settings.attention]
+            backbone.attend(lambda channels: attention(channels, settings.attention_reduction))
+        self.backbone = backbone
+        self.fusion = _build_fusion(settings.fusion, backbone)
+        self.pooling = POOLINGS[settings.pooling]() if backbone.stages else nn.Identity()
+        channels = self.fusion.channels if isinstance(self.fusion, Fusion) else backbone.channels
+        bias = not settings.zero_bias
+        self.head = build_head(settings.head, channels, settings.embedding_size, dropout=settings.dropout, bias=bias)
+        self.embedding_size = settings.embedding_size or channels
+        self.classifier = build_classifier(self.embedding_size, vehicles, bias=bias) if vehicles else None
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Embeds pictures.
+
+        Args:
+            pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
+
+        Returns:
+            Embeddings, (batch, embedding), not normalised.
+        """
+        embeddings: Tensor = self.head(self.pooling(self.fusion(self.backbone(pictures))))
+        return embeddings
+
+    def outputs(self, pictures: Tensor) -> Outputs:
+        """Embeds pictures and scores the train vehicles.
+
+        Args:
+            pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
+        """
+        features = self(pictures)
+        return Outputs(features, None if self.classifier is None else self.classifier(features))
+
+
+def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool = True) -> Embedder:
+    """Composes an embedder.
+
+    Args:
+        settings: what it is composed of, and where its weights come from.
+        vehicles: how many train vehicles the classifier tells apart; 0 for no classifier.
+        load_weights: False leaves `settings.weights` aside, for a checkpoint that is loaded afterwards.
+
+    Raises:
+        SamecarError: the parts do not go together, the picture size does not fit the backbone, or the weights are not
+            there or do not fill every key.
+    """
+    if vehicles < 0:
+        raise SamecarError(f"vehicles is {vehicles}; give the number of train vehicles, or 0 for no classifier")
+    source = settings.weights if load_weights else "none"
+    state = None if source in ("none", "imagenet") else read_weights(source)
+    backbone = build_backbone(settings, pretrained=source == "imagenet")
+    if state is None or holds_embedder(state):
+        embedder = Embedder(settings, backbone, vehicles)
+        if state is not None:
+            load_embedder_weights(embedder, state, source)
+        return embedder
+    load_backbone_weights(backbone.model, state, source, optional=backbone.removed)
+    return Embedder(settings, backbone, vehicles)
+
+
+class _LastMap(nn.Module):
+    """No fusion: the last of the maps."""
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        return maps[-1]
+
+
+def _check_stages(settings: ModelSettings, backbone: Backbone) -> None:
+    needed = {
+        "attention": settings.attention != "none" and 1,
+        "fusion": settings.fusion != "none" and 2,
+        "pooling": settings.pooling != "average" and 1,
+    }
+    for option, stages in needed.items():
+        if len(backbone.stages) < stages:
+            kept = "average" if option == "pooling" else "none"
+            raise SamecarError(
+                f"model.{option} {getattr(settings, option)!r} needs a backbone with feature maps of {stages} or more "
+                f"stages; {settings.backbone!r} gives {len(backbone.stages)}; choose {option} {kept!r} or a "
+                "convolutional backbone"
+            )
+
+
+def _build_fusion(name: str, backbone: Backbone) -> nn.Module:
+    if name == "none":
+        return _LastMap()
+    stages = backbone.stages if name == "global" else backbone.stages[-2:]
+    *earlier, last = stages
+    backbone.tap(earlier)
+    strides = [last.reduction // stage.reduction for stage in earlier]
+    for stage, stride in zip(earlier, strides, strict=True):
+        _check_sizes(name, stage, stride, last)
+    return Fusion([*(stage.channels for stage in earlier), backbone.channels], strides, add=name == "add")
+
+
+def _check_sizes(name: str, stage: Stage, stride: int, last: Stage) -> None:
+    size = (stage.height - 1) // stride + 1, (stage.width - 1) // stride + 1
+    if size != (last.height, last.width):
+        raise SamecarError(
+            f"model.fusion {name!r}: a stage of {stage.height} × {stage.width} brought down by {stride} does not meet "
+            f"the last one of {last.height} × {last.width}; let model.height and model.width be multiples of "
+            f"{last.reduction}"
+        )
