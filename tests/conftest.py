@@ -1,0 +1,56 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a network
+
+TINY = [
+    "model.backbone=test_resnet",
+    "model.weights=none",
+    "model.height=32",
+    "model.width=32",
+    "batch.size=8",
+    "batch.pictures_per_vehicle=2",
+    "training.epochs=2",
+    "optimizer.learning_rate=1e-3",
+]
+"""Changes that make any recipe quick."""
+
+
+def paint_picture(path: Path, vehicle: int, camera: int, index: int) -> None:
+    """Paints a picture whose colours tell the vehicle, and whose brightness and noise tell camera and index."""
+    colours = np.random.default_rng(vehicle).integers(40, 216, (2, 3))
+    picture = np.where(np.arange(40)[:, None, None] < 20, colours[0], colours[1]) * np.ones((40, 40, 1))
+    noise = np.random.default_rng([vehicle, camera, index]).normal(0, 8, picture.shape)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.clip(picture + 10 * camera + noise, 0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="session")
+def painted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve vehicles, eight to train and four to test, seen by two cameras in three pictures each.
+
+    `train/`, `query/` and `gallery/` hold files named VEHICLE_CAMERA_INDEX.png.
+    """
+    root = tmp_path_factory.mktemp("painted")
+    for vehicle in range(12):
+        for camera in range(2):
+            for index in range(3):
+                name = f"v{vehicle:02d}_c{camera}_{index}.png"
+                if vehicle < 8:
+                    paint_picture(root / "train" / name, vehicle, camera, index)
+                else:
+                    paint_picture(root / "gallery" / name, vehicle, camera, index)
+                    if index == 0:
+                        paint_picture(root / "query" / name, vehicle, camera, index)
+    return root
+
+
+@pytest.fixture(scope="session")
+def painted_source(painted_folder: Path) -> str:
+    """The painted folder as a source."""
+    return f"folder:{painted_folder}/{{split}}/{{vehicle_id}}_{{camera_id}}_*.png"
