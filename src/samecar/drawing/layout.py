@@ -40,7 +40,7 @@ class PictureName(NamedTuple):
     vehicle: int
     camera: int
     stamp: int
-    index: int
+    order: int
 
 
 class Look(NamedTuple):

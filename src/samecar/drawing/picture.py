@@ -1,17 +1,42 @@
 """One picture: a vehicle in front of a camera, as a JPEG file's bytes."""
 
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
-from PIL import Image, ImageDraw
+import numpy.typing as npt
 
-from samecar.drawing.palette import SHADES
+from samecar.drawing.cameras import LANES, Camera, Floats, Light, developed, make_camera
+from samecar.drawing.mesh import Mesh
+from samecar.drawing.obstacles import make_obstacle
+from samecar.drawing.palette import COLOUR_WEIGHTS, COLOURS
+from samecar.drawing.rasterizer import rasterize
+from samecar.drawing.scene import SHADOW_SCALE, Pixels, make_scene, sampled, shadow_on_road, surroundings
+from samecar.drawing.texture import Texture, build_model
+
+SUPERSAMPLING: Final = 2
+_PASSAGE_STREAM, _PICTURE_STREAM = 601, 602
+_TRAFFIC_TYPES: Final = ("sedan", "suv", "hatchback", "van")
+_NEAREST: Final = 4.0
+"""No part of a vehicle comes nearer to a camera than this, in metres."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that one picture depends on."""
+    """Everything that one picture depends on.
+
+    Attributes:
+        seed: The set's seed.
+        vehicle: The vehicle's number.
+        colour: Its colour by VeRi-776's name.
+        type: Its type by VeRi-776's name.
+        camera: The camera's number.
+        passage: Tells a vehicle's passages of one camera apart.
+        number: Tells the pictures of a vehicle and a camera apart.
+        position: How far through the passage, 0 to 1.
+        size: Longer side in pixels.
+    """
 
     seed: int
     vehicle: int
@@ -24,18 +49,226 @@ class Request:
     size: int
 
 
-def draw_picture(request: Request) -> bytes:
-    """Draw a picture and encode it."""
-    rng = np.random.default_rng([request.seed, request.vehicle, request.camera, request.number])
-    size = request.size
-    image = Image.new("RGB", (size, size * 2 // 3), (120, 122, 124))
-    pen = ImageDraw.Draw(image)
-    shift = int(rng.integers(0, 6))
-    pen.rectangle((size // 10 + shift, size // 6, size * 9 // 10, size // 2), fill=SHADES[request.colour][0])
-    own = np.random.default_rng([request.seed, request.vehicle])
-    for _ in range(6):
-        x, y = own.integers(size // 8, size * 3 // 4), own.integers(size // 5, size // 3)
-        pen.rectangle((x, y, x + size // 10, y + size // 12), fill=tuple(int(c) for c in own.integers(0, 255, 3)))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+@dataclass(frozen=True)
+class Pose:
+    """Where a vehicle stands on the road, in metres, and where it heads, in radians from the road's direction."""
+
+    x: float
+    y: float
+    heading: float
+
+    @property
+    def turn(self) -> Floats:
+        """The rotation from the vehicle's frame to the road's; (3, 3)."""
+        cos, sin = np.cos(self.heading), np.sin(self.heading)
+        return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What some triangles look like over a picture: linear light, coverage and nearness for each finer pixel."""
+
+    light: Pixels
+    covered: npt.NDArray[np.bool_]
+    nearness: Pixels
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of a camera's view that becomes the picture: its left upper corner, its scale, its size in pixels."""
+
+    corner: Floats
+    scale: float
+    width: int
+    height: int
+
+
+def draw_picture(request: Request, *, camera: Camera | None = None) -> bytes:
+    """Draw a picture and encode it as JPEG.
+
+    Args:
+        request: What to draw.
+        camera: Another camera than that of the request's number.
+    """
+    camera = camera or make_camera(request.seed, request.camera)
+    key = [request.seed, request.vehicle, request.camera]
+    passage = np.random.default_rng([_PASSAGE_STREAM, *key, request.passage])
+    rng = np.random.default_rng([_PICTURE_STREAM, *key, request.number])
+    model = build_model(request.seed, request.vehicle, request.type, request.colour, request.size)
+    pose = _clear_of(camera, model.mesh, _pose(request.position, passage, rng))
+    corners = _placed(model.mesh.corners, pose)
+    crop = _crop(camera, corners, request.size, rng)
+    layers = [_layer(camera, crop, corners, model.mesh.normals @ pose.turn.T, model.mesh.texture, model.texture)]
+    shades = [(pose, _shadow(request.seed, request.vehicle, request.type, request.colour, request.size, camera, pose))]
+    neighbour = _neighbour(request, camera, pose, model.vehicle.shape.length, rng)
+    if neighbour is not None:
+        kind, colour, number, place = neighbour
+        other = build_model(request.seed, number, kind, colour, request.size)
+        placed = _placed(other.mesh.corners, place)
+        layers.append(_layer(camera, crop, placed, other.mesh.normals @ place.turn.T, other.mesh.texture, other.texture))
+        shades.append((place, _shadow(request.seed, number, kind, colour, request.size, camera, place)))
+    if camera.hidden_by:
+        mesh, texture = make_obstacle(request.seed, camera)
+        layers.append(_layer(camera, crop, mesh.corners, mesh.normals, mesh.texture, texture))
+    return developed(camera, _composed(request.seed, camera, crop, layers, shades), rng)
+
+
+def _pose(position: float, passage: np.random.Generator, rng: np.random.Generator) -> Pose:
+    lane = LANES[int(passage.integers(len(LANES)))]
+    oncoming = passage.random() < 0.12
+    aside, reach, swerve = passage.normal(0, 0.2), passage.uniform(4, 9), passage.normal(0, 1.5)
+    x = (position - 0.5) * reach + rng.uniform(-0.4, 0.4)
+    heading = np.radians(swerve + rng.normal(0, 1.2))
+    if oncoming:
+        return Pose(-x, lane + aside, heading + np.pi)
+    return Pose(x, lane + aside, heading)
+
+
+def _placed(corners: Floats, pose: Pose) -> Floats:
+    placed = corners @ pose.turn.T
+    placed[..., 0] += pose.x
+    placed[..., 1] += pose.y
+    return np.asarray(placed)
+
+
+def _clear_of(camera: Camera, mesh: Mesh, pose: Pose) -> Pose:
+    """Hold a long vehicle back until all of it is in front of the camera."""
+    away = 1.0 if camera.axes[2, 0] > 0 else -1.0
+    for _ in range(12):
+        if (_placed(mesh.corners, pose) - camera.position).dot(camera.axes[2]).min() >= _NEAREST:
+            break
+        pose = replace(pose, x=pose.x + 1.5 * away)
+    return pose
+
+
+def _crop(camera: Camera, corners: Floats, size: int, rng: np.random.Generator) -> Crop:
+    """Cut the picture as a detector would: close round the vehicle, never quite."""
+    flat, _ = camera.project(corners)
+    low, high = flat.min(axis=(0, 1)), flat.max(axis=(0, 1))
+    extent = high - low
+    low = low - extent * rng.uniform(-0.01, 0.08, 2)
+    high = high + extent * rng.uniform(-0.01, 0.08, 2)
+    extent = high - low
+    for one, other in ((0, 1), (1, 0)):  # not longer than twice its width
+        lacking = max(extent[one] / 2.0 - extent[other], 0)
+        low[other] -= lacking / 2
+        high[other] += lacking / 2
+    extent = high - low
+    scale = size / float(extent.max())
+    width, height = (max(8, round(float(length) * scale)) for length in extent)
+    return Crop(low, scale, width, height)
+
+
+def _layer(
+    camera: Camera, crop: Crop, corners: Floats, normals: Floats, places: Floats, texture: Texture
+) -> Layer:
+    """Draw triangles over a picture."""
+    width, height = crop.width * SUPERSAMPLING, crop.height * SUPERSAMPLING
+    light = np.zeros((height * width, 3), dtype=np.float32)
+    covered = np.zeros(height * width, dtype=np.bool_)
+    nearness = np.zeros(height * width, dtype=np.float32)
+    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    flat, depth = camera.project(corners)
+    shown = ((faces * (camera.position - corners[:, 0])).sum(axis=1) > 0) & (depth.min(axis=1) > 0.3)
+    pixels = ((flat[shown] - crop.corner) * (crop.scale * SUPERSAMPLING)).astype(np.float32)
+    seen = rasterize(pixels, (1 / depth[shown]).astype(np.float32), width, height)
+    if len(seen.pixels):
+        packed = np.concatenate([corners[shown], normals[shown], places[shown]], axis=2).astype(np.float32)
+        values = (packed[seen.triangles] * seen.weights[:, :, None]).sum(axis=1)
+        surface = sampled(texture, values[:, 6], values[:, 7])
+        light[seen.pixels] = _lit(values[:, :3], values[:, 3:6], surface, camera)
+        covered[seen.pixels] = True
+        nearness[seen.pixels] = seen.nearness
+    return Layer(light, covered, nearness)
+
+
+def _lit(points: Pixels, normals: Pixels, surface: Pixels, camera: Camera) -> Pixels:
+    """Linear light from surfaces (colour and gloss) under a camera's daylight."""
+    light: Light = camera.light
+    normals = normals / np.maximum(np.sqrt((normals**2).sum(axis=1, keepdims=True)), 1e-6)
+    toward = camera.position.astype(np.float32) - points
+    toward /= np.sqrt((toward**2).sum(axis=1, keepdims=True))
+    sun = light.sun.astype(np.float32)
+    lit = np.maximum(normals @ sun, 0)[:, None] * light.sun_colour.astype(np.float32)
+    up = normals[:, 2:3]
+    low = np.clip(0.45 + points[:, 2:3] * 0.7, 0.45, 1)  # near the road less of the sky is seen
+    around = light.sky_colour.astype(np.float32) * (0.62 + 0.38 * up) * low
+    bounced = 0.12 * (0.5 - 0.5 * up) * (light.sun_colour + light.sky_colour).astype(np.float32)
+    colour, gloss = surface[:, :3], surface[:, 3:]
+    facing = np.clip((normals * toward).sum(axis=1, keepdims=True), 0, 1)
+    mirrored = 2 * facing * normals - toward
+    share = gloss * (0.05 + 0.1 * gloss**4 + 0.75 * (1 - facing) ** 5)
+    # Above the horizon the sky, brightest low; below it the road; between them a row of houses and trees.
+    height = mirrored[:, 2:3]
+    sky = light.sky_colour.astype(np.float32) * (1.5 - 0.55 * np.clip(height, 0, 1))
+    seen = np.where(height > 0.16, sky, np.float32(0.22)) * np.clip(0.55 + 3 * np.abs(height - 0.05), 0.55, 1)
+    glint = np.maximum(mirrored @ sun, 0)[:, None] ** 48 * gloss**2 * 0.9
+    total = colour * (lit + around + bounced) * (1 - share) + share * seen
+    return np.asarray(total + glint * light.sun_colour.astype(np.float32), dtype=np.float32)
+
+
+@lru_cache(maxsize=16)
+def _cached_shadow(
+    seed: int, number: int, kind: str, colour: str, size: int, sun: tuple[float, float, float]
+) -> tuple[Pixels, Pixels, float]:
+    return shadow_on_road(build_model(seed, number, kind, colour, size).mesh, np.array(sun))
+
+
+def _shadow(
+    seed: int, number: int, kind: str, colour: str, size: int, camera: Camera, pose: Pose
+) -> tuple[Pixels, Pixels, float]:
+    # Turned to within six degrees, so that the pictures of a passage share one.
+    turned = replace(pose, heading=float(np.radians(6 * np.round(np.degrees(pose.heading) / 6))))
+    x, y, z = (float(value) for value in camera.light.sun @ turned.turn)
+    return _cached_shadow(seed, number, kind, colour, size, (x, y, z))
+
+
+def _neighbour(
+    request: Request, camera: Camera, pose: Pose, length: float, rng: np.random.Generator
+) -> tuple[str, str, int, Pose] | None:
+    """Now and then another vehicle that hides a part: its type, colour, number and place."""
+    chance, kind, number = rng.random(), int(rng.integers(len(_TRAFFIC_TYPES))), int(rng.integers(3))
+    colour = COLOURS[int(np.random.default_rng([request.seed, number, kind]).choice(len(COLOURS), p=COLOUR_WEIGHTS))]
+    along, aside = rng.uniform(0.35, 0.8) * rng.choice([-1, 1]), 3.5 * np.sign(camera.position[1] - pose.y)
+    behind = float(camera.position[0] - pose.x)
+    if chance > 0.09 or abs(camera.position[1] - pose.y) < 6:
+        return None
+    place = Pose(pose.x + along * (length / 2 + 2.2) + 0.25 * np.sign(behind), pose.y + aside, pose.heading)
+    if abs(camera.position[1] - place.y) < 4:
+        return None
+    return _TRAFFIC_TYPES[kind], colour, 1_000_000 + number, place
+
+
+def _composed(
+    seed: int,
+    camera: Camera,
+    crop: Crop,
+    layers: list[Layer],
+    shades: list[tuple[Pose, tuple[Pixels, Pixels, float]]],
+) -> Pixels:
+    """Lay what was drawn over the surroundings; linear light, (height, width, 3)."""
+    columns, rows = np.meshgrid(np.arange(crop.width) + 0.5, np.arange(crop.height) + 0.5)
+    flat = np.stack([columns.ravel(), rows.ravel()], axis=1) / crop.scale + crop.corner
+    background, spots, on_ground = surroundings(make_scene(seed, camera.number), camera, camera.rays(flat))
+    sun = camera.light.sun_colour * camera.light.sun[2]
+    sky = camera.light.sky_colour
+    sunless, skyless = np.zeros(len(flat), dtype=np.float32), np.zeros(len(flat), dtype=np.float32)
+    for pose, (without_sun, without_sky, reach) in shades:
+        own = (spots - [pose.x, pose.y]) @ pose.turn[:2, :2]
+        inside = on_ground & (np.abs(own).max(axis=1) < reach - 0.2)
+        place = ((own[inside] + reach) * SHADOW_SCALE).astype(np.float32)
+        sunless[inside] = np.maximum(sunless[inside], sampled(without_sun, place[:, 0], place[:, 1]))
+        skyless[inside] = np.maximum(skyless[inside], sampled(without_sky, place[:, 0], place[:, 1]))
+    level = (sun * (1 - sunless[:, None]) + sky * (1 - skyless[:, None])) * (1 - 0.35 * skyless[:, None])
+    background = background * np.where(on_ground[:, None], level, sun + sky).astype(np.float32)
+    top = layers[0]
+    light, covered, nearness = top.light, top.covered, top.nearness
+    for layer in layers[1:]:
+        nearer = layer.nearness > nearness
+        light = np.where(nearer[:, None], layer.light, light)
+        nearness = np.where(nearer, layer.nearness, nearness)
+        covered = covered | layer.covered
+    fine = (crop.height, SUPERSAMPLING, crop.width, SUPERSAMPLING)
+    drawn = light.reshape(*fine, 3).mean(axis=(1, 3))
+    share = covered.reshape(fine).mean(axis=(1, 3), dtype=np.float32)[:, :, None]
+    return np.asarray(drawn + background.reshape(crop.height, crop.width, 3) * (1 - share), dtype=np.float32)

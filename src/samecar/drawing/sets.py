@@ -1,4 +1,4 @@
-"""Whole sets of drawn pictures: plan who passes which camera, draw everything in several processes, then name it done."""
+"""Whole sets of drawn pictures: plan who passes which camera, draw it all in several processes, then name it done."""
 
 import json
 import math
@@ -165,7 +165,8 @@ def _plan(vehicles: int, cameras: int, pictures: int, seed: int) -> Lists:
                 names["query"].append(passage[int(rng.integers(len(passage)))])
             else:
                 names["train"] += passage
-    return Lists(*(tuple(sorted(names[split])) for split in SPLITS), looks)
+    train, query, test = (tuple(sorted(names[split])) for split in SPLITS)
+    return Lists(train, query, test, looks)
 
 
 def _looks_with_doubles(count: int, rng: np.random.Generator) -> list[Look]:
@@ -239,7 +240,7 @@ def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
                 type=TYPES[look.type - 1],
                 camera=parsed.camera,
                 passage=passage,
-                number=parsed.stamp * 10 + parsed.index,
+                number=parsed.stamp * 100 + parsed.order,
                 position=position,
                 size=size,
             )
