@@ -1,5 +1,6 @@
 """The embedder: a backbone, attention, fusion, pooling, a head and a classifier, each chosen by the settings."""
 
+import logging
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -8,7 +9,10 @@ from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models.backbones import Backbone, Stage, build_backbone
 from samecar.models.blocks import ATTENTIONS, POOLINGS, Fusion, build_classifier, build_head
-from samecar.models.weights import holds_embedder, load_backbone_weights, load_embedder_weights, read_weights
+from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
+from samecar.models.weights import read_weights
+
+logger = logging.getLogger(__name__)
 
 
 class Outputs(NamedTuple):
@@ -104,12 +108,14 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     source = settings.weights if load_weights else "none"
     state = None if source in ("none", "imagenet") else read_weights(source)
     backbone = build_backbone(settings, pretrained=source == "imagenet")
-    if state is None or holds_embedder(state):
+    if state is None:
+        return Embedder(settings, backbone, vehicles)
+    if holds_embedder(state):
         embedder = Embedder(settings, backbone, vehicles)
-        if state is not None:
-            load_embedder_weights(embedder, state, source)
+        load_embedder_weights(embedder, state, source)
         return embedder
-    load_backbone_weights(backbone.model, state, source, optional=backbone.removed)
+    layout = load_backbone_weights(backbone.model, state, source, removed=backbone.removed)
+    logger.info("weights of %s read from %s in layout %r", settings.backbone, source, layout)
     return Embedder(settings, backbone, vehicles)
 
 
@@ -121,18 +127,13 @@ class _LastMap(nn.Module):
 
 
 def _check_stages(settings: ModelSettings, backbone: Backbone) -> None:
-    needed = {
-        "attention": settings.attention != "none" and 1,
-        "fusion": settings.fusion != "none" and 2,
-        "pooling": settings.pooling != "average" and 1,
-    }
-    for option, stages in needed.items():
-        if len(backbone.stages) < stages:
-            kept = "average" if option == "pooling" else "none"
+    """Refuses options that need feature maps where the backbone has none, or two stages where it has one."""
+    for option, plain in (("attention", "none"), ("fusion", "none"), ("pooling", "average")):
+        chosen = getattr(settings, option)
+        if chosen != plain and len(backbone.stages) < (2 if option == "fusion" else 1):
             raise SamecarError(
-                f"model.{option} {getattr(settings, option)!r} needs a backbone with feature maps of {stages} or more "
-                f"stages; {settings.backbone!r} gives {len(backbone.stages)}; choose {option} {kept!r} or a "
-                "convolutional backbone"
+                f"model.{option} {chosen!r} needs the feature maps of a convolutional network's stages, which "
+                f"model.backbone {settings.backbone!r} does not give; choose {option} {plain!r} or another backbone"
             )
 
 
