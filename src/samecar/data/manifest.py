@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from samecar.config import digest
 from samecar.errors import SamecarError
+from samecar.files import written_file
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -159,13 +159,10 @@ class Manifest:
         names = [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
         rows = self._relative_to(path.parent).rows(names)
         content = _csv_bytes(names, rows) if suffix == ".csv" else _parquet_bytes(names, rows)
-        temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(path)
+            with written_file(path) as temporary:
+                temporary.write_bytes(content)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise SamecarError(f"manifest {path} cannot be written: {error.strerror}; choose another place") from error
 
     @classmethod

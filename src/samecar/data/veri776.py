@@ -49,9 +49,9 @@ def veri776(folder: Path) -> Manifest:
     names = {split: _names(folder, split, warnings) for split in _complete(folder, warnings)}
     labels = {"train": read_labels(folder / "train_label.xml", warnings)}
     labels["gallery"] = labels["query"] = read_labels(folder / "test_label.xml", warnings)
-    test_tracks = read_tracks(folder / "test_track.txt", names["gallery"], warnings)
-    tracks = {"train": {}, "query": test_tracks, "gallery": test_tracks}
-    warnings += index_warnings(folder, names["query"], sorted(names["gallery"]))
+    tracks = read_tracks(folder / "test_track.txt", names["gallery"], warnings)
+    numbered = {split: _numbered(folder / LISTS[split], names[split]) for split in ("query", "gallery")}
+    warnings += index_warnings(folder, numbered["query"], sorted(numbered["gallery"]))
     for split in ("train", "gallery"):
         warnings += _label_warnings(split, names[split], labels[split])
     rows = [
@@ -90,8 +90,17 @@ def _names(folder: Path, split: str, warnings: list[str]) -> list[str]:
     return named
 
 
+def _numbered(listing: Path, names: list[str]) -> list[str]:
+    """The names that index files count: those of the list, even where a picture of it is absent."""
+    return _file_names(listing) if listing.is_file() else names
+
+
+def _file_names(listing: Path) -> list[str]:
+    return [line.replace("\\", "/").rpartition("/")[2] for line in read_lines(listing)]
+
+
 def _listed(listing: Path, present: list[str] | None, warnings: list[str]) -> list[str]:
-    lines = [line.replace("\\", "/").rpartition("/")[2] for line in read_lines(listing)]
+    lines = _file_names(listing)
     names = list(dict.fromkeys(lines))
     if len(names) < len(lines):
         warnings.append(f"{len(lines) - len(names):,} lines of {listing.name} repeat a name and are left out")

@@ -1,0 +1,228 @@
+"""From rows to batches of tensors; a picture's random changes depend on its draw alone, not on worker processes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from samecar.data.listings import first_few
+from samecar.data.manifest import Manifest
+from samecar.data.pictures import UnreadablePictureError, read_picture
+from samecar.data.sampling import Draw, IdentityBatches
+from samecar.data.transforms import PictureTransform
+from samecar.errors import SamecarError
+
+FAILURE_LIMIT: Final = 0.01
+"""Share of a set's pictures that may be unreadable before training stops."""
+
+
+class Sample(NamedTuple):
+    """A picture as the model takes it: float32 (3, height, width), its row and its class number."""
+
+    picture: torch.Tensor
+    row: int
+    label: int
+
+
+class Failure(NamedTuple):
+    """A picture that could not be read: its row and the reason."""
+
+    row: int
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Pictures together.
+
+    Attributes:
+        pictures: (batch, 3, height, width) float32, normalised; (0, 3, 0, 0) if none could be read.
+        labels: (batch,) int64, class numbers; -1 where the dataset was given none.
+        failures: the pictures that are not in the batch because they could not be read.
+        rows: (batch,) int64, rows of the manifest.
+    """
+
+    pictures: torch.Tensor
+    labels: torch.Tensor
+    failures: tuple[Failure, ...]
+    rows: torch.Tensor
+
+
+def class_numbers(vehicle_ids: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Numbers vehicles from 0 in the order of their sorted names; (pictures,) to (pictures,)."""
+    return np.unique(vehicle_ids, return_inverse=True)[1].astype(np.int64)
+
+
+class PictureDataset(Dataset[Any]):
+    """Reads and transforms the pictures of a manifest.
+
+    Args:
+        manifest: which pictures.
+        transform: a picture to a tensor.
+        labels: (pictures,) class numbers; all -1 if not given.
+        size: height and width that the transform makes; larger JPEG pictures are then decoded quicker.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        transform: PictureTransform,
+        labels: NDArray[np.int64] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        if labels is not None and labels.shape != (len(manifest),):
+            raise ValueError(f"labels have shape {labels.shape}; ({len(manifest)},) is needed")
+        self.manifest = manifest
+        self.transform = transform
+        self.labels = np.full(len(manifest), -1) if labels is None else labels
+        # Twice the size leaves the resizing something to work with.
+        self._decoded_size = None if size is None else (2 * size[0], 2 * size[1])
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, draw: Draw | int) -> Sample | Failure:
+        """A picture, changed at random as the draw's seed says; a plain row number is for transforms without chance."""
+        row = draw.row if isinstance(draw, Draw) else draw
+        try:
+            picture = read_picture(self.manifest.absolute_path(row), self._decoded_size)
+        except UnreadablePictureError as error:
+            return Failure(row, error.reason)
+        label = int(self.labels[row])
+        if not isinstance(draw, Draw):
+            return Sample(self.transform(picture), row, label)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(draw.seed)  # torch.manual_seed would reseed the accelerators too
+            return Sample(self.transform(picture), row, label)
+
+
+def collate(items: Sequence[Sample | Failure]) -> Batch:
+    """Puts items together; see `Batch`."""
+    samples = [item for item in items if isinstance(item, Sample)]
+    failures = tuple(item for item in items if isinstance(item, Failure))
+    pictures = torch.stack([sample.picture for sample in samples]) if samples else torch.empty(0, 3, 0, 0)
+    labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
+    rows = torch.tensor([sample.row for sample in samples], dtype=torch.int64)
+    return Batch(pictures, labels, failures, rows)
+
+
+def training_loader(
+    manifest: Manifest,
+    labels: NDArray[np.int64],
+    transform: PictureTransform,
+    batches: IdentityBatches,
+    workers: int = 0,
+    size: tuple[int, int] | None = None,
+) -> "DataLoader[Any]":
+    """Gives the `Batch` objects of an epoch; call `batches.set_epoch` before each.
+
+    Pictures that cannot be read are missing from their batch and named in `Batch.failures`; hand these to a
+    `FailureLog`.
+
+    Args:
+        manifest: the training pictures.
+        labels: (pictures,) class numbers.
+        transform: a picture to a tensor.
+        batches: which pictures, in which order.
+        workers: processes that read; 0 reads in this one. They change nothing but the speed.
+        size: as in `PictureDataset`.
+    """
+    return DataLoader(
+        PictureDataset(manifest, transform, labels, size),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # so that starting an epoch draws nothing from the global one
+    )
+
+
+def evaluation_loader(
+    manifest: Manifest,
+    transform: PictureTransform,
+    batch_size: int,
+    workers: int = 0,
+    size: tuple[int, int] | None = None,
+) -> "EvaluationLoader":
+    """Gives all pictures in the manifest's order.
+
+    Args:
+        manifest: which pictures.
+        transform: a picture to a tensor, without chance.
+        batch_size: pictures in a batch; the last one may be smaller.
+        workers: processes that read; 0 reads in this one.
+        size: as in `PictureDataset`.
+    """
+    return EvaluationLoader(PictureDataset(manifest, transform, size=size), batch_size, workers)
+
+
+class EvaluationLoader:
+    """Pictures in order, as tensors (batch, 3, height, width).
+
+    Iteration raises `UnreadablePictureError` at a picture that cannot be read, here and not in a worker process.
+    """
+
+    def __init__(self, dataset: PictureDataset, batch_size: int, workers: int) -> None:
+        self.dataset = dataset
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),
+        )
+
+    def __len__(self) -> int:
+        """Batches."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for batch in self._loader:
+            for failure in batch.failures:
+                raise UnreadablePictureError(self.dataset.manifest.absolute_path(failure.row), failure.reason)
+            yield batch.pictures
+
+
+class FailureLog:
+    """Counts and names the pictures that training could not read, each once.
+
+    Args:
+        manifest: the training pictures.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._reasons: dict[int, str] = {}
+
+    def __len__(self) -> int:
+        """Pictures that failed."""
+        return len(self._reasons)
+
+    def add(self, failures: Iterable[Failure]) -> list[str]:
+        """Takes in what a batch lacks.
+
+        Returns:
+            A sentence for each picture that failed for the first time.
+
+        Raises:
+            SamecarError: more than `FAILURE_LIMIT` of the set's pictures have failed.
+        """
+        new = {failure.row: failure.reason for failure in failures if failure.row not in self._reasons}
+        self._reasons |= new
+        if len(self) > FAILURE_LIMIT * len(self._manifest):
+            raise SamecarError(
+                f"{len(self):,} of {len(self._manifest):,} training pictures cannot be read, more than "
+                f"{FAILURE_LIMIT:.0%}: {first_few(self.sentences())}; mend or remove them (see samecar data check)"
+            )
+        return [self._sentence(row) for row in new]
+
+    def sentences(self) -> list[str]:
+        """A sentence for each picture that failed, in the manifest's order."""
+        return [self._sentence(row) for row in sorted(self._reasons)]
+
+    def _sentence(self, row: int) -> str:
+        return f"{self._manifest.path[row]} ({self._reasons[row]})"

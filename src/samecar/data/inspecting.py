@@ -1,0 +1,113 @@
+"""One look at every file: is it readable, how large is it, which bytes does it hold, what does it look like."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from samecar.data.pictures import UnreadablePictureError, decode_picture
+from samecar.errors import SamecarError
+
+Progress = Callable[[int, int], None]
+"""Called with the number of files looked at and the number of all."""
+
+FEATURELESS_DEVIATION: Final = 4.0
+"""Grey values (0-255) of a picture's thumbnail that deviate less than this show nothing that a hash could tell apart."""
+
+_CHUNK: Final = 64
+_WORTH_PROCESSES: Final = 512
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one file is.
+
+    Attributes:
+        missing: there is no such file.
+        reason: why no picture can be read from it; "" if one can.
+        digest: SHA-256 of its bytes; "" if it is missing.
+        width: in pixels, upright; 0 if unreadable.
+        height: in pixels, upright; 0 if unreadable.
+        look: 64-bit perceptual hash; None if unreadable or featureless.
+    """
+
+    missing: bool = False
+    reason: str = ""
+    digest: str = ""
+    width: int = 0
+    height: int = 0
+    look: int | None = None
+
+
+def inspect_files(
+    paths: Sequence[Path], workers: int | None = None, progress: Progress | None = None
+) -> list[Inspection]:
+    """Looks at files, in order.
+
+    Args:
+        paths: what to look at; need not exist.
+        workers: processes; as many as there are cores if not given, 0 or 1 for none but this one.
+        progress: is told how far the work is.
+
+    Raises:
+        SamecarError: a worker process ended before its work was done.
+    """
+    if not paths:
+        return []
+    texts = [str(path) for path in paths]
+    processes = min(_cores() if workers is None else workers, -(-len(paths) // _CHUNK))
+    if processes <= 1 or len(paths) < _WORTH_PROCESSES:
+        return list(_told(map(inspect_file, texts), len(paths), progress))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        try:
+            return list(_told(pool.map(inspect_file, texts, chunksize=_CHUNK), len(paths), progress))
+        except BrokenProcessPool as error:
+            raise SamecarError(
+                "a process that reads pictures ended before its work was done; use workers=1, and in a script call this "
+                'under `if __name__ == "__main__":`'
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def inspect_file(path: str) -> Inspection:
+    """Reads a file once and tells what it is."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return Inspection(missing=True)
+    except OSError as error:
+        return Inspection(reason=(error.strerror or str(error)).lower())
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        picture = decode_picture(content, path)
+    except UnreadablePictureError as error:
+        return Inspection(reason=error.reason, digest=digest)
+    return Inspection(digest=digest, width=picture.width, height=picture.height, look=_look(picture))
+
+
+def _look(picture: Image.Image) -> int | None:
+    grey = picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+    if np.asarray(grey).std() < FEATURELESS_DEVIATION:
+        return None
+    return int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes(), "big")
+
+
+def _told(inspections: Iterator[Inspection], total: int, progress: Progress | None) -> Iterator[Inspection]:
+    for done, inspection in enumerate(inspections, start=1):
+        yield inspection
+        if progress is not None and (done % _CHUNK == 0 or done == total):
+            progress(done, total)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,110 @@
+"""Identity batches: some vehicles, a few pictures of each."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.errors import SamecarError
+
+
+class Draw(NamedTuple):
+    """One picture of a batch: its row, and the 63-bit seed of what happens to it at random."""
+
+    row: int
+    seed: int
+
+
+class IdentityBatches:
+    """Batches of `batch_size / pictures_per_vehicle` vehicles with `pictures_per_vehicle` pictures each.
+
+    In every epoch each vehicle's pictures are shuffled and cut into chunks of `pictures_per_vehicle`; what is left over
+    waits for another epoch, and a vehicle with too few pictures fills its one chunk by repeating them, each time with
+    another seed. A batch takes a chunk each of vehicles drawn without replacement from those that have chunks left; the
+    epoch ends when these are fewer than a batch needs.
+
+    Batches depend on `seed` and the epoch alone, not on epochs before. An object of this class is a batch sampler for
+    a DataLoader.
+
+    Args:
+        vehicle_ids: (pictures,).
+        batch_size: pictures in a batch.
+        pictures_per_vehicle: pictures of each vehicle in a batch.
+        seed: 0 or more.
+
+    Raises:
+        SamecarError: the batch size is no multiple, there are fewer vehicles than a batch needs, a picture is
+            unlabelled, or the seed is negative.
+    """
+
+    def __init__(
+        self, vehicle_ids: NDArray[np.str_], batch_size: int, pictures_per_vehicle: int, seed: int = 1
+    ) -> None:
+        if batch_size < 1 or pictures_per_vehicle < 1 or batch_size % pictures_per_vehicle:
+            raise SamecarError(
+                f"batch size {batch_size} is not a multiple of {pictures_per_vehicle} pictures of each vehicle; "
+                "change batch.size or batch.pictures_per_vehicle"
+            )
+        if seed < 0:
+            raise SamecarError(f"seed is {seed}; it must be 0 or more")
+        unlabelled = int((vehicle_ids == "").sum())
+        if unlabelled:
+            raise SamecarError(f"{unlabelled:,} training pictures have no vehicle_id; label them or leave them out")
+        self.pictures_per_vehicle = pictures_per_vehicle
+        self.vehicles_per_batch = batch_size // pictures_per_vehicle
+        self.seed = seed
+        self.epoch = 0
+        order = np.argsort(vehicle_ids, kind="stable")
+        _, starts = np.unique(vehicle_ids[order], return_index=True)
+        self._rows_of_vehicles = np.split(order, starts[1:])
+        vehicles = len(starts)
+        if vehicles < self.vehicles_per_batch:
+            raise SamecarError(
+                f"a batch of {batch_size} with {pictures_per_vehicle} pictures of each vehicle needs "
+                f"{self.vehicles_per_batch} vehicles, but only {vehicles} are there to train on; "
+                f"lower batch.size to {vehicles * pictures_per_vehicle} or less"
+                if vehicles
+                else "there are no pictures to train on; the train split is empty"
+            )
+        self._planned: tuple[int, NDArray[np.int64]] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch that iteration goes through; 0 or more."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches in the chosen epoch."""
+        return len(self._plan())
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        plan = self._plan()
+        seeds = np.random.default_rng([self.seed, self.epoch, 1]).integers(2**63, size=plan.shape)
+        for rows, row_seeds in zip(plan.tolist(), seeds.tolist(), strict=True):
+            yield [Draw(row, seed) for row, seed in zip(rows, row_seeds, strict=True)]
+
+    def _plan(self) -> NDArray[np.int64]:
+        """Rows of the chosen epoch; (batches, batch_size)."""
+        if self._planned is None or self._planned[0] != self.epoch:
+            self._planned = (self.epoch, self._new_plan(np.random.default_rng([self.seed, self.epoch, 0])))
+        return self._planned[1]
+
+    def _new_plan(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        chunks = [self._chunks(generator.permutation(rows)) for rows in self._rows_of_vehicles]
+        left = np.array([len(of_vehicle) for of_vehicle in chunks])  # (vehicles,) chunks not yet drawn
+        available = np.arange(len(chunks))
+        batches = []
+        while len(available) >= self.vehicles_per_batch:
+            drawn = generator.choice(available, self.vehicles_per_batch, replace=False)
+            left[drawn] -= 1
+            batches.append(np.concatenate([chunks[vehicle][left[vehicle]] for vehicle in drawn]))
+            if not left[drawn].all():
+                available = available[left[available] > 0]
+        return np.stack(batches)
+
+    def _chunks(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Shuffled rows of one vehicle cut up; (chunks, pictures_per_vehicle)."""
+        size = self.pictures_per_vehicle
+        whole = len(rows) // size * size
+        kept = rows[:whole] if whole else np.resize(rows, size)
+        return kept.reshape(-1, size)

@@ -1,0 +1,192 @@
+"""What happens to a picture before the model sees it; every random number comes from torch's global generator."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from samecar.config import AugmentationSettings, ModelSettings
+
+PictureTransform = Callable[[Image.Image], torch.Tensor]
+"""An RGB picture to a tensor: float32 (3, height, width), normalised."""
+
+TRANSLATION_SCALE: Final = 1.125
+BRIGHTNESS: Final = 0.2
+CONTRAST: Final = 0.15
+
+COLOUR_EIGENVALUES: Final = (0.2175, 0.0188, 0.0045)
+COLOUR_EIGENVECTORS: Final = (  # as columns; rows are R, G, B
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+COLOUR_DEVIATION: Final = 0.1
+
+ERASED_AREA: Final = (0.02, 0.4)
+ERASED_RATIO: Final = (0.3, 1 / 0.3)
+_ERASING_ATTEMPTS: Final = 100
+
+
+def training_transform(
+    model: ModelSettings, augmentation: AugmentationSettings, mean: Sequence[float], deviation: Sequence[float]
+) -> PictureTransform:
+    """The random changes of `augmentation`, in the order of its options, around resizing and normalising.
+
+    Args:
+        model: its height and width are the result's.
+        augmentation: what is done and how probably.
+        mean: of R, G and B in pictures from 0 to 1.
+        deviation: of R, G and B in pictures from 0 to 1.
+    """
+    steps: list[Callable[..., object]] = []
+    if augmentation.centre_crop < 1:
+        steps.append(CentreCrop(augmentation.centre_crop))
+    steps.append(RandomTranslation(model.height, model.width, augmentation.translation))
+    if augmentation.flip:
+        steps.append(v2.RandomHorizontalFlip(augmentation.flip))
+    steps += [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    if augmentation.jitter:
+        steps.append(v2.ColorJitter(brightness=BRIGHTNESS, contrast=CONTRAST))
+    if augmentation.pca_colour:
+        steps.append(PCAColour(augmentation.pca_colour))
+    steps.append(v2.Normalize(list(mean), list(deviation)))
+    if augmentation.erasing:
+        steps.append(RandomErasing(augmentation.erasing))
+    return _Steps(steps)
+
+
+def evaluation_transform(
+    height: int, width: int, mean: Sequence[float], deviation: Sequence[float]
+) -> PictureTransform:
+    """Resizing and normalising; nothing random.
+
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        mean: of R, G and B in pictures from 0 to 1.
+        deviation: of R, G and B in pictures from 0 to 1.
+    """
+    return _Steps(
+        [
+            RandomTranslation(height, width, probability=0),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(mean), list(deviation)),
+        ]
+    )
+
+
+class _Steps:
+    """One step after the other, on a picture and then on a tensor."""
+
+    def __init__(self, steps: Sequence[Callable[..., object]]) -> None:
+        self.steps = v2.Compose(list(steps))
+
+    def __call__(self, picture: Image.Image) -> torch.Tensor:
+        result: torch.Tensor = self.steps(picture)
+        return result
+
+
+class CentreCrop:
+    """Keeps the middle of a picture and resizes it back to the picture's own size.
+
+    Args:
+        share: of each side that is kept, above 0 and at most 1.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """Crops and resizes an RGB picture."""
+        left, top = (side * (1 - self.share) / 2 for side in picture.size)
+        box = (left, top, picture.width - left, picture.height - top)
+        return picture.resize(picture.size, Image.Resampling.BILINEAR, box=box)
+
+
+class RandomTranslation:
+    """Resizes a picture; with some probability to 1.125 of each side, of which it cuts out the size at random.
+
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+        probability: of the cut; otherwise the picture is just resized.
+    """
+
+    def __init__(self, height: int, width: int, probability: float) -> None:
+        self.height = height
+        self.width = width
+        self.probability = probability
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """Resizes an RGB picture, perhaps a part of it."""
+        if not _happens(self.probability):
+            return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        size = (round(self.width * TRANSLATION_SCALE), round(self.height * TRANSLATION_SCALE))
+        left = int(torch.randint(size[0] - self.width + 1, ()))
+        top = int(torch.randint(size[1] - self.height + 1, ()))
+        larger = picture.resize(size, Image.Resampling.BILINEAR)
+        return larger.crop((left, top, left + self.width, top + self.height))
+
+
+class PCAColour:
+    """Moves all pixels along the principal axes of ImageNet's colours, as AlexNet's authors did.
+
+    Works on a tensor (3, height, width) from 0 to 1; the result may leave that range a little.
+
+    Args:
+        probability: of the change.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        """Gives the changed picture, or the picture itself."""
+        if not _happens(self.probability):
+            return picture
+        weights = torch.randn(3) * COLOUR_DEVIATION
+        shift = torch.tensor(COLOUR_EIGENVECTORS) @ (weights * torch.tensor(COLOUR_EIGENVALUES))  # (3,)
+        return picture + shift[:, None, None]
+
+
+class RandomErasing:
+    """Makes a rectangle grey (arXiv 1708.04896).
+
+    Works on a normalised tensor (3, height, width), in which 0 is the mean. Area and ratio of height to width are drawn
+    uniformly and drawn again while the rectangle does not fit.
+
+    Args:
+        probability: of the change.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        """Gives the changed picture, or the picture itself."""
+        if not _happens(self.probability):
+            return picture
+        _, height, width = picture.shape
+        for _ in range(_ERASING_ATTEMPTS):
+            area = _uniform(*ERASED_AREA) * height * width
+            ratio = _uniform(*ERASED_RATIO)
+            rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < rows <= height and 0 < columns <= width:
+                top = int(torch.randint(height - rows + 1, ()))
+                left = int(torch.randint(width - columns + 1, ()))
+                erased = picture.clone()
+                erased[:, top : top + rows, left : left + columns] = 0
+                return erased
+        return picture
+
+
+def _happens(probability: float) -> bool:
+    return bool(torch.rand(()) < probability)
+
+
+def _uniform(lowest: float, highest: float) -> float:
+    return lowest + (highest - lowest) * float(torch.rand(()))
