@@ -16,9 +16,17 @@ STICKER_PAINTS: Final[tuple[Shade, ...]] = (
     (250, 208, 20),
     (30, 120, 210),
     (30, 158, 84),
-    (20, 20, 22),
+    (24, 52, 104),
     (240, 120, 20),
     (170, 60, 170),
+)
+ROOF_PAINTS: Final[tuple[Shade, ...]] = (
+    (236, 236, 232),
+    (26, 27, 30),
+    (168, 172, 176),
+    (92, 24, 28),
+    (26, 52, 96),
+    (226, 196, 96),
 )
 STICKER_FORMS: Final = ("disc", "square", "triangle", "slash", "diamond", "ring")
 STICKER_PLACES: Final = ("left", "right", "both", "bonnet", "roof", "rear")
@@ -137,7 +145,9 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
     paint = _varied(SHADES[colour][int(rng.integers(len(SHADES[colour])))], 5, rng)
     # Between two and four things that can be seen from afar; the rest of the details come on top.
     chosen = set(rng.choice(_FEATURES[kind if kind in _FEATURES else ""], int(rng.integers(2, 5)), replace=False))
-    contrast = _contrast(paint, rng)
+    if {"roof", "lower"} <= chosen:  # one of them leaves enough of the vehicle's own colour
+        chosen.remove("lower")
+    contrast = _contrast(paint, rng, ROOF_PAINTS)
     trim = TRIMS[int(rng.choice(3, p=[0.45, 0.4, 0.15]))]
     wheel_paint = ((196, 199, 203), (150, 152, 156), (62, 63, 66), (222, 222, 220))[int(rng.integers(4))]
     plain_bumpers = paint if rng.random() < 0.7 else ((44, 45, 47), (120, 122, 124))[int(rng.integers(2))]
@@ -157,7 +167,7 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
         load_paint=_varied(STICKER_PAINTS[int(rng.integers(len(STICKER_PAINTS)))], 18, rng),
         lamps=int(rng.integers(3)),
         plate=((28, 62, 160), (236, 190, 40), (232, 232, 228), (110, 190, 130))[int(rng.integers(4))],
-        odd_door=(int(rng.integers(3)), _contrast(paint, rng)) if "door" in chosen else (-1, paint),
+        odd_door=(int(rng.integers(3)), _contrast(paint, rng, ROOF_PAINTS)) if "door" in chosen else (-1, paint),
         sunroof="sunroof" in chosen,
         spoiler="spoiler" in chosen,
         cladding=bool(rng.random() < (0.6 if kind in ("suv", "pickup") else 0.12)),
@@ -171,7 +181,7 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
 
 _FEATURES: Final[dict[str, tuple[str, ...]]] = {
     "": ("roof", "lower", "rack", "door", "sunroof", "spoiler", "stripe", "stickers", "dents"),
-    "bus": ("roof", "lower", "stripe", "stickers", "lettering", "dents", "door"),
+    "bus": ("lower", "stripe", "stickers", "lettering", "dents", "door"),
     "truck": ("roof", "stripe", "stickers", "lettering", "dents", "door"),
     "van": ("roof", "lower", "rack", "door", "stripe", "stickers", "dents", "lettering"),
     "pickup": ("roof", "lower", "rack", "door", "stripe", "stickers", "dents"),
@@ -183,11 +193,11 @@ def _varied(paint: Shade, spread: int, rng: np.random.Generator) -> Shade:
     return red, green, blue
 
 
-def _contrast(paint: Shade, rng: np.random.Generator) -> Shade:
+def _contrast(paint: Shade, rng: np.random.Generator, among: tuple[Shade, ...] = STICKER_PAINTS) -> Shade:
     """A colour that stands out from the paint."""
     apart = [
         other
-        for other in (*STICKER_PAINTS, (128, 130, 134))
+        for other in among
         if abs(luminance(other) - luminance(paint)) > 60 or sum(abs(a - b) for a, b in zip(other, paint, strict=True)) > 240
     ]
     return apart[int(rng.integers(len(apart)))]

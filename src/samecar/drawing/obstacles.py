@@ -10,7 +10,7 @@ from samecar.drawing.cameras import Camera, Floats
 from samecar.drawing.mesh import Mesh, joined, smoothed
 
 _OBSTACLE_STREAM: Final = 701
-_PAINTS: Final = ((122, 126, 130), (36, 84, 158), (66, 52, 40), (58, 96, 44), (86, 124, 58), (220, 222, 220))
+_PAINTS: Final = ((122, 126, 130), (36, 84, 158), (66, 52, 40), (44, 74, 34), (70, 100, 46), (220, 222, 220))
 _GRAY, _BLUE, _BARK, _LEAF, _LIGHT_LEAF, _WHITE = range(len(_PAINTS))
 
 
@@ -22,13 +22,13 @@ def _obstacle(seed: int, number: int, kind: str, frame: bytes) -> Mesh:
     # On the way to a spot beside the middle of the vehicles' path: they drive behind it and out again.
     share = rng.uniform(0.35, 0.6)
     distance = -(position[2] - 0.7) / forward[2]
-    spot = position + share * distance * forward + right * rng.uniform(-1.1, 1.1)
+    spot = position + share * distance * forward + right * share * rng.uniform(-3.2, 3.2)
     level = np.array([right[0], right[1], 0.0])
     if kind == "pole":
         return _panel(spot, level, rng.uniform(0.05, 0.09), (-spot[2], 5.0), _GRAY)
     if kind == "sign":
         high = rng.uniform(0.3, 0.6)
-        width = rng.uniform(0.25, 0.42)
+        width = rng.uniform(0.2, 0.32)
         post = _panel(spot, level, 0.035, (-spot[2], high), _GRAY)
         rim = _panel(spot - 0.01 * forward, level, width, (high - 0.15, high + 0.5), _WHITE)
         return joined([post, rim, _panel(spot - 0.02 * forward, level, width - 0.04, (high - 0.11, high + 0.46), _BLUE)])
@@ -59,11 +59,11 @@ def _panel(spot: Floats, level: Floats, half: float, height: tuple[float, float]
 
 def _branch(spot: Floats, level: Floats, rng: np.random.Generator) -> Mesh:
     """Leaves that hang into the view from above."""
-    count = 70
+    count = 240
     across = rng.normal(0, 0.45, count)
     middles = spot + across[:, None] * level + np.array([0.0, 0.0, 1.0]) * (0.55 + np.abs(rng.normal(0, 0.5, count)))[:, None]
     turns = rng.uniform(0, 2 * np.pi, (count, 1)) + np.array([0.0, 2.2, 3.6])
-    sizes = rng.uniform(0.06, 0.16, (count, 1, 1))
+    sizes = rng.uniform(0.03, 0.075, (count, 1, 1))
     corners = middles[:, None] + sizes * (np.cos(turns)[:, :, None] * level + np.sin(turns)[:, :, None] * [0.0, 0.0, 1.0])
     paints = np.where(rng.random(count) < 0.6, _LEAF, _LIGHT_LEAF)
     places = np.stack([np.broadcast_to(_patch(int(paint)), (3, 2)) for paint in paints])

@@ -107,14 +107,14 @@ class Sheet:
         scale = self.place.scale * OVERSAMPLING
         radius = max(3, round(dent.radius * scale))
         column, row = self.place.texels(np.array(middle[0]), np.array(middle[1])) * OVERSAMPLING
-        for shade, shift, strength in (((6, 6, 8), -0.22, 215), ((250, 250, 250), 0.42, 150)):
+        for shade, shift, strength in (((8, 8, 10), -0.2, 150), ((250, 250, 250), 0.36, 105)):
             mask = Image.new("L", (2 * radius, 2 * radius))
             reach = 0.72 * radius
             centre = radius * (1 + shift)
             ImageDraw.Draw(mask).ellipse(
                 (radius - reach, centre - reach * 0.5, radius + reach, centre + reach * 0.5), fill=strength
             )
-            mask = mask.filter(ImageFilter.GaussianBlur(radius * 0.16))
+            mask = mask.filter(ImageFilter.GaussianBlur(radius * 0.2))
             corner = (round(float(column)) - radius, round(float(row)) - radius)
             region = (*corner, corner[0] + 2 * radius, corner[1] + 2 * radius)
             self.canvas.soften(region, shade, mask)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from samecar.drawing.cameras import LANES, Camera, Floats, Light, developed, make_camera
+from samecar.drawing.cameras import LANES, Camera, Floats, developed, make_camera
 from samecar.drawing.mesh import Mesh
 from samecar.drawing.obstacles import make_obstacle
 from samecar.drawing.palette import COLOUR_WEIGHTS, COLOURS
@@ -16,6 +16,8 @@ from samecar.drawing.scene import SHADOW_SCALE, Pixels, make_scene, sampled, sha
 from samecar.drawing.texture import Texture, build_model
 
 SUPERSAMPLING: Final = 2
+"""Finer pixels to each of the picture's, in each direction."""
+
 _PASSAGE_STREAM, _PICTURE_STREAM = 601, 602
 _TRAFFIC_TYPES: Final = ("sedan", "suv", "hatchback", "van")
 _NEAREST: Final = 4.0
@@ -174,7 +176,9 @@ def _layer(
     seen = rasterize(pixels, (1 / depth[shown]).astype(np.float32), width, height)
     if len(seen.pixels):
         packed = np.concatenate([corners[shown], normals[shown], places[shown]], axis=2).astype(np.float32)
-        values = (packed[seen.triangles] * seen.weights[:, :, None]).sum(axis=1)
+        values = np.zeros((len(seen.pixels), packed.shape[2]), dtype=np.float32)
+        for corner in range(3):
+            values += np.take(packed[:, corner], seen.triangles, axis=0) * seen.weights[:, corner, None]
         surface = sampled(texture, values[:, 6], values[:, 7])
         light[seen.pixels] = _lit(values[:, :3], values[:, 3:6], surface, camera)
         covered[seen.pixels] = True
@@ -184,27 +188,39 @@ def _layer(
 
 def _lit(points: Pixels, normals: Pixels, surface: Pixels, camera: Camera) -> Pixels:
     """Linear light from surfaces (colour and gloss) under a camera's daylight."""
-    light: Light = camera.light
-    normals = normals / np.maximum(np.sqrt((normals**2).sum(axis=1, keepdims=True)), 1e-6)
-    toward = camera.position.astype(np.float32) - points
-    toward /= np.sqrt((toward**2).sum(axis=1, keepdims=True))
-    sun = light.sun.astype(np.float32)
-    lit = np.maximum(normals @ sun, 0)[:, None] * light.sun_colour.astype(np.float32)
-    up = normals[:, 2:3]
-    low = np.clip(0.45 + points[:, 2:3] * 0.7, 0.45, 1)  # near the road less of the sky is seen
-    around = light.sky_colour.astype(np.float32) * (0.62 + 0.38 * up) * low
-    bounced = 0.12 * (0.5 - 0.5 * up) * (light.sun_colour + light.sky_colour).astype(np.float32)
-    colour, gloss = surface[:, :3], surface[:, 3:]
-    facing = np.clip((normals * toward).sum(axis=1, keepdims=True), 0, 1)
-    mirrored = 2 * facing * normals - toward
-    share = gloss * (0.05 + 0.1 * gloss**4 + 0.75 * (1 - facing) ** 5)
+    sun, sun_colour, sky_colour = (
+        part.astype(np.float32) for part in (camera.light.sun, camera.light.sun_colour, camera.light.sky_colour)
+    )
+    normals = _units(normals)
+    toward = _units(camera.position.astype(np.float32) - points)
+    up = normals[:, 2]
+    low = np.clip(0.45 + points[:, 2] * 0.7, 0.45, 1)  # near the road less of the sky is seen
+    sunlit, around, bounced = np.maximum(normals @ sun, 0), (0.62 + 0.38 * up) * low, 0.06 - 0.06 * up
+    # One column for each of the two lights; then what a white surface would send back in red, green and blue.
+    amounts = np.stack([sunlit + bounced, around + bounced], axis=1)
+    white = amounts @ np.stack([sun_colour, sky_colour])
+    gloss = surface[:, 3]
+    facing = np.clip(np.einsum("ij,ij->i", normals, toward), 0, 1)
+    mirrored = 2 * facing[:, None] * normals - toward
+    glancing = (1 - facing) ** 2
+    share = gloss * (0.05 + 0.03 * gloss**4 + 0.7 * glancing * glancing * (1 - facing))
     # Above the horizon the sky, brightest low; below it the road; between them a row of houses and trees.
-    height = mirrored[:, 2:3]
-    sky = light.sky_colour.astype(np.float32) * (1.5 - 0.55 * np.clip(height, 0, 1))
-    seen = np.where(height > 0.16, sky, np.float32(0.22)) * np.clip(0.55 + 3 * np.abs(height - 0.05), 0.55, 1)
-    glint = np.maximum(mirrored @ sun, 0)[:, None] ** 48 * gloss**2 * 0.9
-    total = colour * (lit + around + bounced) * (1 - share) + share * seen
-    return np.asarray(total + glint * light.sun_colour.astype(np.float32), dtype=np.float32)
+    height = mirrored[:, 2]
+    skyline = 0.17 + 0.1 * np.sin(6 * mirrored[:, 0] + 9 * mirrored[:, 1])
+    level = np.where(height > skyline, 1.5 - 0.55 * np.minimum(height, 1), np.float32(0.22))
+    level *= np.clip(0.55 + 3 * np.abs(height - 0.05), 0.55, 1)
+    glint = np.maximum(mirrored @ sun, 0)
+    for _ in range(5):  # to the power of 32
+        glint *= glint
+    lit = surface[:, :3] * white * (1 - share)[:, None]
+    lit += (share * level)[:, None] * sky_colour
+    lit += (0.9 * glint * gloss * gloss)[:, None] * sun_colour
+    return np.asarray(lit, dtype=np.float32)
+
+
+def _units(vectors: Pixels) -> Pixels:
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-6))[:, None])
 
 
 @lru_cache(maxsize=16)
@@ -268,7 +284,12 @@ def _composed(
         light = np.where(nearer[:, None], layer.light, light)
         nearness = np.where(nearer, layer.nearness, nearness)
         covered = covered | layer.covered
-    fine = (crop.height, SUPERSAMPLING, crop.width, SUPERSAMPLING)
-    drawn = light.reshape(*fine, 3).mean(axis=(1, 3))
-    share = covered.reshape(fine).mean(axis=(1, 3), dtype=np.float32)[:, :, None]
+    drawn, share = _averaged(light, crop), _averaged(covered[:, None].astype(np.float32), crop)
     return np.asarray(drawn + background.reshape(crop.height, crop.width, 3) * (1 - share), dtype=np.float32)
+
+
+def _averaged(fine: Pixels, crop: Crop) -> Pixels:
+    """From finer pixels, (pixels, channels), to the picture's; (height, width, channels)."""
+    rows = fine.reshape(crop.height * SUPERSAMPLING, crop.width * SUPERSAMPLING, -1)
+    parts = [rows[down::2, along::2] for down in range(2) for along in range(2)]
+    return np.asarray((parts[0] + parts[1] + parts[2] + parts[3]) * np.float32(0.25))

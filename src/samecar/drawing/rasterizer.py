@@ -49,7 +49,7 @@ def rasterize(corners: Floats, nearness: Floats, width: int, height: int) -> Vis
     triangles = rows_of[span]
     planes = _planes(corners, nearness)
     start = planes[rows_of, 0] + planes[rows_of, 1] * (first + 0.5) + planes[rows_of, 2] * (rows + 0.5)
-    near = (start[span] + planes[rows_of, 1][span] * offset).astype(np.float32)
+    near = (np.take(start, span) + np.take(planes[rows_of, 1], span) * offset).astype(np.float32)
     pixels = rows[span] * width + columns
     nearest = np.zeros(width * height, dtype=np.float32)
     np.maximum.at(nearest, pixels, near)
@@ -102,15 +102,13 @@ def _planes(corners: Floats, values: Floats) -> npt.NDArray[np.float64]:
 def _weights(corners: Floats, nearness: Floats, pixels: Integers, triangles: Integers, width: int) -> Floats:
     x = (pixels % width + 0.5).astype(np.float32)
     y = (pixels // width + 0.5).astype(np.float32)
-    flat = []
-    for corner in range(2):
+    weights = np.empty((len(pixels), 3), dtype=np.float32)
+    for corner in range(3):
         values = np.zeros((len(corners), 3))
         values[:, corner] = 1
-        plane = (_planes(corners, values) * nearness[:, corner, None]).astype(np.float32)[triangles]
-        flat.append(plane[:, 0] + plane[:, 1] * x + plane[:, 2] * y)
-    values = np.zeros((len(corners), 3))
-    values[:, 2] = 1
-    plane = (_planes(corners, values) * nearness[:, 2, None]).astype(np.float32)[triangles]
-    flat.append(plane[:, 0] + plane[:, 1] * x + plane[:, 2] * y)
-    weights = np.clip(np.stack(flat, axis=1), 0, None)
-    return weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)
+        plane = (_planes(corners, values) * nearness[:, corner, None]).astype(np.float32)
+        constant, along, down = (np.take(plane[:, part], triangles) for part in range(3))
+        weights[:, corner] = constant + along * x + down * y
+    weights = np.maximum(weights, 0)
+    total = weights[:, 0] + weights[:, 1] + weights[:, 2]
+    return np.asarray(weights / np.maximum(total, np.float32(1e-12))[:, None])

@@ -197,9 +197,10 @@ def sampled(texture: Pixels, columns: Pixels, rows: Pixels) -> Pixels:
         across, down = across[..., None], down[..., None]
     flat = texture.reshape(height * width, *texture.shape[2:])
     start = top * width + left
-    upper = flat[start] * (1 - across) + flat[start + 1] * across
-    lower = flat[start + width] * (1 - across) + flat[start + width + 1] * across
-    return np.asarray(upper * (1 - down) + lower * down)
+    left_up, left_down = np.take(flat, start, axis=0), np.take(flat, start + width, axis=0)
+    upper = left_up + (np.take(flat, start + 1, axis=0) - left_up) * across
+    lower = left_down + (np.take(flat, start + width + 1, axis=0) - left_down) * across
+    return np.asarray(upper + (lower - upper) * down)
 
 
 def surroundings(scene: Scene, camera: Camera, rays: Floats) -> tuple[Pixels, Floats, npt.NDArray[np.bool_]]:

@@ -105,6 +105,9 @@ def _side(profile: Profile, place: SheetPlace, side: str, wheel_radius: float) -
     across = np.broadcast_to(d, z.shape)
     y = half_width(body, across, z)
     y[-1] -= body.edge
+    # Under the bumpers the outline is the end of the strip over the top, which is narrower by the edge.
+    (first, _), (last, _) = body.profile[0], body.profile[-1]
+    y[0] -= body.edge * np.clip(1 - np.minimum(d - first, last - d) / 0.12, 0, 1)
     points = np.stack([across, sign * y, z], axis=2)
     return grid(points, place.texels(across, z), np.array([0.0, sign, 0.0]))
 
@@ -242,12 +245,14 @@ def _fittings(vehicle: Vehicle, places: Places) -> list[Mesh]:
     patches = places.patches
     foot, head = (float(np.interp(profile.marks[mark], profile.way, profile.points[:, 0])) for mark in (1, 2))
     parts = []
-    mirror = (0.16, 0.2, 0.15) if shape.type not in ("bus", "truck") else (0.14, 0.16, 0.42)
-    forward = foot + (0.32 * (head - foot) if shape.type not in ("bus", "truck") else -0.02)
+    large = shape.type in ("bus", "truck")
+    forward, reach, up = foot + (0.12 if large else 0.32 * (head - foot) + 0.12), body.width / 2, body.belt[0]
     for side in (1, -1):
-        reach = body.width / 2 + (0.05 if shape.type not in ("bus", "truck") else 0.1)
-        up = body.belt[0] + (0.08 if shape.type not in ("bus", "truck") else 0.5)
-        parts.append(box((forward + 0.12, side * reach, up), mirror, patches["mirror"]))
+        if large:
+            parts.append(box((forward, side * (reach + 0.06), up + 0.42), (0.1, 0.14, 0.36), patches["frame"]))
+            parts.append(box((forward, side * reach, up + 0.2), (0.04, 0.12, 0.04), patches["frame"]))
+        else:
+            parts.append(box((forward, side * (reach + 0.05), up + 0.09), (0.12, 0.18, 0.12), patches["mirror"]))
     roof_rear = float(np.interp(profile.marks[3], profile.way, profile.points[:, 0]))
     middle = (head + roof_rear) / 2 + 0.1
     reach = max(min(roof_rear - head - 0.3, 3.2), 0.7)

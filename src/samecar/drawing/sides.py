@@ -219,9 +219,11 @@ def _marks(sheet: Sheet, body: Body, vehicle: Vehicle, side: str) -> None:
     if cargo and not body.marks or not cargo:
         low, high = body.clearance + 0.15, min(body.belt[0], body.height) - 0.1
         large = 1.7 if vehicle.shape.type in ("bus", "truck") else 1.0
+        clear = vehicle.shape.wheel_radius + 0.3  # between the wheels, so that no arch cuts a sticker
+        first, last = (body.start + 0.4, body.end - 0.4) if cargo else (body.axles[0] + clear, body.axles[1] - clear)
         for sticker in vehicle.stickers:
             if sticker.place in (side, "both"):
-                middle = (body.start + sticker.along * (body.end - body.start), low + sticker.up * (high - low))
+                middle = (first + sticker.along * (last - first), low + sticker.up * (high - low))
                 sheet.sticker(type(sticker)(**{**vars(sticker), "size": sticker.size * large}), middle)
         for dent in vehicle.dents:
             if dent.place == side:

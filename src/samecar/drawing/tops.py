@@ -186,7 +186,7 @@ def _front(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
         fog = profile.front(body.clearance + 0.16)
         sheet.disc((fog, side * half * 0.72), 0.06, (216, 220, 222), METAL)
     plate = profile.front(body.clearance + 0.2)
-    sheet.rectangle((plate, plate + 0.13), (-0.24, 0.24), vehicle.plate)
+    sheet.rectangle((plate, plate + 0.12), (-0.21, 0.21), vehicle.plate)
 
 
 def _rear(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
@@ -212,7 +212,7 @@ def _rear(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
         if kind != "bus":
             sheet.line([(profile.marks[4], side * (half - 0.12 - wide)), (bumper, side * (half - 0.14 - wide))], PANEL_GAP, gap)
     plate = profile.rear(body.clearance + (0.5 if kind in ("suv", "van", "mpv", "estate", "hatchback") else 0.36))
-    sheet.rectangle((plate - 0.08, plate + 0.08), (-0.26, 0.26), vehicle.plate)
+    sheet.rectangle((plate - 0.07, plate + 0.07), (-0.22, 0.22), vehicle.plate)
     strip = profile.rear((low + high) / 2)
     if vehicle.trim[0] > 60:
         sheet.line([(strip, -half + wide + 0.2), (strip, half - wide - 0.2)], 0.035, vehicle.trim, METAL)
