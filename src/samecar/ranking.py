@@ -37,7 +37,9 @@ def find_distance(name: str) -> Distance:
     raise SamecarError(f"unknown distance {name!r}; known are {', '.join(get_args(Distance))}")
 
 
-def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Iterator[tuple[slice, Matrix]]:
+def distance_chunks(
+    queries: Matrix, gallery: Matrix, distance: Distance, *, exact_ties: bool = False
+) -> Iterator[tuple[slice, Matrix]]:
     """Yields squared distances, a chunk of queries at a time.
 
     Args:
@@ -45,6 +47,9 @@ def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Ite
         gallery: (gallery, size).
         distance: 'euclidean' on the embeddings as they are; 'cosine' first scales each to length one, and then half
             of the squared Euclidean distance is one minus the cosine.
+        exact_ties: equal gallery rows have equal distances. Without it the last digits depend on a row's place in the
+            gallery, as the matrix product treats the rows at its edges differently; with it the work is done in
+            float64 and rounded to about 2⁻³⁰ of the two rows' squared lengths.
 
     Yields:
         The chunk's rows, and their squared Euclidean distances (rows, gallery), never negative. The array may be
@@ -53,9 +58,12 @@ def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Ite
     Raises:
         SamecarError: the embeddings' widths differ, are no matrices, or hold NaN or infinite values.
     """
-    _check(queries, gallery)
+    check_embeddings(queries, gallery)
+    precision = np.float64 if exact_ties else np.result_type(queries, gallery, np.float32)  # squares overflow float16
+    queries, gallery = queries.astype(precision, copy=False), gallery.astype(precision, copy=False)
     if distance == "cosine":
         queries, gallery = unit_length(queries), unit_length(gallery)
+    query_squares = np.einsum("ij,ij->i", queries, queries)  # (queries,)
     gallery_squares = np.einsum("ij,ij->i", gallery, gallery)  # (gallery,)
     rows = max(1, CHUNK_ELEMENTS // max(1, len(gallery)))
     for start in range(0, len(queries), rows):
@@ -63,7 +71,11 @@ def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Ite
         squares = queries[chunk] @ gallery.T  # (rows, gallery)
         squares *= -2
         squares += gallery_squares
-        squares += np.einsum("ij,ij->i", queries[chunk], queries[chunk])[:, None]
+        squares += query_squares[chunk, None]
+        if exact_ties:
+            coarse = 2**22 * (query_squares[chunk, None] + gallery_squares)  # (rows, gallery)
+            squares += coarse  # what is finer than 2⁻⁵² of it is rounded away
+            squares -= coarse
         yield chunk, np.maximum(squares, 0, out=squares)
 
 
@@ -131,7 +143,7 @@ def match_ranks(
         For each query the ranks of its matches, rising, from 1; empty where it has none.
     """
     ranks: list[NDArray[np.int64]] = []
-    for chunk, squares in distance_chunks(queries, gallery, distance):
+    for chunk, squares in distance_chunks(queries, gallery, distance, exact_ties=True):
         for row, relevant in zip(squares, relevance(chunk), strict=True):
             matches = np.sort(row[relevant == 1])  # (matches,)
             first_beaten = np.searchsorted(matches, row[relevant == -1], side="left")
@@ -140,7 +152,12 @@ def match_ranks(
     return ranks
 
 
-def _check(queries: Matrix, gallery: Matrix) -> None:
+def check_embeddings(queries: Matrix, gallery: Matrix) -> None:
+    """Refuses embeddings that cannot be compared.
+
+    Raises:
+        SamecarError: they are no matrices, hold NaN or infinite values, or differ in width.
+    """
     for name, matrix in (("query", queries), ("gallery", gallery)):
         if matrix.ndim != 2:
             raise SamecarError(f"{name} embeddings have shape {matrix.shape}; give a matrix (pictures, size)")

@@ -22,7 +22,8 @@ class Protocol:
         name: what people call it.
         junk: gallery pictures that are taken out of a query's ranking.
         gallery: 'all' ranks every gallery picture; 'one per vehicle' draws, for each of `draws`, one picture of every
-            vehicle at random as the gallery and makes all other pictures the queries.
+            vehicle at random as the gallery and makes all other pictures the queries. Pictures without a vehicle id
+            stay in the gallery.
         draws: random galleries over which scores are averaged.
     """
 

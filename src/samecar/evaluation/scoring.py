@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from samecar.errors import SamecarError
 from samecar.evaluation.metrics import average_precision, cumulative_matching, inverse_negative_penalty
 from samecar.evaluation.protocols import Labels, Protocol, Relevance
-from samecar.ranking import Distance, Matrix, match_ranks
+from samecar.ranking import Distance, Matrix, check_embeddings, match_ranks
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -121,9 +121,13 @@ def score(
         provenance: what the card says of data and model.
 
     Raises:
-        SamecarError: there is no query or no gallery picture, or no query has a match.
+        SamecarError: there is no query or no gallery picture, no query has a match, or the embeddings of queries and
+            gallery differ in width, are not as many as their labels, or hold NaN or infinite values.
     """
     provenance = provenance or Provenance()
+    for name, side in (("query", query), ("gallery", gallery)):
+        if len(side.matrix) != side.rows:
+            raise SamecarError(f"{len(side.matrix)} {name} embeddings have {side.rows} labels; give one for each")
     drawn = _draw_galleries(query, gallery, protocol, seed)
     draws = [(query, gallery)] if drawn is None else _pooled(query, gallery, drawn)
     scored = [_ranks(*draw, protocol, distance) for draw in draws]
@@ -200,19 +204,22 @@ def _draw_galleries(
     if protocol.gallery == "all":
         return None
     vehicles = np.concatenate([query.labels.vehicle_id, gallery.labels.vehicle_id])
+    labelled, distractors = np.flatnonzero(vehicles != ""), np.flatnonzero(vehicles == "")
     generator = np.random.default_rng(seed)
     draws = []
     for _ in range(protocol.draws):
-        order = generator.permutation(len(vehicles))
-        one_of_each = np.sort(order[np.unique(vehicles[order], return_index=True)[1]])
-        draws.append((np.setdiff1d(np.arange(len(vehicles)), one_of_each), one_of_each))
+        order = generator.permutation(labelled)
+        one_of_each = order[np.unique(vehicles[order], return_index=True)[1]]
+        drawn = np.union1d(one_of_each, distractors)
+        draws.append((np.setdiff1d(labelled, one_of_each), drawn))
     return draws
 
 
 def _pooled(
     query: Labelled, gallery: Labelled, draws: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> list[tuple[Labelled, Labelled]]:
-    matrix = np.concatenate([query.matrix, gallery.matrix]) if query.rows else gallery.matrix
+    check_embeddings(query.matrix, gallery.matrix)
+    matrix = np.concatenate([query.matrix, gallery.matrix])
     labels = Labels(
         np.concatenate([query.labels.vehicle_id, gallery.labels.vehicle_id]),
         np.concatenate([query.labels.camera_id, gallery.labels.camera_id]),

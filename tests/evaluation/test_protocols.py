@@ -1,0 +1,103 @@
+"""Who is a match, junk or neither."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samecar.errors import SamecarError
+from samecar.evaluation import PROTOCOLS, Labels, Relevance, default_protocol, find_protocol
+
+picture = st.tuples(st.sampled_from(["", "1", "2", "10", "a"]), st.sampled_from(["c1", "c2", "1"]))
+
+
+def labels(pictures):
+    vehicles, cameras = zip(*pictures, strict=True)
+    return Labels(np.array(vehicles), np.array(cameras))
+
+
+def naive_relevance(query, shown, junk):
+    (vehicle, camera), (other_vehicle, other_camera) = query, shown
+    if other_vehicle == "" or vehicle != other_vehicle:
+        return -1
+    if junk == "same vehicle and same camera" and camera == other_camera:
+        return 0
+    return 1
+
+
+@settings(deadline=None)
+@given(st.lists(picture, min_size=1, max_size=6), st.lists(picture, min_size=1, max_size=9), st.data())
+def test_relevance_equals_a_plain_loop(queries, gallery, data):
+    protocol = data.draw(st.sampled_from(list(PROTOCOLS.values())))
+    rows = slice(*sorted(data.draw(st.tuples(st.integers(0, 6), st.integers(0, 6)))))
+    found = Relevance(labels(queries), labels(gallery), protocol)(rows)
+    expected = [[naive_relevance(query, shown, protocol.junk) for shown in gallery] for query in queries[rows]]
+    assert found.dtype == np.int8
+    np.testing.assert_array_equal(found, np.array(expected).reshape(found.shape))
+
+
+def test_unlabelled_gallery_pictures_are_distractors_even_to_unlabelled_queries():
+    query, gallery = labels([("", "c1"), ("1", "c1")]), labels([("", "c1"), ("", "c2"), ("1", "c2")])
+    found = Relevance(query, gallery, find_protocol("plain"))(slice(0, 2))
+    assert found.tolist() == [[-1, -1, -1], [-1, -1, 1]]
+
+
+def test_ids_of_different_length_are_not_cut():
+    query, gallery = labels([("1", "c1")]), labels([("1000", "c2"), ("1", "c20")])
+    assert Relevance(query, gallery, find_protocol("plain"))(slice(0, 1)).tolist() == [[-1, 1]]
+
+
+def test_protocols_have_names():
+    for name, protocol in PROTOCOLS.items():
+        assert protocol.name == name
+        assert find_protocol(name) is protocol
+    with pytest.raises(SamecarError, match="unknown protocol 'veri'; known are plain, veri776, vehicleid"):
+        find_protocol("veri")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("veri776:VeRi", "veri776"),
+        ("vehicleid:somewhere", "vehicleid"),
+        ("veri_wild:x", "veri_wild"),
+        ("folder:veri776", "plain"),
+        ("csv:cars.csv", "plain"),
+        ("veri776", "veri776"),
+        ("vehicleid_2400", "vehicleid"),
+        ("veri_wild_large", "veri_wild"),
+    ],
+)
+def test_a_source_is_scored_by_its_own_rules(source, name):
+    assert default_protocol(source).name == name
+
+
+def data_folder(name):
+    folder = os.environ.get("SAMECAR_TEST_DATA")
+    if not folder or not (Path(folder) / name).is_dir():
+        pytest.skip(f"set SAMECAR_TEST_DATA to a folder that holds {name}")
+    return Path(folder) / name
+
+
+def names_as_labels(path):
+    """Labels of names like 0002_c002_00030600_0.jpg."""
+    return labels([tuple(name.split("_")[:2]) for name in path.read_text().split()])
+
+
+@pytest.mark.real_data
+def test_veri776_matches_and_junk_are_those_of_its_own_lists():
+    folder = data_folder("veri776-lists")
+    query, gallery = names_as_labels(folder / "name_query.txt"), names_as_labels(folder / "name_test.txt")
+    assert (len(query), len(gallery)) == (1678, 11579)
+    names = (folder / "name_test.txt").read_text().split()
+    assert names == sorted(names)  # the lists count rows of the sorted gallery
+    relevance = Relevance(query, gallery, find_protocol("veri776"))
+    lists = [(folder / name).read_text().splitlines() for name in ("gt_index.txt", "jk_index.txt")]
+    assert [len(lines) for lines in lists] == [1678, 1678]
+    for row, (matches, junk) in enumerate(zip(*lists, strict=True)):
+        (found,) = relevance(slice(row, row + 1))
+        assert (np.flatnonzero(found == 1) + 1).tolist() == sorted(map(int, matches.split()))
+        assert (np.flatnonzero(found == 0) + 1).tolist() == sorted(map(int, junk.split()))

@@ -1,0 +1,381 @@
+"""From embeddings to scores, against plain loops over sorted lists."""
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from samecar import ranking
+from samecar.errors import SamecarError
+from samecar.evaluation import Labelled, Labels, Provenance, find_protocol, score
+
+PLAIN, NO_JUNK, VEHICLE_ID = find_protocol("plain"), find_protocol("no-junk"), find_protocol("vehicleid")
+
+
+def labelled(matrix, vehicles, cameras):
+    return Labelled(np.asarray(matrix, np.float32), Labels(np.array(vehicles, str), np.array(cameras, str)))
+
+
+def rows_of(pictures):
+    return zip(pictures.matrix.astype(np.float64), pictures.labels.vehicle_id, pictures.labels.camera_id, strict=True)
+
+
+def naive_scores(query, gallery, *, junk=True):
+    """mAP, mINP, CMC and skipped queries by sorting a list for each query."""
+    precisions, penalties, firsts, skipped = [], [], [], 0
+    for embedding, vehicle, camera in rows_of(query):
+        listed = []
+        for other, other_vehicle, other_camera in rows_of(gallery):
+            same = vehicle == other_vehicle != ""
+            if not (junk and same and camera == other_camera):
+                listed.append((sum((embedding - other) ** 2), same))
+        hits = [same for _, same in sorted(listed)]  # False sorts before True: a tie counts against the model
+        if not any(hits):
+            skipped += 1
+            continue
+        places = [place for place, hit in enumerate(hits, start=1) if hit]
+        precisions.append(sum(found / place for found, place in enumerate(places, start=1)) / len(places))
+        penalties.append(len(places) / places[-1])
+        firsts.append(places[0])
+    cmc = {rank: sum(first <= rank for first in firsts) / len(firsts) for rank in (1, 5, 10, 20)}
+    return sum(precisions) / len(precisions), sum(penalties) / len(penalties), cmc, skipped
+
+
+def assert_equal_scores(evaluation, expected):
+    mean_average_precision, mean_inverse_negative_penalty, cmc, skipped = expected
+    assert evaluation.mean_average_precision == pytest.approx(mean_average_precision)
+    assert evaluation.mean_inverse_negative_penalty == pytest.approx(mean_inverse_negative_penalty)
+    assert evaluation.cmc == pytest.approx(cmc)
+    assert evaluation.card.queries_skipped == skipped
+
+
+def random_problem(seed, queries=25, gallery=60, width=5, vehicles=7):
+    generator = np.random.default_rng(seed)
+
+    def pictures(count):
+        return labelled(
+            generator.normal(size=(count, width)),
+            generator.integers(vehicles, size=count),
+            generator.integers(3, size=count),
+        )
+
+    return pictures(queries), pictures(gallery)
+
+
+def test_a_golden_matrix():
+    # One number per picture; distances are differences.
+    #
+    #   gallery   g1     g2     g3     g4     g5     g6
+    #   at        1      2      3      5      8      9
+    #   vehicle   A      B      A      A      –      B
+    #   camera    c1     c2     c2     c3     c1     c1
+    #
+    # Query 1: at 0, A from c1. g1 is junk. Order: g2 B, g3 A, g4 A, g5 –, g6 B.
+    #   matches at 2, 3        AP = (1/2 + 2/3)/2 = 7/12     INP = 2/3    first 2
+    # Query 2: at 10, B from c2. g2 is junk. Order: g6 B, g5 –, g4 A, g3 A, g1 A.
+    #   match at 1             AP = 1                        INP = 1      first 1
+    # Query 3: at 4, A from c4. No junk. Distances g1 3, g2 2, g3 1, g4 1, g5 4, g6 5.
+    #   Order: g3 A, g4 A, g2 B, g1 A, g5 –, g6 B; matches at 1, 2, 4
+    #                          AP = (1 + 1 + 3/4)/3 = 11/12  INP = 3/4    first 1
+    # Query 4: at 0, C from c1: no match, skipped.
+    #
+    # mAP = (7/12 + 12/12 + 11/12)/3 = 30/36 = 5/6;  mINP = (8/12 + 12/12 + 9/12)/3 = 29/36;  rank-1 = 2/3.
+    gallery = labelled(
+        [[1], [2], [3], [5], [8], [9]], ["A", "B", "A", "A", "", "B"], ["c1", "c2", "c2", "c3", "c1", "c1"]
+    )
+    query = labelled([[0], [10], [4], [0]], ["A", "B", "A", "C"], ["c1", "c2", "c4", "c1"])
+    evaluation = score(query, gallery, PLAIN)
+    assert evaluation.mean_average_precision == pytest.approx(5 / 6)
+    assert evaluation.mean_inverse_negative_penalty == pytest.approx(29 / 36)
+    assert evaluation.cmc == pytest.approx({1: 2 / 3, 5: 1, 10: 1, 20: 1})
+    np.testing.assert_allclose(evaluation.average_precisions, [7 / 12, 1, 11 / 12, np.nan])
+    np.testing.assert_allclose(evaluation.cmc_curve, [2 / 3] + [1] * 19)
+    assert (evaluation.card.queries_scored, evaluation.card.queries_skipped) == (3, 1)
+    assert evaluation.card.gallery_pictures == 6
+    assert evaluation.deviation == {}
+    assert evaluation.drawn is None
+    assert_equal_scores(evaluation, naive_scores(query, gallery))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("protocol", [PLAIN, NO_JUNK])
+def test_scores_equal_plain_loops(seed, protocol):
+    query, gallery = random_problem(seed)
+    evaluation = score(query, gallery, protocol)
+    assert_equal_scores(evaluation, naive_scores(query, gallery, junk=protocol is PLAIN))
+    assert (np.diff(evaluation.cmc_curve) >= 0).all()
+    assert {rank: evaluation.cmc_curve[rank - 1] for rank in evaluation.cmc} == evaluation.cmc
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_scores_with_ties_equal_plain_loops_in_any_gallery_order(seed, random):
+    generator = np.random.default_rng(seed)
+
+    def pictures(count):
+        vehicles = generator.choice(["", "1", "2", "3"], size=count)
+        return labelled(generator.integers(3, size=(count, 2)), vehicles, generator.integers(2, size=count))
+
+    query, gallery = pictures(6), pictures(14)
+    query = labelled([*query.matrix, [0, 0]], [*query.labels.vehicle_id, "9"], [*query.labels.camera_id, "7"])
+    gallery = labelled([*gallery.matrix, [1, 1]], [*gallery.labels.vehicle_id, "9"], [*gallery.labels.camera_id, "8"])
+    expected = naive_scores(query, gallery)
+    assert_equal_scores(score(query, gallery, PLAIN), expected)
+    order = np.array(random.sample(range(15), 15))
+    moved = Labelled(gallery.matrix[order], gallery.labels.select(order))
+    assert_equal_scores(score(query, moved, PLAIN), expected)
+
+
+def test_average_precisions_equal_scikit_learn():
+    query, gallery = random_problem(11)
+    evaluation = score(query, gallery, NO_JUNK)
+    distances = np.linalg.norm(query.matrix[:, None] - gallery.matrix, axis=-1)
+    expected = [
+        average_precision_score(gallery.labels.vehicle_id == vehicle, -row)
+        for vehicle, row in zip(query.labels.vehicle_id, distances, strict=True)
+    ]
+    np.testing.assert_allclose(evaluation.average_precisions, expected)
+
+
+def test_cosine_is_euclidean_on_unit_vectors():
+    query, gallery = random_problem(3)
+    units = [Labelled(ranking.unit_length(side.matrix), side.labels) for side in (query, gallery)]
+    cosine = score(query, gallery, PLAIN, distance="cosine")
+    euclidean = score(*units, PLAIN)
+    assert cosine.mean_average_precision == pytest.approx(euclidean.mean_average_precision)
+    assert cosine.mean_average_precision != pytest.approx(score(query, gallery, PLAIN).mean_average_precision)
+    assert cosine.card.distance == "cosine"
+
+
+def test_chunks_do_not_matter(monkeypatch):
+    query, gallery = random_problem(4)
+    before = score(query, gallery, PLAIN).as_dict()
+    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", 7 * 60)
+    assert score(query, gallery, PLAIN).as_dict() == before
+
+
+def test_nothing_is_written_into_the_inputs():
+    query, gallery = random_problem(6)
+    for side in (query, gallery):
+        for array in (side.matrix, side.labels.vehicle_id, side.labels.camera_id):
+            array.setflags(write=False)
+    for protocol in (PLAIN, VEHICLE_ID):
+        score(query, gallery, protocol, distance="cosine")
+
+
+def test_an_ideal_encoder_scores_one():
+    vehicles = np.repeat(np.arange(8), 6)
+    cameras = np.tile(np.arange(3), 16)
+    ideal = labelled(np.eye(8)[vehicles], vehicles, cameras)
+    for protocol in (PLAIN, NO_JUNK, VEHICLE_ID):
+        evaluation = score(ideal, ideal, protocol)
+        assert evaluation.mean_average_precision == evaluation.mean_inverse_negative_penalty == 1
+        assert set(evaluation.cmc.values()) == {1.0}
+
+
+def test_a_collapsed_encoder_scores_the_worst():
+    # 3 matches behind all 9 others: AP = (1/10 + 2/11 + 3/12) / 3, INP = 3/12.
+    same = np.random.default_rng(0).normal(size=(1, 64))
+    gallery = labelled(np.repeat(same, 12, axis=0), [1] * 3 + [2] * 9, range(12))
+    evaluation = score(labelled(same, [1], [99]), gallery, PLAIN)
+    assert evaluation.mean_average_precision == pytest.approx((1 / 10 + 2 / 11 + 3 / 12) / 3)
+    assert evaluation.mean_inverse_negative_penalty == 0.25
+    assert evaluation.cmc == {1: 0, 5: 0, 10: 1, 20: 1}
+
+
+def test_a_random_encoder_scores_chance():
+    # 20 vehicles, one picture from each of 5 cameras; a query's own picture is junk, which leaves 4 matches in 99.
+    vehicles, cameras = np.repeat(np.arange(20), 5), np.tile(np.arange(5), 20)
+    generator = np.random.default_rng(1)
+    found = [
+        score(side, side, PLAIN)
+        for side in (labelled(generator.normal(size=(100, 16)), vehicles, cameras) for _ in range(8))
+    ]
+    simulated = []
+    for _ in range(3000):
+        places = sorted(generator.permutation(99)[:4] + 1)
+        simulated.append(sum(count / place for count, place in enumerate(places, start=1)) / 4)
+    assert np.mean([each.mean_average_precision for each in found]) == pytest.approx(np.mean(simulated), abs=0.012)
+    assert np.mean([each.cmc[1] for each in found]) == pytest.approx(4 / 99, abs=0.02)
+    missed = math.comb(95, 10) / math.comb(99, 10)
+    assert np.mean([each.cmc[10] for each in found]) == pytest.approx(1 - missed, abs=0.05)
+
+
+def test_without_the_junk_rule_a_query_finds_itself():
+    """Every VeRi-776 query picture is in the gallery too: a random encoder would reach a rank-1 of 100 %."""
+    gallery = random_problem(8, gallery=200, vehicles=20, width=32)[1]
+    query = Labelled(gallery.matrix[::5], gallery.labels.select(slice(None, None, 5)))
+    assert score(query, gallery, NO_JUNK).cmc[1] == 1
+    assert score(query, gallery, find_protocol("veri776")).cmc[1] < 0.3
+
+
+def test_skipped_queries_are_counted_and_change_no_score():
+    query, gallery = random_problem(9)
+    alone = labelled(np.zeros((3, 5)), ["not there", "", "junk only"], ["1", "1", "1"])
+    more = labelled(
+        np.concatenate([query.matrix, alone.matrix]),
+        [*query.labels.vehicle_id, *alone.labels.vehicle_id],
+        [*query.labels.camera_id, *alone.labels.camera_id],
+    )
+    seen = labelled(
+        np.concatenate([gallery.matrix, [[1e3] * 5]]),
+        [*gallery.labels.vehicle_id, "junk only"],
+        [*gallery.labels.camera_id, "1"],
+    )
+    without, evaluation = score(query, gallery, PLAIN), score(more, seen, PLAIN)
+    assert evaluation.mean_average_precision == pytest.approx(without.mean_average_precision)
+    assert evaluation.cmc == pytest.approx(without.cmc)
+    assert np.isnan(evaluation.average_precisions[-3:]).all()
+    assert evaluation.card.queries_scored == without.card.queries_scored
+    assert evaluation.card.queries_skipped == without.card.queries_skipped + 3
+
+
+def test_distractors_make_it_harder_and_match_nothing():
+    query, gallery = random_problem(10)
+    crowd = labelled(
+        np.concatenate([gallery.matrix, query.matrix]),
+        [*gallery.labels.vehicle_id, *[""] * 25],
+        [*gallery.labels.camera_id, *["9"] * 25],
+    )
+    evaluation = score(query, crowd, PLAIN)
+    assert evaluation.cmc[1] == 0  # each query's own picture stands first, unlabelled
+    assert_equal_scores(evaluation, naive_scores(query, crowd))
+
+
+def pool(generator, vehicles=12, pictures=5, width=4):
+    matrix = generator.normal(size=(vehicles * pictures, width))
+    return labelled(matrix, np.repeat(np.arange(vehicles), pictures), np.zeros(vehicles * pictures, int))
+
+
+def empty(width=4):
+    return labelled(np.zeros((0, width)), [], [])
+
+
+def test_vehicleid_draws_one_picture_of_each_vehicle():
+    everything = pool(np.random.default_rng(0))
+    evaluation = score(empty(), everything, VEHICLE_ID)
+    query_rows, gallery_rows = evaluation.drawn
+    vehicles = everything.labels.vehicle_id
+    assert sorted(vehicles[gallery_rows]) == sorted(set(vehicles))
+    assert sorted([*query_rows, *gallery_rows]) == list(range(60))
+    assert (evaluation.card.queries_scored, evaluation.card.gallery_pictures) == (48, 12)
+    assert evaluation.card.queries_skipped == 0
+    assert "one per vehicle" in evaluation.card.gallery_rule
+    assert "10 draws" in evaluation.card.gallery_rule
+    # With one match for each query, AP is 1/rank and so is INP.
+    assert evaluation.mean_average_precision == pytest.approx(evaluation.mean_inverse_negative_penalty)
+
+
+def test_vehicleid_scores_are_the_mean_of_its_draws_whoever_is_in_query_or_gallery():
+    everything = pool(np.random.default_rng(1))
+    evaluation = score(empty(), everything, VEHICLE_ID, seed=3)
+    split = [Labelled(everything.matrix[rows], everything.labels.select(rows)) for rows in (slice(20), slice(20, None))]
+    assert score(*split, VEHICLE_ID, seed=3).as_dict() == evaluation.as_dict()
+    means, galleries = [], set()
+    for draws in range(1, 11):
+        drawn = score(empty(), everything, dataclasses.replace(VEHICLE_ID, draws=draws), seed=3).drawn
+        galleries.add(tuple(drawn[1]))
+        sides = [Labelled(everything.matrix[rows], everything.labels.select(rows)) for rows in drawn]
+        means.append(naive_scores(*sides, junk=False))
+    assert len(galleries) == 10
+    assert evaluation.mean_average_precision == pytest.approx(np.mean([each[0] for each in means]))
+    assert evaluation.cmc[1] == pytest.approx(np.mean([each[2][1] for each in means]))
+    assert evaluation.deviation["rank-1"] == pytest.approx(np.std([each[2][1] for each in means]))
+    assert set(evaluation.deviation) == {"mAP", "mINP", "rank-1", "rank-5", "rank-10", "rank-20"}
+
+
+def test_vehicleid_draws_are_seeded():
+    everything = pool(np.random.default_rng(2))
+    first, again, other = (score(empty(), everything, VEHICLE_ID, seed=seed) for seed in (5, 5, 6))
+    assert first.as_dict() == again.as_dict()
+    assert first.drawn[1].tolist() == again.drawn[1].tolist() != other.drawn[1].tolist()
+
+
+def test_vehicleid_keeps_unlabelled_pictures_as_distractors():
+    everything = pool(np.random.default_rng(3))
+    crowd = labelled(
+        np.concatenate([everything.matrix, np.zeros((7, 4))]), [*everything.labels.vehicle_id, *[""] * 7], [0] * 67
+    )
+    evaluation = score(empty(), crowd, VEHICLE_ID)
+    assert evaluation.card.gallery_pictures == 12 + 7
+    assert (evaluation.card.queries_scored, evaluation.card.queries_skipped) == (48, 0)
+
+
+def test_vehicleid_with_pools_of_different_width_is_refused():
+    with pytest.raises(SamecarError, match="5 wide and gallery embeddings 4"):
+        score(labelled(np.zeros((2, 5)), [1, 1], [1, 1]), pool(np.random.default_rng(0)), VEHICLE_ID)
+
+
+@pytest.mark.parametrize("counts", [(0, 3), (3, 0), (0, 0)])
+def test_nothing_to_score_is_refused(counts):
+    sides = [labelled(np.zeros((count, 2)), ["1"] * count, ["1"] * count) for count in counts]
+    with pytest.raises(SamecarError, match=rf"there are {counts[0]} query and {counts[1]} gallery pictures"):
+        score(*sides, PLAIN)
+
+
+def test_an_empty_pool_is_refused():
+    with pytest.raises(SamecarError, match="both are needed"):
+        score(empty(), empty(), VEHICLE_ID)
+
+
+def test_a_data_set_without_matches_is_refused():
+    query, gallery = labelled([[0]], ["1"], ["c1"]), labelled([[0], [1]], ["1", "2"], ["c1", "c2"])
+    with pytest.raises(SamecarError, match=r"none of 1 queries has a match .* 'plain'"):
+        score(query, gallery, PLAIN)
+
+
+def test_as_many_labels_as_embeddings():
+    with pytest.raises(SamecarError, match="3 query embeddings have 2 labels"):
+        score(labelled(np.zeros((3, 1)), ["1", "2"], ["1", "1"]), labelled([[0]], ["1"], ["2"]), PLAIN)
+
+
+def test_the_card_names_everything():
+    query, gallery = random_problem(12)
+    provenance = Provenance(
+        data="veri776:VeRi",
+        data_digest="d1",
+        model="m1",
+        side_information="times",
+        epoch_choice="last epoch",
+        seed=7,
+    )
+    evaluation = score(query, gallery, PLAIN, distance="cosine", provenance=provenance)
+    assert dict(evaluation.card.lines()) == {
+        "protocol": "plain",
+        "data": "veri776:VeRi",
+        "data digest": "d1",
+        "model": "m1",
+        "junk rule": "same vehicle and same camera",
+        "gallery rule": "all pictures",
+        "distance": "cosine",
+        "post processing": "none",
+        "side information": "times",
+        "epoch choice": "last epoch",
+        "seed": "7",
+        "queries scored": "25",
+        "queries skipped": "0",
+        "gallery pictures": "60",
+    }
+    saved = json.loads(json.dumps(evaluation.as_dict()))
+    assert saved["protocol"]["data_digest"] == "d1"
+    assert saved["cmc"]["1"] == evaluation.cmc[1]
+    assert dict(score(query, gallery, PLAIN).card.lines())["seed"] == "–"
+
+
+@pytest.mark.real_data
+def test_vehicleid_sizes_are_those_that_papers_state():
+    folder = Path(os.environ.get("SAMECAR_TEST_DATA", "")) / "vehicleid-lists"
+    if not folder.is_dir():
+        pytest.skip("set SAMECAR_TEST_DATA to a folder that holds vehicleid-lists")
+    vehicles = [line.split()[1] for line in (folder / "test_list_800.txt").read_text().splitlines()]
+    matrix = np.random.default_rng(0).normal(size=(len(vehicles), 4))
+    evaluation = score(empty(), labelled(matrix, vehicles, [""] * len(vehicles)), VEHICLE_ID)
+    assert (evaluation.card.queries_scored, evaluation.card.gallery_pictures) == (5693, 800)
+    assert evaluation.cmc[1] < 0.02
