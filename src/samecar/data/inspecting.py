@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of files looked at and the number of all."""
 
 FEATURELESS_DEVIATION: Final = 4.0
-"""Grey values (0-255) of a picture's thumbnail that deviate less than this show nothing that a hash could tell apart."""
+"""A thumbnail whose grey values (0-255) deviate less than this shows nothing that a hash could tell apart."""
 
 _CHUNK: Final = 64
 _WORTH_PROCESSES: Final = 512
@@ -72,7 +72,7 @@ def inspect_files(
             return list(_told(pool.map(inspect_file, texts, chunksize=_CHUNK), len(paths), progress))
         except BrokenProcessPool as error:
             raise SamecarError(
-                "a process that reads pictures ended before its work was done; use workers=1, and in a script call this "
+                "a process that reads pictures ended too early; use workers=1, and in a script call this "
                 'under `if __name__ == "__main__":`'
             ) from error
         finally:
