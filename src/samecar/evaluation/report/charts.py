@@ -113,4 +113,4 @@ def _whole_ticks(first: float, last: float) -> list[float]:
     """The first whole number and the round ones after it that do not crowd it."""
     step = max(1, _round_step(max(last - first, 1) / 6))
     rounds = [index * step for index in range(math.ceil(first / step), math.floor(last / step) + 1)]
-    return [first, *(tick for tick in rounds if tick - first > step / 2)]
+    return [first, *(tick for tick in rounds if tick - first >= step / 2)]
