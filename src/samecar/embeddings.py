@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samecar.data import Manifest, evaluation_loader, evaluation_transform
+from samecar.data import COLUMNS, Manifest, evaluation_loader, evaluation_transform
 from samecar.errors import SamecarError
 from samecar.files import written_file
 from samecar.models import Embedder
 from samecar.progress import Progress, silent
-
-COLUMNS = ("path", "vehicle_id", "camera_id", "split", "time", "track_id", "view", "colour", "type")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +101,8 @@ def embed(
         raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root}")
     device = device or next(model.parameters()).device
     transform = evaluation_transform(model.height, model.width, model.mean, model.deviation)
-    loader = evaluation_loader(manifest, transform, batch_size=batch_size, workers=workers)
+    size = model.height, model.width
+    loader = evaluation_loader(manifest, transform, batch_size=batch_size, workers=workers, size=size)
     matrix = np.empty((len(manifest), model.embedding_size), np.float32)
     done = 0
     was_training = model.training

@@ -96,7 +96,7 @@ def train(
     held_out: Manifest | None = None
     if settings.validation:
         training, held_out = hold_out_validation(training, settings.validation, settings.seed)
-    vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)
+    vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
     batches = IdentityBatches(
         training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
@@ -110,7 +110,8 @@ def train(
         run = Run.create(out, recipe, run_data)
     model.to(on.device)
     transform = training_transform(recipe.model, recipe.augmentation, model.mean, model.deviation)
-    loader = training_loader(training, labels, transform, batches, workers=on.workers)
+    size = model.height, model.width
+    loader = training_loader(training, labels, transform, batches, workers=on.workers, size=size)
 
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None

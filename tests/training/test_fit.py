@@ -86,7 +86,9 @@ def test_an_interrupted_run_goes_on_as_if_it_had_never_stopped(whole, painted_so
         Run.open(tmp_path / "run").load_model()
     resumed = train(whole.recipe, painted_source, tmp_path / "run", resume=True, on=HERE)
     assert equal(weights(resumed), weights(whole))
-    without_time = [{name: value for name, value in record.items() if name != "seconds"} for record in resumed.metrics()]
+    without_time = [
+        {name: value for name, value in record.items() if name != "seconds"} for record in resumed.metrics()
+    ]
     assert without_time == [
         {name: value for name, value in record.items() if name != "seconds"} for record in whole.metrics()
     ]
@@ -169,7 +171,9 @@ def test_validation_chooses_the_epoch_on_held_out_train_vehicles(painted_source,
 
 def test_a_loss_that_is_not_finite_stops_training(painted_source, tmp_path):
     with pytest.raises(SamecarError, match="the loss is nan in epoch 1"):
-        train(recipe_with("optimizer.learning_rate=1e30", "optimizer.name=sgd"), painted_source, tmp_path / "run", on=HERE)
+        train(
+            recipe_with("optimizer.learning_rate=1e30", "optimizer.name=sgd"), painted_source, tmp_path / "run", on=HERE
+        )
 
 
 def test_a_batch_that_the_set_cannot_fill_is_refused_before_anything_is_written(painted_source, tmp_path):
@@ -194,7 +198,8 @@ def test_few_unreadable_pictures_are_named_and_counted(tmp_path):
     (tmp_path / "data" / "v3_c0_2.png").write_bytes(b"")
     source = f"folder:{tmp_path}/data/{{vehicle_id}}_{{camera_id}}_*.png"
     run = train(recipe_with("training.epochs=3"), source, tmp_path / "run", on=HERE)
-    assert [failure["path"] for failure in run.unreadable()] == ["v3_c0_2.png"]
+    assert len(run.unreadable()) == 1
+    assert run.unreadable()[0].startswith("v3_c0_2.png (")
     assert run.metrics()[-1]["unreadable"] == 1
 
 
@@ -211,7 +216,7 @@ def test_learning_rate_in_the_metrics_follows_the_schedule(painted_source, tmp_p
 
 
 def test_training_learns(painted_source, tmp_path):
-    run = train(recipe_with("training.epochs=8"), painted_source, tmp_path / "run", on=HERE)
+    run = train(recipe_with("training.epochs=16"), painted_source, tmp_path / "run", on=HERE)
     first, *_, last = run.metrics()
     assert last["loss"] < first["loss"] / 1.5
 

@@ -165,8 +165,8 @@ def train(
         run = train_run(settings, manifest, out, resume=resume, on=on, progress=progress)
         scorable = {"query", "gallery"} <= set(manifest.split.tolist())
         evaluation = evaluate_run(run, manifest, on=on, progress=progress) if scorable else None
-    for path, reason in run.failures:
-        console.warn(f"left out of training: {path}: {reason}")
+    for sentence in run.unreadable():
+        console.warn(f"left out of training: {sentence}")
     console.say(f"Trained {out} ({settings.training.epochs} epochs, recipe {settings.digest})")
     if evaluation is None:
         console.say("The source has no query and gallery pictures; score it with `samecar evaluate`.")

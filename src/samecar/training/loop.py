@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 from torch.amp import GradScaler, autocast
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
@@ -104,6 +103,8 @@ def fit(
             steps = max(steps, len(batches))
             for step, batch in enumerate(loader):
                 failures.add(batch.failures)
+                if not len(batch.pictures):
+                    continue
                 values = _step(model, objective, optimizer, scaler, batch, device, settings)
                 sums.add(values, len(batch.pictures))
                 if step % 10 == 0:
@@ -112,6 +113,8 @@ def fit(
                     progress("training", epoch * steps + min(step, steps - 1), settings.epochs * steps, note)
             record: dict[str, float] = {"epoch": epoch + 1, **sums.means(), "learning_rate": rate}
             _refuse_infinite(torch.tensor(record["loss"]), epoch, len(batches) - 1)
+            record["unreadable"] = len(failures)
+            run.write_unreadable(failures.sentences())
             record["seconds"] = round(time.perf_counter() - started, 3)
             if validation and ((epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs):
                 scores = validation(model)
@@ -142,12 +145,13 @@ def _step(
     with autocast(device.type, dtype=precision, enabled=settings.precision != "float32"):
         outputs = model.outputs(pictures)
     losses = objective(outputs, labels)
+    loss = losses.pop("total")
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(losses["loss"]).backward()
+    scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
     assert outputs.logits is not None
-    return {**losses, "accuracy": (outputs.logits.argmax(dim=1) == labels).float().mean()}
+    return {"loss": loss, **losses, "accuracy": (outputs.logits.argmax(dim=1) == labels).float().mean()}
 
 
 def _refuse_infinite(loss: torch.Tensor, epoch: int, step: int) -> None:
@@ -161,8 +165,3 @@ def _refuse_infinite(loss: torch.Tensor, epoch: int, step: int) -> None:
 def _tag(name: str) -> str:
     group, _, rest = name.partition("_")
     return f"validation/{rest}" if group == "validation" else f"train/{name}"
-
-
-def parameters_of(model: nn.Module) -> int:
-    """Number of a model's trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -149,6 +149,16 @@ class Run:
         with written_file(self.folder / "metrics.jsonl") as path:
             path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
+    def write_unreadable(self, sentences: Sequence[str]) -> None:
+        """Notes the pictures that were left out of training because they could not be read."""
+        if sentences:
+            write_json(self.folder / "unreadable.json", list(sentences))
+
+    def unreadable(self) -> list[str]:
+        """A sentence for each picture that was left out of training because it could not be read."""
+        path = self.folder / "unreadable.json"
+        return list(read_json(path)) if path.is_file() else []
+
     # checkpoints
 
     def save_checkpoint(self, epoch: int, model: Embedder, optimizer: Optimizer, scaler: GradScaler) -> None:
