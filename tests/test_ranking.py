@@ -193,6 +193,8 @@ def test_nearest_puts_the_lower_of_equal_rows_first_and_finds_no_more_than_there
     found = nearest(np.zeros((1, 1), np.float32), np.array([[2], [1], [-1], [1]], np.float32), 99)
     assert found.indices.tolist() == [[1, 2, 3, 0]]
     assert found.distances.tolist() == [[1, 1, 1, 2]]
+    many = nearest(np.zeros((1, 1), np.float32), np.resize(np.array([[1], [2]], np.float32), (200, 1)), 200)
+    assert many.indices.tolist() == [[*range(0, 200, 2), *range(1, 200, 2)]]
 
 
 def test_nearest_leaves_out_what_is_excluded(rows):

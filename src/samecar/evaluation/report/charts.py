@@ -65,8 +65,8 @@ def line_chart(
     Args:
         title: what it shows.
         summary: the same in a sentence.
-        lines: points (x, y) by name; x are whole numbers, y not negative. Points that are not finite are left out,
-            and so are lines without points.
+        lines: points (x, y) by name; x are whole numbers, y finite and not negative. Lines without points are left
+            out.
         x_label: name of the horizontal axis.
         y_label: name of the vertical axis.
         y_top: upper end of the vertical axis; without it the smallest round number that holds all points.
@@ -74,8 +74,7 @@ def line_chart(
     Returns:
         The chart, or None where there is no point to draw.
     """
-    finite = {name: [(x, y) for x, y in points if math.isfinite(y)] for name, points in lines.items()}
-    points = [point for line in finite.values() for point in line]
+    points = [point for line in lines.values() for point in line]
     if not points:
         return None
     first, last = min(x for x, _ in points), max(x for x, _ in points)
@@ -97,7 +96,7 @@ def line_chart(
         ),
         lines=tuple(
             Line(name, tuple(place(x, y) for x, y in line), dots=len(line) <= FEW_POINTS)
-            for name, line in finite.items()
+            for name, line in lines.items()
             if line
         ),
     )
