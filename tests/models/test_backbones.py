@@ -104,7 +104,7 @@ def test_attention_feeds_the_next_stage() -> None:
 
 def test_attention_where_stages_are_no_modules_is_refused() -> None:
     model = backbone("selecsls42")
-    with pytest.raises(SamecarError, match="SelecSls.*another backbone"):
+    with pytest.raises(SamecarError, match=r"SelecSls.*another backbone"):
         model.attend(nn.Identity)
 
 
@@ -116,5 +116,5 @@ def test_unknown_name_is_answered_with_near_ones() -> None:
 
 
 def test_too_small_pictures_are_refused() -> None:
-    with pytest.raises(SamecarError, match="cannot take pictures of model.height 16 and model.width 16"):
+    with pytest.raises(SamecarError, match=r"cannot take pictures of model\.height 16 and model\.width 16"):
         backbone("densenet121", 16, 16)

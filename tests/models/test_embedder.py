@@ -134,7 +134,9 @@ def test_embedding_does_not_depend_on_batch_mates(batch: int, seed: int, embedde
 @pytest.mark.parametrize("option", [{"attention": "se"}, {"fusion": "add"}, {"pooling": "gem"}])
 def test_token_models_refuse_what_needs_maps(option: dict[str, str]) -> None:
     ((name, value),) = option.items()
-    with pytest.raises(SamecarError, match=f"model.{name} '{value}' needs the feature maps .* 'test_vit' does not give"):
+    with pytest.raises(
+        SamecarError, match=f"model.{name} '{value}' needs the feature maps .* 'test_vit' does not give"
+    ):
         compose(backbone="test_vit", **option)
 
 
@@ -143,7 +145,7 @@ def test_token_model_embeds() -> None:
 
 
 def test_sizes_at_which_stages_do_not_meet_are_refused() -> None:
-    with pytest.raises(SamecarError, match="fusion 'global'.*multiples of 32"):
+    with pytest.raises(SamecarError, match=r"fusion 'global'.*multiples of 32"):
         compose(backbone="inception_v3", fusion="global", height=160, width=160)
 
 
