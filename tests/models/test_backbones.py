@@ -115,6 +115,12 @@ def test_unknown_name_is_answered_with_near_ones() -> None:
         backbone("###")
 
 
+def test_unknown_tag_is_answered_with_the_known_ones() -> None:
+    assert backbone("resnet18.tv_in1k").channels == 512
+    with pytest.raises(SamecarError, match=r"'resnet18.of_mine' is not among .* resnet18\.tv_in1k"):
+        backbone("resnet18.of_mine")
+
+
 def test_too_small_pictures_are_refused() -> None:
     with pytest.raises(SamecarError, match=r"cannot take pictures of model\.height 16 and model\.width 16"):
         backbone("densenet121", 16, 16)

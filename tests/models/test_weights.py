@@ -3,6 +3,7 @@
 import urllib.error
 from email.message import Message
 from importlib import metadata
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def test_imagenet_without_network_is_one_sentence(monkeypatch: pytest.MonkeyPatc
     def no_network(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
-    monkeypatch.setattr(weights, "_cached_file", lambda *_: None)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: None)
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     settings = ModelSettings(backbone="test_resnet", height=64, width=64)
     with pytest.raises(
@@ -181,6 +183,20 @@ def test_imagenet_when_the_hub_fails_midway(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(timm, "create_model", broken)
     with pytest.raises(SamecarError, match="not on this machine"):
         create_pretrained("test_resnet")
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_hub_that_answers_is_asked(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"{scheme}://hub.example")
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
+    asked = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda request, timeout: asked.append(request.full_url) or BytesIO())
+    assert weights._hub_answers()
+    assert asked == [f"{scheme}://hub.example"]
+
+
+def test_weights_that_are_not_on_the_hub_are_in_no_cache() -> None:
+    assert weights._cached_file(None, None) is None
 
 
 def test_hub_that_answers_with_an_error_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,10 +140,9 @@ def build_backbone(settings: ModelSettings, *, pretrained: bool) -> Backbone:
     """
     name = settings.backbone
     _check_known(name)
-    arguments: dict[str, Any] = {}
     information = timm.get_pretrained_cfg(name)
-    if information is not None and information.fixed_input_size:
-        arguments["img_size"] = (settings.height, settings.width)
+    fixed_size = information is not None and information.fixed_input_size
+    arguments: dict[str, Any] = {"img_size": (settings.height, settings.width)} if fixed_size else {}
     try:
         model = create_pretrained(name, **arguments) if pretrained else timm.create_model(name, **arguments)
         return Backbone(model, settings.height, settings.width)
@@ -155,11 +154,17 @@ def build_backbone(settings: ModelSettings, *, pretrained: bool) -> Backbone:
 
 
 def _check_known(name: str) -> None:
-    if timm.is_model(name):
-        return
-    nearest = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(nearest)}?" if nearest else "timm.list_models() lists the known ones"
-    raise SamecarError(f"model.backbone {name!r} is not a timm model; {hint}")
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        nearest = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(nearest)}?" if nearest else "timm.list_models() lists the known ones"
+        raise SamecarError(f"model.backbone {name!r} is not a timm model; {hint}")
+    tagged = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in tagged:
+        raise SamecarError(
+            f"model.backbone {name!r} is not among timm's weights of {architecture}: {', '.join(tagged) or 'none'}; "
+            f"choose one of them or {architecture!r}"
+        )
 
 
 def _shape_model(model: Any, height: int, width: int) -> tuple[Any, Tensor]:
