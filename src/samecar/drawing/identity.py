@@ -198,7 +198,8 @@ def _contrast(paint: Shade, rng: np.random.Generator, among: tuple[Shade, ...] =
     apart = [
         other
         for other in among
-        if abs(luminance(other) - luminance(paint)) > 60 or sum(abs(a - b) for a, b in zip(other, paint, strict=True)) > 240
+        if abs(luminance(other) - luminance(paint)) > 60
+        or sum(abs(a - b) for a, b in zip(other, paint, strict=True)) > 240
     ]
     return apart[int(rng.integers(len(apart)))]
 

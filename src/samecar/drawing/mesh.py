@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from samecar.drawing.shapes import Body, Floats, rounded
+
+Values = npt.NDArray[np.floating]
 
 CREASE = np.cos(np.radians(38.0))
 """Faces that meet at a sharper angle than this keep an edge between them."""
@@ -22,9 +25,9 @@ class Mesh:
         texture: Column and row in the texture, in texels; (triangles, 3, 2).
     """
 
-    corners: Floats
-    normals: Floats
-    texture: Floats
+    corners: Values
+    normals: Values
+    texture: Values
 
 
 def joined(meshes: list[Mesh]) -> Mesh:

@@ -31,7 +31,9 @@ def _obstacle(seed: int, number: int, kind: str, frame: bytes) -> Mesh:
         width = rng.uniform(0.2, 0.32)
         post = _panel(spot, level, 0.035, (-spot[2], high), _GRAY)
         rim = _panel(spot - 0.01 * forward, level, width, (high - 0.15, high + 0.5), _WHITE)
-        return joined([post, rim, _panel(spot - 0.02 * forward, level, width - 0.04, (high - 0.11, high + 0.46), _BLUE)])
+        return joined(
+            [post, rim, _panel(spot - 0.02 * forward, level, width - 0.04, (high - 0.11, high + 0.46), _BLUE)]
+        )
     return _branch(spot, level, rng)
 
 
@@ -61,10 +63,14 @@ def _branch(spot: Floats, level: Floats, rng: np.random.Generator) -> Mesh:
     """Leaves that hang into the view from above."""
     count = 240
     across = rng.normal(0, 0.45, count)
-    middles = spot + across[:, None] * level + np.array([0.0, 0.0, 1.0]) * (0.55 + np.abs(rng.normal(0, 0.5, count)))[:, None]
+    middles = (
+        spot + across[:, None] * level + np.array([0.0, 0.0, 1.0]) * (0.55 + np.abs(rng.normal(0, 0.5, count)))[:, None]
+    )
     turns = rng.uniform(0, 2 * np.pi, (count, 1)) + np.array([0.0, 2.2, 3.6])
     sizes = rng.uniform(0.03, 0.075, (count, 1, 1))
-    corners = middles[:, None] + sizes * (np.cos(turns)[:, :, None] * level + np.sin(turns)[:, :, None] * [0.0, 0.0, 1.0])
+    corners = middles[:, None] + sizes * (
+        np.cos(turns)[:, :, None] * level + np.sin(turns)[:, :, None] * [0.0, 0.0, 1.0]
+    )
     paints = np.where(rng.random(count) < 0.6, _LEAF, _LIGHT_LEAF)
     places = np.stack([np.broadcast_to(_patch(int(paint)), (3, 2)) for paint in paints])
     leaves = smoothed(np.concatenate([corners, corners[:, ::-1]]), np.concatenate([places, places]))

@@ -5,6 +5,7 @@ it (from the front bumper's lower edge, over the roof, to the rear's) and ``y`` 
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ MATT, PAINT, METAL, GLASS = 10, 110, 160, 255
 BLACK_TRIM: Final[Shade] = (26, 27, 29)
 PANEL_GAP: Final = 0.022
 
+Span = tuple[float, float]
 Points = Iterable[tuple[float, float]]
 
 
@@ -66,24 +68,28 @@ class Sheet:
         texels = self.place.texels(corners[:, 0], corners[:, 1])
         self.canvas.fill([(float(column), float(row)) for column, row in texels], paint, gloss)
 
-    def rectangle(self, along: tuple[float, float], across: tuple[float, float], paint: Shade, gloss: int = PAINT) -> None:
+    def rectangle(
+        self, along: tuple[float, float], across: tuple[float, float], paint: Shade, gloss: int = PAINT
+    ) -> None:
         """Fill a rectangle."""
         (a, b), (c, d) = along, across
         self.polygon([(a, c), (b, c), (b, d), (a, d)], paint, gloss)
 
-    def disc(self, middle: tuple[float, float], radius: float, paint: Shade, gloss: int = PAINT, stretch: float = 1) -> None:
-        """Fill a circle, or an ellipse ``stretch`` times as wide along as across."""
+    def disc(self, middle: tuple[float, float], radius: float, paint: Shade, gloss: int = PAINT) -> None:
+        """Fill a circle."""
         turn = np.linspace(0, 2 * np.pi, 25)[:-1]
-        along, across = middle[0] + stretch * radius * np.cos(turn), middle[1] + radius * np.sin(turn)
+        along, across = middle[0] + radius * np.cos(turn), middle[1] + radius * np.sin(turn)
         self.polygon(zip(along, across, strict=True), paint, gloss)
 
     def line(self, points: Points, width: float, paint: Shade, gloss: int = MATT) -> None:
         """Draw a line through points."""
         corners = np.array(list(points), dtype=np.float64)
-        for first, last in zip(corners[:-1], corners[1:], strict=True):
+        for first, last in pairwise(corners):
             way = last - first
             aside = np.array([-way[1], way[0]]) / max(float(np.hypot(*way)), 1e-9) * width / 2
-            self.polygon([tuple(first + aside), tuple(last + aside), tuple(last - aside), tuple(first - aside)], paint, gloss)
+            self.polygon(
+                [tuple(first + aside), tuple(last + aside), tuple(last - aside), tuple(first - aside)], paint, gloss
+            )
 
     def sticker(self, sticker: Sticker, middle: tuple[float, float]) -> None:
         """Stick something on."""
@@ -119,7 +125,7 @@ class Sheet:
             region = (*corner, corner[0] + 2 * radius, corner[1] + 2 * radius)
             self.canvas.soften(region, shade, mask)
 
-    def wash(self, along: tuple[float, float], across: tuple[float, float], paint: Shade, strength: float) -> None:
+    def wash(self, along: Span, across: Span, paint: Shade, strength: float) -> None:
         """Lay a colour over an area, strongly at its lower edge and fading upwards."""
         corners = self.place.texels(np.array(along), np.array(across[::-1])) * OVERSAMPLING
         left, top, right, bottom = (round(float(value)) for value in corners.reshape(-1))
@@ -129,7 +135,7 @@ class Sheet:
         mask = Image.fromarray(np.ascontiguousarray(np.broadcast_to(fade[:, None], (bottom - top, right - left))))
         self.canvas.soften((left, top, right, bottom), paint, mask)
 
-    def writing(self, along: tuple[float, float], across: tuple[float, float], paint: Shade, letters: int) -> None:
+    def writing(self, along: Span, across: Span, paint: Shade, letters: int) -> None:
         """Unreadable lettering: strokes in a row."""
         step = (along[1] - along[0]) / letters
         low, high = across

@@ -1,19 +1,22 @@
 """One picture: a vehicle in front of a camera, as a JPEG file's bytes."""
 
+import io
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from samecar.drawing.cameras import LANES, Camera, Floats, developed, make_camera
 from samecar.drawing.mesh import Mesh
 from samecar.drawing.obstacles import make_obstacle
-from samecar.drawing.palette import COLOUR_WEIGHTS, COLOURS
+from samecar.drawing.palette import COLOUR_WEIGHTS, COLOURS, TYPES
 from samecar.drawing.rasterizer import rasterize
 from samecar.drawing.scene import SHADOW_SCALE, Pixels, make_scene, sampled, shadow_on_road, surroundings
 from samecar.drawing.texture import Texture, build_model
+from samecar.errors import SamecarError
 
 SUPERSAMPLING: Final = 2
 """Finer pixels to each of the picture's, in each direction."""
@@ -85,12 +88,13 @@ class Crop:
     height: int
 
 
-def draw_picture(request: Request, *, camera: Camera | None = None) -> bytes:
+def draw_picture(request: Request, *, camera: Camera | None = None, alone: bool = False) -> bytes:
     """Draw a picture and encode it as JPEG.
 
     Args:
         request: What to draw.
         camera: Another camera than that of the request's number.
+        alone: Whether no other vehicle may stand in front.
     """
     camera = camera or make_camera(request.seed, request.camera)
     key = [request.seed, request.vehicle, request.camera]
@@ -98,21 +102,86 @@ def draw_picture(request: Request, *, camera: Camera | None = None) -> bytes:
     rng = np.random.default_rng([_PICTURE_STREAM, *key, request.number])
     model = build_model(request.seed, request.vehicle, request.type, request.colour, request.size)
     pose = _clear_of(camera, model.mesh, _pose(request.position, passage, rng))
-    corners = _placed(model.mesh.corners, pose)
-    crop = _crop(camera, corners, request.size, rng)
-    layers = [_layer(camera, crop, corners, model.mesh.normals @ pose.turn.T, model.mesh.texture, model.texture)]
+    view = _view(camera, _moved(model.mesh, pose))
+    crop = _crop(view.flat, request.size, rng)
+    layers = [_layer(camera, crop, view, model.texture)]
     shades = [(pose, _shadow(request.seed, request.vehicle, request.type, request.colour, request.size, camera, pose))]
     neighbour = _neighbour(request, camera, pose, model.vehicle.shape.length, rng)
-    if neighbour is not None:
+    if neighbour is not None and not alone:
         kind, colour, number, place = neighbour
         other = build_model(request.seed, number, kind, colour, request.size)
-        placed = _placed(other.mesh.corners, place)
-        layers.append(_layer(camera, crop, placed, other.mesh.normals @ place.turn.T, other.mesh.texture, other.texture))
+        layers.append(_layer(camera, crop, _view(camera, _moved(other.mesh, place)), other.texture))
         shades.append((place, _shadow(request.seed, number, kind, colour, request.size, camera, place)))
     if camera.hidden_by:
         mesh, texture = make_obstacle(request.seed, camera)
-        layers.append(_layer(camera, crop, mesh.corners, mesh.normals, mesh.texture, texture))
+        layers.append(_layer(camera, crop, _view(camera, mesh), texture))
     return developed(camera, _composed(request.seed, camera, crop, layers, shades), rng)
+
+
+def draw_vehicle(
+    kind: str | int = "sedan",
+    colour: str | int = "red",
+    *,
+    vehicle: int = 1,
+    camera: int = 1,
+    position: float = 0.5,
+    size: int = 256,
+    seed: int = 1,
+    plain: bool = False,
+) -> Image.Image:
+    """Draw one vehicle in front of one camera.
+
+    Args:
+        kind: One of VeRi-776's types, by name or by number (1-9).
+        colour: One of its colours, by name or by number (1-10).
+        vehicle: Which individual of that type and colour; 0 or more.
+        camera: Which camera, from 1.
+        position: How far through its passage of the camera's view, 0 to 1.
+        size: Longer side in pixels, 32 to 1,024.
+        seed: That of the set that vehicle and camera belong to.
+        plain: Leave out what hides the vehicle and what the camera does to the picture, but keep its direction and
+            daylight.
+
+    Raises:
+        SamecarError: There is no such type or colour, or a number is out of range.
+    """
+    for option, given, low, high in (
+        ("vehicle", vehicle, 0, 9999),
+        ("camera", camera, 1, 999),
+        ("position", position, 0, 1),
+        ("size", size, 32, 1024),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not low <= given <= high:
+            raise SamecarError(f"{option} is {given}; choose a number from {low} to {high}.")
+    request = Request(
+        seed=seed,
+        vehicle=vehicle,
+        colour=_named("colour", colour, COLOURS),
+        type=_named("kind", kind, TYPES),
+        camera=camera,
+        passage=0,
+        number=round(position * 1000),
+        position=position,
+        size=size,
+    )
+    seen_by = make_camera(seed, camera)
+    if plain:
+        seen_by = replace(
+            seen_by, cast=np.ones(3), exposure=1.0, contrast=1.0, saturation=1.0, blur=0.0, motion=0.0, resolution=1.0,
+            noise=0.0, quality=95, hidden_by="",
+        )  # fmt: skip
+    image = Image.open(io.BytesIO(draw_picture(request, camera=seen_by, alone=plain)))
+    image.load()
+    return image
+
+
+def _named(option: str, given: str | int, names: tuple[str, ...]) -> str:
+    if isinstance(given, int) and 1 <= given <= len(names):
+        return names[given - 1]
+    if given in names:
+        return str(given)
+    raise SamecarError(f"{option} is {given!r}; choose one of {', '.join(names)}, or its number from 1.")
 
 
 def _pose(position: float, passage: np.random.Generator, rng: np.random.Generator) -> Pose:
@@ -126,27 +195,54 @@ def _pose(position: float, passage: np.random.Generator, rng: np.random.Generato
     return Pose(x, lane + aside, heading)
 
 
-def _placed(corners: Floats, pose: Pose) -> Floats:
-    placed = corners @ pose.turn.T
-    placed[..., 0] += pose.x
-    placed[..., 1] += pose.y
-    return np.asarray(placed)
+def _moved(mesh: Mesh, pose: Pose) -> Mesh:
+    """A vehicle's triangles on the road."""
+    turn = pose.turn.T.astype(np.float32)
+    return Mesh(
+        mesh.corners @ turn + np.array([pose.x, pose.y, 0.0], dtype=np.float32), mesh.normals @ turn, mesh.texture
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """The triangles that turn their faces to a camera.
+
+    Attributes:
+        packed: Places, normals and places in the texture of their corners; (triangles, 3, 8).
+        flat: Where the camera sees them, on the plane at distance 1; (triangles, 3, 2).
+        depth: (triangles, 3).
+    """
+
+    packed: Pixels
+    flat: Pixels
+    depth: Pixels
+
+
+def _view(camera: Camera, mesh: Mesh) -> View:
+    corners = mesh.corners
+    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    shown = np.einsum("ij,ij->i", faces, camera.position.astype(np.float32) - corners[:, 0]) > 0
+    packed = np.concatenate([corners[shown], mesh.normals[shown], mesh.texture[shown]], axis=2, dtype=np.float32)
+    flat, depth = camera.project(packed[:, :, :3])
+    ahead = np.minimum(np.minimum(depth[:, 0], depth[:, 1]), depth[:, 2]) > 0.3
+    return View(packed[ahead], flat[ahead], depth[ahead])
 
 
 def _clear_of(camera: Camera, mesh: Mesh, pose: Pose) -> Pose:
     """Hold a long vehicle back until all of it is in front of the camera."""
     away = 1.0 if camera.axes[2, 0] > 0 else -1.0
+    low, high = mesh.corners.min(axis=(0, 1)), mesh.corners.max(axis=(0, 1))
+    ends = np.stack(np.meshgrid(*zip(low, high, strict=True)), axis=-1).reshape(-1, 3) @ pose.turn.T - camera.position
     for _ in range(12):
-        if (_placed(mesh.corners, pose) - camera.position).dot(camera.axes[2]).min() >= _NEAREST:
+        if ((ends + np.array([pose.x, pose.y, 0.0])) @ camera.axes[2]).min() >= _NEAREST:
             break
         pose = replace(pose, x=pose.x + 1.5 * away)
     return pose
 
 
-def _crop(camera: Camera, corners: Floats, size: int, rng: np.random.Generator) -> Crop:
+def _crop(flat: Pixels, size: int, rng: np.random.Generator) -> Crop:
     """Cut the picture as a detector would: close round the vehicle, never quite."""
-    flat, _ = camera.project(corners)
-    low, high = flat.min(axis=(0, 1)), flat.max(axis=(0, 1))
+    low, high = (np.array([extreme(flat[..., 0]), extreme(flat[..., 1])], np.float64) for extreme in (np.min, np.max))
     extent = high - low
     low = low - extent * rng.uniform(-0.01, 0.08, 2)
     high = high + extent * rng.uniform(-0.01, 0.08, 2)
@@ -161,24 +257,18 @@ def _crop(camera: Camera, corners: Floats, size: int, rng: np.random.Generator) 
     return Crop(low, scale, width, height)
 
 
-def _layer(
-    camera: Camera, crop: Crop, corners: Floats, normals: Floats, places: Floats, texture: Texture
-) -> Layer:
+def _layer(camera: Camera, crop: Crop, view: View, texture: Texture) -> Layer:
     """Draw triangles over a picture."""
     width, height = crop.width * SUPERSAMPLING, crop.height * SUPERSAMPLING
     light = np.zeros((height * width, 3), dtype=np.float32)
     covered = np.zeros(height * width, dtype=np.bool_)
     nearness = np.zeros(height * width, dtype=np.float32)
-    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat, depth = camera.project(corners)
-    shown = ((faces * (camera.position - corners[:, 0])).sum(axis=1) > 0) & (depth.min(axis=1) > 0.3)
-    pixels = ((flat[shown] - crop.corner) * (crop.scale * SUPERSAMPLING)).astype(np.float32)
-    seen = rasterize(pixels, (1 / depth[shown]).astype(np.float32), width, height)
+    pixels = ((view.flat - crop.corner) * (crop.scale * SUPERSAMPLING)).astype(np.float32)
+    seen = rasterize(pixels, np.float32(1) / view.depth, width, height)
     if len(seen.pixels):
-        packed = np.concatenate([corners[shown], normals[shown], places[shown]], axis=2).astype(np.float32)
-        values = np.zeros((len(seen.pixels), packed.shape[2]), dtype=np.float32)
+        values = np.zeros((len(seen.pixels), view.packed.shape[2]), dtype=np.float32)
         for corner in range(3):
-            values += np.take(packed[:, corner], seen.triangles, axis=0) * seen.weights[:, corner, None]
+            values += np.take(view.packed[:, corner], seen.triangles, axis=0) * seen.weights[:, corner, None]
         surface = sampled(texture, values[:, 6], values[:, 7])
         light[seen.pixels] = _lit(values[:, :3], values[:, 3:6], surface, camera)
         covered[seen.pixels] = True

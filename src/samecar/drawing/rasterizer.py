@@ -38,13 +38,7 @@ def rasterize(corners: Floats, nearness: Floats, width: int, height: int) -> Vis
         width: Of the picture in pixels.
         height: Of the picture in pixels.
     """
-    rows_of, rows = _rows(corners, height)
-    left, right = _crossings(corners[rows_of], rows + np.float32(0.5))
-    first = np.clip(np.ceil(left - 0.5), 0, width).astype(np.int64)
-    last = np.clip(np.ceil(right - 0.5), 0, width).astype(np.int64)
-    count = np.maximum(last - first, 0)
-    span = np.repeat(np.arange(len(count)), count)
-    offset = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count)
+    rows_of, rows, first, span, offset = _spans(corners, width, height)
     columns = first[span] + offset
     triangles = rows_of[span]
     planes = _planes(corners, nearness)
@@ -60,9 +54,35 @@ def rasterize(corners: Floats, nearness: Floats, width: int, height: int) -> Vis
     return Visible(seen, shown[seen], _weights(corners, nearness, seen, shown[seen], width), nearest[seen])
 
 
+def outline(corners: Floats, width: int, height: int) -> npt.NDArray[np.bool_]:
+    """Which pixels any of some triangles, (triangles, 3, 2), covers; (height, width)."""
+    _, rows, first, span, offset = _spans(corners, width, height)
+    mask = np.zeros(width * height, dtype=np.bool_)
+    mask[rows[span] * width + first[span] + offset] = True
+    return mask.reshape(height, width)
+
+
+def _spans(corners: Floats, width: int, height: int) -> tuple[Integers, Integers, Integers, Integers, Integers]:
+    """Cut triangles into rows and the rows into pixels.
+
+    Returns:
+        For each row of a triangle: the triangle, the picture's row, the first column; for each pixel: which of those
+        rows it belongs to, and how many columns it lies after the first.
+    """
+    rows_of, rows = _rows(corners, height)
+    left, right = _crossings(np.take(corners, rows_of, axis=0), rows + np.float32(0.5))
+    first = np.clip(np.ceil(left - 0.5), 0, width).astype(np.int64)
+    last = np.clip(np.ceil(right - 0.5), 0, width).astype(np.int64)
+    count = np.maximum(last - first, 0)
+    span = np.repeat(np.arange(len(count)), count)
+    offset = np.arange(len(span)) - np.repeat(np.cumsum(count) - count, count)
+    return rows_of, rows, first, span, offset
+
+
 def _rows(corners: Floats, height: int) -> tuple[Integers, Integers]:
     """The rows of pixels that each triangle touches: the triangle's number and the row, for all rows of all."""
-    low, high = corners[:, :, 1].min(axis=1), corners[:, :, 1].max(axis=1)
+    one, two, three = corners[:, 0, 1], corners[:, 1, 1], corners[:, 2, 1]
+    low, high = np.minimum(np.minimum(one, two), three), np.maximum(np.maximum(one, two), three)
     first = np.clip(np.ceil(low - 0.5), 0, height).astype(np.int64)
     count = np.maximum(np.clip(np.ceil(high - 0.5), 0, height).astype(np.int64) - first, 0)
     triangle = np.repeat(np.arange(len(count)), count)
@@ -87,7 +107,7 @@ def _crossings(corners: Floats, at: Floats) -> tuple[Floats, Floats]:
     return np.where(empty, 0, left), np.where(empty, 0, right)
 
 
-def _planes(corners: Floats, values: Floats) -> npt.NDArray[np.float64]:
+def _planes(corners: Floats, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """For values at corners the plane through them: constant, slope along a row, slope down; (triangles, 3)."""
     xy = corners.astype(np.float64)
     one, other = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from samecar.drawing.cameras import Camera, Floats
 from samecar.drawing.mesh import Mesh
 from samecar.drawing.palette import Shade, mixed
+from samecar.drawing.rasterizer import outline
 
 Pixels = npt.NDArray[np.float32]
 
@@ -59,51 +60,66 @@ def _cloudy(rng: np.random.Generator, width: int, height: int, grain: float, str
     return np.asarray(1 + strength * spread[:, :, None], dtype=np.float32)
 
 
+class _Pavement:
+    """The ground while it is painted, in metres."""
+
+    def __init__(self, asphalt: Shade) -> None:
+        size = (int(2 * GROUND_REACH[0] * GROUND_SCALE), int(2 * GROUND_REACH[1] * GROUND_SCALE))
+        self.image = Image.new("RGB", size, asphalt)
+        self._pen = ImageDraw.Draw(self.image)
+
+    def band(self, low: float, high: float, paint: Shade, along: tuple[float, float] | None = None) -> None:
+        """Fill a rectangle between two ``y``, over the whole length or between two ``x``."""
+        first, last = along or (-GROUND_REACH[0], GROUND_REACH[0])
+        corners = (first + GROUND_REACH[0], low + GROUND_REACH[1], last + GROUND_REACH[0], high + GROUND_REACH[1])
+        self._pen.rectangle([corner * GROUND_SCALE for corner in corners], fill=paint)
+
+
 def _ground(rng: np.random.Generator) -> Pixels:
-    width, height = (int(2 * reach * GROUND_SCALE) for reach in GROUND_REACH)
     tone = int(rng.integers(86, 122))
     warm = int(rng.integers(-4, 8))
     asphalt: Shade = (tone + warm, tone, tone - warm // 2)
-    verges: tuple[Shade, ...] = ((86, 112, 58), (150, 146, 138), (128, 104, 84), (108, 122, 72), (164, 158, 150))
-    verge = verges[int(rng.integers(len(verges)))]
-    image = Image.new("RGB", (width, height), asphalt)
-    pen = ImageDraw.Draw(image)
-
-    def band(low: float, high: float, paint: Shade, along: tuple[float, float] = (-GROUND_REACH[0], GROUND_REACH[0])) -> None:
-        left, right = ((x + GROUND_REACH[0]) * GROUND_SCALE for x in along)
-        pen.rectangle((left, (low + GROUND_REACH[1]) * GROUND_SCALE, right, (high + GROUND_REACH[1]) * GROUND_SCALE), fill=paint)
-
+    pavement = _Pavement(asphalt)
     for _ in range(int(rng.integers(2, 7))):  # patches of newer asphalt
         x, y = rng.uniform(-30, 26), rng.uniform(-ROAD_HALF, ROAD_HALF - 2)
-        band(y, y + rng.uniform(0.8, 2.2), mixed(asphalt, (50, 50, 52), 0.4), (x, x + rng.uniform(1.5, 7)))
-    for side in (-1, 1):
-        for lane in (1.8, 5.3):  # worn tracks of wheels
-            for track in (-0.75, 0.75):
-                middle = side * lane + track
-                band(middle - 0.22, middle + 0.22, mixed(asphalt, (60, 60, 60), 0.22))
+        patch = mixed(asphalt, (50, 50, 52), 0.4)
+        pavement.band(y, y + rng.uniform(0.8, 2.2), patch, (x, x + rng.uniform(1.5, 7)))
+    for middle in (side * lane + track for side in (-1, 1) for lane in (1.8, 5.3) for track in (-0.75, 0.75)):
+        pavement.band(middle - 0.22, middle + 0.22, mixed(asphalt, (60, 60, 60), 0.22))  # worn by wheels
+    _markings(pavement, rng)
+    _verges(pavement, rng)
+    ground = _linear(pavement.image.filter(ImageFilter.GaussianBlur(0.7)))
+    height, width = ground.shape[:2]
+    return ground * _cloudy(rng, width, height, 40, 0.07) * _cloudy(rng, width, height, 2.5, 0.07)
+
+
+def _markings(pavement: _Pavement, rng: np.random.Generator) -> None:
     white: Shade = (214, 214, 206)
     middle_paint: Shade = (222, 176, 52) if rng.random() < 0.5 else white
     for y in (-0.16, 0.04):
-        band(y, y + 0.12, middle_paint)
+        pavement.band(y, y + 0.12, middle_paint)
     for side in (-1, 1):
         for x in np.arange(-36 + rng.uniform(0, 4), 36, 6.0):
-            band(side * 3.55 - 0.07, side * 3.55 + 0.07, white, (x, x + 2.4))
+            pavement.band(side * 3.55 - 0.07, side * 3.55 + 0.07, white, (x, x + 2.4))
         edge = side * (ROAD_HALF - 0.35)
-        band(edge - 0.07, edge + 0.07, white)
+        pavement.band(edge - 0.07, edge + 0.07, white)
     if rng.random() < 0.35:  # a crossing
         for y in np.arange(-ROAD_HALF + 0.6, ROAD_HALF - 0.6, 0.95):
-            band(y, y + 0.48, white, (-9.5, -6.2))
+            pavement.band(y, y + 0.48, white, (-9.5, -6.2))
+
+
+def _verges(pavement: _Pavement, rng: np.random.Generator) -> None:
+    verges: tuple[Shade, ...] = ((86, 112, 58), (150, 146, 138), (128, 104, 84), (108, 122, 72), (164, 158, 150))
+    verge = verges[int(rng.integers(len(verges)))]
     for low, high in ((-GROUND_REACH[1], -ROAD_HALF), (ROAD_HALF, GROUND_REACH[1])):
-        band(low, high, verge)
+        pavement.band(low, high, verge)
     for side in (-1, 1):
         kerb = side * (ROAD_HALF + 0.12)
-        band(kerb - 0.13, kerb + 0.13, (172, 170, 164))
+        pavement.band(kerb - 0.13, kerb + 0.13, (172, 170, 164))
         if verge[0] > 140:  # slabs
             for x in np.arange(-36, 36, 1.2):
                 y = side * (ROAD_HALF + 3)
-                band(y - 2.7, y + 2.7, mixed(verge, (60, 60, 60), 0.25), (x, x + 0.07))
-    ground = _linear(image.filter(ImageFilter.GaussianBlur(0.7)))
-    return ground * _cloudy(rng, width, height, 40, 0.07) * _cloudy(rng, width, height, 2.5, 0.07)
+                pavement.band(y - 2.7, y + 2.7, mixed(verge, (60, 60, 60), 0.25), (x, x + 0.07))
 
 
 def _wall(rng: np.random.Generator) -> Pixels:
@@ -131,8 +147,8 @@ def _houses(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heig
         tone = rng.integers(110, 205)
         paint: Shade = (int(tone), int(tone - rng.integers(0, 22)), int(tone - rng.integers(4, 44)))
         pen.rectangle((left, int(height * rng.uniform(0, 0.25)), right, height), fill=paint)
-        for row in np.arange(0.1, 0.8, 0.24):
-            for column in np.arange(left + 8, right - 14, 26):
+        for row in (0.1, 0.34, 0.58):
+            for column in range(left + 8, right - 14, 26):
                 box = (column, row * height + 8, column + 13, row * height + 24)
                 pen.rectangle(box, fill=mixed(paint, (46, 56, 68), 0.75))
         front = mixed(paint, (int(rng.integers(40, 200)), 60, 60), 0.5)
@@ -171,19 +187,20 @@ def shadow_on_road(mesh: Mesh, sun: Floats) -> tuple[Pixels, Pixels, float]:
     side = int(2 * reach * SHADOW_SCALE)
     cast = mesh.corners[:, :, :2] - mesh.corners[:, :, 2:] * (sun[:2] / sun[2])
     facing = np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]) @ sun > 0
-    image = Image.new("L", (side, side))
-    pen = ImageDraw.Draw(image)
-    for corners in ((cast[facing] + reach) * SHADOW_SCALE).reshape(-1, 6).tolist():
-        pen.polygon(corners, fill=255)
-    sunless = np.asarray(image.filter(ImageFilter.GaussianBlur(1.2)), dtype=np.float32) / 255
+    mask = outline(((cast[facing] + reach) * SHADOW_SCALE).astype(np.float32), side, side)
+    sunless = _softened(Image.fromarray(mask.astype(np.uint8) * 255), 1.2)
     under = Image.new("L", (side, side))
     low = mesh.corners[mesh.corners[:, :, 2].max(axis=1) < 1.0][:, :, :2]
     (left, back), (right, front) = low.min(axis=(0, 1)), low.max(axis=(0, 1))
     corners = [(value + reach) * SHADOW_SCALE for value in (left + 0.15, back + 0.15, right - 0.15, front - 0.15)]
     ImageDraw.Draw(under).rectangle(corners, fill=255)
-    near = np.asarray(under.filter(ImageFilter.GaussianBlur(3.5)), dtype=np.float32) / 255
-    wide = np.asarray(under.filter(ImageFilter.GaussianBlur(11)), dtype=np.float32) / 255
-    return sunless, 0.6 * near + 0.36 * wide, reach
+    skyless = np.float32(0.6) * _softened(under, 3.5) + np.float32(0.36) * _softened(under, 11)
+    return sunless, np.asarray(skyless, dtype=np.float32), reach
+
+
+def _softened(mask: Image.Image, radius: float) -> Pixels:
+    values = np.asarray(mask.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32)
+    return np.asarray(values / 255, dtype=np.float32)
 
 
 def sampled(texture: Pixels, columns: Pixels, rows: Pixels) -> Pixels:

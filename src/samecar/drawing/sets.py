@@ -29,6 +29,7 @@ Progress = Callable[[int, int], None]
 
 _LOOKS_STREAM, _PLAN_STREAM = 101, 102  # keep what is drawn by chance for different ends apart
 _LONGEST_GAP = 200  # time stamps further apart than this belong to two passages
+_PICTURES_PER_PROCESS = 48  # a process takes a third of a second to start: no more of them than the work pays for
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,7 @@ def _draw_all(lists: Lists, folder: Path, size: int, seed: int, workers: int | N
     tasks = _tasks(lists, size, seed)
     total = sum(len(lists.names(split)) for split in SPLITS)
     done = 0
-    # A process takes a third of a second to start: no more of them than the work pays for.
-    processes = min(workers or os.cpu_count() or 1, math.ceil(total / 48), len(tasks))
+    processes = min(workers or os.cpu_count() or 1, math.ceil(total / _PICTURES_PER_PROCESS), len(tasks))
     for count in _run(tasks, folder, processes):
         done += count
         if progress is not None:

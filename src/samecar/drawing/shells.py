@@ -1,4 +1,4 @@
-"""A vehicle's triangles: its shells, its wheels and what is fitted to it, each with its place on the texture's sheets."""
+"""A vehicle's triangles: its shells, its wheels and what is fitted to it, each with its place in the texture."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -273,9 +273,7 @@ def _rack(
     top = float(profile.top(np.array(middle)))
     half = float(half_width(profile.body, np.array(middle), np.array(top))) - 0.16
     if vehicle.rack in ("rails", "bars", "box", "luggage"):
-        rails = [
-            box((middle, side * half, top + 0.06), (reach, 0.05, 0.05), patches["trim"]) for side in (1, -1)
-        ]
+        rails = [box((middle, side * half, top + 0.06), (reach, 0.05, 0.05), patches["trim"]) for side in (1, -1)]
         bars = [
             box((middle + at * reach, 0.0, top + 0.09), (0.07, 2 * half + 0.08, 0.05), patches["trim"])
             for at in (-0.34, 0.34)

@@ -45,7 +45,9 @@ def paint_cargo_side(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str
     start, end, low, high = body.start, body.end, body.clearance, body.height
     paint = vehicle.cargo
     line = mixed(paint, (0, 0, 0), 0.35)
-    sheet.rectangle((start - 0.3, end + 0.3), (low - 0.2, high + 0.3), paint, MATT * 4 if kind == "tarpaulin" else PAINT)
+    sheet.rectangle(
+        (start - 0.3, end + 0.3), (low - 0.2, high + 0.3), paint, MATT * 4 if kind == "tarpaulin" else PAINT
+    )
     sheet.rectangle((start - 0.3, end + 0.3), (low - 0.2, low + 0.09), (52, 53, 55), MATT)
     for d in np.arange(start + 0.02, end, 0.62 if kind == "box" else 0.5):
         sheet.line([(d, low), (d, high)], 0.035 if kind != "tarpaulin" else 0.07, line)
@@ -166,7 +168,10 @@ def _door_lines(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str) -> 
         sheet.rectangle((seam - 0.26, seam - 0.07), (belt - 0.16, belt - 0.12), handle, METAL)
     rise = body.belt[0] - 0.3
     sheet.line(
-        [(body.start + 0.4, rise - 0.03), (body.end - 0.3, rise + 0.03)], 0.03, mixed(vehicle.paint, (0, 0, 0), 0.22), PAINT
+        [(body.start + 0.4, rise - 0.03), (body.end - 0.3, rise + 0.03)],
+        0.03,
+        mixed(vehicle.paint, (0, 0, 0), 0.22),
+        PAINT,
     )
     if side == "right" and vehicle.shape.type != "truck":
         sheet.rectangle((body.end - 0.75, body.end - 0.6), (belt - 0.26, belt - 0.12), gap)
@@ -180,7 +185,9 @@ def _bus_doors(sheet: Sheet, body: Body, vehicle: Vehicle, side: str) -> None:
         sheet.rectangle((first, first + 1.0), (body.clearance + 0.1, body.height - 0.3), BLACK_TRIM, METAL)
         for leaf in (0.05, 0.53):
             inner = (first + leaf, first + leaf + 0.42)
-            sheet.rectangle(inner, (body.clearance + 0.2, body.height - 0.4), mixed(vehicle.glass, (90, 100, 110), 0.25), GLASS)
+            sheet.rectangle(
+                inner, (body.clearance + 0.2, body.height - 0.4), mixed(vehicle.glass, (90, 100, 110), 0.25), GLASS
+            )
 
 
 def _lamps(sheet: Sheet, body: Body, vehicle: Vehicle) -> None:
@@ -190,7 +197,12 @@ def _lamps(sheet: Sheet, body: Body, vehicle: Vehicle) -> None:
         length = (0.34, 0.26, 0.42)[vehicle.lamps]
         low, high = front
         sheet.polygon(
-            [(body.start - 0.1, low), (body.start + length * 0.7, low + 0.05), (body.start + length, high), (body.start - 0.1, high)],
+            [
+                (body.start - 0.1, low),
+                (body.start + length * 0.7, low + 0.05),
+                (body.start + length, high),
+                (body.start - 0.1, high),
+            ],
             (206, 214, 220),
             GLASS,
         )
@@ -216,7 +228,7 @@ def lamp_heights(body: Body, kind: str) -> tuple[tuple[float, float], tuple[floa
 def _marks(sheet: Sheet, body: Body, vehicle: Vehicle, side: str) -> None:
     """Stickers, dents and dirt."""
     cargo = vehicle.shape.cargo is not None
-    if cargo and not body.marks or not cargo:
+    if not (cargo and body.marks):  # a truck's stickers are on what it carries
         low, high = body.clearance + 0.15, min(body.belt[0], body.height) - 0.1
         large = 1.7 if vehicle.shape.type in ("bus", "truck") else 1.0
         clear = vehicle.shape.wheel_radius + 0.3  # between the wheels, so that no arch cuts a sticker

@@ -72,7 +72,9 @@ def build_model(seed: int, number: int, kind: str, colour: str, size: int) -> Mo
     for part in painted:
         texture[first : first + part.shape[0], : part.shape[1]] = part
         first += part.shape[0]
-    return Model(vehicle, build_mesh(vehicle, Places(sheets, patches)), texture)
+    mesh = build_mesh(vehicle, Places(sheets, patches))
+    single = Mesh(*(part.astype(np.float32) for part in (mesh.corners, mesh.normals, mesh.texture)))
+    return Model(vehicle, single, texture)
 
 
 def _shell_sheets(name: str, body: Body, vehicle: Vehicle, scale: float, place: _Placer) -> list[Texture]:

@@ -13,7 +13,7 @@ TAIL_LAMP: Shade = (176, 14, 18)
 def paint_cabin_top(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     """Paint the strip over the shell with the windscreen."""
     half = profile.body.width / 2 + 0.1
-    edge, foot, head, rear_head, rear_foot = profile.marks
+    _, foot, head, rear_head, rear_foot = profile.marks
     everything = (-half, half)
     sheet.rectangle((-0.3, profile.way[-1] + 0.3), everything, vehicle.paint)
     sheet.rectangle((foot, rear_foot), everything, vehicle.roof)
@@ -21,8 +21,8 @@ def paint_cabin_top(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
         line = profile.body.clearance + 0.52 * (profile.body.belt[0] - profile.body.clearance)
         sheet.rectangle((-0.3, profile.front(line)), everything, vehicle.lower)
         sheet.rectangle((profile.rear(line), profile.way[-1] + 0.3), everything, vehicle.lower)
-    _long_stripes(sheet, vehicle, (0.05, profile.way[-1] - 0.05))
     _bonnet(sheet, profile, vehicle)
+    _long_stripes(sheet, vehicle, (0.05, profile.way[-1] - 0.05))
     _roof(sheet, vehicle, head, rear_head)
     _stickers(sheet, profile, vehicle)
     _windscreen(sheet, profile, vehicle)
@@ -106,7 +106,12 @@ def _windscreen(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
         ]
         sheet.polygon(inner, vehicle.glass, GLASS)
         middle = first + (last - first) * 0.4
-        lower = [inner[0], inner[1], (middle, (inner[1][1] + inner[2][1]) / 2), (middle, (inner[0][1] + inner[3][1]) / 2)]
+        lower = [
+            inner[0],
+            inner[1],
+            (middle, (inner[1][1] + inner[2][1]) / 2),
+            (middle, (inner[0][1] + inner[3][1]) / 2),
+        ]
         sheet.polygon(lower, mixed(vehicle.glass, (0, 0, 0), 0.4), GLASS)
     if not bus:
         sheet.rectangle(_ordered(head - 0.2, head - 0.1), (-0.12, 0.12), (12, 12, 13), MATT)
@@ -139,7 +144,7 @@ def _roof(sheet: Sheet, vehicle: Vehicle, head: float, rear_head: float) -> None
 
 
 def _stickers(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
-    edge, foot, head, rear_head, rear_foot = profile.marks
+    edge, foot, head, rear_head, _ = profile.marks
     half = profile.body.width / 2 - 0.4
     for sticker in vehicle.stickers:
         across = (sticker.up - 0.5) * 2 * half
@@ -149,7 +154,8 @@ def _stickers(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
             sheet.sticker(sticker, (head + 0.3 + (rear_head - head - 0.6) * sticker.along, across))
         elif sticker.place == "rear" and vehicle.shape.cargo is None:
             low = profile.rear(profile.body.profile[profile.body.marks[4]][1] - 0.22)
-            sheet.sticker(sticker, (low, (sticker.along - 0.5) * 1.1))
+            beside = 0.36 + 0.3 * abs(sticker.along - 0.5)  # of the number plate
+            sheet.sticker(sticker, (low, beside if sticker.along > 0.5 else -beside))
 
 
 def _front(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
@@ -210,7 +216,9 @@ def _rear(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
         middle = (lamps[0] + lamps[1]) / 2
         sheet.rectangle((middle - 0.02, middle + 0.05), across, (236, 214, 200), METAL)
         if kind != "bus":
-            sheet.line([(profile.marks[4], side * (half - 0.12 - wide)), (bumper, side * (half - 0.14 - wide))], PANEL_GAP, gap)
+            sheet.line(
+                [(profile.marks[4], side * (half - 0.12 - wide)), (bumper, side * (half - 0.14 - wide))], PANEL_GAP, gap
+            )
     plate = profile.rear(body.clearance + (0.5 if kind in ("suv", "van", "mpv", "estate", "hatchback") else 0.36))
     sheet.rectangle((plate - 0.07, plate + 0.07), (-0.22, 0.22), vehicle.plate)
     strip = profile.rear((low + high) / 2)
