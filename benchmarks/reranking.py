@@ -204,7 +204,8 @@ def _resident(field: str) -> float:
 def _line(row: dict[str, Any]) -> str:
     text = (
         f"{row['queries']} queries, gallery {row['gallery']}, width {row['width']}: "
-        f"product {row['product_seconds']:.2f} s, re-ranking {row['seconds']:.2f} s ({row['times_the_product']:.2f} times), {row['memory_megabytes']:.0f} MB"
+        f"product {row['product_seconds']:.2f} s; re-ranking {row['seconds']:.2f} s, "
+        f"{row['times_the_product']:.2f} times, {row['memory_megabytes']:.0f} MB"
     )
     if "plain_seconds" not in row:
         return text
