@@ -242,7 +242,7 @@ def _table_suffix(path: Path) -> str:
 
 def _csv_bytes(names: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # its line end, as RFC 4180 has it, lets line breaks within values be told apart
     writer.writerow(names)
     writer.writerows(rows)
     return text.getvalue().encode()

@@ -104,7 +104,7 @@ def _check_splittable(manifest: Manifest, seed: int, query_cameras: Sequence[str
 
 def _wanted(held_out: float, vehicles: int) -> int:
     number = max(1, round(held_out * vehicles)) if 0 < held_out < 1 else held_out
-    if number != int(number) or not 1 <= number < vehicles:
+    if not 1 <= number < vehicles or number != int(number):
         raise SamecarError(
             f"{held_out} of {vehicles} vehicles cannot be held out; give a share between 0 and 1 "
             f"or a number from 1 to {vehicles - 1} that leaves some to train on"

@@ -71,7 +71,7 @@ def evaluation_transform(
     """
     return _Steps(
         [
-            RandomTranslation(height, width, probability=0),
+            Resize(height, width),
             v2.PILToTensor(),
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(list(mean), list(deviation)),
@@ -107,6 +107,22 @@ class CentreCrop:
         return picture.resize(picture.size, Image.Resampling.BILINEAR, box=box)
 
 
+class Resize:
+    """Resizes a picture, the same way in training and evaluation: bilinear over all pixels that fall into one.
+
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.size = (width, height)
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """Resizes a picture."""
+        return picture.resize(self.size, Image.Resampling.BILINEAR)
+
+
 class RandomTranslation:
     """Resizes a picture; with some probability to 1.125 of each side, of which it cuts out the size at random.
 
@@ -120,15 +136,16 @@ class RandomTranslation:
         self.height = height
         self.width = width
         self.probability = probability
+        self._resize = Resize(height, width)
+        self._enlarge = Resize(round(height * TRANSLATION_SCALE), round(width * TRANSLATION_SCALE))
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Resizes an RGB picture, perhaps a part of it."""
         if not _happens(self.probability):
-            return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
-        size = (round(self.width * TRANSLATION_SCALE), round(self.height * TRANSLATION_SCALE))
-        left = int(torch.randint(size[0] - self.width + 1, ()))
-        top = int(torch.randint(size[1] - self.height + 1, ()))
-        larger = picture.resize(size, Image.Resampling.BILINEAR)
+            return self._resize(picture)
+        larger = self._enlarge(picture)
+        left = int(torch.randint(larger.width - self.width + 1, ()))
+        top = int(torch.randint(larger.height - self.height + 1, ()))
         return larger.crop((left, top, left + self.width, top + self.height))
 
 

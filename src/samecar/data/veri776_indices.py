@@ -37,7 +37,7 @@ def _file_warnings(
     path: Path, same_camera: bool, queries: Sequence[str], gallery: Sequence[str], by_vehicle: dict[str, list[str]]
 ) -> Iterator[str]:
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    while lines and not lines[-1].strip():
+    while len(lines) > len(queries) and not lines[-1].strip():
         lines.pop()
     if len(lines) != len(queries):
         yield f"{path.name} has {len(lines):,} lines for {len(queries):,} queries; it is not checked"

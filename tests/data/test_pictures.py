@@ -1,0 +1,166 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
+
+from samecar.data import UnreadablePictureError, read_picture
+from samecar.data.pictures import BACKGROUND, PIXEL_LIMIT, decode_picture, is_picture_name
+
+CORNERS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [128, 128, 128]]], np.uint8)
+
+
+def encoded(picture, kind="PNG", **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def gradient(height=40, width=60):
+    rows, columns = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([rows * 4, columns * 4, rows + columns], axis=-1).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_rgb_pictures_come_out_as_they_are(tmp_path, kind):
+    path = tmp_path / "picture"
+    path.write_bytes(encoded(Image.fromarray(CORNERS), kind, **({"lossless": True} if kind == "WEBP" else {})))
+    picture = read_picture(path)
+    assert picture.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(picture), CORNERS)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "LA", "RGBA", "I;16", "I", "YCbCr", "F", "LAB", "HSV"])
+def test_every_mode_becomes_rgb_of_the_same_size(mode):
+    picture = gradient().convert("L" if mode in ("I;16", "I", "F") else "RGB" if mode == "LAB" else mode)
+    picture = Image.fromarray(CORNERS) if mode in ("LAB", "HSV") else picture.convert(mode)
+    kind = "TIFF" if mode in ("CMYK", "YCbCr", "F", "I") else "PNG"
+    result = decode_picture(encoded(picture, kind), "name")
+    assert result.mode == "RGB"
+    assert result.size == picture.size
+
+
+def test_cmyk_jpeg_keeps_its_colours():
+    red = Image.new("RGB", (16, 16), (200, 30, 40)).convert("CMYK")
+    pixel = np.asarray(decode_picture(encoded(red, "JPEG", quality=95), "name"))[8, 8].astype(int)
+    assert np.abs(pixel - (200, 30, 40)).max() < 12
+
+
+def test_grey_of_sixteen_bits_is_scaled_not_cut_off():
+    values = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
+    result = decode_picture(encoded(Image.fromarray(values)), "name")
+    assert np.asarray(result)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_transparent_parts_become_the_background():
+    picture = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+    picture.putpixel((1, 0), (0, 255, 0, 0))
+    result = decode_picture(encoded(picture), "name")
+    assert result.getpixel((0, 0)) == (255, 0, 0)
+    assert result.getpixel((1, 0)) == BACKGROUND
+
+
+def test_a_transparent_palette_colour_becomes_the_background():
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.putpixel((1, 0), 1)
+    result = decode_picture(encoded(picture, transparency=1), "name")
+    assert [result.getpixel((x, 0)) for x in (0, 1)] == [(10, 20, 30), BACKGROUND]
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_exif_orientation_is_applied_as_pillow_would(orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    content = encoded(Image.fromarray(CORNERS), exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(np.asarray(decode_picture(content, "name")), np.asarray(expected))
+    if orientation == 6:  # held upright, stored on its side
+        assert np.asarray(decode_picture(content, "name")).shape == (3, 2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_does_not_spoil_the_pixels():
+    content = encoded(Image.fromarray(CORNERS), exif=b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\xff\xff\x01\x12")
+    np.testing.assert_array_equal(np.asarray(decode_picture(content, "name")), CORNERS)
+
+
+def test_a_smaller_decoding_keeps_geometry_and_never_goes_below_the_size():
+    content = encoded(gradient(400, 600), "JPEG", quality=95)
+    small = decode_picture(content, "name", (90, 120))
+    assert small.size == (150, 100) or small.size == (300, 200)
+    assert min(small.size) >= 90
+    whole = decode_picture(content, "name").resize(small.size, Image.Resampling.BOX)
+    assert np.abs(np.asarray(small).astype(int) - np.asarray(whole)).mean() < 3
+    assert decode_picture(content, "name", (350, 500)).size == (600, 400)
+
+
+def test_a_smaller_decoding_of_a_picture_on_its_side_stays_large_enough():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    content = encoded(gradient(400, 800), "JPEG", exif=exif)
+    small = decode_picture(content, "name", (300, 100))  # upright 800 high, 400 wide
+    assert small.height >= 300
+    assert small.width >= 100
+
+
+def truncated():
+    return encoded(gradient(), "JPEG")[:-200]
+
+
+def png_that_claims(width, height):
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+
+    def part(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"\x00")) + part(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"not a picture", "it is not a picture of a known format"),
+        (truncated(), "it is truncated or corrupt"),
+        (encoded(gradient())[:-60], "it is truncated or corrupt"),
+        (png_that_claims(4, 4), "it is truncated or corrupt"),
+        (png_that_claims(8001, 10000), "it has 80,010,000 pixels; at most 80,000,000 are allowed"),
+        (png_that_claims(60000, 60000), "it has more than the 80,000,000 pixels allowed"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_read_says_which_file_and_why(tmp_path, content, reason):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UnreadablePictureError, match=f"picture {path} cannot be read: {reason}") as caught:
+        read_picture(path)
+    assert caught.value.reason.startswith(reason)
+    assert PIXEL_LIMIT == 80_000_000
+
+
+def test_missing_files_and_folders_are_named(tmp_path):
+    with pytest.raises(UnreadablePictureError, match=r"none.jpg cannot be read: no such file"):
+        read_picture(tmp_path / "none.jpg")
+    with pytest.raises(UnreadablePictureError, match="is a directory"):
+        read_picture(tmp_path)
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_damaged_bytes_are_read_or_refused_but_never_crash(seed, changes):
+    generator = np.random.default_rng(seed)
+    content = np.frombuffer(encoded(gradient(), "JPEG"), np.uint8).copy()
+    content[generator.integers(0, len(content), changes)] = generator.integers(0, 256, changes)
+    try:
+        assert decode_picture(content.tobytes(), "name").mode == "RGB"
+    except UnreadablePictureError as error:
+        assert error.reason  # noqa: PT017 - either outcome is right
+
+
+def test_picture_names_are_told_by_suffix():
+    assert all(is_picture_name(name) for name in ("a.jpg", "b.JPEG", "c.x.Png", "d.tif", "e.webp"))
+    assert not any(is_picture_name(name) for name in (".a.jpg", "a.txt", "jpg", "Thumbs.db", "a.jpg.part"))

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from samecar.data import SOURCES, Manifest, open_source
+from samecar.errors import SamecarError
+
+
+def test_every_source_of_the_documentation_is_known():
+    assert list(SOURCES) == [
+        "veri776",
+        "vehicleid",
+        "vehicleid_1600",
+        "vehicleid_2400",
+        "veri_wild",
+        "veri_wild_medium",
+        "veri_wild_large",
+        "folder",
+        "csv",
+    ]
+
+
+@pytest.fixture
+def table(tmp_path):
+    row = {"path": "a.jpg", "vehicle_id": "v", "camera_id": "c", "split": "train"}
+    Manifest.from_rows(tmp_path, [row]).write(tmp_path / "set.csv")
+    return tmp_path / "set.csv"
+
+
+def test_csv_reads_a_table(table):
+    assert open_source(f"csv:{table}").absolute_path(0) == table.parent / "a.jpg"
+
+
+def test_a_colon_in_the_path_is_part_of_it(table):
+    folder = table.parent / "a:b"
+    folder.mkdir()
+    table.rename(folder / "set.csv")
+    assert len(open_source(f"csv:{folder}/set.csv")) == 1
+
+
+def test_a_path_without_a_name_is_answered_with_the_right_spelling(table):
+    with pytest.raises(SamecarError, match=f"source '{table}' has no name; write csv:{table}"):
+        open_source(str(table))
+    with pytest.raises(SamecarError, match=r"write folder:.*/\{vehicle_id\}_\{camera_id\}.jpg with the pattern"):
+        open_source(str(table.parent))
+    (table.parent / "image_train").mkdir()
+    with pytest.raises(SamecarError, match=f"write veri776:{table.parent}"):
+        open_source(str(table.parent))
+
+
+@pytest.mark.parametrize("text", ["veri:x", "veri77:x", "VeRi776:x"])
+def test_a_name_nearly_right_is_answered_with_the_right_one(text):
+    with pytest.raises(SamecarError, match=r"unknown name; did you mean veri776:PATH\?"):
+        open_source(text)
+
+
+def test_other_names_are_answered_with_all():
+    with pytest.raises(SamecarError, match=r"write NAME:PATH, NAME one of veri776, vehicleid, .*, folder, csv"):
+        open_source("nothing:of/that")
+
+
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_every_source_refuses_no_path_and_an_absent_one(name, tmp_path):
+    with pytest.raises(SamecarError, match=f"has no path; write it after the colon, as in {name}:PATH"):
+        open_source(f"{name}:")
+    with pytest.raises(SamecarError, match="is not there; give the"):
+        open_source(f"{name}:{Path(tmp_path, 'none.csv')}")
+
+
+def test_reading_a_source_does_not_import_torch(table):
+    import subprocess
+    import sys
+
+    code = f"from samecar.data import open_source; open_source('csv:{table}')"
+    subprocess.run([sys.executable, "-c", f"{code}; import sys; assert 'torch' not in sys.modules"], check=True)
+
+
+def test_names_that_the_package_does_not_have_are_attribute_errors():
+    import samecar.data
+
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = samecar.data.nothing
+    assert all(getattr(samecar.data, name) is not None for name in samecar.data.__all__)

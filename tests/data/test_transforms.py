@@ -1,0 +1,222 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from samecar.config import AugmentationSettings, ModelSettings
+from samecar.data import evaluation_transform, training_transform
+from samecar.data.transforms import CentreCrop, PCAColour, RandomErasing, RandomTranslation
+
+MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
+MODEL = ModelSettings(height=32, width=48)
+OFF = {"translation": 0.0, "flip": 0.0}
+
+
+def noise(height=50, width=60, seed=0):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def ramp(height, width):
+    """Red tells the column, green the row, both from 0 to 1 between the outer edges."""
+    columns, rows = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    picture = np.zeros((height, width, 3))
+    picture[..., 0], picture[..., 1] = columns * 255, rows[:, None] * 255
+    return Image.fromarray(picture.round().astype(np.uint8))
+
+
+def training(**options):
+    return training_transform(MODEL, AugmentationSettings(**(OFF | options)), MEAN, DEVIATION)
+
+
+def naive_evaluation(picture, height, width):
+    resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)) / 255
+    return ((resized - np.array(MEAN)) / np.array(DEVIATION)).transpose(2, 0, 1)
+
+
+def test_evaluation_resizes_and_normalises():
+    tensor = evaluation_transform(32, 48, MEAN, DEVIATION)(noise())
+    assert tensor.dtype == torch.float32
+    assert tensor.shape == (3, 32, 48)
+    np.testing.assert_allclose(tensor, naive_evaluation(noise(), 32, 48), atol=1e-5)
+
+
+def test_training_with_everything_off_is_evaluation():
+    assert torch.equal(training()(noise()), evaluation_transform(32, 48, MEAN, DEVIATION)(noise()))
+
+
+def test_training_with_everything_on_keeps_shape_and_type_and_its_input():
+    picture = noise()
+    before = np.asarray(picture).copy()
+    transform = training(centre_crop=0.893, translation=0.5, flip=0.5, jitter=True, pca_colour=0.5, erasing=0.5)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        tensor = transform(picture)
+        assert tensor.shape == (3, 32, 48)
+        assert tensor.dtype == torch.float32
+        assert torch.isfinite(tensor).all()
+    np.testing.assert_array_equal(np.asarray(picture), before)
+
+
+def test_all_chance_comes_from_torchs_global_generator():
+    transform = training(translation=0.5, flip=0.5, jitter=True, pca_colour=0.5, erasing=0.5)
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append([transform(noise()) for _ in range(5)])
+    assert all(torch.equal(one, two) for one, two in zip(results[0], results[1], strict=True))
+    assert not all(torch.equal(one, two) for one, two in zip(results[0], results[2], strict=True))
+
+
+def test_flip_mirrors_with_its_probability():
+    plain = training()(noise())
+    torch.manual_seed(0)
+    flipped = [torch.equal(training(flip=0.3)(noise()), plain.flip(2)) for _ in range(400)]
+    assert torch.equal(training(flip=1.0)(noise()), plain.flip(2))
+    assert np.mean(flipped) == pytest.approx(0.3, abs=0.07)
+
+
+def test_centre_crop_keeps_the_share_in_the_middle_and_the_size():
+    cropped = CentreCrop(200 / 224)(ramp(112, 224))
+    assert cropped.size == (224, 112)
+    values = np.asarray(cropped) / 255
+    expected_columns = (12 + (np.arange(224) + 0.5) * 200 / 224) / 224
+    expected_rows = (6 + (np.arange(112) + 0.5) * 100 / 112) / 112
+    np.testing.assert_allclose(values[:, :, 0].mean(axis=0), expected_columns, atol=0.006)
+    np.testing.assert_allclose(values[:, :, 1].mean(axis=1), expected_rows, atol=0.006)
+
+
+def test_centre_crop_of_everything_changes_nothing():
+    np.testing.assert_array_equal(np.asarray(CentreCrop(1.0)(noise())), np.asarray(noise()))
+
+
+def test_translation_cuts_the_size_out_of_a_larger_one():
+    height, width = 64, 96
+    torch.manual_seed(0)
+    offsets = set()
+    for _ in range(600):
+        cut = np.asarray(RandomTranslation(height, width, 1.0)(ramp(144, 216))).astype(float) / 255
+        left = cut[:, :, 0].mean(axis=0) * 108 - 0.5  # column of the larger picture that each column came from
+        top = cut[:, :, 1].mean(axis=1) * 72 - 0.5
+        assert np.diff(left).mean() == pytest.approx(1, abs=0.02)
+        assert np.diff(top).mean() == pytest.approx(1, abs=0.02)
+        offsets.add((round((left - np.arange(width)).mean()), round((top - np.arange(height)).mean())))
+    assert {left for left, _ in offsets} == set(range(13))  # 1/8 of 96 at most
+    assert {top for _, top in offsets} == set(range(9))
+    assert len(offsets) > 95  # 13 x 9 = 117 pairs, independent
+
+
+def test_translation_otherwise_resizes_everything():
+    plain = np.asarray(noise().resize((48, 32), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(np.asarray(RandomTranslation(32, 48, 0.0)(noise())), plain)
+    torch.manual_seed(0)
+    same = [np.array_equal(np.asarray(RandomTranslation(32, 48, 0.5)(noise())), plain) for _ in range(400)]
+    assert np.mean(same) == pytest.approx(0.5, abs=0.08)
+
+
+def test_jitter_changes_brightness_and_contrast_within_their_ranges():
+    grey = Image.new("RGB", (8, 8), (100, 100, 100))
+    means, deviations = [], []
+    torch.manual_seed(0)
+    stripes = Image.fromarray(np.tile(np.array([[80], [120]], np.uint8), (4, 8))[..., None].repeat(3, axis=2))
+    transform = training_transform(
+        ModelSettings(height=8, width=8), AugmentationSettings(**OFF, jitter=True), (0, 0, 0), (1, 1, 1)
+    )
+    for _ in range(300):
+        flat = transform(grey)
+        assert flat.std() < 1e-6  # neither hue nor saturation
+        means.append(float(flat.mean()) * 255 / 100)
+        striped = transform(stripes)
+        deviations.append(float(striped.std(correction=0) / striped.mean()) / 0.2)  # contrast, whatever the brightness
+    assert 0.8 - 1e-6 <= min(means) < 0.82
+    assert 1.18 < max(means) <= 1.2 + 1e-6
+    assert 0.85 - 1e-5 <= min(deviations) < 0.87
+    assert 1.13 < max(deviations) <= 1.15 + 1e-5
+
+
+def test_pca_colour_adds_the_weighted_axes():
+    picture = torch.rand(3, 4, 5)
+    before = picture.clone()
+    torch.manual_seed(3)
+    changed = PCAColour(1.0)(picture)
+    torch.manual_seed(3)
+    torch.rand(())  # whether it happens
+    first, second, third = (torch.randn(3) * 0.1).tolist()
+    shift = [
+        first * 0.2175 * red + second * 0.0188 * green + third * 0.0045 * blue
+        for red, green, blue in [(-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)]
+    ]
+    np.testing.assert_allclose(changed - before, np.broadcast_to(np.array(shift)[:, None, None], (3, 4, 5)), atol=1e-6)
+    assert torch.equal(picture, before)
+
+
+def test_pca_colour_mostly_makes_brighter_or_darker():
+    # The first axis weighs R, G and B alike; with the matrix transposed it would weigh them .57, -.72 and -.40.
+    torch.manual_seed(0)
+    shifts = torch.stack([PCAColour(1.0)(torch.zeros(3, 1, 1)).flatten() for _ in range(2000)])  # (draws, RGB)
+    np.testing.assert_allclose(shifts.std(0), [0.01243, 0.01264, 0.01276], rtol=0.08)
+    assert np.corrcoef(shifts.T.numpy()).min() > 0.97
+    torch.manual_seed(0)
+    assert np.mean([bool(PCAColour(0.5)(torch.zeros(3, 1, 1)).any()) for _ in range(400)]) == pytest.approx(
+        0.5, abs=0.08
+    )
+
+
+def erased_rectangles(height, width, draws, seed=0):
+    torch.manual_seed(seed)
+    for _ in range(draws):
+        erased = RandomErasing(1.0)(torch.ones(3, height, width)) == 0
+        assert torch.equal(erased[0], erased[1])
+        assert torch.equal(erased[0], erased[2])
+        rows, columns = erased[0].any(1).nonzero().flatten(), erased[0].any(0).nonzero().flatten()
+        assert len(rows) * len(columns) == erased[0].sum()  # one full rectangle
+        yield int(rows[0]), int(columns[0]), len(rows), len(columns)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (48, 96)])
+def test_erased_areas_and_ratios_follow_the_definition(height, width):
+    top, left, rows, columns = np.array(list(erased_rectangles(height, width, 1500))).T
+    area, ratio = rows * columns / (height * width), rows / columns
+    slack = 1 / rows + 1 / columns  # rounding to whole pixels
+    assert (area > 0.02 * (1 - slack)).all()
+    assert (area < 0.4 * (1 + slack)).all()
+    assert (ratio > 0.3 * (1 - slack)).all()
+    assert (ratio < (1 + slack) / 0.3).all()
+    assert (top + rows <= height).all()
+    assert (left + columns <= width).all()
+    # The same by a plain loop with its own random numbers.
+    random, naive = np.random.default_rng(1), []
+    while len(naive) < 4000:
+        wanted, shape = random.uniform(0.02, 0.4), random.uniform(0.3, 1 / 0.3)
+        tall, wide = math.sqrt(wanted * height * width * shape), math.sqrt(wanted * height * width / shape)
+        if round(tall) <= height and round(wide) <= width:
+            naive.append((wanted, tall / wide, random.random() * (height - tall), random.random() * (width - wide)))
+    expected = np.mean(naive, axis=0)
+    assert area.mean() == pytest.approx(expected[0], abs=0.012)
+    assert ratio.mean() == pytest.approx(expected[1], abs=0.1)
+    assert top.mean() == pytest.approx(expected[2], abs=1.2)
+    assert left.mean() == pytest.approx(expected[3], abs=1.8)
+
+
+def test_the_erased_region_is_the_mean_colour_and_the_rest_untouched():
+    torch.manual_seed(0)
+    whole = training()(noise())
+    erased = training(erasing=1.0)(noise())
+    changed = (erased != whole).any(0)
+    assert (erased[:, changed] == 0).all()  # 0 after normalising is the mean
+    assert 0.01 < changed.float().mean() < 0.5
+
+
+def test_erasing_happens_with_its_probability_and_copies():
+    picture = torch.ones(3, 16, 16)
+    torch.manual_seed(0)
+    happened = [bool((RandomErasing(0.25)(picture) == 0).any()) for _ in range(600)]
+    assert np.mean(happened) == pytest.approx(0.25, abs=0.06)
+    assert picture.all()
+
+
+def test_what_cannot_be_erased_stays():
+    picture = torch.ones(3, 1, 400)
+    torch.manual_seed(0)
+    assert all(RandomErasing(1.0)(picture).shape == picture.shape for _ in range(20))
