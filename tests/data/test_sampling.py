@@ -108,7 +108,7 @@ def test_the_ids_are_not_changed():
 @pytest.mark.parametrize(
     ("ids", "size", "per_vehicle", "seed", "sentence"),
     [
-        (vehicles(4, 4), 12, 4, 1, "a batch of 12 with 4 pictures of each vehicle needs 3 vehicles, but only 2 are there"),
+        (vehicles(4, 4), 12, 4, 1, "12 with 4 pictures of each vehicle needs 3 vehicles, but only 2 are there"),
         (vehicles(4, 4), 12, 4, 1, "lower batch.size to 8 or less"),
         (vehicles(4, 4), 6, 4, 1, "batch size 6 is not a multiple of 4 pictures of each vehicle; change batch.size or"),
         (vehicles(4, 4), 0, 4, 1, "batch size 0 is not a multiple"),

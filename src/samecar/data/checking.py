@@ -291,8 +291,8 @@ def _near_duplicates(facts: _Facts) -> Iterator[Finding]:
         for row, other, bits in _close_pairs(hashes, test, train)
     }
     sentence = (
-        f"test pictures that may be copies of a train picture, with {NEAR_DUPLICATE_BITS} or fewer different bits of 64 "
-        "in their perceptual hashes"
+        f"test pictures that may be copies of a train picture, with {NEAR_DUPLICATE_BITS} or fewer different bits "
+        "of 64 in their perceptual hashes"
     )
     yield from _finding("near-duplicates", "warning", sentence, list(pairs.values()))
 
