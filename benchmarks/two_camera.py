@@ -52,7 +52,7 @@ def main() -> None:
                 "pictures": len(pictures),
                 "vehicles": len(set(pictures.vehicle_id.tolist())),
                 "digest": pictures.digest,
-                "check": found.as_dict()["summary"],
+                "findings": {finding.kind: finding.count for finding in found.findings},
             },
             "held_out": HELD_OUT,
             "query": "cam1",

@@ -14,6 +14,7 @@ from rich.table import Table
 from samecar.progress import Progress
 
 if TYPE_CHECKING:
+    from samecar.data import CheckResult
     from samecar.evaluation import Evaluation
 
 out = Console()
@@ -79,6 +80,25 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     for heading, value in evaluation.card.lines():
         card.add_row(heading, value)
     out.print(card)
+
+
+def print_check(result: "CheckResult") -> None:
+    """Prints what a source holds and what is wrong with it."""
+    table = Table(title=f"Pictures of {result.source}", title_justify="left")
+    table.add_column("")
+    for heading in ("pictures", "vehicles", "cameras", "unlabelled", "pictures a vehicle"):
+        table.add_column(heading, justify="right")
+    for split, summary in result.splits.items():
+        spread = f"{summary.fewest} to {summary.most}, median {summary.median:g}" if summary.vehicles else ""
+        counts = (summary.pictures, summary.vehicles, summary.cameras, summary.unlabelled)
+        table.add_row(split, *(f"{count:,}" for count in counts), spread)
+    out.print(table)
+    styles = {"error": "bold red", "warning": "yellow", "note": "dim"}
+    for finding in result.findings:
+        out.print(f"[{styles[finding.severity]}]{finding.severity}[/]:", end=" ")
+        say(finding.sentence)
+    if not result.findings:
+        say("Nothing is wrong.")
 
 
 def _percent(evaluation: "Evaluation", name: str) -> str:
