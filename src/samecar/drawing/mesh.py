@@ -128,7 +128,7 @@ class Profile:
         """The ``d`` at which the side is cut into columns: fine round the wheels and wherever the outline bends."""
         around = [axle + arch * np.sin(np.linspace(-np.pi / 2, np.pi / 2, 11)) for axle in self.body.axles]
         even = np.arange(self.body.start, self.body.end, 0.35)
-        d = np.unique(np.round(np.concatenate([self._upper[:, 0], self._lower[:, 0], even, *around]), 3))
+        d = np.unique(np.round(np.concatenate([self._upper[:, 0], self._lower[:, 0], even, *around]), 4))
         return np.asarray(d[(d >= self.body.start - 1e-3) & (d <= self.body.end + 1e-3)])
 
     def front(self, z: float) -> float:

@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,15 @@ from samecar.errors import SamecarError
 SUPERSAMPLING: Final = 2
 """Finer pixels to each of the picture's, in each direction."""
 
-_PASSAGE_STREAM, _PICTURE_STREAM = 601, 602
+_PASSAGE_STREAM, _PICTURE_STREAM, _TRAFFIC_STREAM = 601, 602, 603
 _TRAFFIC_TYPES: Final = ("sedan", "suv", "hatchback", "van")
+_TRAFFIC_SHARE: Final = 0.1
+_TRAFFIC_NUMBERS: Final = 1_000_000
+"""Vehicles from this number on only ever stand in front of others."""
+
+_MOST_HIDDEN: Final = 0.45
+"""Another vehicle hides no more than this share."""
+
 _NEAREST: Final = 4.0
 """No part of a vehicle comes nearer to a camera than this, in metres."""
 
@@ -51,6 +58,16 @@ class Request:
     passage: int
     number: int
     position: float
+    size: int
+
+
+class Looks(NamedTuple):
+    """What a vehicle's model is built from: see :func:`samecar.drawing.texture.build_model`."""
+
+    seed: int
+    vehicle: int
+    type: str
+    colour: str
     size: int
 
 
@@ -100,18 +117,21 @@ def draw_picture(request: Request, *, camera: Camera | None = None, alone: bool 
     key = [request.seed, request.vehicle, request.camera]
     passage = np.random.default_rng([_PASSAGE_STREAM, *key, request.passage])
     rng = np.random.default_rng([_PICTURE_STREAM, *key, request.number])
-    model = build_model(request.seed, request.vehicle, request.type, request.colour, request.size)
+    looks = Looks(request.seed, request.vehicle, request.type, request.colour, request.size)
+    model = build_model(*looks)
     pose = _clear_of(camera, model.mesh, _pose(request.position, passage, rng))
     view = _view(camera, _moved(model.mesh, pose))
     crop = _crop(view.flat, request.size, rng)
     layers = [_layer(camera, crop, view, model.texture)]
-    shades = [(pose, _shadow(request.seed, request.vehicle, request.type, request.colour, request.size, camera, pose))]
-    neighbour = _neighbour(request, camera, pose, model.vehicle.shape.length, rng)
-    if neighbour is not None and not alone:
-        kind, colour, number, place = neighbour
-        other = build_model(request.seed, number, kind, colour, request.size)
-        layers.append(_layer(camera, crop, _view(camera, _moved(other.mesh, place)), other.texture))
-        shades.append((place, _shadow(request.seed, number, kind, colour, request.size, camera, place)))
+    shades = [(pose, _shadow(looks, camera, pose))]
+    neighbour = None if alone else _neighbour(request, camera, pose, model.vehicle.shape.length, rng)
+    if neighbour is not None:
+        other, place = neighbour
+        hiding = build_model(*other)
+        front = _layer(camera, crop, _view(camera, _moved(hiding.mesh, place)), hiding.texture)
+        if _hidden(layers[0], front) <= _MOST_HIDDEN:
+            layers.append(front)
+            shades.append((place, _shadow(other, camera, place)))
     if camera.hidden_by:
         mesh, texture = make_obstacle(request.seed, camera)
         layers.append(_layer(camera, crop, _view(camera, mesh), texture))
@@ -313,36 +333,36 @@ def _units(vectors: Pixels) -> Pixels:
     return np.asarray(vectors / np.maximum(lengths, np.float32(1e-6))[:, None])
 
 
+def _hidden(behind: Layer, front: Layer) -> float:
+    """The share of what a layer shows that another one hides."""
+    hidden = behind.covered & (front.nearness > behind.nearness)
+    return float(hidden.sum() / max(behind.covered.sum(), 1))
+
+
 @lru_cache(maxsize=16)
-def _cached_shadow(
-    seed: int, number: int, kind: str, colour: str, size: int, sun: tuple[float, float, float]
-) -> tuple[Pixels, Pixels, float]:
-    return shadow_on_road(build_model(seed, number, kind, colour, size).mesh, np.array(sun))
+def _cached_shadow(looks: Looks, sun: tuple[float, float, float]) -> tuple[Pixels, Pixels, float]:
+    return shadow_on_road(build_model(*looks).mesh, np.array(sun))
 
 
-def _shadow(
-    seed: int, number: int, kind: str, colour: str, size: int, camera: Camera, pose: Pose
-) -> tuple[Pixels, Pixels, float]:
+def _shadow(looks: Looks, camera: Camera, pose: Pose) -> tuple[Pixels, Pixels, float]:
     # Turned to within six degrees, so that the pictures of a passage share one.
     turned = replace(pose, heading=float(np.radians(6 * np.round(np.degrees(pose.heading) / 6))))
     x, y, z = (float(value) for value in camera.light.sun @ turned.turn)
-    return _cached_shadow(seed, number, kind, colour, size, (x, y, z))
+    return _cached_shadow(looks, (x, y, z))
 
 
 def _neighbour(
     request: Request, camera: Camera, pose: Pose, length: float, rng: np.random.Generator
-) -> tuple[str, str, int, Pose] | None:
-    """Now and then another vehicle that hides a part: its type, colour, number and place."""
+) -> tuple[Looks, Pose] | None:
+    """Now and then another vehicle that hides a part, and where it stands."""
     chance, kind, number = rng.random(), int(rng.integers(len(_TRAFFIC_TYPES))), int(rng.integers(3))
-    colour = COLOURS[int(np.random.default_rng([request.seed, number, kind]).choice(len(COLOURS), p=COLOUR_WEIGHTS))]
     along, aside = rng.uniform(0.35, 0.8) * rng.choice([-1, 1]), 3.5 * np.sign(camera.position[1] - pose.y)
-    behind = float(camera.position[0] - pose.x)
-    if chance > 0.09 or abs(camera.position[1] - pose.y) < 6:
+    if chance > _TRAFFIC_SHARE or abs(camera.position[1] - pose.y) < 7.5:
         return None
-    place = Pose(pose.x + along * (length / 2 + 2.2) + 0.25 * np.sign(behind), pose.y + aside, pose.heading)
-    if abs(camera.position[1] - place.y) < 4:
-        return None
-    return _TRAFFIC_TYPES[kind], colour, 1_000_000 + number, place
+    place = Pose(pose.x + along * (length / 2 + 2.2), pose.y + aside, pose.heading)
+    own = np.random.default_rng([_TRAFFIC_STREAM, request.seed, number, kind])
+    colour = COLOURS[int(own.choice(len(COLOURS), p=COLOUR_WEIGHTS))]
+    return Looks(request.seed, _TRAFFIC_NUMBERS + number, _TRAFFIC_TYPES[kind], colour, request.size), place
 
 
 def _composed(

@@ -109,7 +109,11 @@ def _side(profile: Profile, place: SheetPlace, side: str, wheel_radius: float) -
     (first, _), (last, _) = body.profile[0], body.profile[-1]
     y[0] -= body.edge * np.clip(1 - np.minimum(d - first, last - d) / 0.12, 0, 1)
     points = np.stack([across, sign * y, z], axis=2)
-    return grid(points, place.texels(across, z), np.array([0.0, sign, 0.0]))
+    # At the very front and rear the side turns to face forwards and backwards.
+    outward = np.zeros_like(points)
+    outward[:, :, 0] = 0.5 * ((2 * across - body.start - body.end) / (body.end - body.start)) ** 15
+    outward[:, :, 1] = sign
+    return grid(points, place.texels(across, z), outward)
 
 
 def _over_the_top(profile: Profile, place: SheetPlace) -> list[tuple[Floats, Floats]]:
@@ -195,6 +199,12 @@ def _underbody(vehicle: Vehicle, places: Places) -> list[Mesh]:
             dark,
         )
     ]
+    for axle in body.axles:  # the ends of the wheel housings
+        for side in (1, -1):
+            for toward in (-1, 1):
+                d = axle + toward * (shape.wheel_radius + ARCH_GAP + 0.02)
+                place = (d, side * (body.width / 2 - 0.21), (low + high) / 2)
+                inside.append(box(place, (0.02, 0.22, high - low), dark))
     if shape.cargo is not None:
         start, end = body.end - 0.3, shape.length
         bottom = shape.cargo.clearance
