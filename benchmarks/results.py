@@ -38,4 +38,4 @@ def read_results(name: str) -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     folder = Path(__file__).parent.parent
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,3 +1,67 @@
-"""Vehicle re-identification: train, compare honestly, and search."""
+"""Vehicle re-identification: train, compare honestly, and search.
+
+The names below are loaded when they are first used, so that importing samecar does not wait for torch.
+
+    import samecar
+
+    recipe = samecar.load_recipe("report-resnet18", ["training.epochs=10"])
+    run = samecar.train(recipe, "veri776:VeRi", Path("runs/resnet18"))
+    print(samecar.evaluate(run, "veri776:VeRi").as_dict())
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from samecar.config import Recipe, load_recipe
+    from samecar.data import Manifest, open_source
+    from samecar.drawing import draw_set, draw_twin, draw_vehicle
+    from samecar.embeddings import Embeddings
+    from samecar.errors import SamecarError
+    from samecar.evaluation import Evaluation, find_protocol, score
+    from samecar.experiment import embed_with, evaluate, machine, train
+    from samecar.models import Embedder, build_embedder
+    from samecar.training import Run
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "samecar.config": ("Recipe", "load_recipe"),
+    "samecar.data": ("Manifest", "open_source"),
+    "samecar.drawing": ("draw_set", "draw_twin", "draw_vehicle"),
+    "samecar.embeddings": ("Embeddings",),
+    "samecar.errors": ("SamecarError",),
+    "samecar.evaluation": ("Evaluation", "find_protocol", "score"),
+    "samecar.experiment": ("embed_with", "evaluate", "machine", "train"),
+    "samecar.models": ("Embedder", "build_embedder"),
+    "samecar.training": ("Run",),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Embedder",
+    "Embeddings",
+    "Evaluation",
+    "Manifest",
+    "Recipe",
+    "Run",
+    "SamecarError",
+    "build_embedder",
+    "draw_set",
+    "draw_twin",
+    "draw_vehicle",
+    "embed_with",
+    "evaluate",
+    "find_protocol",
+    "load_recipe",
+    "machine",
+    "open_source",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'samecar' has no attribute {name!r}")
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_warm_up_is_linear_from_a_hundredth_over_ten_epochs():
     rates = rates_of(ScheduleSettings(warmup_epochs=10))
     assert rates[0] == pytest.approx(1e-6)
     assert rates[5] == pytest.approx((1e-6 + 1e-4) / 2)
-    steps = [later - earlier for earlier, later in zip(rates[:10], rates[1:11], strict=True)]
+    steps = [later - earlier for earlier, later in pairwise(rates[:11])]
     assert steps == pytest.approx([steps[0]] * 10)
     assert rates[10] == rates[19] == 1e-4
     assert rates[20] == pytest.approx(1e-5)

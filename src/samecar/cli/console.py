@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from samecar.data import CheckResult
     from samecar.evaluation import Evaluation
 
+EXAMPLES = 3
+"""Examples of a finding that are printed; `--json` has more."""
+
 out = Console()
 errors = Console(stderr=True)
 
@@ -61,18 +64,18 @@ def fail(text: str) -> None:
 
 def print_json(content: Mapping[str, Any]) -> None:
     """Prints one JSON object and nothing else on standard output."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = None) -> None:
     """Prints scores and the card that they were obtained under."""
     table = Table(title="Scores", title_justify="left")
     table.add_column("")
-    columns = {"untrained": untrained, "trained": evaluation} if untrained else {"%": evaluation}
+    columns = {"%": evaluation} if untrained is None else {"untrained": untrained, "trained": evaluation}
     for heading in columns:
         table.add_column(heading, justify="right")
     for name in ("mAP", "mINP", *(f"rank-{rank}" for rank in evaluation.cmc)):
-        table.add_row(name, *(_percent(scores, name) for scores in columns.values() if scores))
+        table.add_row(name, *(_percent(scores, name) for scores in columns.values()))
     out.print(table)
     card = Table(title="Protocol card", title_justify="left", show_header=False)
     card.add_column(style="dim")
@@ -97,6 +100,10 @@ def print_check(result: "CheckResult") -> None:
     for finding in result.findings:
         out.print(f"[{styles[finding.severity]}]{finding.severity}[/]:", end=" ")
         say(finding.sentence)
+        for example in finding.examples[:EXAMPLES]:
+            say(f"  {example}")
+        if finding.examples and finding.count > EXAMPLES:
+            say(f"  … and {finding.count - EXAMPLES:,} more")
     if not result.findings:
         say("Nothing is wrong.")
 

@@ -1,7 +1,7 @@
 """The `samecar data` commands."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv 
 def check(
     source: Source,
     json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
-    workers: Annotated[Optional[int], typer.Option(min=0, help="processes that read pictures")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="processes that read pictures")] = None,
 ) -> None:
     """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""
     from functools import partial
@@ -56,7 +56,7 @@ def split(
         str, typer.Option(help="vehicles for testing: a share such as 0.3, or a number such as 100")
     ] = "0.3",
     query_camera: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(
             help="pictures of this camera are the queries, all others the gallery; may be given several times"
         ),

@@ -1,18 +1,34 @@
 """The `samecar` command."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperGroup
 
 from samecar import __version__
 from samecar.cli import console
 from samecar.cli.data import data
 from samecar.errors import SamecarError
 
+
+class Commands(TyperGroup):
+    """The commands; an error that a user can mend is one sentence and exit status 2, an interruption is 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except SamecarError as error:
+            console.fail(str(error))
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt as interruption:
+            console.fail("interrupted; what was finished is kept, and `--resume` continues a training run")
+            raise typer.Exit(130) from interruption
+
+
 app = typer.Typer(
+    cls=Commands,
     help="Vehicle re-identification: given a picture of a vehicle, find the same vehicle in all the others.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -23,26 +39,16 @@ app.add_typer(data, name="data")
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Workers = Annotated[
-    Optional[int], typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
+    int | None, typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
 ]
-Changes = Annotated[Optional[list[str]], typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
 
 
 def main() -> None:
-    """Runs the command line; an error that a user can mend is one sentence and exit status 2."""
+    """Runs the command line."""
     console.quiet_libraries()
-    try:
-        app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except SamecarError as error:
-        console.fail(str(error))
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        console.fail("interrupted; what was finished is kept")
-        sys.exit(130)
+    app()
 
 
 def _print_version(wanted: bool) -> None:
@@ -93,7 +99,7 @@ def draw(
     size: Annotated[int, typer.Option(help="longer side in pixels")] = 128,
     seed: Annotated[int, typer.Option(help="the same seed gives the same bytes")] = 1,
     names: Annotated[
-        Optional[Path], typer.Option(help="draw a twin of the data set whose lists lie in this folder")
+        Path | None, typer.Option(help="draw a twin of the data set whose lists lie in this folder")
     ] = None,
     workers: Workers = None,
 ) -> None:
@@ -141,7 +147,7 @@ def train(
     out: Annotated[Path, typer.Option(help="run folder to make")],
     changes: Changes = None,
     validation: Annotated[
-        Optional[float],
+        float | None,
         typer.Option(help="share of train vehicles held out to choose the epoch; as --set training.validation"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
@@ -179,7 +185,7 @@ def train(
 def evaluate(
     run: Annotated[Path, typer.Argument(help="run folder of `samecar train`")],
     source: Source,
-    protocol: Annotated[Optional[str], typer.Option(help="rules of scoring; default: those of the source")] = None,
+    protocol: Annotated[str | None, typer.Option(help="rules of scoring; default: those of the source")] = None,
     distance: Annotated[str, typer.Option(help="euclidean or cosine")] = "euclidean",
     json: Json = False,
     device: Device = "auto",

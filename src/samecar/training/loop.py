@@ -147,7 +147,7 @@ def _step(
     losses = objective(outputs, labels)
     loss = losses.pop("total")
     optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
+    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.step(optimizer)
     scaler.update()
     assert outputs.logits is not None

@@ -219,7 +219,8 @@ class Run:
 
     def model_facts(self, name: str = "model") -> dict[str, Any]:
         """What was said of a saved model: epoch, how it was chosen."""
-        return read_json(self.folder / name / "model.json")
+        facts: dict[str, Any] = read_json(self.folder / name / "model.json")
+        return facts
 
     def model_digest(self, name: str = "model") -> str:
         """Sixteen hexadecimal digits of the saved model's content."""
