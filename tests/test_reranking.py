@@ -162,6 +162,11 @@ def test_all_of_lambda_is_the_original_ranking():
     np.testing.assert_array_equal(found, nearest(queries, gallery, 80).indices)
 
 
+def test_a_gallery_may_be_asked_for_its_own_pictures():
+    (pictures,) = vehicles(17, 60)
+    np.testing.assert_array_equal(reranked(pictures, pictures), reranked(pictures, pictures.copy()))
+
+
 def test_cosine_is_euclidean_at_unit_length():
     queries, gallery = vehicles(8, 10, 50)
     expected = reranked(unit_length(queries), unit_length(gallery))

@@ -288,18 +288,17 @@ class _Pool:
         self._matrices = matrices
         self._start = 0 if len(matrices) == 1 else len(matrices[0])  # of the last matrix
         size = matrices[0].shape[1]
-        largest = max(float(np.abs(matrix[rows]).max(initial=0)) for matrix, rows in self._parts())
+        largest = max(float(np.abs(part).max(initial=0)) for _, part in self._parts())
         highest = np.finfo(matrices[0].dtype).maxexp - 2
         self._scale = 2.0 ** min(-int(np.frexp(largest)[1]), highest)  # a power of two: scaling rounds nothing
         first = matrices[-1][0] * self._scale
         total = np.zeros(size)
-        for matrix, rows in self._parts():
-            total += (matrix[rows] * self._scale - first).sum(axis=0, dtype=np.float64)
+        for _, part in self._parts():
+            total += (part * self._scale - first).sum(axis=0, dtype=np.float64)
         centre = (first + total / len(self)).astype(first.dtype)  # the first row itself, where all rows are alike
         self.centred = np.empty((len(self), size), np.float32)
-        for matrix, rows in self._parts():
-            start = self._start if matrix is matrices[-1] else 0
-            self.centred[start + rows.start : start + rows.stop] = matrix[rows] * self._scale - centre
+        for start, part in self._parts():
+            self.centred[start : start + len(part)] = part * self._scale - centre
         self.halves = np.empty(len(self), np.float32)
         for rows in _chunks(len(self), size):
             chunk = self.centred[rows].astype(np.float64)
@@ -308,10 +307,13 @@ class _Pool:
     def __len__(self) -> int:
         return self._start + len(self._matrices[-1])
 
-    def _parts(self) -> Iterator[tuple[Matrix, slice]]:
+    def _parts(self) -> Iterator[tuple[int, Matrix]]:
+        """Some rows at a time, each with the place of its first."""
+        start = 0
         for matrix in self._matrices:
             for rows in _chunks(len(matrix), matrix.shape[1]):
-                yield matrix, rows
+                yield start + rows.start, matrix[rows]
+            start += len(matrix)
 
     def tile(self, rows: Matrix, row_halves: Matrix, columns: slice) -> Matrix:
         """Distances (rows, columns) of centred rows, given with a minus sign, to some of the pool."""
@@ -373,16 +375,14 @@ class _Shortlists:
         self.limits = np.full(pictures, np.inf, np.float32)
 
     def offer(self, tile: Matrix, rows: slice, columns: slice, *, transposed: bool = False) -> None:
-        """Takes what it needs from distances (rows, columns), or of columns to rows when transposed."""
+        """Takes what it needs from distances (rows, columns), or of columns to rows when transposed; no NaN."""
         seekers = columns if transposed else rows
         if np.isinf(self.limits[seekers]).all():
             sample = np.ascontiguousarray(tile[: TILE // 4].T) if transposed else tile[:, : TILE // 4]
-            if sample.shape[1] >= self._count:
+            if sample.shape[1] > self._count:
                 self.limits[seekers] = np.partition(sample, self._count - 1, axis=1)[:, self._count - 1]
         limits = self.limits[seekers]
-        mask = (tile <= limits) if transposed else (tile <= limits[:, None])
-        mask &= np.isfinite(tile)
-        flat = np.flatnonzero(mask)
+        flat = np.flatnonzero(tile <= (limits if transposed else limits[:, None]))
         found_rows, found_columns = np.divmod(flat, tile.shape[1])
         distances = np.maximum(tile.ravel()[flat], 0)
         found_rows += rows.start
@@ -430,7 +430,7 @@ def _shortlist(pool: _Pool, count: int) -> tuple[NDArray[np.int64], Matrix, Matr
             tile = pool.tile(strip, halves, columns)
             np.maximum(farthest[rows], tile.max(axis=1), out=farthest[rows])
             if columns is rows:
-                np.fill_diagonal(tile, np.inf)
+                np.fill_diagonal(tile, np.nan)
             else:
                 np.maximum(farthest[columns], tile.max(axis=0), out=farthest[columns])
                 shortlists.offer(tile, rows, columns, transposed=True)
