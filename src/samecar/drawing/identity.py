@@ -148,6 +148,9 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
     if {"roof", "lower"} <= chosen:  # one of them leaves enough of the vehicle's own colour
         chosen.remove("lower")
     contrast = _contrast(paint, rng, ROOF_PAINTS)
+    cargo = _cargo_paint(paint, rng)
+    if cargo != paint and shape.cargo is not None:
+        chosen.discard("roof")
     trim = TRIMS[int(rng.choice(3, p=[0.45, 0.4, 0.15]))]
     wheel_paint = ((196, 199, 203), (150, 152, 156), (62, 63, 66), (222, 222, 220))[int(rng.integers(4))]
     plain_bumpers = paint if rng.random() < 0.7 else ((44, 45, 47), (120, 122, 124))[int(rng.integers(2))]
@@ -156,7 +159,7 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
         paint=paint,
         roof=contrast if "roof" in chosen else paint,
         lower=_contrast(paint, rng) if "lower" in chosen else None,
-        cargo=_cargo_paint(paint, rng),
+        cargo=cargo,
         bumpers=plain_bumpers,
         trim=trim,
         glass=((34, 42, 48), (22, 27, 32), (48, 60, 64), (14, 16, 19))[int(rng.integers(4))],
@@ -205,7 +208,7 @@ def _contrast(paint: Shade, rng: np.random.Generator, among: tuple[Shade, ...] =
 
 
 def _cargo_paint(paint: Shade, rng: np.random.Generator) -> Shade:
-    others: tuple[Shade, ...] = ((226, 227, 226), (196, 199, 202), paint, paint)
+    others: tuple[Shade, ...] = ((226, 227, 226), (196, 199, 202), paint, paint, paint)
     return others[int(rng.integers(len(others)))]
 
 

@@ -62,6 +62,13 @@ def grid(points: Floats, texture: Floats, outward: Floats) -> tuple[Floats, Floa
     return triangles[solid, :, :3], triangles[solid, :, 3:5]
 
 
+def flat_sided(corners: Floats, texture: Floats) -> Mesh:
+    """Give each triangle the one normal that it has."""
+    faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    units = faces / np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), 1e-12)
+    return Mesh(corners, np.repeat(units[:, None], 3, axis=1), texture)
+
+
 def smoothed(corners: Floats, texture: Floats) -> Mesh:
     """Give triangles normals that run smoothly over gentle bends and break at edges."""
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from samecar.drawing.identity import Vehicle
-from samecar.drawing.mesh import Mesh, Profile, grid, half_width, joined, smoothed
+from samecar.drawing.mesh import Mesh, Profile, flat_sided, grid, half_width, joined, smoothed
 from samecar.drawing.shapes import Body, Floats
 
 TYRE_WIDTH: Final = 0.22
@@ -167,24 +167,30 @@ def _bed(profile: Profile, places: Places) -> Mesh:
 
 def _flat(points: Floats, patch: Floats, outward: Floats) -> Mesh:
     texture = np.broadcast_to(patch, (*points.shape[:2], 2))
-    return smoothed(*grid(points, texture, outward))
+    return flat_sided(*grid(points, texture, outward))
 
 
 def box(centre: tuple[float, float, float], size: tuple[float, float, float], patch: tuple[float, float]) -> Mesh:
     """A box in one colour; ``centre`` and ``size`` as ``d``, ``y``, ``z``."""
-    middle, half = np.array(centre), np.array(size) / 2
+    corners = np.array(centre) + _UNIT_BOX * (np.array(size) / 2)
+    return flat_sided(corners, np.broadcast_to(np.array(patch), (*corners.shape[:2], 2)))
+
+
+def _unit_box() -> Floats:
+    """The triangles of a box from -1 to 1 along each axis; (12, 3, 3)."""
     faces = []
     for axis in range(3):
-        others = [other for other in range(3) if other != axis]
+        first, second = (other for other in range(3) if other != axis)
         for sign in (1.0, -1.0):
             corner = np.zeros((2, 2, 3))
             corner[:, :, axis] = sign
-            corner[0, :, others[0]], corner[1, :, others[0]] = -1, 1
-            corner[:, 0, others[1]], corner[:, 1, others[1]] = -1, 1
-            outward = np.zeros(3)
-            outward[axis] = sign
-            faces.append(_flat(middle + corner * half, np.array(patch), outward))
-    return joined(faces)
+            corner[0, :, first], corner[1, :, first] = -1, 1
+            corner[:, 0, second], corner[:, 1, second] = -1, 1
+            faces.append(grid(corner, np.zeros((2, 2, 2)), corner)[0])
+    return np.concatenate(faces)
+
+
+_UNIT_BOX: Final = _unit_box()
 
 
 def _underbody(vehicle: Vehicle, places: Places) -> list[Mesh]:
