@@ -84,8 +84,9 @@ def test_exif_orientation_is_applied_as_pillow_would(orientation):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_damaged_exif_does_not_spoil_the_pixels():
-    content = encoded(Image.fromarray(CORNERS), exif=b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\xff\xff\x01\x12")
+@pytest.mark.parametrize("exif", [b"MM\x00\x2a\x00\x00\x00\x08\xff\xff\x01\x12", b"neither MM nor II"])
+def test_damaged_exif_does_not_spoil_the_pixels(exif):
+    content = encoded(Image.fromarray(CORNERS), exif=b"Exif\x00\x00" + exif)
     np.testing.assert_array_equal(np.asarray(decode_picture(content, "name")), CORNERS)
 
 
@@ -148,6 +149,8 @@ def test_missing_files_and_folders_are_named(tmp_path):
         read_picture(tmp_path / "none.jpg")
     with pytest.raises(UnreadablePictureError, match="is a directory"):
         read_picture(tmp_path)
+    with pytest.raises(UnreadablePictureError, match="embedded null byte"):
+        read_picture(tmp_path / "a\0b.jpg")
 
 
 @given(st.integers(0, 2**32), st.integers(1, 40))

@@ -77,6 +77,15 @@ def test_test_pictures_need_a_camera_and_train_pictures_do_not(wild):
         open_source(f"veri_wild:{wild}")
 
 
+def test_lists_without_pictures_are_enough_to_look_at(wild):
+    (wild / "images").rmdir()
+    manifest = open_source(f"veri_wild:{wild}")
+    assert manifest.rows(COLUMNS) == EXPECTED
+    assert manifest.warnings[0] == (
+        f"{wild} holds the lists of VERI-Wild without its pictures; only the lists were read"
+    )
+
+
 def test_missing_lists_and_wrong_lines_are_refused(wild):
     lists = wild / "train_test_split"
     (lists / "vehicle_info.txt").write_text(f"{HEADER}\n11/101;3;white")

@@ -85,8 +85,8 @@ def inspect_file(path: str) -> Inspection:
         content = Path(path).read_bytes()
     except FileNotFoundError:
         return Inspection(missing=True)
-    except OSError as error:
-        return Inspection(reason=(error.strerror or str(error)).lower())
+    except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
+        return Inspection(reason=(getattr(error, "strerror", None) or str(error)).lower())
     digest = hashlib.sha256(content).hexdigest()
     try:
         picture = decode_picture(content, path)

@@ -69,8 +69,8 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
     """
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise UnreadablePictureError(path, (error.strerror or str(error)).lower()) from error
+    except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
+        raise UnreadablePictureError(path, (getattr(error, "strerror", None) or str(error)).lower()) from error
     return decode_picture(content, path, size)
 
 
