@@ -219,6 +219,26 @@ def test_bad_labels_are_refused(lists: Path, tmp_path: Path, labels: str) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["lists"]
 
 
+def test_nothing_is_left_behind_when_processes_are_stopped_half_way(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        assert 0 < done < total
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_set(tmp_path / "set", vehicles=24, cameras=3, pictures=3, size=32, workers=2, progress=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(request: sets.Request) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sets, "draw_picture", full)
+    with pytest.raises(SamecarError, match="No space left"):
+        draw_set(tmp_path / "set", **SMALL, workers=1)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_nothing_is_left_behind_when_drawing_fails_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]

@@ -5,10 +5,10 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -213,10 +213,11 @@ def _draw_all(lists: Lists, folder: Path, size: int, seed: int, workers: int | N
     total = sum(len(lists.names(split)) for split in SPLITS)
     done = 0
     processes = min(workers or os.cpu_count() or 1, math.ceil(total / _PICTURES_PER_PROCESS), len(tasks))
-    for count in _run(tasks, folder, processes):
-        done += count
-        if progress is not None:
-            progress(done, total)
+    with closing(_run(tasks, folder, processes)) as counts:
+        for count in counts:
+            done += count
+            if progress is not None:
+                progress(done, total)
 
 
 def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
@@ -269,7 +270,7 @@ def _positions(named: list[PictureName]) -> list[tuple[int, float]]:
     return [(passage[0].stamp, (rank + 0.5) / len(passage)) for passage in passages for rank, _ in enumerate(passage)]
 
 
-def _run(tasks: list[_VehicleTask], folder: Path, processes: int) -> Iterator[int]:
+def _run(tasks: list[_VehicleTask], folder: Path, processes: int) -> Generator[int, None, None]:
     """Draw the tasks; yield the number of files that each made."""
     if processes <= 1:
         for task in tasks:
@@ -320,8 +321,10 @@ def _finished_or_absent(out: Path) -> Iterator[Path]:
         if out.exists():
             out.rmdir()
         folder.rename(out)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise SamecarError(f"{out} could not be written ({error}); make room or choose another folder.") from error
         raise
 
 
