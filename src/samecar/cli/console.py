@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from samecar.progress import Progress
 
@@ -20,13 +22,19 @@ if TYPE_CHECKING:
 EXAMPLES = 3
 """Examples of a finding that are printed; `--json` has more."""
 
+SECONDS_BETWEEN_LINES = 60
+"""Of progress, in a log file."""
+
 out = Console()
 errors = Console(stderr=True)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
-    """Shows a bar for each kind of work, on standard error."""
+    """Shows a bar for each kind of work on standard error; a line a minute where that is no terminal."""
+    if not errors.is_terminal:
+        yield _lines_of_progress()
+        return
     columns = (
         TextColumn("{task.description:<10}"),
         BarColumn(),
@@ -36,15 +44,32 @@ def progress_bars() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Bars(*columns, console=errors) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = Bars(*columns, console=errors)
+    tasks: dict[str, TaskID] = {}
 
-        def show(task: str, done: int, total: int, note: str = "") -> None:
-            if task not in tasks or (done < total and bars.tasks[tasks[task]].finished):
-                tasks[task] = bars.add_task(task, total=total, note=note)
-            bars.update(tasks[task], completed=done, total=total, note=note)
+    def show(task: str, done: int, total: int, note: str = "") -> None:
+        bars.start()
+        if task not in tasks or (done < total and bars.tasks[tasks[task]].finished):
+            tasks[task] = bars.add_task(task, total=total, note=note)
+        bars.update(tasks[task], completed=done, total=total, note=note)
 
+    try:
         yield show
+    finally:
+        if tasks:
+            bars.stop()
+
+
+def _lines_of_progress() -> Progress:
+    last = time.monotonic()
+
+    def show(task: str, done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            errors.print(f"{task} {done}/{total} {note}".rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+    return show
 
 
 def say(text: str) -> None:
@@ -60,6 +85,14 @@ def warn(text: str) -> None:
 def fail(text: str) -> None:
     """Prints an error on standard error."""
     errors.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def fail_usage(error: Any) -> None:
+    """Prints what is wrong with a command line on standard error."""
+    sentence = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    if sentence:  # it is empty where the help was just printed
+        command = error.ctx.command_path if error.ctx else "samecar"
+        fail(f"{sentence[0].lower()}{sentence[1:]}; see `{command} --help`")
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -85,9 +118,9 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     out.print(card)
 
 
-def print_check(result: "CheckResult") -> None:
-    """Prints what a source holds and what is wrong with it."""
-    table = Table(title=f"Pictures of {result.source}", title_justify="left")
+def print_check(result: "CheckResult", source: str) -> None:
+    """Prints what a source, as it was given, holds and what is wrong with it."""
+    table = Table(title=Text(f"Pictures of {source}"), title_justify="left")
     table.add_column("")
     for heading in ("pictures", "vehicles", "cameras", "unlabelled", "pictures a vehicle"):
         table.add_column(heading, justify="right")

@@ -31,7 +31,7 @@ def check(
     if json:
         console.print_json(result.as_dict())
     else:
-        console.print_check(result)
+        console.print_check(result, source)
     if not result.ok:
         raise typer.Exit(1)
 
