@@ -19,8 +19,9 @@ from samecar.data import (
 )
 from samecar.embeddings import Embeddings, embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Evaluation, Labelled, Protocol, Provenance, default_protocol, score
+from samecar.evaluation import Evaluation, Labelled, Protocol, Provenance, default_protocol, find_protocol, score
 from samecar.evaluation.examples import labels_of, ranked_queries, typical_queries, worst_queries
+from samecar.evaluation.protocols import MATCH, Labels, Relevance
 from samecar.evaluation.report import RankedQuery, write_report
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, silent
@@ -29,6 +30,7 @@ from samecar.training import Run, RunData, fit
 from samecar.training.run import write_json
 
 EXAMPLES = 8
+CHECK = "`samecar data check`"
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def train(
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, device=on.device, workers=on.workers)
-        scores = score_splits(embeddings, default_protocol(manifest.source))
+        scores = score_splits(embeddings, protocol_of(held_out))
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     fit(
@@ -172,7 +174,8 @@ def evaluate(
         SamecarError: whatever a user can mend.
     """
     manifest = open_source(data) if isinstance(data, str) else data
-    protocol = protocol or default_protocol(manifest.source)
+    protocol = protocol or protocol_of(manifest)
+    refuse_unscorable(manifest, protocol)
     embeddings = embed_with(run, of_test(manifest), on=on, progress=progress)
     evaluation = score_splits(
         embeddings,
@@ -231,6 +234,50 @@ def of_test(manifest: Manifest) -> Manifest:
     if not len(test):
         raise SamecarError(f"{_name(manifest)} has no query and gallery pictures; `samecar data split` makes some")
     return test
+
+
+def protocol_of(manifest: Manifest) -> Protocol:
+    """The rules of a manifest's source; a set without cameras and queries is scored as VehicleID, which is one."""
+    if (manifest.camera_id != "").any() or (manifest.split == "query").any():
+        return default_protocol(manifest.source)
+    return find_protocol("vehicleid")
+
+
+def is_test_set(manifest: Manifest) -> bool:
+    """Whether a manifest has the splits that its protocol scores."""
+    wanted = {"gallery"} if protocol_of(manifest).gallery == "one per vehicle" else {"query", "gallery"}
+    return wanted <= set(manifest.split.tolist())
+
+
+def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
+    """Checks labels before the work of embedding, or of training, is spent on pictures that cannot be scored.
+
+    Raises:
+        SamecarError: query or gallery pictures are missing, or no query has a match.
+    """
+    test = of_test(manifest)
+    if protocol.gallery == "one per vehicle":
+        if np.unique(test.vehicle_id[test.vehicle_id != ""], return_counts=True)[1].max(initial=0) < 2:
+            raise SamecarError(f"no test vehicle of {_name(manifest)} has two pictures, query and match; see {CHECK}")
+        return
+    query, gallery = (test.of_split(split) for split in ("query", "gallery"))
+    if not len(query) or not len(gallery):
+        raise SamecarError(
+            f"{_name(manifest)} has {len(query)} query and {len(gallery)} gallery pictures; protocol {protocol.name!r} "
+            "needs both, and `samecar data split` makes them"
+        )
+    queries, pictures = (Labels(part.vehicle_id, part.camera_id) for part in (query, gallery))
+    relevance = Relevance(queries, pictures, protocol)
+    if not any((relevance(slice(row, row + 1)) == MATCH).any() for row in range(len(query))):
+        raise SamecarError(
+            f"none of {len(query)} queries of {_name(manifest)} has a match in the gallery under protocol "
+            f"{protocol.name!r} (junk: {protocol.junk}); see {CHECK}"
+        )
+
+
+def trained_vehicles(run: Run, manifest: Manifest) -> int:
+    """Number of test vehicles that are called as vehicles that the run was trained on."""
+    return len(np.intersect1d(run.data.vehicles, manifest.vehicle_id[manifest.split != "train"]))
 
 
 def score_splits(

@@ -1,5 +1,6 @@
 """The `samecar` command."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +12,21 @@ from samecar.cli import console
 from samecar.cli.data import data
 from samecar.errors import SamecarError
 
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for a command or an option that does not exist; it has no public name."""
+
 
 class Commands(TyperGroup):
     """The commands; an error that a user can mend is one sentence and exit status 2, an interruption is 130."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs the command line; a misspelt command or option is one sentence too."""
+        try:
+            status = super().main(*args, **{**extra, "standalone_mode": False})
+        except UsageError as error:
+            console.fail_usage(error)
+            status = 2
+        sys.exit(status)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
@@ -21,6 +34,12 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except SamecarError as error:
             console.fail(str(error))
+            raise typer.Exit(2) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            console.fail(f"{place}{error.strerror or error}; choose another place, or mend this one")
             raise typer.Exit(2) from error
         except KeyboardInterrupt as interruption:
             console.fail("interrupted; what was finished is kept, and `--resume` continues a training run")
@@ -158,7 +177,7 @@ def train(
     from samecar.config import load_recipe
     from samecar.data import open_source
     from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import machine
+    from samecar.experiment import is_test_set, machine, protocol_of, refuse_unscorable
     from samecar.experiment import train as train_run
 
     options = [*(changes or []), *([] if validation is None else [f"training.validation={validation}"])]
@@ -167,15 +186,17 @@ def train(
     for warning in manifest.warnings:
         console.warn(warning)
     on = machine(device, workers)
+    scorable = is_test_set(manifest)
+    if scorable:
+        refuse_unscorable(manifest, protocol_of(manifest))
     with console.progress_bars() as progress:
         run = train_run(settings, manifest, out, resume=resume, on=on, progress=progress)
-        scorable = {"query", "gallery"} <= set(manifest.split.tolist())
         evaluation = evaluate_run(run, manifest, on=on, progress=progress) if scorable else None
     for sentence in run.unreadable():
         console.warn(f"left out of training: {sentence}")
-    console.say(f"Trained {out} ({settings.training.epochs} epochs, recipe {settings.digest})")
+    console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
     if evaluation is None:
-        console.say("The source has no query and gallery pictures; score it with `samecar evaluate`.")
+        console.say("The source has no query and gallery pictures; score the run with `samecar evaluate`.")
     else:
         console.print_evaluation(evaluation)
         console.say(f"Open the report: {out / 'report.html'}")
@@ -195,23 +216,25 @@ def evaluate(
     from samecar.data import open_source
     from samecar.evaluation import find_protocol
     from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import machine
+    from samecar.experiment import machine, trained_vehicles
     from samecar.ranking import find_distance
     from samecar.training import Run
 
+    opened = Run.open(run)
+    rules = find_protocol(protocol) if protocol else None
+    kind = find_distance(distance)
+    on = machine(device, workers)
     manifest = open_source(source)
     for warning in manifest.warnings:
         console.warn(warning)
-    with console.progress_bars() as progress:
-        opened = Run.open(run)
-        evaluation = evaluate_run(
-            opened,
-            manifest,
-            protocol=find_protocol(protocol) if protocol else None,
-            distance=find_distance(distance),
-            on=machine(device, workers),
-            progress=progress,
+    trained = trained_vehicles(opened, manifest)
+    if trained:
+        console.warn(
+            f"{trained} test vehicles are called as vehicles that {run} was trained on; if they are the same ones, the "
+            "scores say nothing about vehicles never seen"
         )
+    with console.progress_bars() as progress:
+        evaluation = evaluate_run(opened, manifest, protocol=rules, distance=kind, on=on, progress=progress)
     if json:
         console.print_json(evaluation.as_dict())
     else:
@@ -234,11 +257,12 @@ def embed(
     from samecar.training import Run
 
     refuse_name(out)
+    opened = Run.open(run)
     manifest = open_source(source)
     for warning in manifest.warnings:
         console.warn(warning)
     with console.progress_bars() as progress:
-        embeddings = embed_with(Run.open(run), manifest, on=machine(device, workers), progress=progress)
+        embeddings = embed_with(opened, manifest, on=machine(device, workers), progress=progress)
     embeddings.save(out)
     rows, size = embeddings.matrix.shape
     console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")

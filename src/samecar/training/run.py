@@ -101,9 +101,8 @@ class Run:
         """
         path = folder / "run.json"
         if not path.is_file():
-            raise SamecarError(
-                f"{folder} holds no run (there is no run.json); give a folder that `samecar train --out` made"
-            )
+            state = f"folder {folder} holds no run" if folder.is_dir() else f"run folder {folder} is not there"
+            raise SamecarError(f"{state}; give the folder that `samecar train --out` made, the one with run.json")
         content = read_json(path)
         try:
             return cls(folder, parse_recipe(content["recipe"], str(path)), RunData(**content["data"]))
@@ -117,6 +116,8 @@ class Run:
         Raises:
             SamecarError: there is no run, or its recipe or data differ.
         """
+        if not (folder / "run.json").is_file():
+            raise SamecarError(f"{folder} holds no run to resume; start it without --resume, or name another --out")
         run = cls.open(folder)
         if run.recipe.digest != recipe.digest:
             raise SamecarError(
