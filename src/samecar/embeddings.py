@@ -1,6 +1,5 @@
 """Embeddings of pictures: made by a model, kept beside the rows that they belong to, saved and loaded."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +64,15 @@ class Embeddings:
                     source=str(content["source"]),
                     **{name: content[name] for name in COLUMNS},
                 )
-                return cls(content["embeddings"], manifest, str(content["model"]))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                matrix, model = content["embeddings"], str(content["model"])
+        except Exception as error:  # what numpy raises depends on how the file is damaged
             raise SamecarError(f"{path} holds no embeddings of `samecar embed`: {error}") from error
+        if matrix.ndim != 2 or len(matrix) != len(manifest):
+            raise SamecarError(
+                f"{path} holds no embeddings of `samecar embed`: they have shape {matrix.shape} for {len(manifest)} "
+                "pictures"
+            )
+        return cls(matrix, manifest, model)
 
 
 def refuse_name(path: Path) -> None:

@@ -7,12 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from samecar.errors import SamecarError
+
 
 @contextmanager
 def written_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error.
+
+    Raises:
+        SamecarError: nothing can be written there.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
     temporary.chmod(0o666 & ~_umask())
@@ -25,15 +32,29 @@ def written_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def written_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `path`, and renames it to `path`, which must not exist, when the block ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    """Gives a temporary folder beside `path`, and renames it to `path`, which must not exist, when the block ends.
+
+    Raises:
+        SamecarError: nothing can be written there.
+    """
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     temporary.chmod(0o777 & ~_umask())
     try:
         yield temporary
         temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says which path cannot be written, not which temporary one."""
+    try:
+        yield
+    except OSError as error:
+        raise SamecarError(f"{path} cannot be written: {error.strerror}; choose another place") from error
 
 
 def _umask() -> int:
