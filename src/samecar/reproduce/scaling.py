@@ -1,0 +1,99 @@
+"""Smaller sizes for a dry run, and the words that say so wherever its numbers are shown."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from samecar.config import Recipe, parse_recipe
+from samecar.data import Manifest
+from samecar.errors import SamecarError
+
+SIDE_STEP = 8
+"""Sides of scaled pictures are multiples of this."""
+
+IDENTITY_SEED = 1
+"""Which vehicles a dry run keeps does not change with the seed of its runs."""
+
+VERI776_VEHICLES = 576
+VERI776_TEST = {"query": 1678, "gallery": 11579}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much smaller than in the report.
+
+    Attributes:
+        epochs: instead of the recipe's; milestones and warm-up shrink along. None keeps them.
+        images: factor on both sides of pictures; the results are rounded to multiples of `SIDE_STEP`.
+        identities: train vehicles to keep, drawn at random. None keeps all.
+
+    Raises:
+        SamecarError: a value is out of range.
+    """
+
+    epochs: int | None = None
+    images: float = 1.0
+    identities: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise SamecarError(f"--epochs is {self.epochs}; give 1 or more")
+        if not 0 < self.images <= 1:
+            raise SamecarError(f"--image-scale is {self.images}; give a factor above 0 and at most 1, such as 0.25")
+        if self.identities is not None and self.identities < 2:
+            raise SamecarError(f"--identities is {self.identities}; give 2 or more")
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """The same recipe at this scale."""
+        content = recipe.model_dump(mode="json")
+        if self.images < 1:
+            for side in ("height", "width"):
+                content["model"][side] = _scaled_side(content["model"][side], self.images)
+        if self.epochs is not None:
+            factor = self.epochs / recipe.training.epochs
+            schedule = content["schedule"]
+            schedule["milestones"] = sorted({max(1, round(factor * epoch)) for epoch in schedule["milestones"]})
+            schedule["warmup_epochs"] = min(
+                schedule["warmup_epochs"], max(1, round(factor * schedule["warmup_epochs"]))
+            )
+            content["training"]["epochs"] = self.epochs
+        return parse_recipe(content, "as scaled")
+
+    def manifest(self, manifest: Manifest) -> Manifest:
+        """The manifest with so many train vehicles; test pictures all stay.
+
+        Raises:
+            SamecarError: there are fewer.
+        """
+        if self.identities is None:
+            return manifest
+        is_train = manifest.split == "train"
+        vehicles = np.unique(manifest.vehicle_id[is_train])
+        if self.identities > len(vehicles):
+            raise SamecarError(f"--identities is {self.identities}, but there are {len(vehicles)} train vehicles")
+        kept = np.random.default_rng(IDENTITY_SEED).permutation(vehicles)[: self.identities]
+        return manifest.select(np.flatnonzero(~is_train | np.isin(manifest.vehicle_id, kept)))
+
+    def words(self, epochs: int) -> list[str]:
+        """What was made smaller, for titles; `epochs` are those of the report."""
+        return [
+            *([f"{self.epochs} of {epochs} epochs"] if self.epochs is not None else []),
+            *([f"pictures at {self.images:g} of their size"] if self.images < 1 else []),
+            *([f"{self.identities} train vehicles"] if self.identities is not None else []),
+        ]
+
+
+def foreign_data(manifest: Manifest) -> str | None:
+    """Says what the data are if they are not VeRi-776; None if they are."""
+    if (Path(manifest.root) / "drawn.json").is_file():
+        return "on drawn vehicles, not on VeRi-776"
+    train_vehicles = len(np.unique(manifest.of_split("train").vehicle_id))
+    test = {split: count for split, count in manifest.split_counts.items() if split != "train"}
+    if manifest.source != "veri776" or train_vehicles != VERI776_VEHICLES or test != VERI776_TEST:
+        return "on other data than VeRi-776"
+    return None
+
+
+def _scaled_side(side: int, factor: float) -> int:
+    return max(1, int(side * factor / SIDE_STEP + 0.5)) * SIDE_STEP
