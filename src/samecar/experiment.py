@@ -23,11 +23,11 @@ from samecar.evaluation import Evaluation, Labelled, Protocol, Provenance, defau
 from samecar.evaluation.examples import labels_of, ranked_queries, typical_queries, worst_queries
 from samecar.evaluation.protocols import MATCH, Labels, Relevance
 from samecar.evaluation.report import RankedQuery, write_report
+from samecar.files import write_json
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, silent
 from samecar.ranking import Distance
 from samecar.training import Run, RunData, fit
-from samecar.training.run import write_json
 
 EXAMPLES = 8
 CHECK = "`samecar data check`"
@@ -311,4 +311,4 @@ def _queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tupl
 
 
 def _name(manifest: Manifest) -> str:
-    return f"{manifest.source}:{manifest.root.name}"
+    return f"{manifest.source}:{manifest.root.absolute().name}"

@@ -1,11 +1,13 @@
 """Writing files and folders so that nobody ever sees one half-written."""
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from samecar.errors import SamecarError
 
@@ -55,6 +57,24 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SamecarError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        SamecarError: the file is absent or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SamecarError(f"{path} cannot be read: {error}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    with written_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _umask() -> int:

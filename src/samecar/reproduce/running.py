@@ -14,9 +14,9 @@ from samecar.config import ModelSettings
 from samecar.data import Manifest
 from samecar.errors import SamecarError
 from samecar.experiment import Machine, evaluate, initial_model, machine, of_test, train
+from samecar.files import read_json, write_json
 from samecar.progress import Progress, silent
 from samecar.reproduce.planning import PlannedRun
-from samecar.training.run import read_json, write_json
 
 READING = 3e8
 """Operations that reading a picture weighs as much as, in the estimate of the time left."""
@@ -71,7 +71,7 @@ class Outcome:
 
 
 def rehearse(runs: Sequence[PlannedRun], data: Data) -> dict[ModelSettings, float]:
-    """Makes sure, before anything starts, that every run can begin: batches can be filled, weights are there, sizes fit.
+    """Makes sure, before anything starts, that every run can begin: batches fill, weights are there, sizes fit.
 
     Returns:
         Operations that each model does on a picture, by its settings.

@@ -18,6 +18,7 @@ from samecar.errors import SamecarError
 from samecar.losses import Objective
 from samecar.models import Embedder
 from samecar.progress import Progress, silent
+from samecar.training.checkpoints import Checkpoint
 from samecar.training.optim import build_optimizer, learning_rate
 from samecar.training.run import Run
 
@@ -83,11 +84,12 @@ def fit(
     objective = Objective(recipe.loss)
     optimizer = build_optimizer(model.parameters(), recipe.optimizer)
     scaler = GradScaler(device.type, enabled=settings.precision == "float16")
+    checkpoint = Checkpoint(model, optimizer, scaler)
     if resume:
-        done = run.load_checkpoint(model, optimizer, scaler)
+        done = run.load_checkpoint(checkpoint)
     else:
         done = 0
-        run.save_checkpoint(done, model, optimizer, scaler)
+        run.save_checkpoint(checkpoint, done)
     run.keep_metrics(done)
     best = max((record.get("validation_mAP", -math.inf) for record in run.metrics()), default=-math.inf)
     steps = 0
@@ -125,7 +127,7 @@ def fit(
             run.append_metrics(record)
             for name, value in record.items():
                 writer.add_scalar(_tag(name), value, epoch + 1)
-            run.save_checkpoint(epoch + 1, model, optimizer, scaler)
+            run.save_checkpoint(checkpoint, epoch + 1)
             progress("training", (epoch + 1) * steps, settings.epochs * steps, f"loss {record['loss']:.3f}")
 
 

@@ -1,11 +1,13 @@
 """The run folder: what was trained, how it went, and where it can be taken up again.
 
-run.json                     recipe, its digest, data and its digest, vehicles in the order of the classifier
-metrics.jsonl                one line for each epoch
-events.out.tfevents…         the same for TensorBoard
-checkpoints/epoch-0012/      model.safetensors, state.safetensors, state.json: all that resuming needs
-best/                        model.safetensors, model.json: the epoch that scored best on held-out vehicles
-model/                       model.safetensors, model.json: the model that the run ended with
+* `run.json`: recipe, its digest, data and its digest, vehicles in the order of the classifier
+* `metrics.jsonl`: one line for each epoch; `events.out.tfevents…` is the same for TensorBoard
+* `unreadable.json`: pictures that were left out because they could not be read, if any
+* `checkpoints/epoch-0012/`: all that resuming needs
+* `best/`: the model of the epoch that scored best on held-out vehicles, if any were held out
+* `model/`: the model that the run ended with
+* `evaluations/`: scores and protocol card of each evaluation
+* `report.html`: the last evaluation, to look at
 """
 
 import hashlib
@@ -16,18 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.amp import GradScaler
-from torch.optim import Optimizer
-
 from samecar import __version__
 from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
-from samecar.files import written_file, written_folder
+from samecar.files import read_json, write_json, written_file, written_folder
 from samecar.models import Embedder, build_embedder
+from samecar.training.checkpoints import Checkpoint, load_model_tensors, save_model
 
 
 @dataclass(frozen=True)
@@ -141,8 +137,8 @@ class Run:
     def metrics(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl, one for each epoch trained."""
         path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        return [json.loads(line) for line in lines]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed run may have cut its last line
 
     def keep_metrics(self, epochs: int) -> None:
         """Drops the lines of epochs that no checkpoint holds, which an interrupted run may have left."""
@@ -162,24 +158,17 @@ class Run:
 
     # checkpoints
 
-    def save_checkpoint(self, epoch: int, model: Embedder, optimizer: Optimizer, scaler: GradScaler) -> None:
+    def save_checkpoint(self, checkpoint: Checkpoint, epoch: int) -> None:
         """Keeps all that resuming needs after `epoch` epochs, and removes the checkpoint before it."""
-        tensors, numbers = _flatten_optimizer(optimizer)
-        tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
-        state = {"epoch": epoch, "optimizer": numbers, "scaler": scaler.state_dict()}
-        folder = self._checkpoint(epoch)
+        folder = self.folder / "checkpoints" / f"epoch-{epoch:04d}"
         shutil.rmtree(folder, ignore_errors=True)
         with written_folder(folder) as temporary:
-            save_file(_tensors(model), temporary / "model.safetensors")
-            save_file(tensors, temporary / "state.safetensors")
-            (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            checkpoint.save(temporary, epoch)
         for other in self._checkpoints():
             if other != folder:
                 shutil.rmtree(other)
 
-    def load_checkpoint(self, model: Embedder, optimizer: Optimizer, scaler: GradScaler) -> int:
+    def load_checkpoint(self, checkpoint: Checkpoint) -> int:
         """Puts model, optimiser and random state back to the last checkpoint.
 
         Returns:
@@ -193,21 +182,7 @@ class Run:
             raise SamecarError(
                 f"{self.folder} has no checkpoint to resume from; remove the folder and train from the start"
             )
-        folder = folders[-1]
-        state = read_json(folder / "state.json")
-        device = next(model.parameters()).device
-        tensors = load_tensors(folder / "state.safetensors")
-        load_model_tensors(model, folder / "model.safetensors")
-        torch.set_rng_state(tensors.pop("random.cpu"))
-        cuda = tensors.pop("random.cuda", None)
-        if cuda is not None and device.type == "cuda":
-            torch.cuda.set_rng_state(cuda)
-        _restore_optimizer(optimizer, tensors, state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        return int(state["epoch"])
-
-    def _checkpoint(self, epoch: int) -> Path:
-        return self.folder / "checkpoints" / f"epoch-{epoch:04d}"
+        return checkpoint.load(folders[-1])
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.folder / "checkpoints").glob("epoch-*"))
@@ -239,87 +214,6 @@ class Run:
         model = build_embedder(self.recipe.model, len(self.data.vehicles), load_weights=False)
         load_model_tensors(model, folder / "model.safetensors")
         return model.eval()
-
-
-def save_model(model: Embedder, folder: Path, **facts: Any) -> None:
-    """Writes model.safetensors and model.json; a model that was there before is replaced only by a whole one."""
-    with written_file(folder / "model.safetensors") as path:
-        save_file(_tensors(model), path)
-    write_json(
-        folder / "model.json", {**facts, "model": model.settings.model_dump(mode="json"), "vehicles": model.vehicles}
-    )
-
-
-def load_model_tensors(model: Embedder, path: Path) -> None:
-    """Loads a model's own tensors, each of which must be there.
-
-    Raises:
-        SamecarError: the file is absent, damaged, or belongs to another model.
-    """
-    tensors = load_tensors(path)
-    expected = model.state_dict()
-    wrong = sorted(expected.keys() ^ tensors.keys()) or sorted(
-        name for name, tensor in expected.items() if tensor.shape != tensors[name].shape
-    )
-    if wrong:
-        raise SamecarError(f"{path} belongs to another model: {len(wrong)} tensors differ, first {wrong[0]}")
-    model.load_state_dict(tensors)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads a safetensors file onto the CPU, wherever it was written.
-
-    Raises:
-        SamecarError: the file is absent or damaged.
-    """
-    try:
-        return load_file(path, device="cpu")
-    except (OSError, SafetensorError) as error:
-        raise SamecarError(f"{path} cannot be read: {error}; resume from another checkpoint or train again") from error
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-        SamecarError: the file is absent or damaged.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SamecarError(f"{path} cannot be read: {error}") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all."""
-    with written_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _tensors(model: Embedder) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-
-
-def _flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Splits an optimiser's state into tensors, named `optimizer.PARAMETER.NAME`, and JSON."""
-    state = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, Any] = {"groups": state["param_groups"], "state": {}}
-    for parameter, values in state["state"].items():
-        for name, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer.{parameter}.{name}"] = value.detach().cpu().contiguous()
-            else:
-                numbers["state"].setdefault(str(parameter), {})[name] = value
-    return tensors, numbers
-
-
-def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-    state: dict[int, dict[str, Any]] = {int(parameter): dict(values) for parameter, values in numbers["state"].items()}
-    for key, tensor in tensors.items():
-        _, parameter, name = key.split(".", 2)
-        state.setdefault(int(parameter), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": numbers["groups"]})
 
 
 def _differences(first: Recipe, second: Recipe) -> str:
