@@ -177,6 +177,7 @@ def evaluate(
     protocol = protocol or protocol_of(manifest)
     refuse_unscorable(manifest, protocol)
     embeddings = embed_with(run, of_test(manifest), on=on, progress=progress)
+    facts = run.model_facts()
     evaluation = score_splits(
         embeddings,
         protocol,
@@ -185,12 +186,13 @@ def evaluate(
             data=_name(manifest),
             data_digest=embeddings.manifest.digest,
             model=embeddings.model,
-            epoch_choice=run.model_facts()["epoch_choice"],
+            epoch_choice=facts["epoch_choice"],
             seed=run.recipe.training.seed,
         ),
     )
     name = f"{manifest.source}-{protocol.name}-{distance}-{embeddings.manifest.digest}"
     write_json(run.folder / "evaluations" / f"{name}.json", evaluation.as_dict())
+    run.log_scores({"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}, facts["epoch"])
     query, gallery = _queries_and_gallery(embeddings, evaluation)
 
     def ranked(rows: list[int]) -> list[RankedQuery]:

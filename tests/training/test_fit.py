@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from samecar.config import load_recipe
 from samecar.data import open_source
 from samecar.errors import SamecarError
-from samecar.experiment import machine, train
+from samecar.experiment import evaluate, machine, train
 from samecar.training import Run, loop
 
 HERE = machine("cpu", 0)
@@ -59,6 +59,14 @@ def test_run_folder_holds_recipe_metrics_events_and_model(whole):
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4]
     assert {"train/accuracy", "train/learning_rate"} <= set(events.Tags()["scalars"])
     assert whole.model_facts()["epoch_choice"] == "last epoch"
+
+
+def test_test_scores_are_events_too(painted_source, tmp_path):
+    run = train(recipe_with(), painted_source, tmp_path / "run", on=HERE)
+    evaluation = evaluate(run, painted_source, on=HERE)
+    events = EventAccumulator(str(run.folder)).Reload()
+    assert [event.step for event in events.Scalars("test/mAP")] == [2]
+    assert events.Scalars("test/rank-1")[0].value == pytest.approx(evaluation.cmc[1])
 
 
 def test_nothing_in_a_run_folder_is_a_pickle(whole):

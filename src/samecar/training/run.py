@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from torch.utils.tensorboard import SummaryWriter
+
 from samecar import __version__
 from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
@@ -145,6 +147,12 @@ class Run:
         kept = self.metrics()[:epochs]
         with written_file(self.folder / "metrics.jsonl") as path:
             path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+    def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
+        """Adds scores on a test set to the TensorBoard events, at the epoch that the model is from."""
+        with SummaryWriter(str(self.folder)) as writer:
+            for name, value in scores.items():
+                writer.add_scalar(f"test/{name}", value, epoch)
 
     def write_unreadable(self, sentences: Sequence[str]) -> None:
         """Notes the pictures that were left out of training because they could not be read."""
