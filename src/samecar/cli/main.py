@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from samecar import __version__
 from samecar.cli import console
 from samecar.cli.data import data
+from samecar.cli.reproduce import reproduce
 from samecar.errors import SamecarError
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -54,6 +55,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.command()(reproduce)
 
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]

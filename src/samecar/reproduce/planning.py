@@ -1,7 +1,8 @@
 """From rows to runs: rows of equal recipes are one run, whatever table they stand in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from samecar.config import Recipe
@@ -26,7 +27,7 @@ class Choices:
 
     seeds: tuple[int, ...] = (1,)
     as_run: bool = False
-    scale: Scale = Scale()
+    scale: Scale = field(default_factory=Scale)
     changes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -34,8 +35,12 @@ class Choices:
             raise SamecarError(f"seeds are {list(self.seeds)}; give one or more, each once")
 
     def recipe(self, row: str) -> Recipe:
-        """What a row is trained with, but for title and seed."""
-        return self.scale.recipe(derive(row, as_run=self.as_run).load(self.changes))
+        """What a row is trained with, but for title and seed.
+
+        Raises:
+            SamecarError: the changes do not go together with the row.
+        """
+        return _recipe(self, row)
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,17 @@ class PlannedRun:
     folder: Path
 
 
-def rows_by_run(choices: Choices, rows: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Identifiers of the rows that are one run, by the digest of their recipe."""
+def rows_by_run(choices: Choices) -> dict[str, tuple[str, ...]]:
+    """Identifiers of the rows that are one run, by the digest of their recipe.
+
+    All of the report's rows are there, but for those that the changes of `choices` do not go together with.
+    """
     together: dict[str, tuple[str, ...]] = {}
-    for row in rows:
-        key = choices.recipe(row).digest
+    for row in all_rows():
+        try:
+            key = choices.recipe(row).digest
+        except SamecarError:
+            continue
         together[key] = (*together.get(key, ()), row)
     return together
 
@@ -75,22 +86,26 @@ def plan_runs(choices: Choices, rows: Sequence[str], out: Path) -> list[PlannedR
         rows: identifiers.
         out: runs lie in `out/runs`, named by digest and seed, so that tables share them.
     """
-    together = rows_by_run(choices, all_rows())
-    wanted = [members for members in together.values() if set(members) & set(rows)]
+    together = rows_by_run(choices)
+    recipes = {recipe.digest: recipe for recipe in map(choices.recipe, rows)}
     return [
-        PlannedRun(
-            _titled(choices.recipe(members[0]), " = ".join(members), seed),
-            members,
-            run_folder(out, choices.recipe(members[0]), seed),
-        )
+        PlannedRun(_titled(recipe, " = ".join(together[key]), seed), together[key], run_folder(out, recipe, seed))
         for seed in choices.seeds
-        for members in wanted
+        for key, recipe in recipes.items()
     ]
 
 
 def run_folder(out: Path, recipe: Recipe, seed: int) -> Path:
     """Where the run of a row's recipe with a seed lies."""
     return out / "runs" / f"{recipe.digest}-seed{seed}"
+
+
+@cache
+def _recipe(choices: Choices, row: str) -> Recipe:
+    try:
+        return choices.scale.recipe(derive(row, as_run=choices.as_run).load(choices.changes))
+    except SamecarError as error:
+        raise SamecarError(f"{row}: {error}") from error
 
 
 def _titled(recipe: Recipe, title: str, seed: int) -> Recipe:

@@ -1,0 +1,157 @@
+"""The `samecar reproduce` command."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samecar.cli import console
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from samecar.progress import Progress
+    from samecar.reproduce import Choices, Outcome
+
+SPEED_WINDOW = 3600
+"""Seconds over which speed is averaged for the time left: runs differ, the last minute says little of the next hour."""
+
+
+def reproduce(
+    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="table1 to table9, or all")] = None,
+    source: Annotated[
+        str | None, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="folder of runs and tables; what an interrupted reproduction left there is taken up")
+    ] = Path("reproduction"),
+    rows: Annotated[
+        list[str] | None, typer.Option("--rows", metavar="ROWS", help="only these, such as table5/batch-64,table8/sgd")
+    ] = None,
+    list_rows: Annotated[bool, typer.Option("--list", help="list the rows and which of them are one run")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="runs of each row, with seeds 1, 2, …")] = 1,
+    as_run: Annotated[
+        bool, typer.Option("--as-run", help="settings of the published runs where they differ from the printed ones")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="dry run: fewer epochs; milestones and warm-up shrink too")] = None,
+    image_scale: Annotated[float, typer.Option(help="dry run: factor on the sides of pictures")] = 1.0,
+    identities: Annotated[int | None, typer.Option(help="dry run: train vehicles to keep")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="dry run: weights to begin from, such as none; as --set model.weights=…")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of every row")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
+    ] = None,
+) -> None:
+    """Runs rows of the report's tables, each distinct run once, and sets its numbers beside ours."""
+    from samecar.reproduce import Choices, Scale, all_rows, choose_rows
+
+    chosen_rows = [name.strip() for text in rows or [] for name in text.split(",") if name.strip()]
+    every_row = list_rows and not tables and not chosen_rows
+    chosen = all_rows() if every_row else choose_rows(tables or [], chosen_rows)
+    choices = Choices(
+        seeds=tuple(range(1, seeds + 1)),
+        as_run=as_run,
+        scale=Scale(epochs, image_scale, identities),
+        changes=(*([f"model.weights={weights}"] if weights else []), *(changes or [])),
+    )
+    if list_rows:
+        _print_rows(chosen, choices)
+    elif source is None:
+        raise SamecarError("give the pictures with --data, such as --data veri776:PATH")
+    else:
+        _run(chosen, source, out, choices, device, workers)
+
+
+def _run(rows: list[str], source: str, out: Path, choices: "Choices", device: str, workers: int | None) -> None:
+    from samecar.data import open_source
+    from samecar.experiment import machine
+    from samecar.reproduce import reproduce as prepare
+
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        console.warn(warning)
+    work = prepare(rows, manifest, out, choices)
+    with _bar() as (bar_console, progress):
+        for outcome in work.run(on=machine(device, workers), progress=progress):
+            bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
+            work.write()
+    for path in work.write():
+        console.say(str(path))
+    if work.failures:
+        console.fail(f"{len(work.failures)} runs failed; their tables say why, and the same command tries them again")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _bar() -> "Iterator[tuple[Console, Progress]]":
+    """One bar for all runs on standard error, and the console to print on above it."""
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console.errors, speed_estimate_period=SPEED_WINDOW) as bars:
+        bar = bars.add_task("", total=None, note="looking whether every run can begin")
+
+        def show(task: str, done: int, total: int, note: str = "") -> None:
+            del task  # there is only one
+            bars.update(bar, completed=done, total=total, note=note)
+
+        yield console.errors, show
+
+
+def _sentence(outcome: "Outcome") -> str:
+    name = f"{outcome.run.recipe.title}, seed {outcome.run.recipe.training.seed}"
+    left = f"about {_duration(outcome.seconds_left)} left"
+    if outcome.scores is None:
+        return f"{name}: failed, {outcome.failure} ({left})"
+    evaluation = outcome.scores["evaluation"]
+    scores = f"rank-1 {100 * evaluation['cmc']['1']:.1f}, mAP {100 * evaluation['mAP']:.1f}"
+    return f"{name}: {scores} ({_duration(outcome.seconds)}; {left})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _print_rows(rows: list[str], choices: "Choices") -> None:
+    from samecar.reproduce import find_row, report_tables, rows_by_run
+
+    together = {row: members for members in rows_by_run(choices).values() for row in members}
+    width = max(map(len, rows))
+    console.say(
+        f"Settings {'as run' if choices.as_run else 'as printed'}; rank-1 and mAP are the report's, on VeRi-776."
+    )
+    for name, table in report_tables().items():
+        inside = [row for row in rows if row.startswith(f"{name}/")]
+        if inside:
+            console.say(f"\n{name}: {table.title}")
+        for row in inside:
+            content = find_row(row)[1]
+            same = ", ".join(member for member in together[row] if member != row)
+            line = f"  {row:<{width}}  {content.rank1:4.1f}  {content.mAP:4.1f}  {content.name}"
+            console.say(f"{line}  (one run with {same})" if same else line)
+    console.say(f"\n{len(rows)} rows, {len({together[row] for row in rows})} distinct runs")

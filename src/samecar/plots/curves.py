@@ -1,0 +1,83 @@
+"""Training loss of several runs over epochs, smoothed in a way that the figure states."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from samecar.errors import SamecarError
+from samecar.plots.saving import COLOURS, DASHES, MUTED, new_figure, style
+from samecar.training import Run
+
+SMOOTHING = 0.6
+"""TensorBoard's own default."""
+
+
+def curves_figure(
+    runs: Mapping[str, Run], *, metric: str = "loss", smoothing: float = SMOOTHING, title: str = "Training loss"
+) -> Figure:
+    """Draws a metric of several runs by epoch; the legend gives each line's last smoothed value.
+
+    Args:
+        runs: by the name in the legend.
+        metric: a name in the runs' metrics.jsonl.
+        smoothing: weight of the past in a moving average, from 0 (none) up to but without 1; what it hides is drawn
+            pale.
+        title: of the figure.
+
+    Raises:
+        SamecarError: there is no run, no run knows the metric, or the smoothing is out of range.
+    """
+    if not 0 <= smoothing < 1:
+        raise SamecarError(f"smoothing is {smoothing}; give 0 or more and less than 1")
+    lines = {name: _points(run, metric) for name, run in runs.items()}
+    lines = {name: points for name, points in lines.items() if points}
+    if not lines:
+        known = sorted({key for run in runs.values() for record in run.metrics() for key in record} - {"epoch"})
+        raise SamecarError(
+            f"no run has epochs with {metric!r}; known are {', '.join(known) or 'none, nothing is done'}"
+        )
+    with style():
+        figure = new_figure(7.5, 4.6)
+        axes = figure.add_subplot()
+        for number, (name, points) in enumerate(lines.items()):
+            colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+            epochs, values = zip(*points, strict=True)
+            smooth = smoothed(values, smoothing)
+            if smoothing:
+                axes.plot(epochs, values, color=colour, linewidth=0.8, alpha=0.3)
+            label = f"{name} ({smooth[-1]:.3g})"
+            marker = "o" if len(epochs) == 1 else None
+            axes.plot(epochs, smooth, color=colour, linestyle=dash, linewidth=1.8, label=label, marker=marker)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(metric.replace("_", " "))
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(title, loc="left", wrap=True)
+        axes.legend(frameon=False, title="last value", alignment="left")
+        axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
+        figure.supxlabel(_caption(smoothing), fontsize=8, color=MUTED, x=0.01, ha="left")
+    return figure
+
+
+def smoothed(values: Sequence[float], weight: float) -> list[float]:
+    """A moving average as TensorBoard draws it: past values fade by `weight`, and the start is not pulled to zero.
+
+    >>> smoothed([2.0, 4.0], 0.5)
+    [2.0, 3.3333333333333335]
+    """
+    average, result = 0.0, []
+    for count, value in enumerate(values, start=1):
+        average = weight * average + (1 - weight) * value
+        result.append(average / (1 - weight**count))
+    return result
+
+
+def _points(run: Run, metric: str) -> list[tuple[int, float]]:
+    return [(int(record["epoch"]), float(record[metric])) for record in run.metrics() if metric in record]
+
+
+def _caption(smoothing: float) -> str:
+    if not smoothing:
+        return "Means over each epoch, not smoothed."
+    return f"Means over each epoch, pale; lines: exponential moving average with weight {smoothing:g} of the past."

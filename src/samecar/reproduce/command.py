@@ -1,0 +1,87 @@
+"""A whole reproduction: the runs behind some rows, then their tables and figures."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from samecar.data import Manifest, open_source
+from samecar.experiment import Machine
+from samecar.plots.curves import curves_figure
+from samecar.plots.saving import save_figure
+from samecar.progress import Progress, silent
+from samecar.reproduce.pages import full_title, write_table
+from samecar.reproduce.planning import Choices, plan_runs, run_folder
+from samecar.reproduce.results import table_results
+from samecar.reproduce.rows import report_tables, row_ids
+from samecar.reproduce.running import Data, Outcome, run_all
+from samecar.training import Run
+
+
+@dataclass
+class Reproduction:
+    """Some rows of the report, on some data, at some size.
+
+    Attributes:
+        rows: identifiers, from `choose_rows`.
+        data: the pictures at the size that is asked for.
+        out: folder of runs, tables and figures; one of the same data can be gone on with.
+        choices: how rows are run.
+        failures: why runs failed, by the name of their folder.
+    """
+
+    rows: Sequence[str]
+    data: Data
+    out: Path
+    choices: Choices
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *, on: Machine | None = None, progress: Progress = silent) -> Iterator[Outcome]:
+        """Does each distinct run once, and says after each how it ended; what is done already is not done again.
+
+        Raises:
+            SamecarError: some run cannot begin; nothing was started.
+        """
+        for outcome in run_all(plan_runs(self.choices, self.rows, self.out), self.data, on=on, progress=progress):
+            if outcome.failure:
+                self.failures[outcome.run.folder.name] = outcome.failure
+            yield outcome
+
+    def write(self) -> list[Path]:
+        """Writes the tables of the rows and their figures of training loss, with what is finished by now."""
+        paths = []
+        for table in dict.fromkeys(row.partition("/")[0] for row in self.rows):
+            content = table_results(table, self.choices, self.data, self.out, self.failures)
+            paths += write_table(self.out, content)
+            figure = report_tables()[table].curves
+            runs = self._runs(table)
+            if figure and runs:
+                paths += save_figure(
+                    curves_figure(runs, title=f"Training loss. {full_title(content)}"), self.out / figure
+                )
+        return paths
+
+    def _runs(self, table: str) -> dict[str, Run]:
+        """The finished runs of a table's rows with the first seed, by the rows' names."""
+        content = report_tables()[table]
+        folders = {
+            row.name: run_folder(self.out, self.choices.recipe(identifier), self.choices.seeds[0])
+            for identifier, row in zip(row_ids(table), content.rows, strict=True)
+        }
+        return {name: Run.open(folder) for name, folder in folders.items() if (folder / "scores.json").is_file()}
+
+
+def reproduce(rows: Sequence[str], data: Manifest | str, out: Path, choices: Choices | None = None) -> Reproduction:
+    """Prepares a reproduction, whose `run` and `write` do it.
+
+    Args:
+        rows: identifiers, from `choose_rows`.
+        data: a manifest, or a source such as `veri776:PATH`.
+        out: folder of runs, tables and figures.
+        choices: how rows are run; by default as printed, once.
+
+    Raises:
+        SamecarError: the data lack a split or vehicles.
+    """
+    choices = choices or Choices()
+    manifest = open_source(data) if isinstance(data, str) else data
+    return Reproduction(rows, Data.of(choices.scale.manifest(manifest)), out, choices)
