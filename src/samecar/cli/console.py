@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
-from rich.text import Text
 
 from samecar.progress import Progress
 
@@ -120,8 +119,8 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
 
 def print_check(result: "CheckResult", source: str) -> None:
     """Prints what a source, as it was given, holds and what is wrong with it."""
-    table = Table(title=Text(f"Pictures of {source}"), title_justify="left")
-    table.add_column("")
+    say(f"Pictures of {source}")
+    table = Table("")
     for heading in ("pictures", "vehicles", "cameras", "unlabelled", "pictures a vehicle"):
         table.add_column(heading, justify="right")
     for split, summary in result.splits.items():

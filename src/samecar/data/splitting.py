@@ -83,6 +83,11 @@ def hold_out_validation(manifest: Manifest, share: float, seed: int = 1) -> tupl
 
 
 def _check_splittable(manifest: Manifest, seed: int, query_cameras: Sequence[str]) -> None:
+    if not (manifest.vehicle_id != "").any():
+        raise SamecarError(
+            "no picture has a vehicle_id; give the pattern of the file names, as in "
+            "folder:crops/{vehicle_id}_{camera_id}.jpg"
+        )
     counts = manifest.split_counts
     if counts["query"] or counts["gallery"]:
         raise SamecarError(
