@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
-LIBRARIES = ("numpy", "torch", "timm", "pillow")
+LIBRARIES = ("numpy", "scipy", "torch", "timm", "pillow")
 
 
 def write_results(name: str, content: dict[str, Any]) -> Path:

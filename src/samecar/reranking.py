@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse  # type: ignore[import-untyped]
+from scipy import sparse
 
 from samecar.errors import SamecarError
 from samecar.ranking import CHUNK_ELEMENTS, Distance, Matrix, check_embeddings, find_distance, unit_length
