@@ -1,13 +1,11 @@
-"""Distances, nearest rows and ranks of matches against plain loops in float64."""
+"""Distances and nearest rows against plain loops in float64."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from samecar import ranking
 from samecar.errors import SamecarError
-from samecar.ranking import distance_chunks, find_distance, match_ranks, nearest, unit_length
+from samecar.ranking import distance_chunks, find_distance, nearest, unit_length
 
 KINDS = ("euclidean", "cosine")
 
@@ -21,23 +19,9 @@ def naive_distance(a, b, kind):
     return halves / 2
 
 
-def naive_ranks(query, gallery, relevance, kind="euclidean"):
-    """Sort the whole gallery without junk, among equals the wrong pictures first; note where the matches are."""
-    listed = sorted(
-        (naive_distance(query, row, kind), relevant == 1)
-        for row, relevant in zip(gallery, relevance, strict=True)
-        if relevant != 0
-    )
-    return [rank for rank, (_, match) in enumerate(listed, start=1) if match]
-
-
 def whole(queries, gallery, kind, **options):
     """All chunks as one matrix (queries, gallery)."""
     return np.concatenate([squares for _, squares in distance_chunks(queries, gallery, kind, **options)])
-
-
-def of_rows(relevance):
-    return lambda rows: relevance[rows]
 
 
 @pytest.fixture
@@ -49,11 +33,10 @@ def rows():
     return queries, gallery, relevance
 
 
-@pytest.mark.parametrize("exact_ties", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_distances_equal_a_plain_loop(rows, kind, exact_ties):
+def test_distances_equal_a_plain_loop(rows, kind):
     queries, gallery, _ = rows
-    squares = whole(queries, gallery, kind, exact_ties=exact_ties)
+    squares = whole(queries, gallery, kind)
     distances = squares / 2 if kind == "cosine" else np.sqrt(squares)
     expected = [[naive_distance(query, row, kind) for row in gallery] for query in queries]
     np.testing.assert_allclose(distances, expected, rtol=1e-4, atol=1e-5)
@@ -88,87 +71,15 @@ def test_large_values_of_any_precision_do_not_overflow(kind, precision):
     np.testing.assert_allclose(found.distances, expected, rtol=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_ranks_equal_a_sorted_list(rows, kind):
-    queries, gallery, relevance = rows
-    found = match_ranks(queries, gallery, of_rows(relevance), distance=kind)
-    expected = [naive_ranks(*of, kind) for of in zip(queries, [gallery] * 9, relevance, strict=True)]
-    assert [ranks.tolist() for ranks in found] == expected
-
-
-def test_ranks_of_a_worked_example():
-    # One query at 0, gallery at 1 to 6, so the order is that of the columns.
-    #   place       1      2     3      4      5     6
-    #   relevance   other  junk  match  other  junk  match
-    # Without junk: other 1, match 2, other 3, match 4.
-    gallery = np.array([[1], [2], [3], [4], [5], [6]], np.float32)
-    relevance = np.array([[-1, 0, 1, -1, 0, 1]], np.int8)
-    (ranks,) = match_ranks(np.zeros((1, 1), np.float32), gallery, of_rows(relevance))
-    assert ranks.tolist() == [2, 4]
-
-
-def test_a_query_without_a_match_has_no_ranks():
-    relevance = np.array([[-1, 0], [1, -1]], np.int8)
-    ranks = match_ranks(np.zeros((2, 1), np.float32), np.array([[1], [2]], np.float32), of_rows(relevance))
-    assert [query.tolist() for query in ranks] == [[], [1]]
-
-
-def test_ties_go_against_the_model():
-    # Distances 1 1 1 2 2; matches in places 1 and 4: two wrong ones are as near as the first, one as the second.
-    gallery = np.array([[1], [-1], [1], [2], [-2]], np.float32)
-    relevance = np.array([[1, -1, -1, 1, -1]], np.int8)
-    (ranks,) = match_ranks(np.zeros((1, 1), np.float32), gallery, of_rows(relevance))
-    assert ranks.tolist() == [3, 5]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("width", [7, 64, 100, 576])
-def test_a_collapsed_model_is_ranked_last_wherever_its_matches_stand(width, kind):
-    """Equal rows must have equal distances, though a matrix product rounds its edges differently."""
-    generator = np.random.default_rng(width)
-    row = generator.normal(size=(1, width)).astype(np.float32)
-    queries = np.concatenate([row, 10 * generator.normal(size=(4, width)).astype(np.float32)])
-    relevance = np.full((5, 203), -1, np.int8)
-    for query, place in enumerate((0, 7, 101, 198, 202)):
-        relevance[query, place] = 1
-    ranks = match_ranks(queries, np.repeat(row, 203, axis=0), of_rows(relevance), distance=kind)
-    assert [query.tolist() for query in ranks] == [[203]] * 5
-
-
-cells = st.integers(-3, 3)
-
-
-@st.composite
-def problems(draw):
-    width, queries, gallery = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.integers(1, 12))
-    matrix = draw(st.lists(st.lists(cells, min_size=width, max_size=width), min_size=gallery, max_size=gallery))
-    asked = draw(st.lists(st.lists(cells, min_size=width, max_size=width), min_size=queries, max_size=queries))
-    some = st.lists(st.sampled_from([1, 0, -1]), min_size=gallery, max_size=gallery)
-    relevance = draw(st.lists(some, min_size=queries, max_size=queries))
-    order = draw(st.permutations(range(gallery)))
-    return np.array(asked, np.float32), np.array(matrix, np.float32), np.array(relevance, np.int8), list(order)
-
-
-@settings(deadline=None, max_examples=60)
-@given(problems())
-def test_ranks_with_many_ties_equal_a_sorted_list_and_ignore_the_gallery_order(problem):
-    queries, gallery, relevance, order = problem
-    found = [ranks.tolist() for ranks in match_ranks(queries, gallery, of_rows(relevance))]
-    assert found == [naive_ranks(query, gallery, row) for query, row in zip(queries, relevance, strict=True)]
-    moved = match_ranks(queries, gallery[order], of_rows(relevance[:, order]))
-    assert [ranks.tolist() for ranks in moved] == found
-
-
 @pytest.mark.parametrize("elements", [1, 40, 31 * 4, 10_000])
 @pytest.mark.parametrize("kind", KINDS)
 def test_chunks_do_not_matter(rows, monkeypatch, elements, kind):
-    queries, gallery, relevance = rows
-    before = match_ranks(queries, gallery, of_rows(relevance), distance=kind), nearest(queries, gallery, 5)
+    queries, gallery, _ = rows
+    before = nearest(queries, gallery, 5, distance=kind)
     monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
-    after = match_ranks(queries, gallery, of_rows(relevance), distance=kind), nearest(queries, gallery, 5)
-    assert [ranks.tolist() for ranks in after[0]] == [ranks.tolist() for ranks in before[0]]
-    np.testing.assert_array_equal(after[1].indices, before[1].indices)
-    np.testing.assert_allclose(after[1].distances, before[1].distances, rtol=1e-5)
+    after = nearest(queries, gallery, 5, distance=kind)
+    np.testing.assert_array_equal(after.indices, before.indices)
+    np.testing.assert_allclose(after.distances, before.distances, rtol=1e-4)
 
 
 def test_a_chunk_holds_no_more_than_allowed(rows, monkeypatch):
@@ -210,7 +121,6 @@ def test_nothing_is_written_into_the_inputs(rows):
         array.setflags(write=False)
     queries, gallery, relevance = rows
     for kind in KINDS:
-        match_ranks(queries, gallery, of_rows(relevance), distance=kind)
         nearest(queries, gallery, 3, distance=kind, excluded=lambda rows: relevance[rows] == 0)
 
 
@@ -236,7 +146,6 @@ def test_what_is_no_matrix_is_refused():
 def test_no_query_has_no_result():
     found = nearest(np.zeros((0, 2), np.float32), np.zeros((3, 2), np.float32), 2)
     assert found.indices.shape == found.distances.shape == (0, 2)
-    assert match_ranks(np.zeros((0, 2)), np.zeros((3, 2)), lambda rows: np.zeros((0, 3), np.int8)) == []
 
 
 def test_distances_have_names():

@@ -1,4 +1,4 @@
-"""Distances between embeddings, nearest neighbours, and the ranks of matches; arrays only, no files and no models.
+"""Distances between embeddings and nearest neighbours; arrays only, no files and no models.
 
 Nothing here holds a full query × gallery matrix: distances are made and used in chunks of queries.
 """
@@ -37,9 +37,7 @@ def find_distance(name: str) -> Distance:
     raise SamecarError(f"unknown distance {name!r}; known are {', '.join(get_args(Distance))}")
 
 
-def distance_chunks(
-    queries: Matrix, gallery: Matrix, distance: Distance, *, exact_ties: bool = False
-) -> Iterator[tuple[slice, Matrix]]:
+def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Iterator[tuple[slice, Matrix]]:
     """Yields squared distances, a chunk of queries at a time.
 
     Args:
@@ -47,9 +45,6 @@ def distance_chunks(
         gallery: (gallery, size).
         distance: 'euclidean' on the embeddings as they are; 'cosine' first scales each to length one, and then half
             of the squared Euclidean distance is one minus the cosine.
-        exact_ties: equal gallery rows have equal distances. Without it the last digits depend on a row's place in the
-            gallery, as the matrix product treats the rows at its edges differently; with it the work is done in
-            float64 and rounded to about 2⁻³⁰ of the two rows' squared lengths.
 
     Yields:
         The chunk's rows, and their squared Euclidean distances (rows, gallery), never negative. The array may be
@@ -59,7 +54,7 @@ def distance_chunks(
         SamecarError: the embeddings' widths differ, are no matrices, or hold NaN or infinite values.
     """
     check_embeddings(queries, gallery)
-    precision = np.float64 if exact_ties else np.result_type(queries, gallery, np.float32)  # squares overflow float16
+    precision = np.result_type(queries, gallery, np.float32)  # squares overflow float16
     queries, gallery = queries.astype(precision, copy=False), gallery.astype(precision, copy=False)
     if distance == "cosine":
         queries, gallery = unit_length(queries), unit_length(gallery)
@@ -72,10 +67,6 @@ def distance_chunks(
         squares *= -2
         squares += gallery_squares
         squares += query_squares[chunk, None]
-        if exact_ties:
-            coarse = 2**22 * (query_squares[chunk, None] + gallery_squares)  # (rows, gallery)
-            squares += coarse  # what is finer than 2⁻⁵² of it is rounded away
-            squares -= coarse
         yield chunk, np.maximum(squares, 0, out=squares)
 
 
@@ -119,39 +110,6 @@ def nearest(
     return Ranking(indices, distances)
 
 
-def match_ranks(
-    queries: Matrix,
-    gallery: Matrix,
-    relevance: Callable[[slice], NDArray[np.int8]],
-    *,
-    distance: Distance = "euclidean",
-) -> list[NDArray[np.int64]]:
-    """Gives for each query the ranks of its matches in the gallery without junk.
-
-    Nothing is sorted but the matches: the rank of a match is its place among the matches plus the number of
-    non-matches that are as near or nearer. A tie is thus decided against the model, and the result does not depend on
-    the order of the gallery.
-
-    Args:
-        queries: (queries, size).
-        gallery: (gallery, size).
-        relevance: gives for a slice of queries what each gallery row is to them, (rows, gallery): 1 match, 0 junk,
-            -1 other.
-        distance: see `distance_chunks`.
-
-    Returns:
-        For each query the ranks of its matches, rising, from 1; empty where it has none.
-    """
-    ranks: list[NDArray[np.int64]] = []
-    for chunk, squares in distance_chunks(queries, gallery, distance, exact_ties=True):
-        for row, relevant in zip(squares, relevance(chunk), strict=True):
-            matches = np.sort(row[relevant == 1])  # (matches,)
-            first_beaten = np.searchsorted(matches, row[relevant == -1], side="left")
-            ahead = np.cumsum(np.bincount(first_beaten, minlength=len(matches) + 1)[: len(matches)])
-            ranks.append(np.arange(1, len(matches) + 1) + ahead)
-    return ranks
-
-
 def check_embeddings(queries: Matrix, gallery: Matrix) -> None:
     """Refuses embeddings that cannot be compared.
 
@@ -161,11 +119,20 @@ def check_embeddings(queries: Matrix, gallery: Matrix) -> None:
     for name, matrix in (("query", queries), ("gallery", gallery)):
         if matrix.ndim != 2:
             raise SamecarError(f"{name} embeddings have shape {matrix.shape}; give a matrix (pictures, size)")
-        if not np.isfinite(matrix).all():
-            row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
+        row = _first_not_finite(matrix)
+        if row is not None:
             raise SamecarError(f"{name} embedding {row} has a NaN or infinite value; embed the pictures again")
     if queries.shape[1] != gallery.shape[1]:
         raise SamecarError(
             f"query embeddings are {queries.shape[1]} wide and gallery embeddings {gallery.shape[1]}; "
             "embed both with one model"
         )
+
+
+def _first_not_finite(matrix: Matrix) -> int | None:
+    step = max(1, CHUNK_ELEMENTS // max(1, matrix.shape[1]))
+    for start in range(0, len(matrix), step):
+        finite = np.isfinite(matrix[start : start + step]).all(axis=1)
+        if not finite.all():
+            return start + int(np.argmin(finite))
+    return None

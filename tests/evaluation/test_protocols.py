@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samecar.errors import SamecarError
 from samecar.evaluation import PROTOCOLS, Labels, Relevance, default_protocol, find_protocol
 
-picture = st.tuples(st.sampled_from(["", "1", "2", "10", "a"]), st.sampled_from(["c1", "c2", "1"]))
+picture = st.tuples(st.sampled_from(["", "1", "2", "10", "a"]), st.sampled_from(["c1", "c2", "1", ""]))
 
 
 def labels(pictures):
@@ -23,7 +23,7 @@ def naive_relevance(query, shown, junk):
     (vehicle, camera), (other_vehicle, other_camera) = query, shown
     if other_vehicle == "" or vehicle != other_vehicle:
         return -1
-    if junk == "same vehicle and same camera" and camera == other_camera:
+    if junk == "same vehicle and same camera" and camera == other_camera != "":
         return 0
     return 1
 
@@ -43,6 +43,11 @@ def test_unlabelled_gallery_pictures_are_distractors_even_to_unlabelled_queries(
     query, gallery = labels([("", "c1"), ("1", "c1")]), labels([("", "c1"), ("", "c2"), ("1", "c2")])
     found = Relevance(query, gallery, find_protocol("plain"))(slice(0, 2))
     assert found.tolist() == [[-1, -1, -1], [-1, -1, 1]]
+
+
+def test_an_unknown_camera_is_no_camera_twice():
+    query, gallery = labels([("1", ""), ("1", "c1")]), labels([("1", ""), ("1", "c1")])
+    assert Relevance(query, gallery, find_protocol("plain"))(slice(0, 2)).tolist() == [[1, 1], [1, 0]]
 
 
 def test_ids_of_different_length_are_not_cut():

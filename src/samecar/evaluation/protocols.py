@@ -25,12 +25,16 @@ class Protocol:
             vehicle at random as the gallery and makes all other pictures the queries. Pictures without a vehicle id
             stay in the gallery.
         draws: random galleries over which scores are averaged.
+        ignored: vehicle ids of gallery pictures that are junk to every query.
+        never_matches: vehicle ids of gallery pictures that match no query, as those without an id do not.
     """
 
     name: str
     junk: Literal["same vehicle and same camera", "none"]
     gallery: Literal["all", "one per vehicle"] = "all"
     draws: int = 1
+    ignored: tuple[str, ...] = ()
+    never_matches: tuple[str, ...] = ()
 
 
 PROTOCOLS = {
@@ -85,22 +89,40 @@ class Labels:
 class Relevance:
     """What each gallery picture is to each query: 1 match, 0 junk, -1 other.
 
-    A gallery picture without a vehicle id is a distractor: it is other to every query. Ids are compared as integers,
-    made once; a chunk of queries is asked for at a time.
+    A gallery picture without a vehicle id is a distractor: it is other to every query. A picture whose camera is
+    unknown was not taken by the same camera as any other. Ids are compared as integers, made once.
     """
 
     def __init__(self, query: Labels, gallery: Labels, protocol: Protocol) -> None:
         vehicles = np.unique(np.concatenate([query.vehicle_id, gallery.vehicle_id]), return_inverse=True)[1]
         cameras = np.unique(np.concatenate([query.camera_id, gallery.camera_id]), return_inverse=True)[1]
-        self._query_vehicles, self._gallery_vehicles = np.split(vehicles, [len(query)])
+        self._query_vehicles, gallery_vehicles = np.split(vehicles, [len(query)])
         self._query_cameras, self._gallery_cameras = np.split(cameras, [len(query)])
-        self._labelled = gallery.vehicle_id != ""  # (gallery,)
-        self._junk = protocol.junk
+        self._query_cameras[query.camera_id == ""] = -1
+        self._same_camera_is_junk = protocol.junk == "same vehicle and same camera"
+        self._ignored = np.flatnonzero(np.isin(gallery.vehicle_id, protocol.ignored))
+        asked = np.flatnonzero((gallery.vehicle_id != "") & ~np.isin(gallery.vehicle_id, protocol.never_matches))
+        self._rows = asked[np.argsort(gallery_vehicles[asked], kind="stable")]  # one vehicle after the other
+        sought = np.arange(vehicles.max(initial=-1) + 2)
+        self._starts = np.searchsorted(gallery_vehicles[self._rows], sought)
+        self._gallery = len(gallery)
+
+    def of(self, query: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Gallery rows that are matches of a query, and those that are junk."""
+        vehicle = self._query_vehicles[query]
+        same_vehicle = self._rows[self._starts[vehicle] : self._starts[vehicle + 1]]
+        if not self._same_camera_is_junk:
+            return same_vehicle, self._ignored
+        same_camera = self._gallery_cameras[same_vehicle] == self._query_cameras[query]
+        junk = same_vehicle[same_camera]
+        return same_vehicle[~same_camera], np.concatenate([junk, self._ignored]) if len(self._ignored) else junk
 
     def __call__(self, queries: slice) -> NDArray[np.int8]:
         """Relevance of all gallery pictures to some queries, (queries, gallery)."""
-        same_vehicle = (self._query_vehicles[queries, None] == self._gallery_vehicles) & self._labelled
-        relevance = np.where(same_vehicle, np.int8(MATCH), np.int8(OTHER))
-        if self._junk == "same vehicle and same camera":
-            relevance[same_vehicle & (self._query_cameras[queries, None] == self._gallery_cameras)] = JUNK
+        rows = range(*queries.indices(len(self._query_vehicles)))
+        relevance = np.full((len(rows), self._gallery), OTHER, np.int8)
+        for place, query in enumerate(rows):
+            matches, junk = self.of(query)
+            relevance[place, matches] = MATCH
+            relevance[place, junk] = JUNK
         return relevance

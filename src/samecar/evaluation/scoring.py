@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
+from samecar.evaluation.counting import count_matches
 from samecar.evaluation.metrics import average_precision, cumulative_matching, inverse_negative_penalty
 from samecar.evaluation.protocols import Labels, Protocol, Relevance
-from samecar.ranking import Distance, Matrix, check_embeddings, match_ranks
+from samecar.ranking import Distance, Matrix, check_embeddings
 
 CMC_RANKS = (1, 5, 10, 20)
 
@@ -176,9 +177,8 @@ def _ranks(query: Labelled, gallery: Labelled, protocol: Protocol, distance: Dis
             f"there are {query.rows} query and {gallery.rows} gallery pictures; both are needed to score, "
             "and `samecar data split` makes them"
         )
-    ranks = match_ranks(
-        query.matrix, gallery.matrix, Relevance(query.labels, gallery.labels, protocol), distance=distance
-    )
+    relevance = Relevance(query.labels, gallery.labels, protocol)
+    ranks = count_matches(query.matrix, gallery.matrix, relevance.of, distance=distance).by_query()
     if not any(len(query_ranks) for query_ranks in ranks):
         raise SamecarError(
             f"none of {len(ranks)} queries has a match in the gallery under protocol {protocol.name!r} "
