@@ -193,7 +193,7 @@ def evaluate(
     name = f"{manifest.source}-{protocol.name}-{distance}-{embeddings.manifest.digest}"
     write_json(run.folder / "evaluations" / f"{name}.json", evaluation.as_dict())
     run.log_scores({"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}, facts["epoch"])
-    query, gallery = _queries_and_gallery(embeddings, evaluation)
+    query, gallery = queries_and_gallery(embeddings, evaluation)
 
     def ranked(rows: list[int]) -> list[RankedQuery]:
         return ranked_queries(query, gallery, evaluation, protocol, rows, distance=distance)
@@ -300,7 +300,7 @@ def score_splits(
     )
 
 
-def _queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:
+def queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:
     """The queries and the gallery that an evaluation's last draw used."""
     query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
     if evaluation.drawn is None:

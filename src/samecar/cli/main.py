@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from samecar import __version__
 from samecar.cli import console
 from samecar.cli.data import data
+from samecar.cli.plot import plot
 from samecar.cli.reproduce import reproduce
 from samecar.errors import SamecarError
 
@@ -55,6 +56,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.add_typer(plot, name="plot")
 app.command()(reproduce)
 
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]

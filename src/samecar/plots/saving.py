@@ -42,9 +42,9 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, which no window shows."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float, height: float, *, arranged: bool = True, dots_per_inch: int = DOTS_PER_INCH) -> Figure:
+    """An empty figure of so many inches, which no window shows; `arranged` leaves the places of its parts to it."""
+    figure = Figure(figsize=(width, height), dpi=dots_per_inch, layout="constrained" if arranged else None)
     FigureCanvasAgg(figure)
     return figure
 
@@ -64,5 +64,5 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     for target in paths:
         with written_file(target) as temporary, style():
             metadata = {"Date": None} if target.suffix == ".svg" else None
-            figure.savefig(temporary, format=target.suffix[1:], dpi=DOTS_PER_INCH, metadata=metadata)
+            figure.savefig(temporary, format=target.suffix[1:], metadata=metadata)
     return paths

@@ -1,0 +1,199 @@
+"""The `samecar plot` commands: each writes a figure as PNG and as SVG."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from samecar.cli import console
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from samecar.models import Embedder
+    from samecar.plots.tested import Tested
+
+plot = typer.Typer(help="Draw figures of models, runs and data, as PNG and SVG.", no_args_is_help=True)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`")]
+Picture = Annotated[Path, typer.Argument(help="a picture of a vehicle")]
+Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
+Query = Annotated[str | None, typer.Option(help="end of a query's path; default: one of middling average precision")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="files to write, without .png and .svg")]
+
+
+@plot.command()
+def features(
+    picture: Picture,
+    run: Annotated[Path | None, typer.Option(help="a trained model; without it that of --recipe, untrained")] = None,
+    recipe: Annotated[str, typer.Option(help="a recipe whose model, with its weights, is shown")] = "report-resnet18",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of the recipe")
+    ] = None,
+    out: Out = Path("features"),
+) -> None:
+    """Feature maps of a network's stages (the report's figure 1)."""
+    from samecar.data.pictures import read_picture
+    from samecar.plots.features import features_figure
+
+    model, name = _model(run, recipe, changes or [])
+    _write(features_figure(model, read_picture(picture), title=f"Feature maps: {name}"), out)
+
+
+@plot.command()
+def augmentations(
+    picture: Picture,
+    width: Annotated[int, typer.Option(min=8, help="in pixels")] = 224,
+    height: Annotated[int, typer.Option(min=8, help="in pixels")] = 224,
+    seed: Annotated[int, typer.Option(help="of what happens at random")] = 1,
+    out: Out = Path("augmentations"),
+) -> None:
+    """A picture under each augmentation (the report's figure 2)."""
+    from samecar.data.pictures import read_picture
+    from samecar.plots.augmentations import augmentations_figure
+
+    _write(augmentations_figure(read_picture(picture), size=(height, width), seed=seed), out)
+
+
+@plot.command()
+def curves(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="a run's name in the legend, in the runs' order; default: its recipe's title, or its folder"),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="a name in metrics.jsonl, such as accuracy")] = "loss",
+    smoothing: Annotated[float, typer.Option(help="weight of the past, from 0 to below 1")] = 0.6,
+    title: Annotated[str, typer.Option(help="of the figure")] = "Training",
+    out: Out = Path("curves"),
+) -> None:
+    """Training loss of several runs (the report's figures 3 and 4)."""
+    from samecar.plots.curves import curves_figure
+    from samecar.training import Run
+
+    labels = label or [folder.resolve().name for folder in runs]
+    if len(labels) != len(runs) or len(set(labels)) != len(labels):
+        raise SamecarError(
+            f"{len(runs)} runs need as many different labels, not {', '.join(labels)}; give --label each"
+        )
+    named = {name: Run.open(folder) for name, folder in zip(labels, runs, strict=True)}
+    _write(curves_figure(named, metric=metric, smoothing=smoothing, title=title), out)
+
+
+@plot.command()
+def ranks(
+    run: RunFolder,
+    source: Source,
+    query: Query = None,
+    count: Annotated[int, typer.Option(min=1, help="gallery pictures to show")] = 20,
+    device: Device = "auto",
+    workers: Workers = None,
+    out: Out = Path("ranks"),
+) -> None:
+    """A query and its nearest gallery pictures, right and wrong told apart (the report's figure 5)."""
+    from samecar.plots.ranks import ranks_figure
+
+    tested = _tested(run, source, device, workers)
+    _write(ranks_figure([tested.ranked(query, count)]), out)
+
+
+@plot.command()
+def activation(
+    run: RunFolder,
+    source: Source,
+    query: Query = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    out: Out = Path("activation"),
+) -> None:
+    """Where a query is like its match, and like the nearest wrong picture: class activation maps."""
+    from samecar.data.pictures import read_picture
+    from samecar.plots.activation import activation_figure
+    from samecar.plots.tested import telling_results
+    from samecar.training import Run
+
+    tested = _tested(run, source, device, workers)
+    ranked = tested.ranked(query, len(tested.gallery))
+    others = [(heading, read_picture(path)) for heading, path in telling_results(ranked)]
+    title = f"Where the embeddings' similarity comes from: query {ranked.path.name}"
+    _write(activation_figure(Run.open(run).load_model(), read_picture(ranked.path), others, title=title), out)
+
+
+@plot.command()
+def embeddings(
+    run: RunFolder,
+    source: Source,
+    colour_by: Annotated[str, typer.Option(help="vehicle or camera")] = "vehicle",
+    vehicles: Annotated[int, typer.Option(min=2, help="vehicles to show, drawn at random")] = 12,
+    seed: Annotated[int, typer.Option(help="of drawing them and of the layout")] = 1,
+    device: Device = "auto",
+    workers: Workers = None,
+    out: Out = Path("embeddings"),
+) -> None:
+    """A map of gallery embeddings (t-SNE), marked by vehicle or camera."""
+    from samecar.plots.embedding_map import embedding_map_figure
+
+    if colour_by not in ("vehicle", "camera"):
+        raise SamecarError(f"--colour-by is {colour_by!r}; it can be vehicle or camera")
+    gallery = _tested(run, source, device, workers).gallery
+    title = f"Gallery pictures by {colour_by}: {run.resolve().name}"
+    figure = embedding_map_figure(
+        gallery, colour_by="camera" if colour_by == "camera" else "vehicle", vehicles=vehicles, seed=seed, title=title
+    )
+    _write(figure, out)
+
+
+@plot.command()
+def distances(
+    run: RunFolder,
+    source: Source,
+    distance: Annotated[str, typer.Option(help="euclidean or cosine")] = "euclidean",
+    device: Device = "auto",
+    workers: Workers = None,
+    out: Out = Path("distances"),
+) -> None:
+    """Distances between queries and gallery pictures of the same and of different vehicles."""
+    from samecar.plots.distances import count_distances, distances_figure
+    from samecar.ranking import find_distance
+
+    chosen = find_distance(distance)
+    tested = _tested(run, source, device, workers)
+    counts = count_distances(tested.query, tested.gallery, tested.protocol, distance=chosen)
+    title = f"Queries and gallery pictures: {run.resolve().name}"
+    _write(distances_figure(counts, title=title, distance=chosen), out)
+
+
+def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder, str]":
+    from samecar.config import load_recipe
+    from samecar.experiment import initial_model
+    from samecar.training import Run
+
+    if run is not None:
+        opened = Run.open(run)
+        return opened.load_model(), f"{opened.recipe.model.backbone}, trained ({run.resolve().name})"
+    loaded = load_recipe(recipe, changes)
+    return initial_model(loaded, 0), f"{loaded.model.backbone}, weights {loaded.model.weights}"
+
+
+def _tested(run: Path, source: str, device: str, workers: int | None) -> "Tested":
+    from samecar.data import open_source
+    from samecar.experiment import machine
+    from samecar.plots.tested import score_run
+    from samecar.training import Run
+
+    opened = Run.open(run)
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        console.warn(warning)
+    with console.progress_bars() as progress:
+        return score_run(opened, manifest, on=machine(device, workers), progress=progress)
+
+
+def _write(figure: "Figure", out: Path) -> None:
+    from samecar.plots.saving import save_figure
+
+    for path in save_figure(figure, out):
+        console.say(str(path))

@@ -1,0 +1,110 @@
+"""Where two pictures are alike to a model: class activation maps of their similarity.
+
+The embedders are trained to compare, so what is explained is not the score of a class but the cosine of two embeddings,
+e · f / (|e| |f|). The maps follow Grad-CAM (Selvaraju et al., arXiv 1610.02391, equations 1 and 2): the gradient of the
+score with respect to the last feature map A, averaged over its places, weighs the channels,
+
+    map = max(0, sum over channels k of a_k · A_k),    a_k = mean over places of d score / d A_k.
+
+The lengths |e| and |f| are held fixed in the gradient. Otherwise it stands at right angles to the embedding and tells
+what would raise the cosine, not what it consists of. Where the embedding is the average of the map itself, the sum over
+the map before the cut at 0 is then the cosine: the decomposition of Stylianou et al. (arXiv 1901.00536). With batch
+normalisation and ReLU in the head it is that of the linear piece on which the embedding lies, but for what biases add.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from samecar.errors import SamecarError
+from samecar.models import Embedder
+from samecar.plots.features import prepared
+from samecar.plots.saving import MUTED, new_figure, style
+
+OPACITY = 0.55
+
+
+def similarity_maps(
+    model: Embedder, first: Image.Image, second: Image.Image
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Says where in two pictures the cosine of their embeddings comes from.
+
+    Args:
+        model: a convolutional one.
+        first: RGB.
+        second: RGB.
+
+    Returns:
+        A map of (height, width) of the model's pictures for each, from 0 to 1, and the cosine. A map is 0 everywhere
+        if no place speaks for the similarity.
+
+    Raises:
+        SamecarError: the model has no feature maps.
+    """
+    if not model.backbone.stages:
+        raise SamecarError(
+            f"model.backbone {model.settings.backbone!r} has no feature maps to weigh; choose a convolutional one"
+        )
+    model.eval()
+    with torch.enable_grad():
+        pictures = torch.cat([prepared(model, first), prepared(model, second)])
+        maps = model.fusion(model.backbone(pictures))  # (2, channels, rows, columns)
+        embeddings = model.head(model.pooling(maps))
+        directions = embeddings / embeddings.detach().norm(dim=1, keepdim=True)
+        cosine = (directions[0] * directions[1]).sum()
+        (gradient,) = torch.autograd.grad(cosine, maps)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    raw = functional.relu((weights * maps).sum(dim=1, keepdim=True)).detach()
+    spread = functional.interpolate(raw, (model.height, model.width), mode="bilinear", align_corners=False)
+    scaled = spread / spread.amax(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
+    return _array(scaled[0, 0]), _array(scaled[1, 0]), float(cosine.detach())
+
+
+def activation_figure(
+    model: Embedder, query: Image.Image, others: Sequence[tuple[str, Image.Image]], *, title: str
+) -> Figure:
+    """Draws a query and other pictures, and below each where the two are alike.
+
+    Args:
+        model: a convolutional one.
+        query: RGB.
+        others: a heading and an RGB picture each, such as the query's match and its nearest wrong picture.
+        title: of the figure.
+    """
+    with style():
+        figure = new_figure(3.4 * len(others) + 0.4, 4.3)
+        figure.suptitle(title, x=0.01, ha="left")
+        last = model.backbone.stages[-1]
+        figure.supxlabel(
+            f"Bright: what speaks for the similarity (Grad-CAM of the cosine), {last.height} × {last.width} places, "
+            "interpolated.",
+            x=0.01,
+            ha="left",
+            size=8,
+            color=MUTED,
+        )
+        parts = figure.subfigures(1, len(others), wspace=0.06, squeeze=False)
+        for part, (heading, picture) in zip(parts[0], others, strict=True):
+            of_query, of_other, cosine = similarity_maps(model, query, picture)
+            part.suptitle(f"cosine {cosine:.2f}", size=10)
+            axes = part.subplots(2, 2)
+            for column, (name, shown, heat) in enumerate([("query", query, of_query), (heading, picture, of_other)]):
+                resized = shown.resize((model.width, model.height))
+                axes[0, column].imshow(resized)
+                axes[0, column].set_title(name, size=9)
+                axes[1, column].imshow(resized.convert("L"), cmap="gray")
+                axes[1, column].imshow(heat, cmap="inferno", alpha=OPACITY, vmin=0, vmax=1)
+            for each in axes.flat:
+                each.set_axis_off()
+    return figure
+
+
+def _array(values: Tensor) -> NDArray[np.float32]:
+    result: NDArray[np.float32] = values.cpu().numpy().astype(np.float32)
+    return result

@@ -1,0 +1,52 @@
+"""The report's augmentations, each alone on one picture."""
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from samecar.config import AugmentationSettings, ModelSettings
+from samecar.data import training_transform
+from samecar.plots.saving import new_figure, style
+
+AUGMENTATIONS: dict[str, dict[str, float]] = {
+    "Original": {},
+    "Random erasing": {"erasing": 1.0},
+    "Random 2-D translation": {"translation": 1.0},
+    "Colour augmentation": {"pca_colour": 1.0},
+    "Centre crop": {"centre_crop": 0.893},
+    "Colour jitter": {"jitter": True},
+}
+"""Each with probability 1, everything else off."""
+
+GREY = (0.5, 0.5, 0.5)
+UNIT = (1.0, 1.0, 1.0)
+
+
+def augmentations_figure(picture: Image.Image, *, size: tuple[int, int] = (224, 224), seed: int = 1) -> Figure:
+    """Draws a picture as training sees it under each of the report's augmentations.
+
+    Args:
+        picture: RGB.
+        size: height and width in pixels.
+        seed: of what happens at random.
+    """
+    with style():
+        figure = new_figure(7.5, 0.45 + 2 * (2.4 * size[0] / size[1] + 0.25))
+        for place, (name, options) in enumerate(AUGMENTATIONS.items(), start=1):
+            axes = figure.add_subplot(2, 3, place)
+            axes.imshow(augmented(picture, options, size, seed).permute(1, 2, 0).numpy())
+            axes.set_title(name)
+            axes.set_axis_off()
+    return figure
+
+
+def augmented(picture: Image.Image, options: dict[str, float], size: tuple[int, int], seed: int) -> Tensor:
+    """A picture under some augmentations, (3, height, width) from 0 to 1; erased parts are grey."""
+    model = ModelSettings(height=size[0], width=size[1])
+    nothing = {"translation": 0.0, "flip": 0.0}
+    settings = AugmentationSettings.model_validate(nothing | options)
+    transform = training_transform(model, settings, GREY, UNIT)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return (transform(picture) + torch.tensor(GREY)[:, None, None]).clamp(0, 1)

@@ -1,0 +1,95 @@
+"""Embeddings laid out on a sheet of paper by t-SNE."""
+
+from typing import Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from samecar.embeddings import Embeddings
+from samecar.errors import SamecarError
+from samecar.plots.saving import COLOURS, INK, MARKERS, MUTED, new_figure, style
+
+PERPLEXITY = 20.0
+MOST_GROUPS = 24
+
+
+def embedding_map_figure(
+    embeddings: Embeddings,
+    *,
+    colour_by: Literal["vehicle", "camera"] = "vehicle",
+    vehicles: int = 12,
+    seed: int = 1,
+    title: str = "Embeddings",
+) -> Figure:
+    """Lays pictures of some vehicles out so that near embeddings are near, and marks who or which camera is seen.
+
+    Colour and shape of a mark say the same. Distances between far groups mean nothing in such a map.
+
+    Args:
+        embeddings: of labelled pictures.
+        colour_by: what the marks tell.
+        vehicles: so many, drawn at random.
+        seed: of drawing them and of the layout.
+        title: of the figure.
+
+    Raises:
+        SamecarError: scikit-learn is not installed, there are too few pictures, or too many groups to be told apart.
+    """
+    chosen = _of_some_vehicles(embeddings, vehicles, seed)
+    places = layout(chosen.matrix, seed)
+    groups = chosen.manifest.vehicle_id if colour_by == "vehicle" else chosen.manifest.camera_id
+    names = np.unique(groups)
+    if len(names) > MOST_GROUPS:
+        raise SamecarError(f"{len(names)} groups cannot be told apart on paper; show at most {MOST_GROUPS} vehicles")
+    with style():
+        figure = new_figure(7.5, 5.2)
+        axes = figure.add_subplot()
+        for number, name in enumerate(names):
+            x, y = places[groups == name].T
+            colour = COLOURS[number % len(COLOURS)]
+            marker = MARKERS[number % len(MARKERS)]
+            axes.scatter(
+                x, y, s=34, marker=marker, color=colour, edgecolors=INK, linewidths=0.5, alpha=0.9, label=str(name)
+            )
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_color(MUTED)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel(
+            f"t-SNE of {len(places)} pictures of {len(np.unique(chosen.manifest.vehicle_id))} vehicles, Euclidean, "
+            f"perplexity {_perplexity(len(places)):g}, seed {seed}; only who is near whom counts",
+            size=8,
+            color=MUTED,
+        )
+        axes.legend(title=colour_by, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
+    return figure
+
+
+def layout(matrix: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
+    """Two coordinates for each embedding; (pictures, size) to (pictures, 2).
+
+    Raises:
+        SamecarError: scikit-learn is not installed, or there are fewer than four pictures.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise SamecarError('an embedding map needs scikit-learn; pip install "samecar[plots]"') from error
+    if len(matrix) < 4:
+        raise SamecarError(f"an embedding map needs 4 pictures or more; there are {len(matrix)}")
+    tsne = TSNE(perplexity=_perplexity(len(matrix)), init="pca", random_state=seed)
+    places: NDArray[np.float32] = tsne.fit_transform(matrix)
+    return places
+
+
+def _perplexity(pictures: int) -> float:
+    return min(PERPLEXITY, (pictures - 1) / 3)
+
+
+def _of_some_vehicles(embeddings: Embeddings, count: int, seed: int) -> Embeddings:
+    known = np.unique(embeddings.manifest.vehicle_id[embeddings.manifest.vehicle_id != ""])
+    some = np.random.default_rng(seed).permutation(known)[:count]
+    rows = np.flatnonzero(np.isin(embeddings.manifest.vehicle_id, some))
+    return Embeddings(embeddings.matrix[rows], embeddings.manifest.select(rows), embeddings.model)

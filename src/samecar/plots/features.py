@@ -1,0 +1,91 @@
+"""What the stages of a convolutional network see in a picture."""
+
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+
+from samecar.data import evaluation_transform
+from samecar.errors import SamecarError
+from samecar.models import Embedder
+from samecar.plots.saving import MUTED, new_figure, style
+
+COLUMNS = 8
+
+
+def features_figure(model: Embedder, picture: Image.Image, *, title: str, columns: int = COLUMNS) -> Figure:
+    """Draws the picture, and below it a row of feature maps for each stage.
+
+    Of a stage's channels those are drawn whose maps vary most over the picture, each scaled to its own range.
+
+    Args:
+        model: a convolutional one.
+        picture: RGB, of any size.
+        title: of the figure.
+        columns: maps in a row.
+
+    Raises:
+        SamecarError: the model has no stages.
+    """
+    maps = stage_maps(model, picture)
+    with style():
+        figure = new_figure(1.05 * columns + 1.1, 1.15 * (len(maps) + 1) + 0.6)
+        figure.suptitle(title, x=0.01, ha="left")
+        grid = figure.add_gridspec(len(maps) + 1, columns + 1, width_ratios=[0.95] + [1.0] * columns)
+        axes = figure.add_subplot(grid[0, 1])
+        axes.imshow(picture.resize((model.width, model.height)))
+        axes.set_axis_off()
+        text = figure.add_subplot(grid[0, 0])
+        text.text(1, 0.5, "picture", ha="right", va="center")
+        text.set_axis_off()
+        for row, stage in enumerate(maps, start=1):
+            heading = figure.add_subplot(grid[row, 0])
+            heading.set_axis_off()
+            heading.text(1, 0.62, f"stage {row}", ha="right", va="center")
+            channels, height, width = stage.shape
+            heading.text(1, 0.34, f"{channels} × {height} × {width}", ha="right", va="center", size=8, color=MUTED)
+            for column, channel in enumerate(_most_varied(stage, columns)):
+                axes = figure.add_subplot(grid[row, column + 1])
+                axes.imshow(stage[channel].numpy(), cmap="viridis", interpolation="nearest")
+                axes.set_axis_off()
+                axes.set_title(f"{channel}", size=6, pad=2, color=MUTED)
+    return figure
+
+
+def stage_maps(model: Embedder, picture: Image.Image) -> list[Tensor]:
+    """The map at the end of each stage, (channels, height, width) each.
+
+    Raises:
+        SamecarError: the model has no stages.
+    """
+    stages = [stage for stage in model.backbone.stages if stage.module is not None]
+    if not stages:
+        raise SamecarError(
+            f"model.backbone {model.settings.backbone!r} has no stages of feature maps; choose a convolutional one"
+        )
+    maps: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        maps.append(output[0].detach().cpu())
+
+    network = model.backbone.model
+    handles = [network.get_submodule(str(stage.module)).register_forward_hook(keep) for stage in stages]
+    try:
+        with torch.no_grad():
+            model.eval()(prepared(model, picture))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return maps
+
+
+def prepared(model: Embedder, picture: Image.Image) -> Tensor:
+    """The picture as the model takes it, (1, 3, height, width), where the model is."""
+    transform = evaluation_transform(model.height, model.width, model.mean, model.deviation)
+    return transform(picture)[None].to(next(model.parameters()).device)
+
+
+def _most_varied(maps: Tensor, count: int) -> list[int]:
+    """Channels whose maps have the largest standard deviation, in their own order."""
+    deviation = maps.flatten(1).std(dim=1)
+    return sorted(deviation.argsort(descending=True)[:count].tolist())
