@@ -21,7 +21,7 @@ from samecar.embeddings import Embeddings, embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Labelled, Protocol, Provenance, default_protocol, find_protocol, score
 from samecar.evaluation.examples import labels_of, ranked_queries, typical_queries, worst_queries
-from samecar.evaluation.protocols import MATCH, Labels, Relevance
+from samecar.evaluation.protocols import Labels, Relevance
 from samecar.evaluation.report import RankedQuery, write_report
 from samecar.files import write_json
 from samecar.models import Embedder, build_embedder
@@ -270,7 +270,7 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
         )
     queries, pictures = (Labels(part.vehicle_id, part.camera_id) for part in (query, gallery))
     relevance = Relevance(queries, pictures, protocol)
-    if not any((relevance(slice(row, row + 1)) == MATCH).any() for row in range(len(query))):
+    if not any(len(relevance.of(row)[0]) for row in range(len(query))):
         raise SamecarError(
             f"none of {len(query)} queries of {_name(manifest)} has a match in the gallery under protocol "
             f"{protocol.name!r} (junk: {protocol.junk}); see {CHECK}"
