@@ -1,0 +1,125 @@
+"""What README and docs show is run: commands in this process, Python as it stands, on small sets made here.
+
+A block that cannot be run here has `<!-- not run: REASON -->` before it.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from command_line import run, tiny
+from conftest import TINY, paint_picture
+
+from samecar import config, experiment
+from samecar.drawing import draw_set
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "docs/getting-started.md")
+
+BLOCK = re.compile(
+    r"(?:<!-- (?P<comment>.*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+LINK = re.compile(r"\]\((?P<target>[^)#]*)(?:#(?P<part>[^)]*))?\)")
+INSTALLS = re.compile(r"^pip install ")
+
+SMALL = {"train": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"]}
+"""What is added to commands so that they are quick: a tiny network for two epochs, no processes."""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    reason: str
+    """Why it is not run; empty where it is."""
+
+
+def blocks_of(page: str) -> Iterator[Block]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for match in BLOCK.finditer(text):
+        comment = match["comment"] or ""
+        line = text[: match.start("text")].count("\n") + 1
+        yield Block(page, line, match["language"], match["text"], comment.partition("not run: ")[2])
+
+
+def commands_of(block: Block) -> list[list[str]]:
+    """The commands of a block, in words; a block without a language holds some if it begins with one."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line, comments=True) for line in lines]
+    if block.language == "bash" or re.match(r"(samecar|pip) ", block.text):
+        return [command for command in commands if command]
+    return []
+
+
+BLOCKS = {page: list(blocks_of(page)) for page in PAGES}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with `crops`, named CAR_CAMERA.jpg, and with `VeRi`."""
+    folder = tmp_path_factory.mktemp("docs")
+    for vehicle in range(14):
+        for camera in (1, 2):
+            paint_picture(folder / "crops" / f"car_{vehicle:04d}_cam{camera}.jpg", vehicle, camera, 0)
+    draw_set(folder / "VeRi", vehicles=8, cameras=2, pictures=2, size=32, workers=1)
+    return folder
+
+
+@pytest.fixture
+def quick_python(monkeypatch):
+    """Makes what Python blocks train as small as what commands train."""
+    load, choose = config.load_recipe, experiment.machine
+    monkeypatch.setattr(config, "load_recipe", lambda name, changes=(): load(name, [*changes, *TINY]))
+    monkeypatch.setattr(experiment, "machine", lambda device="auto", workers=0: choose(device, 0))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_runs(page, place, tmp_path, monkeypatch, quick_python, capsys):
+    for name in ("crops", "VeRi"):
+        (tmp_path / name).symlink_to(place / name)
+    monkeypatch.chdir(tmp_path)
+    for block in BLOCKS[page]:
+        where = f"{page}, line {block.line}"
+        if block.reason or INSTALLS.match(block.text):
+            continue
+        for program, *arguments in commands_of(block):
+            assert program == "samecar", f"{where}: {program} cannot be run here; say so in a comment before the block"
+            finished = run(*arguments, *SMALL.get(arguments[0], ()))
+            assert finished.status == 0, f"{where}: {arguments}: {finished.errors}"
+        if block.language == "python":
+            exec(compile(block.text, where, "exec"), {"__name__": "__main__"})
+    if page == "docs/getting-started.md":
+        assert (tmp_path / "runs" / "first" / "report.html").is_file()
+        assert "car_0000_cam1.jpg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_has_a_known_language_and_every_comment_a_reason(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert BLOCKS[page]
+    assert {block.language for block in BLOCKS[page]} <= {"", "bash", "python", "toml", "json", "text"}
+    assert len([block for block in BLOCKS[page] if block.reason]) == text.count("<!-- not run: ")
+    assert any(commands_of(block) for block in BLOCKS[page])
+
+
+@pytest.mark.parametrize(
+    "page", [str(path.relative_to(ROOT)) for path in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]]
+)
+def test_links_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for match in LINK.finditer(text):
+        target, part = match["target"], match["part"]
+        if target.startswith(("http://", "https://", "mailto:")):
+            continue
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), f"{page}: {target} is not there"
+        if part:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+            assert part in anchors, f"{page}: {target} has no part {part}"
