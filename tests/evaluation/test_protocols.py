@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
-from samecar.evaluation import PROTOCOLS, Labels, Relevance, default_protocol, find_protocol
+from samecar.evaluation import PROTOCOLS, Labels, Relevance, default_protocol, find_protocol, with_junk
 
 picture = st.tuples(st.sampled_from(["", "1", "2", "10", "a"]), st.sampled_from(["c1", "c2", "1", ""]))
 
@@ -50,6 +50,38 @@ def test_an_unknown_camera_is_no_camera_twice():
     assert Relevance(query, gallery, find_protocol("plain"))(slice(0, 2)).tolist() == [[1, 1], [1, 0]]
 
 
+def test_market_style_ids_without_a_vehicle_are_junk_or_distractors():
+    query, gallery = labels([("7", "c1"), ("0000", "c1")]), labels([("-1", "c2"), ("0000", "c2"), ("7", "c2")])
+    assert Relevance(query, gallery, find_protocol("market"))(slice(0, 2)).tolist() == [[0, -1, 1], [0, -1, -1]]
+
+
+def test_the_junk_rule_may_be_chosen():
+    protocol = find_protocol("veri_wild")
+    assert with_junk(protocol, None) == with_junk(protocol, "same-camera") == protocol
+    assert with_junk(protocol, "none").junk == "none"
+    with pytest.raises(SamecarError, match="unknown junk rule 'all'; known are same-camera, none"):
+        with_junk(protocol, "all")
+
+
+def test_tracks_are_of_one_vehicle_and_one_camera():
+    shown = Labels(
+        np.array(["1", "1", "2", "1", "1", "1"]),
+        np.array(["a", "a", "a", "b", "a", "a"]),
+        track_id=np.array(["t", "t", "t", "t", "", ""]),
+    )
+    tracks, of_tracks = shown.tracks()
+    assert len(of_tracks) == 5
+    assert len(set(tracks.tolist())) == 5
+    assert tracks[0] == tracks[1]
+    assert (of_tracks.vehicle_id[tracks] == shown.vehicle_id).all()
+    assert (of_tracks.camera_id[tracks] == shown.camera_id).all()
+
+
+def test_labels_of_different_length_are_refused():
+    with pytest.raises(SamecarError, match=r"camera_id has shape \(1,\); vehicle_id has \(2,\)"):
+        Labels(np.array(["1", "2"]), np.array(["c"]))
+
+
 def test_ids_of_different_length_are_not_cut():
     query, gallery = labels([("1", "c1")]), labels([("1000", "c2"), ("1", "c20")])
     assert Relevance(query, gallery, find_protocol("plain"))(slice(0, 1)).tolist() == [[-1, 1]]
@@ -73,7 +105,8 @@ def test_protocols_have_names():
         ("csv:cars.csv", "plain"),
         ("veri776", "veri776"),
         ("vehicleid_2400", "vehicleid"),
-        ("veri_wild_large", "veri_wild"),
+        ("veri_wild_medium:x", "veri_wild_medium"),
+        ("veri_wild_large", "veri_wild_large"),
     ],
 )
 def test_a_source_is_scored_by_its_own_rules(source, name):

@@ -355,13 +355,18 @@ def test_the_card_names_everything():
         "junk rule": "same vehicle and same camera",
         "gallery rule": "all pictures",
         "distance": "cosine",
+        "ties": "a picture that is as near as a match comes before it",
+        "interpolation": "none",
+        "precision": "float32, near ties decided in float64",
         "post processing": "none",
         "side information": "times",
         "epoch choice": "last epoch",
         "seed": "7",
+        "confidence": "95 %, 1,000 bootstrap samples of vehicles",
         "queries scored": "25",
         "queries skipped": "0",
         "gallery pictures": "60",
+        "published size": "–",
     }
     saved = json.loads(json.dumps(evaluation.as_dict()))
     assert saved["protocol"]["data_digest"] == "d1"

@@ -1,13 +1,22 @@
 """Honest scores: protocols as data, metrics as pure functions, and a card beside every number."""
 
-from samecar.evaluation.protocols import PROTOCOLS, Labels, Protocol, Relevance, default_protocol, find_protocol
-from samecar.evaluation.scoring import Evaluation, Labelled, ProtocolCard, Provenance, score
+from samecar.evaluation.protocols import (
+    PROTOCOLS,
+    Labels,
+    Protocol,
+    Relevance,
+    default_protocol,
+    find_protocol,
+    with_junk,
+)
+from samecar.evaluation.scoring import Evaluation, Labelled, Options, ProtocolCard, Provenance, score
 
 __all__ = [
     "PROTOCOLS",
     "Evaluation",
     "Labelled",
     "Labels",
+    "Options",
     "Protocol",
     "ProtocolCard",
     "Provenance",
@@ -15,4 +24,5 @@ __all__ = [
     "default_protocol",
     "find_protocol",
     "score",
+    "with_junk",
 ]

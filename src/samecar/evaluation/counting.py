@@ -210,7 +210,9 @@ class _Counter:
         self._threads = work.threads or default_threads()
         self._tracks = None if tracks is None else _Tracks(tracks)
         some = np.unique(np.linspace(0, len(gallery) - 1, 512).astype(np.int64))
-        self.centre: NDArray[np.float64] = self._exactly(gallery[some]).mean(axis=0)  # any point near the gallery will do
+        self.centre: NDArray[np.float64] = self._exactly(gallery[some]).mean(
+            axis=0
+        )  # any point near the gallery will do
         self._centre_length = float(np.sqrt(np.einsum("i,i", self.centre, self.centre)))
         halves, lengths = self._measured(gallery)
         radii, _ = self._measured(queries)

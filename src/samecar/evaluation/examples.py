@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from samecar.embeddings import Embeddings
-from samecar.evaluation.protocols import JUNK, MATCH, Labels, Protocol, Relevance
+from samecar.evaluation.protocols import JUNK, LABELS, MATCH, Labels, Protocol, Relevance
 from samecar.evaluation.report import RankedPicture, RankedQuery
 from samecar.evaluation.scoring import Evaluation
 from samecar.ranking import Distance, nearest
@@ -13,7 +13,7 @@ from samecar.ranking import Distance, nearest
 
 def labels_of(embeddings: Embeddings) -> Labels:
     """Who is seen by which camera in each row."""
-    return Labels(embeddings.manifest.vehicle_id, embeddings.manifest.camera_id)
+    return Labels(**{name: embeddings.manifest.column(name) for name in LABELS})
 
 
 def ranked_queries(

@@ -3,7 +3,8 @@
 A rule says which gallery pictures are a match, junk or neither for a query, and which pictures make the gallery.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,17 @@ from numpy.typing import NDArray
 from samecar.errors import SamecarError
 
 MATCH, JUNK, OTHER = 1, 0, -1
+
+Junk = Literal["same vehicle and same camera", "none"]
+JUNK_RULES: dict[str, Junk] = {"same-camera": "same vehicle and same camera", "none": "none"}
+"""Rules of junk as the command line names them."""
+
+
+Column = NDArray[np.str_]
+
+
+def _unknown() -> Column:
+    return np.empty(0, np.str_)
 
 
 @dataclass(frozen=True)
@@ -25,25 +37,44 @@ class Protocol:
             vehicle at random as the gallery and makes all other pictures the queries. Pictures without a vehicle id
             stay in the gallery.
         draws: random galleries over which scores are averaged.
+        ranked: what a query is compared with: single pictures, or tracks, whose distance is that of their nearest
+            picture.
         ignored: vehicle ids of gallery pictures that are junk to every query.
         never_matches: vehicle ids of gallery pictures that match no query, as those without an id do not.
+        published: queries and gallery pictures that the data set's authors state; None where the rules fit any set.
     """
 
     name: str
-    junk: Literal["same vehicle and same camera", "none"]
+    junk: Junk
     gallery: Literal["all", "one per vehicle"] = "all"
     draws: int = 1
+    ranked: Literal["pictures", "tracks"] = "pictures"
     ignored: tuple[str, ...] = ()
     never_matches: tuple[str, ...] = ()
+    published: tuple[int, int] | None = None
+
+    @property
+    def gallery_rule(self) -> str:
+        """What is ranked, in words."""
+        return self.gallery if self.gallery == "one per vehicle" else f"all {self.ranked}"
 
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
         Protocol("plain", junk="same vehicle and same camera"),
-        Protocol("veri776", junk="same vehicle and same camera"),
+        Protocol("veri776", junk="same vehicle and same camera", published=(1678, 11579)),
         Protocol("vehicleid", junk="none", gallery="one per vehicle", draws=10),
-        Protocol("veri_wild", junk="same vehicle and same camera"),
+        Protocol("veri_wild", junk="same vehicle and same camera", published=(3000, 38861)),
+        Protocol("veri_wild_medium", junk="same vehicle and same camera", published=(5000, 64389)),
+        Protocol("veri_wild_large", junk="same vehicle and same camera", published=(10000, 128517)),
+        Protocol("veri776-track", junk="same vehicle and same camera", ranked="tracks", published=(1678, 11579)),
+        Protocol(
+            "market",
+            junk="same vehicle and same camera",
+            ignored=("-1", "-001", "-0001"),
+            never_matches=("0", "000", "0000"),
+        ),
         Protocol("no-junk", junk="none"),
     )
 }
@@ -63,27 +94,74 @@ def find_protocol(name: str) -> Protocol:
 def default_protocol(source: str) -> Protocol:
     """Gives the protocol of a source, as in `veri776:PATH`; sources without one of their own are scored as 'plain'."""
     own = [name for name in PROTOCOLS if source.startswith(name)]
-    return PROTOCOLS[own[0]] if own else PROTOCOLS["plain"]
+    return PROTOCOLS[max(own, key=len)] if own else PROTOCOLS["plain"]
+
+
+def with_junk(protocol: Protocol, rule: str | None) -> Protocol:
+    """A protocol under another rule of junk, one of `JUNK_RULES`; the same one for None.
+
+    Raises:
+        SamecarError: there is no such rule.
+    """
+    if rule is None:
+        return protocol
+    if rule not in JUNK_RULES:
+        raise SamecarError(f"unknown junk rule {rule!r}; known are {', '.join(JUNK_RULES)}")
+    return replace(protocol, junk=JUNK_RULES[rule])
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Who is seen by which camera, one entry for each picture.
+    """What is known of each picture; "" is unknown, and a column that is not given is unknown altogether.
 
     Attributes:
         vehicle_id: (pictures,).
         camera_id: (pictures,).
+        track_id: (pictures,) pictures of one passage by one camera.
+        type: (pictures,) of the vehicle.
+        colour: (pictures,) of the vehicle.
+        path: (pictures,) by which a picture is recognised in another run.
     """
 
-    vehicle_id: NDArray[np.str_]
-    camera_id: NDArray[np.str_]
+    vehicle_id: Column
+    camera_id: Column
+    track_id: Column = field(default_factory=_unknown)
+    type: Column = field(default_factory=_unknown)
+    colour: Column = field(default_factory=_unknown)
+    path: Column = field(default_factory=_unknown)
+
+    def __post_init__(self) -> None:
+        for name in LABELS:
+            column = getattr(self, name)
+            if not len(column) and len(self.vehicle_id):
+                object.__setattr__(self, name, np.full(len(self.vehicle_id), ""))
+            elif column.shape != self.vehicle_id.shape:
+                raise SamecarError(f"{name} has shape {column.shape}; vehicle_id has {self.vehicle_id.shape}")
 
     def __len__(self) -> int:
         return len(self.vehicle_id)
 
-    def select(self, rows: NDArray[np.int64] | slice) -> "Labels":
+    def select(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Labels":
         """The labels of some rows."""
-        return Labels(self.vehicle_id[rows], self.camera_id[rows])
+        return Labels(**{name: getattr(self, name)[rows] for name in LABELS})
+
+    def tracks(self) -> tuple[NDArray[np.int64], "Labels"]:
+        """Which track each picture belongs to, (pictures,), and the labels of tracks, (tracks,).
+
+        A track is what shares track, vehicle and camera; a picture without a track is one by itself.
+        """
+        alone = np.where(self.track_id == "", np.arange(len(self)).astype(np.str_), "")
+        keys = np.stack([self.track_id, self.vehicle_id, self.camera_id, alone], axis=1)
+        _, first, track = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+        return track.ravel(), self.select(first)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Labels"]) -> "Labels":
+        """The labels of several sets of pictures, one after the other."""
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in LABELS})
+
+
+LABELS = tuple(column.name for column in fields(Labels))
 
 
 class Relevance:
