@@ -140,7 +140,8 @@ def _duration(seconds: float) -> str:
 def _print_rows(rows: list[str], choices: "Choices") -> None:
     from samecar.reproduce import find_row, report_tables, rows_by_run
 
-    together = {row: members for members in rows_by_run(choices).values() for row in members}
+    by_run = rows_by_run(choices)
+    together = {row: by_run[choices.recipe(row).digest] for row in rows}
     width = max(map(len, rows))
     console.say(
         f"Settings {'as run' if choices.as_run else 'as printed'}; rank-1 and mAP are the report's, on VeRi-776."
@@ -154,4 +155,4 @@ def _print_rows(rows: list[str], choices: "Choices") -> None:
             same = ", ".join(member for member in together[row] if member != row)
             line = f"  {row:<{width}}  {content.rank1:4.1f}  {content.mAP:4.1f}  {content.name}"
             console.say(f"{line}  (one run with {same})" if same else line)
-    console.say(f"\n{len(rows)} rows, {len({together[row] for row in rows})} distinct runs")
+    console.say(f"\n{len(rows)} rows, {len(set(together.values()))} distinct runs")

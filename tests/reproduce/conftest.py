@@ -1,0 +1,3 @@
+from tiny_reproduction import reproduced
+
+__all__ = ["reproduced"]

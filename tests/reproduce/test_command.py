@@ -1,0 +1,72 @@
+import re
+
+import pytest
+from tiny_reproduction import TINY_MODEL
+from typer.testing import CliRunner
+
+from samecar.cli.main import app
+from samecar.reproduce import all_rows
+
+TINY = ["--epochs", "1", "--image-scale", "0.125", "--workers", "0", "--device", "cpu"]
+TINY += [part for change in TINY_MODEL for part in ("--set", change)]
+
+
+def samecar(*arguments):
+    return CliRunner().invoke(app, ["reproduce", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(("options", "runs"), [([], 35), (["--as-run"], 34)])
+def test_list_shows_every_row_with_its_numbers_and_what_it_shares_a_run_with(options, runs):
+    result = samecar("--list", *options)
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines() if re.match("  table", line)] == all_rows()
+    assert re.search(r"table5/batch-64 +84\.2  54\.2  64  \(one run with table1/batch-64, table8/adam\)", result.stdout)
+    assert f"46 rows, {runs} distinct runs" in result.stdout
+
+
+def test_list_can_be_of_some_tables():
+    result = samecar("table5", "--list")
+    assert "5 rows, 5 distinct runs" in result.stdout
+    assert "table8:" not in result.stdout
+
+
+def test_a_table_is_run_and_written(painted_source, tmp_path):
+    out = tmp_path / "out"
+    result = samecar("table8", "--rows", "adam,sgd", "--data", painted_source, "--out", out, *TINY)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"table8/sgd, seed 1: rank-1 [\d.]+, mAP [\d.]+ \(\d+ s; about 0 s left\)", result.stderr)
+    assert {path.name for path in out.iterdir()} == {
+        "runs", "table8.md", "table8.html", "table8.json", "figure3.png", "figure3.svg",
+    }  # fmt: skip
+    assert "2 of 5 rows were run." in (out / "table8.md").read_text()
+    again = samecar("table8", "--rows", "table8/sgd", "--data", painted_source, "--out", out, *TINY)
+    assert again.exit_code == 0
+    assert "seed 1: rank-1" not in again.stderr
+    assert "2 of 5 rows were run." in (out / "table8.md").read_text()
+
+
+def test_several_seeds_and_weights_are_said_in_the_table(painted_source, tmp_path):
+    options = [*TINY, "--weights", "none", "--seeds", "2", "--identities", "6"]
+    result = samecar("--rows", "table8/adam", "--data", painted_source, "--out", tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "table8.md").read_text()
+    assert "6 train vehicles" in text
+    assert "model.weights=none" in text
+    assert "seeds 1, 2" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "say which table"),
+        (["table5"], "give the pictures with --data"),
+        (["table5", "--data", "veri776:nowhere"], "nowhere"),
+        (["table5", "--list", "--set", "optimizer.lr=1"], "unknown option optimizer.lr"),
+        (["table5", "--list", "--image-scale", "2"], "--image-scale is 2"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence(arguments, sentence):
+    result = samecar(*arguments)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pytest
+
+from samecar.data import Manifest
+from samecar.errors import SamecarError
+from samecar.reproduce import Choices, Scale, all_rows
+from samecar.reproduce.scaling import foreign_data
+
+
+def manifest_of(root, *, train_vehicles=576, query=1678, gallery=11579, source="veri776"):
+    train = [(f"t{vehicle}.jpg", f"{vehicle:04d}", "train") for vehicle in range(train_vehicles)]
+    test = [(f"{split}{row}.jpg", "9999", split) for split, count in (("query", query), ("gallery", gallery))
+            for row in range(count)]  # fmt: skip
+    path, vehicle, split = (np.array(column) for column in zip(*train, *test, strict=True))
+    return Manifest(root, path, vehicle, np.full(len(path), "c001"), split, source=source)
+
+
+def test_without_a_scale_nothing_changes():
+    for row in all_rows():
+        assert Choices().recipe(row) == Scale().recipe(Choices().recipe(row))
+    assert Scale().words(60) == []
+
+
+@pytest.mark.parametrize(
+    ("factor", "row", "height", "width"),
+    [
+        (0.25, "table1/baseline", 56, 56),
+        (0.25, "table7/512x288", 72, 128),
+        (0.125, "table7/512x288", 40, 64),
+        (0.01, "table1/image-512", 8, 8),
+        (0.5, "table7/128x128", 64, 64),
+    ],
+)
+def test_sides_of_pictures_shrink_to_multiples_of_eight(factor, row, height, width):
+    model = Choices(scale=Scale(images=factor)).recipe(row).model
+    assert (model.height, model.width) == (height, width)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "milestones", "warmup"),
+    [(60, (20, 40), 10), (30, (10, 20), 5), (6, (2, 4), 1), (3, (1, 2), 1), (1, (1,), 1)],
+)
+def test_milestones_and_warm_up_shrink_with_the_epochs(epochs, milestones, warmup):
+    recipe = Choices(scale=Scale(epochs=epochs)).recipe("table1/warm-up")
+    assert recipe.training.epochs == epochs
+    assert recipe.schedule.milestones == milestones
+    assert recipe.schedule.warmup_epochs == warmup
+    assert Choices(scale=Scale(epochs=epochs)).recipe("table1/baseline").schedule.warmup_epochs == 0
+
+
+def test_identities_keep_some_train_vehicles_and_all_test_pictures(tmp_path):
+    whole = manifest_of(tmp_path, train_vehicles=20, query=2, gallery=3)
+    kept = Scale(identities=5).manifest(whole)
+    assert kept.split_counts == {"train": 5, "query": 2, "gallery": 3}
+    assert kept.digest == Scale(identities=5).manifest(whole).digest
+    with pytest.raises(SamecarError, match="--identities is 21, but there are 20 train vehicles"):
+        Scale(identities=21).manifest(whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [({"epochs": 0}, "--epochs"), ({"images": 0}, "--image-scale"), ({"images": 1.5}, "--image-scale"),
+     ({"identities": 1}, "--identities")],
+)  # fmt: skip
+def test_scales_out_of_range_are_refused(options, sentence):
+    with pytest.raises(SamecarError, match=sentence):
+        Scale(**options)
+
+
+def test_only_the_published_set_as_published_counts_as_veri776(tmp_path):
+    assert foreign_data(manifest_of(tmp_path)) is None
+    assert foreign_data(manifest_of(tmp_path, train_vehicles=575)) == "on other data than VeRi-776"
+    assert foreign_data(manifest_of(tmp_path, gallery=11578)) == "on other data than VeRi-776"
+    assert foreign_data(manifest_of(tmp_path, source="csv")) == "on other data than VeRi-776"
+    (tmp_path / "drawn.json").write_text(json.dumps({}))
+    assert foreign_data(manifest_of(tmp_path)) == "on drawn vehicles, not on VeRi-776"

@@ -1,0 +1,22 @@
+import pytest
+
+from samecar.experiment import machine
+from samecar.reproduce import Choices, Scale, reproduce
+
+TINY_MODEL = ("model.backbone=test_resnet", "model.weights=none", "batch.size=8", "batch.pictures_per_vehicle=2")
+HERE = machine("cpu", 0)
+
+
+def tiny_choices(**options):
+    return Choices(scale=Scale(epochs=1, images=0.125), changes=TINY_MODEL, **options)
+
+
+@pytest.fixture(scope="session")
+def reproduced(painted_source, tmp_path_factory):
+    """Table 8 at a tiny size with two seeds, run to its end and written."""
+    out = tmp_path_factory.mktemp("reproduced")
+    rows = [f"table8/{name}" for name in ("adam", "adamw", "amsgrad", "rmsprop", "sgd")]
+    work = reproduce(rows, painted_source, out, tiny_choices(seeds=(1, 2)))
+    outcomes = list(work.run(on=HERE))
+    work.write()
+    return work, outcomes
