@@ -87,5 +87,5 @@ def prepared(model: Embedder, picture: Image.Image) -> Tensor:
 
 def _most_varied(maps: Tensor, count: int) -> list[int]:
     """Channels whose maps have the largest standard deviation, in their own order."""
-    deviation = maps.flatten(1).std(dim=1)
+    deviation = maps.flatten(1).std(dim=1, correction=0)
     return sorted(deviation.argsort(descending=True)[:count].tolist())
