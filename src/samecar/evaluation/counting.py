@@ -31,7 +31,7 @@ Precision = Literal["float32", "float64"]
 FEWEST_ROWS = 256
 """Queries in a chunk, however large the gallery: with fewer, a matrix product loses its speed."""
 
-SAFETY = 8
+SAFETY = 6
 """The product's error is taken to be this many times the largest one that is measured on a sample of pairs."""
 
 SAMPLED_QUERIES = 32
@@ -42,6 +42,9 @@ BLOCK_ELEMENTS = 250_000
 
 SHARED_FROM = 8192
 """Gallery rows from which a chunk's queries are shared out among threads; below, handing over costs more."""
+
+BUCKETS = 1024
+"""Steps between a query's first and last doubtful distance in which others are sought."""
 
 SMALL_PROBLEM = 2**20
 """Pairs up to which the distances of all are counted."""
@@ -345,7 +348,7 @@ class _Counter:
         size = int(self._gallery.shape[1])
         if self._type == np.float64:
             return (size + 8) * 2.0**-53
-        return min((size + 8) * 2.0**-24, max(SAFETY * measured, (2 + math.sqrt(size) / 16) * 2.0**-24))
+        return min((size + 8) * 2.0**-24, max(SAFETY * measured, 3 * 2.0**-24))
 
     def error_scale(self, length: float, squared_distance: float) -> float:
         """|q − c||g| + |g − c|² at most, for gallery rows g up to a squared distance from a query of that |q − c|."""
@@ -389,18 +392,17 @@ class _Part:
         farthest = float(near[-1])
         window = 2 * self._error_share * self._counter.error_scale(length, 2 * farthest + offset)
         limit = (self._limit - offset) / 2
-        others = np.sort(reduced[reduced <= max(farthest + window, limit)])
-        before = np.searchsorted(others, near - window, side="left")
-        until = np.searchsorted(others, near + window, side="right")
+        others = np.sort(np.compress(reduced <= max(farthest + window, limit), reduced))
+        low, high = near - window, near + window
+        before = np.searchsorted(others, low, side="left")
+        until = np.searchsorted(others, high, side="right")
         doubtful = np.flatnonzero(until > before)
         if len(doubtful):
             positions = _union(before[doubtful], until[doubtful])
-            candidates = np.flatnonzero(reduced <= farthest + window)
-            candidates = candidates[np.argsort(reduced[candidates], kind="stable")[positions]]
-            decided = np.sort(self._counter.squared_distances(query, candidates))
-            exact = self._counter.squared_distances(query, matches[doubtful])
+            candidates = np.concatenate([matches[doubtful], _inside(reduced, low[doubtful], high[doubtful])])
+            exact, decided = np.split(self._counter.squared_distances(query, candidates), [len(doubtful)])
             sure = before[doubtful] - np.searchsorted(positions, before[doubtful])
-            before[doubtful] = sure + np.searchsorted(decided, exact, side="right")
+            before[doubtful] = sure + np.searchsorted(np.sort(decided), exact, side="right")
             order = np.argsort(before, kind="stable")
             matches, near, before = matches[order], near[order], before[order]
         return _Found(
@@ -444,6 +446,21 @@ def _union(starts: Rows, ends: Rows) -> Rows:
     counts = ends - starts
     numbers: Rows = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
     return numbers
+
+
+def _inside(values: Matrix, low: Matrix, high: Matrix) -> Rows:
+    """Where values lie in any of some ranges, whose bounds never fall and belong to them; NaN is in none."""
+    span = float(high[-1]) - float(low[0])
+    scale = np.float32(BUCKETS / span if span > BUCKETS * 1e-30 else 0)
+    first, last = ((bound - low[0]) * scale for bound in (low, high))
+    edges = np.bincount(first.astype(np.int64), minlength=BUCKETS + 3)
+    edges -= np.bincount(last.astype(np.int64) + 1, minlength=BUCKETS + 3)[: len(edges)]
+    touched = np.cumsum(edges) > 0  # buckets that hold a part of a range
+    buckets = (values - low[0]) * scale
+    np.fmin(np.fmax(buckets, 0, out=buckets), BUCKETS + 2, out=buckets)  # NaN and what lies before: looked at below
+    near = np.flatnonzero(touched[buckets.astype(np.int64)])
+    found = values[near]
+    return near[np.searchsorted(low, found, side="right") > np.searchsorted(high, found, side="left")]
 
 
 def _blocks(rows: int, width: int) -> Iterator[slice]:
