@@ -110,7 +110,7 @@ def _bar() -> "Iterator[tuple[Console, Progress]]":
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console.errors, speed_estimate_period=SPEED_WINDOW) as bars:
+    with Progress(*columns, console=console.errors, speed_estimate_period=SPEED_WINDOW, transient=True) as bars:
         bar = bars.add_task("", total=None, note="looking whether every run can begin")
 
         def show(task: str, done: int, total: int, note: str = "") -> None:

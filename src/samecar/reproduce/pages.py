@@ -147,7 +147,7 @@ def _mean(score: Mapping[str, float | None]) -> str:
 
 
 def _signed(values: Mapping[str, float] | None) -> str:
-    return NOTHING if values is None else " / ".join(f"{values[metric]:+.1f}" for metric in METRICS)
+    return NOTHING if values is None else " / ".join(f"{round(values[metric], 1) + 0.0:+.1f}" for metric in METRICS)
 
 
 def _line(texts: list[str]) -> str:
