@@ -1,6 +1,7 @@
 """Printing: progress bars, tables of scores, and warnings."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,19 @@ from samecar.progress import Progress
 if TYPE_CHECKING:
     from samecar.data import CheckResult
     from samecar.evaluation import Evaluation
+    from samecar.evaluation.records import RunComparison
 
 EXAMPLES = 3
 """Examples of a finding that are printed; `--json` has more."""
 
 SECONDS_BETWEEN_LINES = 60
 """Of progress, in a log file."""
+
+GROUPS = 10
+"""Rows of a table of parts that are printed; `--json` has all."""
+
+CHANCE = 0.05
+"""A p-value below is called more than chance."""
 
 out = Console()
 errors = Console(stderr=True)
@@ -104,10 +112,10 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     table = Table(title="Scores", title_justify="left")
     table.add_column("")
     columns = {"%": evaluation} if untrained is None else {"untrained": untrained, "trained": evaluation}
-    for heading in columns:
+    for heading in (*columns, "95 % interval"):
         table.add_column(heading, justify="right")
     for name in ("mAP", "mINP", *(f"rank-{rank}" for rank in evaluation.cmc)):
-        table.add_row(name, *(_percent(scores, name) for scores in columns.values()))
+        table.add_row(name, *(_percent(scores, name) for scores in columns.values()), _interval(evaluation, name))
     out.print(table)
     card = Table(title="Protocol card", title_justify="left", show_header=False)
     card.add_column(style="dim")
@@ -115,6 +123,49 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     for heading, value in evaluation.card.lines():
         card.add_row(heading, value)
     out.print(card)
+
+
+def print_details(evaluation: "Evaluation") -> None:
+    """Prints what one threshold for all pairs gives, and scores of parts of the test set."""
+    table = Table(title="One threshold for all pairs", title_justify="left")
+    for heading in ("wrong pairs accepted", "right pairs accepted", "distance below"):
+        table.add_column(heading, justify="right")
+    for rate, point in evaluation.verification.items():
+        table.add_row(f"{100 * rate:g} %", f"{100 * point.true_positive_rate:.1f} %", f"{point.threshold:.4g}")
+    out.print(table)
+    for name, rows in evaluation.tables.items():
+        shown = sorted(rows, key=lambda row: row.scores["mAP"])[:GROUPS]
+        title = f"By {name}" + (f", the {GROUPS} lowest of {len(rows)}" if len(rows) > GROUPS else "")
+        table = Table(title=title, title_justify="left")
+        table.add_column(name)
+        for heading in ("queries", *rows[0].scores):
+            table.add_column(heading, justify="right")
+        for row in shown:
+            table.add_row(
+                " → ".join(row.group), f"{row.queries:,}", *(f"{100 * value:.1f}" for value in row.scores.values())
+            )
+        out.print(table)
+
+
+def print_comparison(comparison: "RunComparison") -> None:
+    """Prints how two runs differ, and whether by more than chance."""
+    say(f"{comparison.name}: {comparison.queries:,} queries of {comparison.vehicles:,} vehicles")
+    if comparison.left_out:
+        warn(f"{comparison.left_out:,} queries were scored in only one of the runs and are left out")
+    for name, values in comparison.differences.items():
+        warn(f"{name} differs: {values[0]} and {values[1]}")
+    table = Table("", "A", "B", "B − A", "95 % interval", "p")
+    for name, found in comparison.metrics.items():
+        low, high = found.interval
+        numbers = (f"{100 * found.first:.1f}", f"{100 * found.second:.1f}", f"{100 * found.difference:+.1f}")
+        table.add_row(name, *numbers, f"{100 * low:+.1f} to {100 * high:+.1f}", f"{found.p_value:.4f}")
+    out.print(table)
+    surprising = [name for name, found in comparison.metrics.items() if found.p_value < CHANCE]
+    say(
+        f"More than chance (p < {CHANCE}): {', '.join(surprising)}."
+        if surprising
+        else f"No difference is more than chance (p < {CHANCE})."
+    )
 
 
 def print_check(result: "CheckResult", source: str) -> None:
@@ -140,6 +191,11 @@ def print_check(result: "CheckResult", source: str) -> None:
         say("Nothing is wrong.")
 
 
+def _interval(evaluation: "Evaluation", name: str) -> str:
+    low, high = evaluation.intervals.get(name, (math.nan, math.nan))
+    return "" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
+
+
 def _percent(evaluation: "Evaluation", name: str) -> str:
     values = {
         "mAP": evaluation.mean_average_precision,
@@ -150,6 +206,11 @@ def _percent(evaluation: "Evaluation", name: str) -> str:
     return f"{100 * values[name]:.1f}{deviation}"
 
 
-def quiet_libraries() -> None:
-    """Keeps libraries from writing between our lines."""
+def prepare_libraries() -> None:
+    """Keeps libraries from writing between our lines, and torch's threads from spinning while they wait.
+
+    Spinning threads take the cores from the processes that read pictures: on two busy cores training is then many
+    times slower. Both are settings that a library reads when it is loaded, and the user's own come first.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

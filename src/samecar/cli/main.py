@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from samecar import __version__
 from samecar.cli import console
+from samecar.cli import score as scoring
 from samecar.cli.data import data
 from samecar.cli.plot import plot
 from samecar.cli.reproduce import reproduce
@@ -58,6 +59,8 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
 app.command()(reproduce)
+app.command()(scoring.score)
+app.command("compare-runs")(scoring.compare_runs)
 
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
@@ -65,12 +68,13 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
+Flip = Annotated[bool, typer.Option("--flip", help="average each embedding with that of the mirrored picture")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
 
 
 def main() -> None:
     """Runs the command line."""
-    console.quiet_libraries()
+    console.prepare_libraries()
     app()
 
 
@@ -211,21 +215,39 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="run folder of `samecar train`")],
     source: Source,
     protocol: Annotated[str | None, typer.Option(help="rules of scoring; default: those of the source")] = None,
-    distance: Annotated[str, typer.Option(help="euclidean or cosine")] = "euclidean",
+    distance: scoring.Distance = "euclidean",
+    junk: scoring.Junk = None,
+    cmc: scoring.Cmc = "1,5,10,20",
+    interpolation: scoring.Interpolation = "none",
+    flip: Flip = False,
+    rerank: scoring.Rerank = None,
+    query_expansion: scoring.QueryExpansion = None,
+    database_augmentation: scoring.DatabaseAugmentation = None,
+    float64: scoring.Float64 = False,
+    bootstrap: scoring.Bootstrap = 1000,
     json: Json = False,
     device: Device = "auto",
     workers: Workers = None,
 ) -> None:
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.data import open_source
-    from samecar.evaluation import find_protocol
+    from samecar.evaluation import find_protocol, with_junk
     from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import machine, trained_vehicles
+    from samecar.experiment import machine, protocol_of, trained_vehicles
     from samecar.ranking import find_distance
     from samecar.training import Run
 
     opened = Run.open(run)
     rules = find_protocol(protocol) if protocol else None
+    options = scoring.options(
+        cmc=cmc,
+        interpolation=interpolation,
+        rerank=rerank,
+        query_expansion=query_expansion,
+        database_augmentation=database_augmentation,
+        float64=float64,
+        bootstrap=bootstrap,
+    )
     kind = find_distance(distance)
     on = machine(device, workers)
     manifest = open_source(source)
@@ -238,11 +260,21 @@ def evaluate(
             "scores say nothing about vehicles never seen"
         )
     with console.progress_bars() as progress:
-        evaluation = evaluate_run(opened, manifest, protocol=rules, distance=kind, on=on, progress=progress)
+        evaluation = evaluate_run(
+            opened,
+            manifest,
+            protocol=with_junk(rules or protocol_of(manifest), junk),
+            distance=kind,
+            options=options,
+            flip=flip,
+            on=on,
+            progress=progress,
+        )
     if json:
         console.print_json(evaluation.as_dict())
     else:
         console.print_evaluation(evaluation)
+        console.print_details(evaluation)
         console.say(f"Open the report: {run / 'report.html'}")
 
 
@@ -251,6 +283,7 @@ def embed(
     run: Annotated[Path, typer.Argument(help="run folder of `samecar train`")],
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH")],
     out: Annotated[Path, typer.Option("-o", "--out", help=".npz file to write")],
+    flip: Flip = False,
     device: Device = "auto",
     workers: Workers = None,
 ) -> None:
@@ -266,7 +299,7 @@ def embed(
     for warning in manifest.warnings:
         console.warn(warning)
     with console.progress_bars() as progress:
-        embeddings = embed_with(opened, manifest, on=machine(device, workers), progress=progress)
+        embeddings = embed_with(opened, manifest, flip=flip, on=machine(device, workers), progress=progress)
     embeddings.save(out)
     rows, size = embeddings.matrix.shape
     console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")
