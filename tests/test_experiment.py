@@ -138,7 +138,7 @@ def test_an_evaluation_is_saved_with_its_card_and_a_report(run, painted_source, 
     assert card.data_digest == of_test(manifest).digest
     assert (card.protocol, card.distance, card.seed, card.epoch_choice) == ("plain", "euclidean", 1, "last epoch")
     path = run.folder / "evaluations" / f"folder-plain-euclidean-{card.data_digest}.json"
-    assert json.loads(path.read_text()) == evaluation.as_dict()
+    assert json.loads(path.read_text()) == json.loads(json.dumps(evaluation.as_dict()))
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert card.data_digest in page
     assert "same vehicle and same camera" in page

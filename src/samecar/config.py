@@ -144,7 +144,7 @@ class TrainingSettings(Settings):
         0.0, description="share of the train vehicles held out to choose the epoch; 0 keeps the last epoch"
     )
     validate_every: PositiveInt = Field(1, description="epochs between two scorings of the held-out vehicles")
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
 
 
 class Recipe(Settings):

@@ -4,9 +4,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from command_line import done, refused, run, tiny
 from conftest import paint_picture
 
+from samecar.evaluation.protocols import PROTOCOLS
 from samecar.training import Run
 
 LABELS = "{vehicle_id}_{camera_id}_*.png"
@@ -48,6 +50,11 @@ def test_misspelt_command_lines(arguments, sentence):
         ("report-baseline", ["training.epochs=many"], ["training.epochs is 'many'"]),
         ("report-baseline", ["batch.size=9"], ["size 9 is not a multiple of pictures_per_vehicle 2; 10 would be"]),
         ("report-baseline", ["batch.size=64"], ["needs 32 vehicles, but only 8 are there", "batch.size to 16 or less"]),
+        ("report-baseline", ["batch.size=2"], ["is one vehicle a batch, and the triplet loss needs two"]),
+        ("report-baseline", ["batch.size=1", "batch.pictures_per_vehicle=1"], ["needs two pictures at least"]),
+        ("report-baseline", ["loss.triplet=0", "loss.cross_entropy=0"], ["are both 0, so nothing would be learned"]),
+        ("report-baseline", ["training.seed=-1"], ["training.seed is -1"]),
+        ("report-baseline", ["training.seed=99999999999999999999"], ["training.seed is 99999999999999999999"]),
         ("report-baseline", ["model.backbone=resnet19"], ["'resnet19' is not a timm model; did you mean"]),
         ("report-baseline", ["model.weights=best.pth"], ["model.weights 'best.pth' is not a file; give the path"]),
         ("report-baseline", ["model.weights=imagenet"], ["weights of 'test_resnet' are not on this machine", "'none'"]),
@@ -87,6 +94,11 @@ def test_a_pattern_that_matches_nothing_shows_names(painted_folder):
     sentence = refused("data", "check", f"folder:{painted_folder}/train/{{vehicle_id}}-{{camera_id}}.jpg")
     assert "matches none of the 48 pictures" in sentence
     assert "v00_c0_0.png" in sentence
+
+
+def test_a_pattern_that_leaves_folders_out_is_told_so(painted_folder):
+    sentence = refused("data", "check", f"folder:{painted_folder}/{{vehicle_id}}_{{camera_id}}_*.png")
+    assert sentence.endswith("; '**/{vehicle_id}_{camera_id}_*.png' would match 80")
 
 
 def test_splits_that_cannot_be_made(painted_folder, painted_source, tmp_path):
@@ -151,7 +163,7 @@ def test_what_is_no_run_is_not_scored(trained, painted_source, tmp_path):
 
 def test_options_of_scoring(trained, painted_source, tmp_path):
     command = ["evaluate", trained, "--data", painted_source, "--workers", 0]
-    known = "known are plain, veri776, vehicleid, veri_wild, no-junk"
+    known = "known are plain, veri776, vehicleid, veri_wild, veri_wild_medium, veri_wild_large, veri776-track, market, no-junk"
     assert refused(*command, "--protocol", "veri") == f"unknown protocol 'veri'; {known}"
     assert refused(*command, "--distance", "l2") == "unknown distance 'l2'; known are euclidean, cosine"
     assert refused(*command, "--device", "gpu") == "device is 'gpu'; it can be auto, cpu or cuda"
@@ -210,6 +222,15 @@ def test_places_that_cannot_be_written(trained, painted_source, tmp_path):
     assert str(inside) in refused("draw", inside, "--vehicles", 4)
     assert "vehicles is 1" in refused("draw", tmp_path / "new", "--vehicles", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_gpu_is_one_sentence(painted_source, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("tried to allocate too much")
+
+    monkeypatch.setattr("samecar.training.loop._step", full)
+    sentence = refused("train", "report-baseline", "--data", painted_source, "--out", tmp_path / "run", *tiny())
+    assert sentence.startswith("the memory of cpu is full; lower batch.size,") or "cuda" in sentence
 
 
 def test_a_full_disk_is_one_sentence(trained, painted_source, tmp_path, monkeypatch):

@@ -45,9 +45,11 @@ def folder(path: Path) -> Manifest:
     matches = {name: expression.fullmatch(name) for name in names}
     others = [name for name, match in matches.items() if match is None]
     if len(others) == len(names):
+        deeper = f"**/{pattern}"
+        found = sum(bool(_compiled(deeper, deeper).fullmatch(name)) for name in names)
         raise SamecarError(
             f"pattern {pattern!r} matches none of the {len(names):,} pictures in {root}; their names are like "
-            f"{first_few(names)}"
+            f"{first_few(names)}" + (f"; {deeper!r} would match {found:,}" if found else "")
         )
     split = "train" if "{vehicle_id}" in pattern else "gallery"
     rows = [

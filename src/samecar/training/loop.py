@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +78,8 @@ def fit(
         progress: is told of every batch.
 
     Raises:
-        SamecarError: the loss is no longer finite, too many pictures cannot be read, or there is no checkpoint to
-            resume from.
+        SamecarError: the loss is no longer finite, too many pictures cannot be read, the GPU's memory is full, or there
+            is no checkpoint to resume from.
     """
     recipe, settings = run.recipe, run.recipe.training
     objective = Objective(recipe.loss)
@@ -107,7 +108,8 @@ def fit(
                 failures.add(batch.failures)
                 if not len(batch.pictures):
                     continue
-                values = _step(model, objective, optimizer, scaler, batch, device, settings)
+                with _full_memory_named(device):
+                    values = _step(model, objective, optimizer, scaler, batch, device, settings)
                 sums.add(values, len(batch.pictures))
                 if step % 10 == 0:
                     _refuse_infinite(values["loss"], epoch, step)
@@ -154,6 +156,17 @@ def _step(
     scaler.update()
     assert outputs.logits is not None
     return {"loss": loss, **losses, "accuracy": (outputs.logits.argmax(dim=1) == labels).float().mean()}
+
+
+@contextmanager
+def _full_memory_named(device: torch.device) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise SamecarError(
+            f"the memory of {device} is full; lower batch.size, or model.height and model.width, or set "
+            "training.precision to bfloat16"
+        ) from error
 
 
 def _refuse_infinite(loss: torch.Tensor, epoch: int, step: int) -> None:
