@@ -24,6 +24,7 @@ from samecar.evaluation.examples import labels_of, ranked_queries, typical_queri
 from samecar.evaluation.protocols import Labels, Relevance
 from samecar.evaluation.report import RankedQuery, write_report
 from samecar.files import write_json
+from samecar.losses import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, silent
 from samecar.ranking import Distance
@@ -100,6 +101,7 @@ def train(
         training, held_out = hold_out_validation(training, settings.validation, settings.seed)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
+    _refuse_settings(recipe)
     batches = IdentityBatches(
         training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
     )
@@ -141,6 +143,19 @@ def train(
         )
         run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
     return run
+
+
+def _refuse_settings(recipe: Recipe) -> None:
+    """Refuses, before a folder is made, what training would stumble over in its first batch."""
+    Objective(recipe.loss)
+    vehicles = recipe.batch.size // recipe.batch.pictures_per_vehicle
+    if recipe.batch.size == 1:
+        raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
+    if vehicles == 1 and recipe.loss.triplet:
+        raise SamecarError(
+            f"batch.size {recipe.batch.size} with batch.pictures_per_vehicle {recipe.batch.pictures_per_vehicle} is "
+            "one vehicle a batch, and the triplet loss needs two; raise batch.size, or set loss.triplet to 0"
+        )
 
 
 def initial_model(recipe: Recipe, vehicles: int) -> Embedder:
