@@ -163,8 +163,8 @@ def test_what_is_no_run_is_not_scored(trained, painted_source, tmp_path):
 
 def test_options_of_scoring(trained, painted_source, tmp_path):
     command = ["evaluate", trained, "--data", painted_source, "--workers", 0]
-    known = "known are plain, veri776, vehicleid, veri_wild, veri_wild_medium, veri_wild_large, veri776-track, market, no-junk"
-    assert refused(*command, "--protocol", "veri") == f"unknown protocol 'veri'; {known}"
+    known = ", ".join(PROTOCOLS)
+    assert refused(*command, "--protocol", "veri") == f"unknown protocol 'veri'; known are {known}"
     assert refused(*command, "--distance", "l2") == "unknown distance 'l2'; known are euclidean, cosine"
     assert refused(*command, "--device", "gpu") == "device is 'gpu'; it can be auto, cpu or cuda"
     sentence = refused("embed", trained, painted_source, "-o", tmp_path / "e.csv")
