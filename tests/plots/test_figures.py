@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 from xml.etree import ElementTree
 
@@ -49,6 +50,10 @@ def picture(painted_folder):
 @pytest.fixture
 def other(painted_folder):
     return read_picture(painted_folder / "gallery" / "v10_c0_1.png")
+
+
+def embeddings_of(side, rows):
+    return Embeddings(side.matrix[rows], side.manifest.select(rows), side.model)
 
 
 def texts(figure):
@@ -214,6 +219,15 @@ def test_the_activation_figure_shows_pictures_and_maps(run, picture, other):
 # embedding map
 
 
+def test_a_query_that_is_in_the_gallery_too_is_shown_once(tested):
+    assert len(tested.pictures()) == len(tested.gallery)
+    apart = dataclasses.replace(tested, gallery=embeddings_of(tested.gallery, np.arange(1, len(tested.gallery))))
+    pictures = apart.pictures()
+    assert len(pictures) == len(tested.gallery)
+    assert pictures.manifest.split[-1] == "query"
+    np.testing.assert_array_equal(pictures.matrix[-1], tested.query.matrix[0])
+
+
 @pytest.mark.parametrize("colour_by", ["vehicle", "camera"])
 def test_the_embedding_map_marks_every_picture_of_the_chosen_vehicles(tested, colour_by):
     figure = embedding_map_figure(tested.gallery, colour_by=colour_by, vehicles=3)
@@ -293,9 +307,5 @@ def test_without_pairs_of_one_vehicle_there_is_nothing_to_compare(tested):
     one = tested.query.manifest.vehicle_id[0]
     rows = np.flatnonzero(tested.gallery.manifest.vehicle_id != one)
     queries = np.flatnonzero(tested.query.manifest.vehicle_id == one)
-    part = [
-        Embeddings(side.matrix[chosen], side.manifest.select(chosen), side.model)
-        for side, chosen in ((tested.query, queries), (tested.gallery, rows))
-    ]
     with pytest.raises(SamecarError, match="no pairs of one vehicle"):
-        count_distances(*part, tested.protocol)
+        count_distances(embeddings_of(tested.query, queries), embeddings_of(tested.gallery, rows), tested.protocol)

@@ -133,15 +133,15 @@ def embeddings(
     workers: Workers = None,
     out: Out = Path("embeddings"),
 ) -> None:
-    """A map of gallery embeddings (t-SNE), marked by vehicle or camera."""
+    """A map of query and gallery embeddings (t-SNE), marked by vehicle or camera."""
     from samecar.plots.embedding_map import embedding_map_figure
 
     if colour_by not in ("vehicle", "camera"):
         raise SamecarError(f"--colour-by is {colour_by!r}; it can be vehicle or camera")
-    gallery = _tested(run, source, device, workers).gallery
-    title = f"Gallery pictures by {colour_by}: {run.resolve().name}"
+    pictures = _tested(run, source, device, workers).pictures()
+    title = f"Query and gallery pictures by {colour_by}: {run.resolve().name}"
     figure = embedding_map_figure(
-        gallery, colour_by="camera" if colour_by == "camera" else "vehicle", vehicles=vehicles, seed=seed, title=title
+        pictures, colour_by="camera" if colour_by == "camera" else "vehicle", vehicles=vehicles, seed=seed, title=title
     )
     _write(figure, out)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from samecar.config import AugmentationSettings, ModelSettings
 from samecar.data import training_transform
-from samecar.plots.saving import new_figure, style
+from samecar.plots.saving import MUTED, new_figure, style
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "Original": {},
@@ -19,6 +19,8 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
 }
 """Each with probability 1, everything else off."""
 
+DRAWS = 16
+
 GREY = (0.5, 0.5, 0.5)
 UNIT = (1.0, 1.0, 1.0)
 
@@ -26,16 +28,20 @@ UNIT = (1.0, 1.0, 1.0)
 def augmentations_figure(picture: Image.Image, *, size: tuple[int, int] = (224, 224), seed: int = 1) -> Figure:
     """Draws a picture as training sees it under each of the report's augmentations.
 
+    Some of them can change next to nothing; of several random draws that is shown which changes the picture most.
+
     Args:
         picture: RGB.
         size: height and width in pixels.
         seed: of what happens at random.
     """
     with style():
-        figure = new_figure(7.5, 0.45 + 2 * (2.4 * size[0] / size[1] + 0.25))
+        figure = new_figure(7.5, 0.65 + 2 * (2.4 * size[0] / size[1] + 0.25))
+        caption = f"Each alone, with probability 1; of {DRAWS} random draws the one that changes the picture most."
+        figure.supxlabel(caption, x=0.01, ha="left", size=8, color=MUTED)
         for place, (name, options) in enumerate(AUGMENTATIONS.items(), start=1):
             axes = figure.add_subplot(2, 3, place)
-            axes.imshow(augmented(picture, options, size, seed).permute(1, 2, 0).numpy())
+            axes.imshow(_strongest(picture, options, size, seed).permute(1, 2, 0).numpy())
             axes.set_title(name)
             axes.set_axis_off()
     return figure
@@ -50,3 +56,9 @@ def augmented(picture: Image.Image, options: dict[str, float], size: tuple[int, 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return (transform(picture) + torch.tensor(GREY)[:, None, None]).clamp(0, 1)
+
+
+def _strongest(picture: Image.Image, options: dict[str, float], size: tuple[int, int], seed: int) -> Tensor:
+    original = augmented(picture, {}, size, seed)
+    draws = [augmented(picture, options, size, seed + draw) for draw in range(DRAWS)]
+    return max(draws, key=lambda draw: float((draw - original).abs().mean()))

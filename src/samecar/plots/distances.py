@@ -13,7 +13,7 @@ from samecar.evaluation.protocols import MATCH, OTHER, Protocol, Relevance
 from samecar.plots.saving import COLOURS, INK, MUTED, new_figure, style
 from samecar.ranking import Distance, distance_chunks
 
-BINS = 60
+FEWEST_BINS, MOST_BINS = 12, 60
 FINE_BINS = 4000
 
 
@@ -84,7 +84,8 @@ def distances_figure(counts: DistanceCounts, *, title: str, distance: Distance =
         figure = new_figure(7.5, 4.2)
         axes = figure.add_subplot()
         filled = np.flatnonzero(counts.same + counts.different)
-        edges = np.linspace(counts.edges[filled[0]], counts.edges[filled[-1] + 1], BINS + 1)
+        bins = int(np.clip(np.sqrt(2 * counts.same.sum()), FEWEST_BINS, MOST_BINS))  # few pairs make ragged bins
+        edges = np.linspace(counts.edges[filled[0]], counts.edges[filled[-1] + 1], bins + 1)
         middles = (counts.edges[:-1] + counts.edges[1:]) / 2
         for name, pairs, colour, hatch, dash in (
             ("same vehicle", counts.same, COLOURS[0], "////", "-"),
@@ -94,10 +95,8 @@ def distances_figure(counts: DistanceCounts, *, title: str, distance: Distance =
             label = f"{name} ({pairs.sum():,} pairs)"
             axes.stairs(share, edges, fill=True, facecolor=colour, edgecolor=colour, alpha=0.25, hatch=hatch)
             axes.stairs(share, edges, color=colour, linestyle=dash, linewidth=1.8, label=label)
-        axes.axvline(at, color=INK, linewidth=1, linestyle=":")
-        axes.annotate(
-            f" equal error {100 * error:.1f} %\n at {at:.3g}", (at, 1), xycoords=("data", "axes fraction"), va="top"
-        )
+        label = f"equal error: {100 * error:.1f} % at {at:.3g}"
+        axes.axvline(at, color=INK, linewidth=1, linestyle=":", label=label)
         axes.set_ylim(bottom=0)
         axes.set_xlabel(f"{'Euclidean' if distance == 'euclidean' else 'cosine'} distance")
         axes.set_ylabel("% of the pairs of its kind")

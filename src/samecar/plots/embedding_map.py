@@ -59,7 +59,7 @@ def embedding_map_figure(
         axes.set_title(title, loc="left")
         axes.set_xlabel(
             f"t-SNE of {len(places)} pictures of {len(np.unique(chosen.manifest.vehicle_id))} vehicles, Euclidean, "
-            f"perplexity {_perplexity(len(places)):g}, seed {seed}; only who is near whom counts",
+            f"perplexity {_perplexity(len(places)):.3g}, seed {seed}; only who is near whom counts",
             size=8,
             color=MUTED,
         )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from samecar.data import Manifest
 from samecar.embeddings import Embeddings
 from samecar.errors import SamecarError
@@ -22,6 +24,16 @@ class Tested:
     gallery: Embeddings
     evaluation: Evaluation
     protocol: Protocol
+
+    def pictures(self) -> Embeddings:
+        """Gallery and queries, but for queries whose file name the gallery has too, as in VeRi-776."""
+        names = {Path(path).name for path in self.gallery.manifest.path.tolist()}
+        new = [row for row, path in enumerate(self.query.manifest.path.tolist()) if Path(path).name not in names]
+        return Embeddings(
+            np.concatenate([self.gallery.matrix, self.query.matrix[new]]),
+            Manifest.concatenate([self.gallery.manifest, self.query.manifest.select(new)]),
+            self.query.model,
+        )
 
     def ranked(self, name: str | None, count: int) -> RankedQuery:
         """A query and its nearest gallery pictures, junk taken out.
