@@ -13,6 +13,12 @@ from samecar.files import written_file
 from samecar.models import Embedder
 from samecar.progress import Progress, silent
 
+FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
+"""What the protocol card says of embeddings made so."""
+
+FLIPPED = " with flip"
+"""Stands behind the digest of the model that made them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
@@ -93,11 +99,13 @@ def embed(
     device: torch.device | None = None,
     batch_size: int = 64,
     workers: int = 0,
+    flip: bool = False,
     progress: Progress = silent,
 ) -> Embeddings:
     """Embeds every picture of a manifest, in its order.
 
-    The model is used in evaluation mode and left in the mode in which it was.
+    The model is used in evaluation mode and left in the mode in which it was. With `flip` an embedding is the mean of
+    those of the picture and of its mirror image; the pictures themselves are not written to.
 
     Raises:
         SamecarError: the manifest is empty, or a picture cannot be read.
@@ -116,9 +124,13 @@ def embed(
         with torch.inference_mode():
             for pictures in loader:
                 rows = slice(done, done + len(pictures))
-                matrix[rows] = model(pictures.to(device, non_blocking=True)).float().cpu().numpy()
+                pictures = pictures.to(device, non_blocking=True)
+                embedded = model(pictures).float()
+                if flip:
+                    embedded = (embedded + model(pictures.flip(-1)).float()) / 2
+                matrix[rows] = embedded.cpu().numpy()
                 done = rows.stop
                 progress("embedding", done, len(manifest))
     finally:
         model.train(was_training)
-    return Embeddings(matrix, manifest, model_digest)
+    return Embeddings(matrix, manifest, model_digest + FLIPPED if flip else model_digest)

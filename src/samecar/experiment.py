@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from samecar.config import Recipe
+from samecar.config import Recipe, digest
 from samecar.data import (
     FailureLog,
     IdentityBatches,
@@ -17,13 +17,23 @@ from samecar.data import (
     training_loader,
     training_transform,
 )
-from samecar.embeddings import Embeddings, embed
+from samecar.embeddings import FLIP, Embeddings, embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Evaluation, Labelled, Protocol, Provenance, default_protocol, find_protocol, score
+from samecar.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Labelled,
+    Options,
+    Protocol,
+    Provenance,
+    default_protocol,
+    find_protocol,
+    score,
+)
 from samecar.evaluation.examples import labels_of, ranked_queries, typical_queries, worst_queries
 from samecar.evaluation.protocols import Labels, Relevance
+from samecar.evaluation.records import save_evaluation
 from samecar.evaluation.report import RankedQuery, write_report
-from samecar.files import write_json
 from samecar.losses import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, silent
@@ -170,6 +180,8 @@ def evaluate(
     *,
     protocol: Protocol | None = None,
     distance: Distance = "euclidean",
+    options: Options | None = None,
+    flip: bool = False,
     untrained: Evaluation | None = None,
     on: Machine | None = None,
     progress: Progress = silent,
@@ -181,6 +193,8 @@ def evaluate(
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
         distance: between embeddings.
+        options: what else may be chosen in scoring.
+        flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
         on: the machine.
         progress: is told how far the work is.
@@ -191,7 +205,8 @@ def evaluate(
     manifest = open_source(data) if isinstance(data, str) else data
     protocol = protocol or protocol_of(manifest)
     refuse_unscorable(manifest, protocol)
-    embeddings = embed_with(run, of_test(manifest), on=on, progress=progress)
+    options = options or Options()
+    embeddings = embed_with(run, of_test(manifest), flip=flip, on=on, progress=progress)
     facts = run.model_facts()
     evaluation = score_splits(
         embeddings,
@@ -203,10 +218,11 @@ def evaluate(
             model=embeddings.model,
             epoch_choice=facts["epoch_choice"],
             seed=run.recipe.training.seed,
+            post_processing=(FLIP,) if flip else (),
         ),
+        options=options,
     )
-    name = f"{manifest.source}-{protocol.name}-{distance}-{embeddings.manifest.digest}"
-    write_json(run.folder / "evaluations" / f"{name}.json", evaluation.as_dict())
+    save_evaluation(evaluation, run.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
     run.log_scores({"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}, facts["epoch"])
     query, gallery = queries_and_gallery(embeddings, evaluation)
 
@@ -226,8 +242,15 @@ def evaluate(
     return evaluation
 
 
-def embed_with(run: Run, data: Manifest | str, *, on: Machine | None = None, progress: Progress = silent) -> Embeddings:
-    """Embeds every picture of a source with a run's model."""
+def embed_with(
+    run: Run,
+    data: Manifest | str,
+    *,
+    flip: bool = False,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Embeds every picture of a source with a run's model; with `flip` averaged with the mirrored picture."""
     on = on or machine()
     manifest = open_source(data) if isinstance(data, str) else data
     model = run.load_model().to(on.device)
@@ -237,6 +260,7 @@ def embed_with(run: Run, data: Manifest | str, *, on: Machine | None = None, pro
         model_digest=run.model_digest(),
         device=on.device,
         workers=on.workers,
+        flip=flip,
         progress=progress,
     )
 
@@ -303,6 +327,7 @@ def score_splits(
     *,
     distance: Distance = "euclidean",
     provenance: Provenance | None = None,
+    options: Options | None = None,
 ) -> Evaluation:
     """Scores the 'query' rows of embeddings against their 'gallery' rows."""
     query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
@@ -312,6 +337,7 @@ def score_splits(
         protocol,
         distance=distance,
         provenance=provenance,
+        options=options,
     )
 
 
@@ -325,6 +351,15 @@ def queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple
         Embeddings(embeddings.matrix[rows[drawn]], embeddings.manifest.select(rows[drawn]), embeddings.model)
         for drawn in evaluation.drawn
     )
+
+
+def _evaluation_name(manifest: Manifest, evaluation: Evaluation) -> str:
+    """The same for the same pictures and rules, whichever model is scored."""
+    card = evaluation.card
+    name = f"{manifest.source}-{card.protocol}-{card.distance}-{card.data_digest}"
+    usual = PROTOCOLS[card.protocol].junk if card.protocol in PROTOCOLS else card.junk_rule
+    changes = [card.junk_rule, card.interpolation, card.post_processing]
+    return name if changes == [usual, "none", "none"] else f"{name}-{digest(changes)}"
 
 
 def _name(manifest: Manifest) -> str:

@@ -1,5 +1,6 @@
 """Whatever a user gives, an error is one sentence that names it and says what to do, and the exit status is 2."""
 
+import re
 import shutil
 
 import numpy as np
@@ -25,18 +26,20 @@ def trained(tmp_path_factory, painted_source):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["trian"], "no such command 'trian'; did you mean 'train'?; see `samecar --help`"),
-        (["data", "chek"], "no such command 'chek'; did you mean 'check'?; see `samecar data --help`"),
-        (["train"], "missing argument 'recipe'; see `samecar train --help`"),
+        (["trian"], "no such command 'trian'"),
+        (["data", "chek"], "no such command 'chek'"),
+        (["train"], "missing argument 'recipe'"),
         (["train", "demo", "--dta", "x"], "no such option: --dta"),
-        (["train", "demo", "--out", "x"], "missing option '--data'; see `samecar train --help`"),
+        (["train", "demo", "--out", "x"], "missing option '--data'"),
         (["draw", "x", "y"], "got unexpected extra argument"),
         (["draw", "x", "--vehicles", "many"], "invalid value for '--vehicles'"),
         (["evaluate", "x", "--data", "y", "--workers", "-1"], "invalid value for '--workers'"),
     ],
 )
 def test_misspelt_command_lines(arguments, sentence):
-    assert refused(*arguments).casefold().startswith(sentence.casefold())
+    said = refused(*arguments)
+    assert said.casefold().startswith(sentence.casefold())  # the rest, and capitals, depend on typer's version
+    assert re.search(r"; see `samecar( \w+)? --help`$", said)
 
 
 @pytest.mark.parametrize(

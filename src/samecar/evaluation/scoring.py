@@ -87,7 +87,7 @@ class Options:
     """What may be chosen besides protocol and distance; all that changes a number is on the card.
 
     Attributes:
-        ranks: at which CMC is told.
+        ranks: at which CMC is told; 1 always is.
         interpolation: of average precision, see `metrics.average_precision`.
         database_augmentation: done first, if at all.
         query_expansion: done on what that gives.
@@ -110,6 +110,7 @@ class Options:
     def __post_init__(self) -> None:
         if not self.ranks or min(self.ranks) < 1:
             raise SamecarError(f"CMC was asked for at {list(self.ranks)}; give ranks from 1, such as 1,5,10")
+        object.__setattr__(self, "ranks", tuple(sorted({1, *self.ranks})))
 
     @property
     def post_processing(self) -> list[PostProcessing]:
@@ -358,7 +359,7 @@ def _score_once(
     metrics = {
         "mAP": Scores(average_precisions(ranks, counts, options.interpolation), alike),
         "mINP": Scores(inverse_negative_penalties(ranks, counts), alike),
-        **{f"rank-{rank}": Scores(_within(first, rank), alike) for rank in sorted({1, *options.ranks})},
+        **{f"rank-{rank}": Scores(_within(first, rank), alike) for rank in options.ranks},
     }
     scores = {name: metric.mean for name, metric in metrics.items()}
     thresholds = {}

@@ -1,0 +1,167 @@
+"""Saved evaluations, and runs compared query by query."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.errors import SamecarError
+from samecar.evaluation.scoring import Evaluation
+from samecar.evaluation.uncertainty import Comparison, Scores, compare
+from samecar.files import read_json, write_json, written_file
+
+QUERIES_SUFFIX = ".queries.csv"
+RULES = ("junk_rule", "gallery_rule", "distance", "interpolation", "data_digest", "post_processing", "side_information")
+"""Lines of the card in which runs may differ while their queries can be paired, and a reader should be told."""
+
+
+def save_evaluation(evaluation: Evaluation, path: Path) -> None:
+    """Writes scores and card as JSON, and beside it each query's own as NAME.queries.csv, which `compare-runs` reads.
+
+    Args:
+        evaluation: the scores.
+        path: a file that ends in .json.
+
+    Raises:
+        SamecarError: it ends otherwise.
+    """
+    if path.suffix != ".json":
+        raise SamecarError(f"{path}: scores are written as .json; give a name that ends so")
+    write_json(path, evaluation.as_dict())
+    if evaluation.queries is None:
+        return
+    rows = list(evaluation.queries.rows())
+    with written_file(_queries_path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Two runs under one protocol.
+
+    Attributes:
+        name: of the evaluation.
+        queries: that both have scored.
+        vehicles: that these show.
+        left_out: queries that only one of them has.
+        differences: lines of the card that differ, each with both values.
+        metrics: by name.
+    """
+
+    name: str
+    queries: int
+    vehicles: int
+    left_out: int
+    differences: dict[str, tuple[str, str]]
+    metrics: dict[str, Comparison]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "evaluation": self.name,
+            "queries": self.queries,
+            "vehicles": self.vehicles,
+            "left_out": self.left_out,
+            "differences": {name: list(values) for name, values in self.differences.items()},
+            "metrics": {name: comparison._asdict() for name, comparison in self.metrics.items()},
+        }
+
+
+def compare_runs(first: Path, second: Path, *, seed: int = 1) -> list[RunComparison]:
+    """Compares two runs on the queries that both scored.
+
+    Args:
+        first: a run folder, or the JSON file of an evaluation.
+        second: another; of two folders, all evaluations of the same name are compared.
+        seed: of permutations and bootstrap samples.
+
+    Raises:
+        SamecarError: there is nothing to compare.
+    """
+    pairs = list(_pairs(first, second))
+    return [_compare(ours, theirs, seed) for ours, theirs in pairs]
+
+
+def _pairs(first: Path, second: Path) -> Iterator[tuple[Path, Path]]:
+    files = [_evaluations(place) for place in (first, second)]
+    if first.is_file() and second.is_file():
+        yield first, second
+        return
+    if first.is_file() != second.is_file():
+        name = (first if first.is_file() else second).name
+        files = [{name: found[name]} if name in found else {} for found in files]
+    common = sorted(set(files[0]) & set(files[1]))
+    if not common:
+        held = [", ".join(sorted(found)) or "none" for found in files]
+        raise SamecarError(
+            f"{first} and {second} have no evaluation in common (the one has {held[0]}, the other {held[1]}); "
+            "`samecar evaluate` both on the same source with the same options"
+        )
+    for name in common:
+        yield files[0][name], files[1][name]
+
+
+def _evaluations(place: Path) -> dict[str, Path]:
+    if place.is_file():
+        return {place.name: place}
+    folder = place / "evaluations"
+    if not folder.is_dir():
+        raise SamecarError(f"{place} holds no evaluations; give a run folder that was evaluated, or a .json of scores")
+    return {path.name: path for path in sorted(folder.glob("*.json")) if _queries_path(path).is_file()}
+
+
+def _compare(first: Path, second: Path, seed: int) -> RunComparison:
+    rows = [_read_queries(path) for path in (first, second)]
+    keys = sorted(set(rows[0]) & set(rows[1]))
+    if not keys:
+        raise SamecarError(f"{first} and {second} have no scored query in common; score both on the same pictures")
+    vehicles = np.array([rows[0][key]["vehicle_id"] for key in keys])
+    metrics = [_metrics([found[key] for key in keys]) for found in rows]
+    cards = [read_json(path).get("protocol", {}) for path in (first, second)]
+    return RunComparison(
+        first.stem,
+        len(keys),
+        len(np.unique(vehicles)),
+        len(set(rows[0]) ^ set(rows[1])),
+        {
+            name.replace("_", " "): (str(cards[0].get(name)), str(cards[1].get(name)))
+            for name in RULES
+            if cards[0].get(name) != cards[1].get(name)
+        },
+        {name: compare(metrics[0][name], metrics[1][name], vehicles, seed=seed) for name in metrics[0]},
+    )
+
+
+def _metrics(rows: list[dict[str, str]]) -> dict[str, Scores]:
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([float(row[name]) for row in rows])
+
+    alike, first = np.ones(len(rows)), column("first_match")
+    return {
+        "mAP": Scores(column("average_precision"), alike),
+        "mINP": Scores(column("inverse_negative_penalty"), alike),
+        **{f"rank-{rank}": Scores((first <= rank).astype(np.float64), alike) for rank in (1, 5)},
+    }
+
+
+def _read_queries(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """Scored queries by draw and path."""
+    table = _queries_path(path)
+    if not table.is_file():
+        raise SamecarError(f"{path} has no {table.name} beside it, which holds its queries; score it again")
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            found = {(row["draw"], row["path"]): row for row in csv.DictReader(file) if row["first_match"]}
+    except (UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise SamecarError(f"{table} is no table of queries that `samecar` wrote: {error}") from error
+    return found
+
+
+def _queries_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".json") + QUERIES_SUFFIX)
