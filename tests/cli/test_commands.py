@@ -44,7 +44,8 @@ def test_every_command_has_help(command, option):
 @pytest.mark.parametrize("command", [(), ("data",)])
 def test_without_a_command_the_help_is_shown(command):
     finished = run(*command)
-    assert (finished.status, finished.errors) == (2, "")
+    assert finished.status in (0, 2)  # typer before 0.16 takes it for a request for help
+    assert finished.errors == ""
     assert "Usage: samecar" in finished.out
 
 
@@ -158,8 +159,9 @@ def test_evaluation_by_other_rules_is_saved_beside_the_first(trained, painted_so
 def test_evaluation_warns_of_vehicles_that_were_trained_on(trained, painted_folder, tmp_path):
     table = tmp_path / "split.csv"
     done("data", "split", f"folder:{painted_folder}/train/{{vehicle_id}}_{{camera_id}}_*.png", "-o", table)
-    finished = run("evaluate", trained[0], "--data", f"csv:{table}", "--workers", 0)
+    finished = run("evaluate", trained[0], "--data", f"csv:{table}", "--json", "--workers", 0)
     assert finished.status == 0
+    assert json.loads(finished.out)["skipped"] == 0
     assert finished.errors.startswith(
         f"warning: 2 test vehicles are called as vehicles that {trained[0]} was trained on;"
     )
