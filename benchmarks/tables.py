@@ -30,9 +30,9 @@ def two_camera(results: dict[str, Any]) -> str:
     queries = results["runs"][0]["queries"]
     lines.append("")
     lines.append(
-        f"{data['pictures']:,} real crops of {data['vehicles']} vehicles, one by each of two cameras; {queries} vehicles "
-        f"held out, {results['query']} searched in {results['gallery']}; mean of {len(results['seeds'])} seeds, each with "
-        "other vehicles held out (lowest–highest)."
+        f"{data['pictures']:,} real crops of {data['vehicles']} vehicles, one by each of two cameras; {queries} "
+        f"vehicles held out, {results['query']} searched in {results['gallery']}; mean of {len(results['seeds'])} seeds, "
+        "each with other vehicles held out (lowest–highest)."
     )
     return "\n".join(lines) + "\n"
 
