@@ -5,7 +5,7 @@ from tiny_reproduction import TINY_MODEL
 from typer.testing import CliRunner
 
 from samecar.cli.main import app
-from samecar.reproduce import all_rows
+from samecar.reproduce import all_rows, running
 
 TINY = ["--epochs", "1", "--image-scale", "0.125", "--workers", "0", "--device", "cpu"]
 TINY += [part for change in TINY_MODEL for part in ("--set", change)]
@@ -70,3 +70,13 @@ def test_what_a_user_can_mend_is_one_sentence(arguments, sentence):
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_an_interrupted_reproduction_says_how_to_go_on(painted_source, tmp_path, monkeypatch):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "evaluate", interrupt)
+    result = samecar("--rows", "table8/adam", "--data", painted_source, "--out", tmp_path, *TINY)
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.stderr

@@ -1,5 +1,6 @@
 import pytest
 
+from samecar.config import load_recipe
 from samecar.errors import SamecarError
 from samecar.reproduce import Choices, all_rows, choose_rows, find_row, report_tables, rows_by_run
 from samecar.reproduce.rows import derive
@@ -205,3 +206,17 @@ def test_a_change_that_does_not_fit_names_the_row():
     with pytest.raises(SamecarError, match=r"^table4/embedding-128: .*embedding_size is 128"):
         choices.recipe("table4/embedding-128")
     assert "table4/embedding-128" not in [row for rows in rows_by_run(choices).values() for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "row"),
+    [
+        ("report-baseline", "table1/baseline"),
+        ("report-mobilenetv3-small", "table1/random-erasing"),
+        ("report-resnet18", "table2/resnet18"),
+        ("report-se-resnet18-concatenation", "table2/se-resnet18-concatenation"),
+        ("report-se-resnext50", "table2/se-resnext50"),
+    ],
+)
+def test_recipes_that_are_shipped_under_a_name_are_rows_as_run(recipe, row):
+    assert load_recipe(recipe).digest == Choices(as_run=True).recipe(row).digest

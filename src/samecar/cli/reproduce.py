@@ -80,9 +80,13 @@ def _run(rows: list[str], source: str, out: Path, choices: "Choices", device: st
         console.warn(warning)
     work = prepare(rows, manifest, out, choices)
     with _bar() as (bar_console, progress):
-        for outcome in work.run(on=machine(device, workers), progress=progress):
-            bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
-            work.write()
+        try:
+            for outcome in work.run(on=machine(device, workers), progress=progress):
+                bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
+                work.write()
+        except KeyboardInterrupt:
+            console.warn("the same command goes on from here")
+            raise
     for path in work.write():
         console.say(str(path))
     if work.failures:
