@@ -9,8 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from samecar.errors import SamecarError
 from samecar.evaluation import metrics
-from samecar.evaluation.metrics import average_precision, cumulative_matching, inverse_negative_penalty
+from samecar.evaluation.metrics import (
+    average_precision,
+    average_precisions,
+    cumulative_matching,
+    find_interpolation,
+    first_ranks,
+    inverse_negative_penalties,
+    inverse_negative_penalty,
+)
 
 # Hits of a ranking of twelve, in order; some with matches, at least one.
 rankings = st.lists(st.booleans(), min_size=1, max_size=30).filter(any)
@@ -99,6 +108,42 @@ def test_a_random_ranking_scores_chance():
     chance = cumulative_matching(ranks, (1, 5))
     assert chance[1] == pytest.approx(0.1, abs=0.02)
     assert chance[5] == pytest.approx(1 - math.comb(36, 5) / math.comb(40, 5), abs=0.03)
+
+
+def naive_interpolated(hits, interpolation):
+    precisions, found = [], 0
+    for place, hit in enumerate(hits, start=1):
+        found += hit
+        if hit:
+            before = (found - 1) / (place - 1) if place > 1 else 1.0
+            precisions.append((found / place + before) / 2 if interpolation == "trapezoid" else found / place)
+    if interpolation == "maximum":
+        precisions = [max(precisions[place:]) for place in range(len(precisions))]
+    return sum(precisions) / len(precisions)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.booleans(), max_size=20), min_size=1, max_size=8))
+def test_all_queries_at_once_equal_plain_loops(lists):
+    ranks = [ranks_of(hits) for hits in lists]
+    flat, counts = np.concatenate(ranks).astype(np.int64), np.array([len(query) for query in ranks])
+    for interpolation in ("none", "trapezoid", "maximum"):
+        found = average_precisions(flat, counts, interpolation)
+        expected = [naive_interpolated(hits, interpolation) if any(hits) else math.nan for hits in lists]
+        np.testing.assert_allclose(found, expected)
+    expected = [naive_inverse_negative_penalty(hits) if any(hits) else math.nan for hits in lists]
+    np.testing.assert_allclose(inverse_negative_penalties(flat, counts), expected)
+    np.testing.assert_array_equal(first_ranks(flat, counts), [query[0] if len(query) else math.nan for query in ranks])
+
+
+def test_interpolations_worked_by_hand():
+    # match, other, match: precisions 1 and 2/3; before them 1 (nothing) and 1/2.
+    ranks = np.array([1, 3])
+    assert average_precision(ranks, "trapezoid") == pytest.approx((1 + (2 / 3 + 1 / 2) / 2) / 2)
+    # other, match, match: precisions 1/2 and 2/3, of which the higher counts for both.
+    assert average_precision(np.array([2, 3]), "maximum") == pytest.approx(2 / 3)
+    with pytest.raises(SamecarError, match="unknown interpolation 'linear'; known are none, trapezoid, maximum"):
+        find_interpolation("linear")
 
 
 def test_examples_in_the_docstrings():

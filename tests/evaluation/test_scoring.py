@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from samecar import ranking
+from samecar.embeddings import FLIP
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels, Provenance, find_protocol, score
+from samecar.evaluation import Labelled, Labels, Options, Provenance, Relevance, find_protocol, score, with_junk
+from samecar.evaluation.counting import Work
+from samecar.reranking import (
+    AverageQueryExpansion,
+    DatabaseAugmentation,
+    KReciprocal,
+    average_query_expansion,
+    database_augmentation,
+    k_reciprocal_distances,
+)
 
 PLAIN, NO_JUNK, VEHICLE_ID = find_protocol("plain"), find_protocol("no-junk"), find_protocol("vehicleid")
 
@@ -372,6 +382,161 @@ def test_the_card_names_everything():
     assert saved["protocol"]["data_digest"] == "d1"
     assert saved["cmc"]["1"] == evaluation.cmc[1]
     assert dict(score(query, gallery, PLAIN).card.lines())["seed"] == "–"
+
+
+EVERYTHING = Options(
+    ranks=(3, 7),
+    interpolation="trapezoid",
+    database_augmentation=DatabaseAugmentation(2),
+    query_expansion=AverageQueryExpansion(3),
+    rerank=KReciprocal(6, 3, 0.4),
+    bootstrap=50,
+)
+
+
+def test_the_card_names_all_that_was_applied():
+    query, gallery = random_problem(13)
+    provenance = Provenance(post_processing=(FLIP,))
+    card = score(query, gallery, PLAIN, options=EVERYTHING, provenance=provenance).card
+    assert card.post_processing == (
+        "flip (mean with the mirrored picture); looks at one picture at a time; "
+        "database-side augmentation (count 2); looks at the whole test set; "
+        "average query expansion (count 3); looks at the whole test set; "
+        "k-reciprocal re-ranking (k1 6, k2 3, lambda_value 0.4); looks at the whole test set"
+    )
+    assert (card.interpolation, card.confidence) == ("trapezoid", "95 %, 50 bootstrap samples of vehicles")
+    for step in ("database_augmentation", "query_expansion", "rerank"):
+        one = dataclasses.replace(Options(), **{step: getattr(EVERYTHING, step)})
+        assert score(query, gallery, PLAIN, options=one).card.post_processing == getattr(EVERYTHING, step).describe()
+    assert score(query, gallery, PLAIN, options=Options(work=Work("float64"))).card.precision == "float64"
+    assert score(query, gallery, with_junk(PLAIN, "none")).card.junk_rule == "none"
+    veri = score(query, gallery, find_protocol("veri776")).card
+    assert veri.published_size == "1,678 queries, 11,579 gallery pictures, not as here"
+
+
+def test_each_step_changes_the_scores_as_when_it_is_done_by_hand():
+    query, gallery = random_problem(14)
+    moved = gallery._replace(matrix=database_augmentation(gallery.matrix, 2))
+    asked = query._replace(matrix=average_query_expansion(query.matrix, moved.matrix, 3))
+    both = dataclasses.replace(EVERYTHING, rerank=None, interpolation="none")
+    by_hand = score(asked, moved, PLAIN)
+    assert score(query, gallery, PLAIN, options=both).mean_average_precision == by_hand.mean_average_precision
+    reranked = score(query, gallery, PLAIN, options=Options(rerank=KReciprocal(6, 3, 0.4)))
+    distances = np.concatenate(
+        [rows for _, rows in k_reciprocal_distances(query.matrix, gallery.matrix, k1=6, k2=3, lambda_value=0.4)]
+    )
+    relevance = Relevance(query.labels, gallery.labels, PLAIN)(slice(None))
+    expected = [
+        average_precision_score(relevant[relevant != 0] == 1, -row[relevant != 0])
+        for row, relevant in zip(distances, relevance, strict=True)
+        if (relevant == 1).any()
+    ]
+    assert reranked.mean_average_precision == pytest.approx(np.mean(expected))
+
+
+def test_cmc_is_told_at_any_rank():
+    query, gallery = random_problem(15)
+    evaluation = score(query, gallery, PLAIN, options=Options(ranks=(40, 3)))
+    assert list(evaluation.cmc) == [1, 3, 40]
+    assert len(evaluation.cmc_curve) == 40
+    for ranks in ((), (0, 1)):
+        with pytest.raises(SamecarError, match="give ranks from 1, such as 1,5,10"):
+            Options(ranks=ranks)
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "cosine"])
+def test_float64_and_float32_agree(kind):
+    query, gallery = random_problem(16, queries=40, gallery=300, width=64)
+    found = [
+        score(query, gallery, PLAIN, distance=kind, options=Options(work=Work(precision, threads=threads)))
+        for precision, threads in (("float32", 1), ("float32", 2), ("float64", 2))
+    ]
+    assert len({evaluation.mean_average_precision for evaluation in found}) == 1
+    assert len({tuple(evaluation.cmc.values()) for evaluation in found}) == 1
+
+
+def test_images_are_scored_against_tracks():
+    query, gallery = random_problem(17, queries=30, gallery=80)
+    names = np.char.add(gallery.labels.vehicle_id, gallery.labels.camera_id)
+    gallery = gallery._replace(labels=dataclasses.replace(gallery.labels, track_id=names))
+    evaluation = score(query, gallery, find_protocol("veri776-track"))
+    precisions = []
+    for embedding, vehicle, camera in zip(query.matrix, query.labels.vehicle_id, query.labels.camera_id, strict=True):
+        squares = ((gallery.matrix - embedding) ** 2).sum(axis=1)
+        listed = sorted(
+            (min(squares[names == track]), track == f"{vehicle}{other}")
+            for track in set(names)
+            for other in [track[-1]]
+            if track != f"{vehicle}{camera}"
+        )
+        places = [place for place, (_, hit) in enumerate(listed, start=1) if hit]
+        if places:
+            precisions.append(np.mean([found / place for found, place in enumerate(places, start=1)]))
+    assert evaluation.mean_average_precision == pytest.approx(np.mean(precisions))
+    assert evaluation.card.gallery_rule == "all tracks"
+    with pytest.raises(SamecarError, match="re-ranking is defined for pictures"):
+        score(query, gallery, find_protocol("veri776-track"), options=Options(rerank=KReciprocal()))
+
+
+def test_each_query_and_each_pair_is_in_the_result():
+    query, gallery = random_problem(18)
+    evaluation = score(query, gallery, PLAIN)
+    metrics = evaluation.queries.metrics
+    np.testing.assert_array_equal(metrics["mAP"].values, evaluation.average_precisions)
+    assert metrics["mINP"].mean == evaluation.mean_inverse_negative_penalty
+    assert metrics["rank-5"].mean == evaluation.cmc[5]
+    for rate, point in evaluation.verification.items():
+        assert metrics[f"TPR@FPR={rate:g}"].mean == pytest.approx(point.true_positive_rate)
+    assert set(evaluation.intervals) == {"mAP", "mINP", *(f"rank-{rank}" for rank in (1, 5, 10, 20))} | {
+        f"TPR@FPR={rate:g}" for rate in evaluation.verification
+    }
+    low, high = evaluation.intervals["mAP"]
+    assert low < evaluation.mean_average_precision < high
+    assert score(query, gallery, PLAIN, options=Options(bootstrap=0)).intervals == {}
+
+
+def veri776_problem(folder, width=128):
+    """The real lists with seeded embeddings that are correlated within a vehicle."""
+    generator = np.random.default_rng(776)
+    centres = {}
+    sides = []
+    for name in ("name_query.txt", "name_test.txt"):
+        parts = [line.split("_") for line in (folder / name).read_text().split()]
+        for part in parts:
+            centres.setdefault(part[0], generator.normal(size=width))
+        matrix = np.stack([centres[part[0]] for part in parts]) + 3 * generator.normal(size=(len(parts), width))
+        sides.append(labelled(matrix, [part[0] for part in parts], [part[1] for part in parts]))
+    return sides
+
+
+@pytest.mark.real_data
+def test_veri776_scores_equal_brute_force_over_its_own_lists():
+    folder = Path(os.environ.get("SAMECAR_TEST_DATA", "")) / "veri776-lists"
+    if not folder.is_dir():
+        pytest.skip("set SAMECAR_TEST_DATA to a folder that holds veri776-lists")
+    query, gallery = veri776_problem(folder)
+    lists = [
+        [np.array(line.split(), int) - 1 for line in (folder / name).read_text().splitlines()]
+        for name in ("gt_index.txt", "jk_index.txt")
+    ]
+    precisions, penalties, firsts = [], [], []
+    exact = gallery.matrix.astype(np.float64)
+    for embedding, matches, junk in zip(query.matrix.astype(np.float64), *lists, strict=True):
+        squares = ((exact - embedding) ** 2).sum(axis=1)
+        squares[junk] = np.inf
+        hit = np.zeros(len(exact), bool)
+        hit[matches] = True
+        places = np.flatnonzero(hit[np.lexsort((hit, squares))]) + 1
+        precisions.append(np.mean(np.arange(1, len(places) + 1) / places))
+        penalties.append(len(places) / places[-1])
+        firsts.append(places[0])
+    for precision in ("float32", "float64"):
+        evaluation = score(query, gallery, find_protocol("veri776"), options=Options(work=Work(precision)))
+        assert evaluation.mean_average_precision == pytest.approx(np.mean(precisions), abs=1e-9)
+        assert evaluation.mean_inverse_negative_penalty == pytest.approx(np.mean(penalties), abs=1e-9)
+        for rank, share in evaluation.cmc.items():
+            assert share == pytest.approx(np.mean(np.array(firsts) <= rank), abs=1e-9)
+        assert evaluation.card.published_size.endswith("as here")
 
 
 @pytest.mark.real_data
