@@ -1,7 +1,9 @@
 """Pictures as they come from phones, scanners and broken disks, through every command that reads some."""
 
 import json
+import os
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -148,3 +150,27 @@ def test_one_broken_picture_of_many_is_left_out_and_named(tmp_path):
     finished = run("train", "report-baseline", "--data", source, "--out", tmp_path / "run", *tiny("batch.size=4"))
     assert finished.status == 0
     assert finished.errors == "warning: left out of training: v1_1_5.png (the file is empty)\n"
+
+
+@pytest.mark.parametrize("name", ["a b;$(c)", "ü 中", "-dash", "[bold]", "new\nline", "{brace", "%s"])
+def test_strange_names_of_folders_are_kept(trained, strange, tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    rows = ["path,vehicle_id,camera_id,split"]
+    for path in strange.glob("cmyk_*"):
+        (folder / path.name).write_bytes(path.read_bytes())
+        rows.append(f"{path.name},v1,{path.name[5]},{'query' if path.name[5] == '0' else 'gallery'}")
+    (folder / "pictures.csv").write_text("\n".join(rows))
+    printed = done("evaluate", trained, "--data", f"csv:{folder}/pictures.csv", "--workers", 0)
+    assert f"csv:{name}".splitlines()[0] in printed
+    done("data", "convert", f"csv:{folder}/pictures.csv", "-o", tmp_path / "copy.csv")
+    assert json.loads(done("data", "check", f"csv:{tmp_path}/copy.csv", "--json"))["splits"]["query"]["pictures"] == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
+def test_a_name_that_is_no_text_is_named(strange, tmp_path):
+    (tmp_path / "whole.jpg").write_bytes(next(strange.glob("cmyk_*")).read_bytes())
+    (tmp_path / "whole.jpg").rename(os.fsdecode(os.fsencode(tmp_path) + b"/v\xff.jpg"))
+    for command in (["check"], ["convert", "-o", tmp_path / "new.csv"]):
+        sentence = refused("data", command[0], f"folder:{tmp_path}", *command[1:])
+        assert sentence == r"the name of picture 'v\udcff.jpg' is not UTF-8; rename the file"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
@@ -121,7 +122,7 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     card.add_column(style="dim")
     card.add_column(overflow="fold")
     for heading, value in evaluation.card.lines():
-        card.add_row(heading, value)
+        card.add_row(heading, escape(value))
     out.print(card)
 
 
@@ -142,7 +143,9 @@ def print_details(evaluation: "Evaluation") -> None:
             table.add_column(heading, justify="right")
         for row in shown:
             table.add_row(
-                " → ".join(row.group), f"{row.queries:,}", *(f"{100 * value:.1f}" for value in row.scores.values())
+                escape(" → ".join(row.group)),
+                f"{row.queries:,}",
+                *(f"{100 * value:.1f}" for value in row.scores.values()),
             )
         out.print(table)
 

@@ -50,7 +50,7 @@ class Manifest:
         warnings: what the source noticed, such as counts that differ from the published ones.
 
     Raises:
-        SamecarError: a column has another length, a path is empty or stands twice in a split, or a split is unknown.
+        SamecarError: a column has another length, a path is empty, not UTF-8 or twice in a split, a split is unknown.
     """
 
     root: Path
@@ -217,6 +217,11 @@ class Manifest:
         empty = np.flatnonzero(self.path == "")
         if len(empty):
             raise SamecarError(f"path in row {empty[0] + 1} is empty; each row needs the path of a picture")
+        for path in self.path.tolist():
+            try:
+                path.encode()
+            except UnicodeEncodeError as error:
+                raise SamecarError(f"the name of picture {path!a} is not UTF-8; rename the file") from error
         seen: set[tuple[str, ...]] = set()
         for pair in self.rows(("split", "path")):
             if pair in seen:
