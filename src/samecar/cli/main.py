@@ -56,11 +56,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(data, name="data")
-app.add_typer(plot, name="plot")
-app.command()(reproduce)
-app.command()(scoring.score)
-app.command("compare-runs")(scoring.compare_runs)
 
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
@@ -303,3 +298,10 @@ def embed(
     embeddings.save(out)
     rows, size = embeddings.matrix.shape
     console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")
+
+
+app.command()(scoring.score)
+app.command("compare-runs")(scoring.compare_runs)
+app.add_typer(data, name="data")
+app.add_typer(plot, name="plot")
+app.command()(reproduce)
