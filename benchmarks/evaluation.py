@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from results import read_results, write_results
 
+from samecar.config import digest
 from samecar.evaluation import Labelled, Labels, Options, find_protocol, score
 from samecar.evaluation.counting import FEWEST_ROWS, Work, default_threads
 from samecar.ranking import CHUNK_ELEMENTS
@@ -227,7 +228,7 @@ def draw_plot(rows: list[dict[str, Any]], path: Path) -> None:
             axes.grid(alpha=0.3)
             axes.legend(fontsize=7)
         path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, metadata={"Date": None})
+        figure.savefig(path, metadata={"Date": None, "Description": digest(rows)})
 
 
 def _measured(call: Callable[[], Result]) -> tuple[Result, Spent]:
