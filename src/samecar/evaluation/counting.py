@@ -384,7 +384,7 @@ class _Part:
             return _NOTHING
         reduced = self._counter.by_unit(self._counter.reduced_distances(self._products[place], buffer))
         near = reduced[matches]
-        order = np.argsort(near, kind="stable")
+        order = near.argsort(kind="stable")
         matches, near = matches[order], near[order]
         reduced[matches] = np.nan  # is in no comparison below
         reduced[junk] = np.nan
@@ -392,11 +392,12 @@ class _Part:
         farthest = float(near[-1])
         window = 2 * self._error_share * self._counter.error_scale(length, 2 * farthest + offset)
         limit = (self._limit - offset) / 2
-        others = np.sort(np.compress(reduced <= max(farthest + window, limit), reduced))
+        others = reduced.compress(reduced <= max(farthest + window, limit))
+        others.sort()
         low, high = near - window, near + window
-        before = np.searchsorted(others, low, side="left")
-        until = np.searchsorted(others, high, side="right")
-        doubtful = np.flatnonzero(until > before)
+        before = others.searchsorted(low, side="left")
+        until = others.searchsorted(high, side="right")
+        doubtful = (until > before).nonzero()[0]
         if len(doubtful):
             positions = _union(before[doubtful], until[doubtful])
             candidates = np.concatenate([matches[doubtful], _inside(reduced, low[doubtful], high[doubtful])])
@@ -409,7 +410,7 @@ class _Part:
             matches,
             before,
             2 * near.astype(np.float64) + offset,
-            2 * others[: np.searchsorted(others, limit, side="right")] + offset,
+            2 * others[: others.searchsorted(limit, side="right")] + offset,
             len(reduced) - len(matches) - len(junk),
         )
 
@@ -458,9 +459,9 @@ def _inside(values: Matrix, low: Matrix, high: Matrix) -> Rows:
     touched = np.cumsum(edges) > 0  # buckets that hold a part of a range
     buckets = (values - low[0]) * scale
     np.fmin(np.fmax(buckets, 0, out=buckets), BUCKETS + 2, out=buckets)  # NaN and what lies before: looked at below
-    near = np.flatnonzero(touched[buckets.astype(np.int64)])
+    near: Rows = touched.take(buckets.astype(np.int64)).nonzero()[0]
     found = values[near]
-    return near[np.searchsorted(low, found, side="right") > np.searchsorted(high, found, side="left")]
+    return near[low.searchsorted(found, side="right") > high.searchsorted(found, side="left")]
 
 
 def _blocks(rows: int, width: int) -> Iterator[slice]:
