@@ -17,7 +17,7 @@ from rich.table import Table
 from samecar.progress import Progress
 
 if TYPE_CHECKING:
-    from samecar.data import CheckResult
+    from samecar.data import CheckResult, Manifest
     from samecar.evaluation import Evaluation
     from samecar.evaluation.records import RunComparison
 
@@ -88,6 +88,16 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Prints a warning on standard error."""
     errors.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def open_aloud(source: str) -> "Manifest":
+    """Opens a source and prints what it noticed."""
+    from samecar.data import open_source
+
+    manifest = open_source(source)
+    for warning in manifest.warnings:
+        warn(warning)
+    return manifest
 
 
 def fail(text: str) -> None:

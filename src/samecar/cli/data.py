@@ -39,11 +39,7 @@ def check(
 @data.command()
 def convert(source: Source, out: Out) -> None:
     """Writes any source as a manifest, one row a picture; no picture is copied."""
-    from samecar.data import open_source
-
-    manifest = open_source(source)
-    for warning in manifest.warnings:
-        console.warn(warning)
+    manifest = console.open_aloud(source)
     manifest.write(out)
     console.say(f"{out}: {len(manifest)} pictures. Use it as csv:{out}")
 

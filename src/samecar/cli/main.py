@@ -145,7 +145,10 @@ def draw(
             )
         else:
             drawn = draw_twin(names, out, size=size, seed=seed, workers=workers, progress=tell)
-    console.say(f"{drawn}")
+    console.say(
+        f"{out}: {drawn.vehicles} vehicles by {drawn.cameras} cameras; {drawn.train:,} train, {drawn.query:,} query "
+        f"and {drawn.gallery:,} gallery pictures"
+    )
     console.say(f"Use it as --data veri776:{out}")
 
 
@@ -178,16 +181,13 @@ def train(
 ) -> None:
     """Trains a model, and scores it where the source has query and gallery pictures."""
     from samecar.config import load_recipe
-    from samecar.data import open_source
     from samecar.experiment import evaluate as evaluate_run
     from samecar.experiment import is_test_set, machine, protocol_of, refuse_unscorable
     from samecar.experiment import train as train_run
 
     options = [*(changes or []), *([] if validation is None else [f"training.validation={validation}"])]
     settings = load_recipe(recipe, options)
-    manifest = open_source(source)
-    for warning in manifest.warnings:
-        console.warn(warning)
+    manifest = console.open_aloud(source)
     on = machine(device, workers)
     scorable = is_test_set(manifest)
     if scorable:
@@ -225,7 +225,6 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
-    from samecar.data import open_source
     from samecar.evaluation import find_protocol, with_junk
     from samecar.experiment import evaluate as evaluate_run
     from samecar.experiment import machine, protocol_of, trained_vehicles
@@ -245,9 +244,7 @@ def evaluate(
     )
     kind = find_distance(distance)
     on = machine(device, workers)
-    manifest = open_source(source)
-    for warning in manifest.warnings:
-        console.warn(warning)
+    manifest = console.open_aloud(source)
     trained = trained_vehicles(opened, manifest)
     if trained:
         console.warn(
@@ -283,16 +280,13 @@ def embed(
     workers: Workers = None,
 ) -> None:
     """Embeds every picture of a source with a trained model."""
-    from samecar.data import open_source
     from samecar.embeddings import refuse_name
     from samecar.experiment import embed_with, machine
     from samecar.training import Run
 
     refuse_name(out)
     opened = Run.open(run)
-    manifest = open_source(source)
-    for warning in manifest.warnings:
-        console.warn(warning)
+    manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
         embeddings = embed_with(opened, manifest, flip=flip, on=machine(device, workers), progress=progress)
     embeddings.save(out)

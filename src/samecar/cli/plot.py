@@ -179,15 +179,12 @@ def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder
 
 
 def _tested(run: Path, source: str, device: str, workers: int | None) -> "Tested":
-    from samecar.data import open_source
     from samecar.experiment import machine
     from samecar.plots.tested import score_run
     from samecar.training import Run
 
     opened = Run.open(run)
-    manifest = open_source(source)
-    for warning in manifest.warnings:
-        console.warn(warning)
+    manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
         return score_run(opened, manifest, on=machine(device, workers), progress=progress)
 

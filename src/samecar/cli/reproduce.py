@@ -71,13 +71,10 @@ def reproduce(
 
 
 def _run(rows: list[str], source: str, out: Path, choices: "Choices", device: str, workers: int | None) -> None:
-    from samecar.data import open_source
     from samecar.experiment import machine
     from samecar.reproduce import reproduce as prepare
 
-    manifest = open_source(source)
-    for warning in manifest.warnings:
-        console.warn(warning)
+    manifest = console.open_aloud(source)
     work = prepare(rows, manifest, out, choices)
     with _bar() as (bar_console, progress):
         try:
