@@ -6,14 +6,19 @@ A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from results import read_results
 
+from samecar.reproduce.pages import card_sentence, markdown
+
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md",)
+PAGES = (
+    "README.md",
+    "docs/report.md",
+)
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
 
@@ -31,13 +36,33 @@ def two_camera(results: dict[str, Any]) -> str:
     lines.append("")
     lines.append(
         f"{data['pictures']:,} real crops of {data['vehicles']} vehicles, one by each of two cameras; {queries} "
-        f"vehicles held out, {results['query']} searched in {results['gallery']}; mean of {len(results['seeds'])} seeds, "
-        "each with other vehicles held out (lowest–highest)."
+        f"vehicles held out, {results['query']} searched in {results['gallery']}; mean of {len(results['seeds'])} "
+        "seeds, each with other vehicles held out (lowest–highest)."
     )
     return "\n".join(lines) + "\n"
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"two_camera": two_camera}
+def report_on_drawn(results: dict[str, Any]) -> str:
+    """The report's tables, run at a small size on drawn vehicles."""
+    drawn, untrained, pictures = results["drawn"], results["untrained"], results["pictures"]
+    tables = [*results["tables"].values(), *results["tables_as_run"].values()]
+    hours = sum(_training_seconds(tables).values()) / 3600
+    introduction = (
+        f"{drawn['vehicles']} drawn vehicles, {results['train_vehicles']} of them to train on ({pictures['train']:,} "
+        f"pictures), {pictures['query']} queries and {pictures['gallery']} gallery pictures; {hours:.1f} hours of "
+        f"training on {results['machine']['cores']} busy cores. The baseline's network scores "
+        f"{untrained['rank-1']:.1f} / {untrained['mAP']:.1f} before any training. {card_sentence(tables[0])}"
+    )
+    return "\n".join([introduction + "\n", *(markdown(table, card=False) for table in tables)])
+
+
+def _training_seconds(tables: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Seconds of each distinct run, by its model's digest."""
+    runs = [run for table in tables for row in table["rows"] for run in row["runs"]]
+    return {run["model"]: run["training_seconds"] for run in runs}
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"two_camera": two_camera, "report_on_drawn": report_on_drawn}
 
 
 def filled(page: str) -> str:

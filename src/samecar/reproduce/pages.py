@@ -87,14 +87,19 @@ def legend(content: Mapping[str, Any]) -> list[str]:
     return sentences + list(content["notes"])
 
 
-def markdown(content: Mapping[str, Any]) -> str:
-    """The table, its legend and its protocol card in Markdown."""
+def markdown(content: Mapping[str, Any], *, card: bool = True) -> str:
+    """The table, its legend and, if wanted, its protocol card in Markdown."""
     lines = [f"### {full_title(content)}", "", _line(headings(content)), "|---|---|---|---|---|---|"]
     lines += [_line(row) for row in cells(content)]
     lines += ["", *(f"- {sentence}" for sentence in legend(content))]
-    if content["card"]:
-        lines.append(f"- Protocol card: {'; '.join(f'{name}: {value}' for name, value in card_lines(content))}.")
+    if content["card"] and card:
+        lines.append(f"- {card_sentence(content)}")
     return "\n".join(lines) + "\n"
+
+
+def card_sentence(content: Mapping[str, Any]) -> str:
+    """The protocol card that all rows share, in one sentence."""
+    return f"Protocol card: {'; '.join(f'{name}: {value}' for name, value in card_lines(content))}."
 
 
 def card_lines(content: Mapping[str, Any]) -> list[tuple[str, str]]:
