@@ -63,6 +63,7 @@ def test_several_seeds_and_weights_are_said_in_the_table(painted_source, tmp_pat
         (["table5", "--data", "veri776:nowhere"], "nowhere"),
         (["table5", "--list", "--set", "optimizer.lr=1"], "unknown option optimizer.lr"),
         (["table5", "--list", "--image-scale", "2"], "--image-scale is 2"),
+        (["table5", "--list", "--set", "training.seed=3"], "--seeds N runs each row with the seeds 1 to N"),
     ],
 )
 def test_what_a_user_can_mend_is_one_sentence(arguments, sentence):

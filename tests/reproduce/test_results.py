@@ -2,9 +2,16 @@ import json
 import statistics
 
 import pytest
+from tiny_reproduction import run_rows
 
 from samecar.reproduce.pages import cells, full_title, headings, legend, markdown, page, write_table
 from samecar.reproduce.results import table_results
+
+
+@pytest.fixture(scope="module")
+def reproduced(painted_source, tmp_path_factory):
+    names = ["adam", "adamw", "amsgrad", "rmsprop", "sgd"]
+    return run_rows(names, painted_source, tmp_path_factory.mktemp("reproduced"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,3 @@
-import pytest
-
 from samecar.experiment import machine
 from samecar.reproduce import Choices, Scale, reproduce
 
@@ -11,12 +9,9 @@ def tiny_choices(**options):
     return Choices(scale=Scale(epochs=1, images=0.125), changes=TINY_MODEL, **options)
 
 
-@pytest.fixture(scope="session")
-def reproduced(painted_source, tmp_path_factory):
-    """Table 8 at a tiny size with two seeds, run to its end and written."""
-    out = tmp_path_factory.mktemp("reproduced")
-    rows = [f"table8/{name}" for name in ("adam", "adamw", "amsgrad", "rmsprop", "sgd")]
-    work = reproduce(rows, painted_source, out, tiny_choices(seeds=(1, 2)))
+def run_rows(names, source, out):
+    """Some rows of table 8 at a tiny size with two seeds, run to their end and written; with their outcomes."""
+    work = reproduce([f"table8/{name}" for name in names], source, out, tiny_choices(seeds=(1, 2)))
     outcomes = list(work.run(on=HERE))
     work.write()
     return work, outcomes

@@ -22,7 +22,7 @@ class Choices:
         changes: further changes to every row, as `--set` takes them.
 
     Raises:
-        SamecarError: there is no seed, or one twice.
+        SamecarError: there is no seed, or one twice, or the changes name one.
     """
 
     seeds: tuple[int, ...] = (1,)
@@ -33,6 +33,8 @@ class Choices:
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise SamecarError(f"seeds are {list(self.seeds)}; give one or more, each once")
+        if any(change.startswith("training.seed") for change in self.changes):
+            raise SamecarError("--set training.seed has no say here: --seeds N runs each row with the seeds 1 to N")
 
     def recipe(self, row: str) -> Recipe:
         """What a row is trained with, but for title and seed.

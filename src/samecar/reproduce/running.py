@@ -87,8 +87,8 @@ def rehearse(runs: Sequence[PlannedRun], data: Data) -> dict[ModelSettings, floa
         if needed > vehicles:
             raise SamecarError(
                 f"{run.recipe.title}: batches of {batch.size} with {batch.pictures_per_vehicle} pictures of each "
-                f"vehicle need {needed} train vehicles, but there are {vehicles}; give more pictures or --identities "
-                f"{needed}, or choose other rows with --rows"
+                f"vehicle need {needed} train vehicles, but there are {vehicles}; take more with --identities, give "
+                "other data, or choose other rows with --rows"
             )
         if run.recipe.model not in operations:
             try:

@@ -1,3 +1,0 @@
-from tiny_reproduction import reproduced
-
-__all__ = ["reproduced"]
