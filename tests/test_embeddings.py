@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samecar.config import load_recipe
-from samecar.data import COLUMNS, open_source
+from samecar.data import COLUMNS, evaluation_loader, evaluation_transform, open_source
 from samecar.data.pictures import UnreadablePictureError
 from samecar.embeddings import Embeddings, embed
 from samecar.errors import SamecarError
@@ -146,3 +146,32 @@ def test_what_holds_no_embeddings_is_refused(embeddings, tmp_path):
     for name in names:
         with pytest.raises(SamecarError, match=re.escape(f"{name} holds no embeddings of `samecar embed`: ")):
             Embeddings.load(tmp_path / name)
+
+
+def test_a_flipped_embedding_is_the_mean_of_picture_and_mirror_image(model, manifest, embeddings):
+    flipped = embed(model, manifest, model_digest="0123", flip=True)
+    loader = evaluation_loader(
+        manifest,
+        evaluation_transform(model.height, model.width, model.mean, model.deviation),
+        batch_size=64,
+        workers=0,
+        size=(model.height, model.width),
+    )
+    with torch.inference_mode():
+        mirrored = np.concatenate([model(torch.flip(pictures, dims=[3])).numpy() for pictures in loader])
+    close(flipped.matrix, (embeddings.matrix + mirrored) / 2)
+    assert flipped.model == "0123 with flip"
+
+
+def test_flipping_leaves_the_pictures_as_they_are(model, manifest):
+    """The network sees each batch as it was, then its mirror image: nothing is normalised twice or written to."""
+    seen = []
+    hook = model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].clone()))
+    try:
+        embed(model, manifest, batch_size=100, flip=True)
+        embed(model, manifest, batch_size=100)
+    finally:
+        hook.remove()
+    first, mirrored, again = seen
+    assert torch.equal(first, again)
+    assert torch.equal(mirrored, first.flip(-1))

@@ -11,9 +11,10 @@ from torch import nn
 from samecar import experiment
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
-from samecar.embeddings import Embeddings, embed
+from samecar.embeddings import FLIP, Embeddings, embed
 from samecar.errors import SamecarError
-from samecar.evaluation import default_protocol, find_protocol
+from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
+from samecar.evaluation.records import compare_runs
 from samecar.experiment import (
     embed_with,
     evaluate,
@@ -27,6 +28,7 @@ from samecar.experiment import (
     train,
     trained_vehicles,
 )
+from samecar.reranking import AverageQueryExpansion, KReciprocal
 
 HERE = machine("cpu", 0)
 
@@ -237,3 +239,20 @@ def test_a_relative_folder_has_a_name_too(run, painted_folder, monkeypatch):
     monkeypatch.chdir(painted_folder)
     source = "folder:{split}/{vehicle_id}_{camera_id}_*.png"
     assert evaluate(run, source, on=HERE).card.data == f"folder:{painted_folder.name}"
+
+
+def test_the_card_of_an_evaluation_names_all_that_was_applied(run, manifest):
+    usual = evaluate(run, manifest, on=HERE)
+    options = Options(rerank=KReciprocal(4, 2, 0.3), query_expansion=AverageQueryExpansion(2), ranks=(2,))
+    rules = with_junk(protocol_of(manifest), "none")
+    changed = evaluate(run, manifest, options=options, flip=True, protocol=rules, on=HERE)
+    assert usual.card.post_processing == "none"
+    assert changed.card.post_processing == "; ".join(
+        [FLIP, *(step.describe() for step in (options.query_expansion, options.rerank))]
+    )
+    assert changed.card.junk_rule == "none"
+    assert set(changed.cmc) == {1, 2}
+    saved = {suffix: len(list((run.folder / "evaluations").glob(f"*{suffix}"))) for suffix in (".json", ".queries.csv")}
+    assert saved[".json"] == saved[".queries.csv"] >= 2
+    (itself, *_) = compare_runs(run.folder, run.folder)
+    assert itself.metrics["mAP"].p_value == 1

@@ -233,6 +233,7 @@ def evaluate(
 
     opened = Run.open(run)
     rules = find_protocol(protocol) if protocol else None
+    on = machine(device, workers)
     options = scoring.options(
         cmc=cmc,
         interpolation=interpolation,
@@ -241,9 +242,9 @@ def evaluate(
         database_augmentation=database_augmentation,
         float64=float64,
         bootstrap=bootstrap,
+        device=on.device.type,
     )
     kind = find_distance(distance)
-    on = machine(device, workers)
     manifest = console.open_aloud(source)
     trained = trained_vehicles(opened, manifest)
     if trained:
