@@ -273,7 +273,7 @@ class _Counter:
         if len(self._queries) * len(self._gallery) <= SMALL_PROBLEM:
             return self.farthest
         queries = np.unique(np.linspace(0, len(self._queries) - 1, 128).astype(np.int64))
-        columns = np.unique(np.linspace(0, len(self._gallery) - 1, 512).astype(np.int64))
+        columns = np.unique(np.linspace(0, len(self._gallery) - 1, 256).astype(np.int64))
         sampled = (self._exactly(self._gallery[columns]) - self.centre).astype(np.float32)
         asked = (self._exactly(self._queries[queries]) - self.centre).astype(np.float32)
         squares = asked @ sampled.T  # (queries, columns)
@@ -401,10 +401,11 @@ class _Part:
         if len(doubtful):
             positions = _union(before[doubtful], until[doubtful])
             candidates = np.concatenate([matches[doubtful], _inside(reduced, low[doubtful], high[doubtful])])
-            exact, decided = np.split(self._counter.squared_distances(query, candidates), [len(doubtful)])
-            sure = before[doubtful] - np.searchsorted(positions, before[doubtful])
-            before[doubtful] = sure + np.searchsorted(np.sort(decided), exact, side="right")
-            order = np.argsort(before, kind="stable")
+            squares = self._counter.squared_distances(query, candidates)
+            exact, decided = squares[: len(doubtful)], np.sort(squares[len(doubtful) :])
+            sure = before[doubtful] - positions.searchsorted(before[doubtful])
+            before[doubtful] = sure + decided.searchsorted(exact, side="right")
+            order = before.argsort(kind="stable")
             matches, near, before = matches[order], near[order], before[order]
         return _Found(
             matches,

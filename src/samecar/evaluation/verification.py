@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 FALSE_POSITIVE_RATES = (1e-4, 1e-3, 1e-2, 1e-1)
 
-BINS = 2**20
+BINS = 2**18
 """Steps between zero and the largest counted distance in which pairs are told apart."""
 
 
