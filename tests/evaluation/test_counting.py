@@ -142,7 +142,7 @@ def test_ranks_with_many_ties_equal_a_sorted_list_and_ignore_the_gallery_order(p
     assert [ranks.tolist() for ranks in moved] == found
 
 
-@pytest.mark.parametrize("work", [Work(), Work("float64"), Work(threads=1)])
+@pytest.mark.parametrize("work", [Work(), Work("float64"), Work(threads=1), Work(device="cpu:0")])
 @pytest.mark.parametrize("width", [1, 3, 64, 700])
 def test_near_ties_are_decided_as_in_float64(width, work):
     queries, gallery, relevance = near_ties(width, width)
@@ -156,6 +156,26 @@ def test_a_part_that_all_embeddings_share_does_no_harm(offset):
     generator = np.random.default_rng(offset)
     queries, gallery = ((generator.normal(size=(n, 128)) + offset).astype(np.float32) for n in (10, 300))
     relevance = generator.choice(np.array([1, -1], np.int8), size=(10, 300), p=[0.1, 0.9])
+    found = ranks_of(queries, gallery, as_lists(relevance))
+    assert [ranks.tolist() for ranks in found] == fast_ranks(queries, gallery, relevance)
+
+
+def test_a_product_with_fewer_digits_gives_the_same_ranks(monkeypatch):
+    """As a GPU makes it that may use TF32: ten bits of each number."""
+
+    def coarse(gallery, *_):
+        def multiply(rows, out):
+            out[:] = rounded(rows) @ rounded(gallery).T
+
+        return multiply
+
+    def rounded(matrix):
+        return (matrix.astype(np.float32).view(np.int32) & np.int32(-(2**13))).view(np.float32)
+
+    generator = np.random.default_rng(8)
+    queries, gallery = (generator.normal(size=(n, 96)).astype(np.float32) for n in (10, 500))
+    relevance = generator.choice(np.array([1, -1], np.int8), size=(10, 500), p=[0.1, 0.9])
+    monkeypatch.setattr(counting, "_product_with", coarse)
     found = ranks_of(queries, gallery, as_lists(relevance))
     assert [ranks.tolist() for ranks in found] == fast_ranks(queries, gallery, relevance)
 

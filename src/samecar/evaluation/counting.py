@@ -343,12 +343,12 @@ class _Counter:
         it is summed (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), and a few roundings more
         give q − c, the halves and r. That is the bound in float64. In float32 it would make a large part of all pairs
         doubtful, though real errors are smaller by orders of magnitude (Higham and Mary, A New Approach to
-        Probabilistic Rounding Error Analysis, 2019); there the measured error counts, with a margin.
+        Probabilistic Rounding Error Analysis, 2019); there the measured error counts, with a margin, which also holds
+        where a GPU was told to multiply with fewer digits.
         """
-        size = int(self._gallery.shape[1])
         if self._type == np.float64:
-            return (size + 8) * 2.0**-53
-        return min((size + 8) * 2.0**-24, max(SAFETY * measured, 3 * 2.0**-24))
+            return float((self._gallery.shape[1] + 8) * 2.0**-53)
+        return max(SAFETY * measured, 3 * 2.0**-24)
 
     def error_scale(self, length: float, squared_distance: float) -> float:
         """|q − c||g| + |g − c|² at most, for gallery rows g up to a squared distance from a query of that |q − c|."""
