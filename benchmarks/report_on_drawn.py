@@ -3,8 +3,8 @@
     python benchmarks/report_on_drawn.py WORK-FOLDER
 
 Draws a set, does what `samecar reproduce all` does, as printed and as run, and one table with several seeds, and writes
-results/report_on_drawn.json. What an interrupted one has finished in WORK-FOLDER is not done again. The numbers show that the rows work, not how good they
-are on VeRi-776: weights are random, pictures tiny, epochs few, vehicles drawn.
+results/report_on_drawn.json. What an interrupted one has finished in WORK-FOLDER is not done again. The numbers show
+that the rows work, not how good they are on VeRi-776: weights are random, pictures tiny, epochs few, vehicles drawn.
 """
 
 import argparse
