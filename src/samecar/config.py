@@ -272,8 +272,9 @@ def _unknown_option(option: str) -> str:
     nearest = difflib.get_close_matches(option, known, n=1, cutoff=0.75)
     if nearest:
         return f"unknown option {option}; did you mean {nearest[0]}?"
-    siblings = [name for name in known if name.startswith(option.rpartition(".")[0] + ".")] or known
-    return f"unknown option {option}; known are {', '.join(siblings)}"
+    siblings = [name for name in known if name.startswith(option.rpartition(".")[0] + ".")]
+    groups = dict.fromkeys(f"{name.partition('.')[0]}.…" if "." in name else name for name in known)
+    return f"unknown option {option}; known are {', '.join(siblings or groups)}"
 
 
 def _sentence(error: Any) -> str:
