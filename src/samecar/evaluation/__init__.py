@@ -1,5 +1,6 @@
 """Honest scores: protocols as data, metrics as pure functions, and a card beside every number."""
 
+from samecar.evaluation.counting import Work
 from samecar.evaluation.protocols import (
     PROTOCOLS,
     Labels,
@@ -9,6 +10,7 @@ from samecar.evaluation.protocols import (
     find_protocol,
     with_junk,
 )
+from samecar.evaluation.records import compare_runs, save_evaluation
 from samecar.evaluation.scoring import Evaluation, Labelled, Options, ProtocolCard, Provenance, score
 
 __all__ = [
@@ -21,8 +23,11 @@ __all__ = [
     "ProtocolCard",
     "Provenance",
     "Relevance",
+    "Work",
+    "compare_runs",
     "default_protocol",
     "find_protocol",
+    "save_evaluation",
     "score",
     "with_junk",
 ]
