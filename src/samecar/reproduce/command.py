@@ -55,9 +55,8 @@ class Reproduction:
             figure = report_tables()[table].curves
             runs = self._runs(table)
             if figure and runs:
-                paths += save_figure(
-                    curves_figure(runs, title=f"Training loss. {full_title(content)}"), self.out / figure
-                )
+                title = f"Training loss, seed {self.choices.seeds[0]}. {full_title(content)}"
+                paths += save_figure(curves_figure(runs, title=title), self.out / figure)
         return paths
 
     def _runs(self, table: str) -> dict[str, Run]:
