@@ -1,4 +1,4 @@
-"""Tables in README and docs, made from the result files; a test fails when they differ.
+"""Tables and plots in README and docs, made from the result files; a test fails when they differ.
 
     python benchmarks/tables.py
 
@@ -12,11 +12,13 @@ from typing import Any
 
 from results import read_results
 
+from samecar.config import digest
 from samecar.reproduce.pages import card_sentence, markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
+    "docs/evaluation.md",
     "docs/report.md",
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
@@ -62,7 +64,56 @@ def _training_seconds(tables: Iterable[dict[str, Any]]) -> dict[str, float]:
     return {run["model"]: run["training_seconds"] for run in runs}
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], str]] = {"two_camera": two_camera, "report_on_drawn": report_on_drawn}
+def reranking(results: dict[str, Any]) -> str:
+    """Time and memory of re-ranking beside the distance product alone and a plain implementation."""
+    lines = [
+        "| queries + gallery, width | product alone | re-ranking | times the product | memory beyond the embeddings "
+        "| plain implementation | its memory | largest difference |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {size['queries']:,} + {size['gallery']:,}, {size['width']:,} | {size['product_seconds']:.2f} s "
+        f"| {size['seconds']:.2f} s | {size['times_the_product']:.2f} | {size['memory_megabytes']:.0f} MB "
+        f"| {size['plain_seconds']:.1f} s | {size['plain_memory_megabytes']:,.0f} MB "
+        f"| {size['largest_difference_to_plain']:.0e} |"
+        for size in results["sizes"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw_reranking(results: dict[str, Any], path: Path) -> None:
+    """Draws the same against the number of pictures."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    sizes = results["sizes"]
+    pictures = [size["queries"] + size["gallery"] for size in sizes]
+    curves = {
+        "time, product alone = 1": (
+            [size["times_the_product"] for size in sizes],
+            [size["plain_seconds"] / size["product_seconds"] for size in sizes],
+        ),
+        "MB beyond the embeddings": (
+            [size["memory_megabytes"] for size in sizes],
+            [size["plain_memory_megabytes"] for size in sizes],
+        ),
+    }
+    with rc_context({"svg.hashsalt": "samecar", "font.size": 9}):
+        figure = Figure((7.2, 2.8), layout="constrained")
+        for axes, (label, (ours, plain)) in zip(figure.subplots(1, 2), curves.items(), strict=True):
+            axes.plot(pictures, ours, "o-", label="samecar")
+            axes.plot(pictures, plain, "s--", label="plain implementation")
+            axes.set(xscale="log", yscale="log", xlabel="queries and gallery pictures", ylabel=label)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=7)
+        figure.savefig(path, metadata={"Date": None, "Description": digest(sizes)})
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "two_camera": two_camera,
+    "report_on_drawn": report_on_drawn,
+    "reranking": reranking,
+}
 
 
 def filled(page: str) -> str:
@@ -75,6 +126,7 @@ def main() -> None:
     for name in PAGES:
         page = ROOT / name
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+    draw_reranking(read_results("reranking"), ROOT / "docs" / "images" / "reranking.svg")
 
 
 if __name__ == "__main__":
