@@ -68,8 +68,8 @@ def reranking(results: dict[str, Any]) -> str:
     """Time and memory of re-ranking beside the distance product alone and a plain implementation."""
     lines = [
         (
-            "| queries + gallery, width | product alone | re-ranking | times the product | memory beyond the embeddings "
-            "| plain implementation | its memory | largest difference |"
+            "| queries + gallery, width | product alone | re-ranking | times the product "
+            "| memory beyond the embeddings | plain implementation | its memory | largest difference |"
         ),
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]

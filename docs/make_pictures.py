@@ -1,7 +1,4 @@
-"""Makes README's picture from the demo's folder.
-
-    samecar demo && python docs/make_pictures.py samecar-demo
-"""
+"""Makes README's picture from the demo's folder: `samecar demo && python docs/make_pictures.py samecar-demo`."""
 
 import sys
 from pathlib import Path
