@@ -1,0 +1,1 @@
+"""Which similarity means the same vehicle: probabilities and thresholds, learned from held-out vehicles."""

@@ -1,0 +1,1 @@
+"""Films: vehicles are detected, linked to tracks, and added to a gallery."""

@@ -1,0 +1,1 @@
+"""Retrieval: galleries of sightings, searched by picture."""

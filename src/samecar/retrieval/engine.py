@@ -1,0 +1,152 @@
+"""What keeps a gallery: the contract that the folder with FAISS and SQLite and the PostgreSQL server both fulfil."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.progress import Progress, silent
+from samecar.retrieval.records import (
+    EVERYTHING,
+    Addition,
+    Entry,
+    Filter,
+    GalleryFacts,
+    IndexSettings,
+    Judgement,
+    Match,
+    Sighting,
+    Summary,
+)
+
+FORMAT = 1
+"""Of galleries that this version writes; older ones are brought up to it, newer ones refused."""
+
+
+class Engine(Protocol):
+    """Keeps sightings, embeddings and thumbnails, and finds the nearest.
+
+    What a method has acknowledged by returning is durable, and every reader that is open sees it in its next call.
+    Methods may be called from several threads. Every one raises SamecarError for what a user can mend: a damaged or
+    unreachable store, a second writer, a full disk.
+    """
+
+    @property
+    def facts(self) -> GalleryFacts:
+        """What the gallery is."""
+        ...
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Keeps a file with the gallery, such as the model; one of that name is replaced."""
+        ...
+
+    def attached(self, name: str) -> bytes | None:
+        """A file that was attached, None if none was."""
+        ...
+
+    def add(self, additions: Sequence[Addition]) -> list[int]:
+        """Adds all or nothing; gives the number of each. What it holds already stays as it is and keeps its number.
+
+        Raises:
+            SamecarError: an embedding has another size, is not finite or not of length one.
+        """
+        ...
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Removes entries with embedding, thumbnail and judgements; gives how many of them were there."""
+        ...
+
+    def update(self, id: int, sighting: Sighting) -> None:  # noqa: A002
+        """Replaces what is known about an entry; its content must stay.
+
+        Raises:
+            SamecarError: there is no such entry, or the content differs.
+        """
+        ...
+
+    def known(self, contents: Sequence[str]) -> dict[str, int]:
+        """Numbers of those contents that it holds."""
+        ...
+
+    def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
+        """Entries by number; those that are not there are left out."""
+        ...
+
+    def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
+        """A page of entries in the order of their numbers, from the first number above `beyond`."""
+        ...
+
+    def embeddings(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """(ids, size) as stored, in half precision at worst.
+
+        Raises:
+            SamecarError: one is not there.
+        """
+        ...
+
+    def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
+        """A small JPEG; None if there is none."""
+        ...
+
+    def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
+        """The most similar allowed entries of each query, most similar first, equal ones in the order of their numbers.
+
+        Filters come before the ranking: `top` are found if as many are allowed.
+
+        Args:
+            queries: (queries, size) of length one.
+            top: how many for each query, 1 or more.
+            allowed: which entries may be found.
+        """
+        ...
+
+    def judge(self, judgement: Judgement) -> None:
+        """Keeps a judgement; an earlier one on the same pair is replaced.
+
+        Raises:
+            SamecarError: there is no such entry.
+        """
+        ...
+
+    def withdraw(self, query: str, entry: int) -> bool:
+        """Forgets a judgement; whether there was one."""
+        ...
+
+    def judgements(self) -> list[Judgement]:
+        """All judgements, oldest first."""
+        ...
+
+    def summary(self) -> Summary:
+        """How much it holds."""
+        ...
+
+    def check(self, progress: Progress = silent) -> list[str]:
+        """A sentence for each thing that is wrong; none if all is well. Nothing is changed."""
+        ...
+
+    def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
+        """Makes the index anew from what is stored, of this kind, measures its recall, and gives what it is then.
+
+        Raises:
+            SamecarError: the engine has no such kind.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of files and connections; may be called twice."""
+        ...
+
+
+def all_entries(engine: Engine, allowed: Filter = EVERYTHING, page: int = 1000) -> Iterator[Entry]:
+    """Every allowed entry, in the order of their numbers."""
+    beyond = 0
+    while entries := engine.listed(allowed, beyond=beyond, limit=page):
+        yield from entries
+        beyond = entries[-1].id
+
+
+def attach_all(engine: Engine, files: Mapping[str, bytes]) -> None:
+    """Attaches several files."""
+    for name, content in files.items():
+        engine.attach(name, content)

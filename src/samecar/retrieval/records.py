@@ -1,0 +1,194 @@
+"""What a gallery holds, and what is asked of it: plain values that every engine speaks."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A picture of a vehicle, or the pooled pictures of one track, and what is known about it.
+
+    Attributes:
+        content: SHA-256 of the picture's bytes, in hexadecimal; of a track, of its pictures' digests. A gallery holds
+            each content once.
+        address: where the picture lies: a path or an URL; "" where it lies nowhere.
+        camera_id: "" where it is not known, as in all texts below.
+        time: seconds since 1970-01-01 UTC; None where it is not known.
+        track_id: pictures of one passage by one camera.
+        vehicle_id: the vehicle, if somebody knows it.
+        labels: free texts by name, such as a lane or a note.
+    """
+
+    content: str
+    address: str = ""
+    camera_id: str = ""
+    time: float | None = None
+    track_id: str = ""
+    vehicle_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sighting in a gallery, by the number that the gallery gave it; numbers are never used again."""
+
+    id: int
+    sighting: Sighting
+
+
+@dataclass(frozen=True, eq=False)
+class Addition:
+    """What is added at a time.
+
+    Attributes:
+        sighting: what is known.
+        embedding: (size,) float32 of length one.
+        thumbnail: a small JPEG, if the gallery keeps them.
+    """
+
+    sighting: Sighting
+    embedding: NDArray[np.float32]
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which entries may be found; every condition that is given must hold.
+
+    Attributes:
+        cameras: one of these; empty allows all.
+        not_cameras: none of these.
+        after: at this time or later; entries without a time are left out.
+        before: earlier than this time; entries without a time are left out.
+        labels: each of these labels has this value.
+        not_ids: none of these entries.
+    """
+
+    cameras: tuple[str, ...] = ()
+    not_cameras: tuple[str, ...] = ()
+    after: float | None = None
+    before: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    not_ids: tuple[int, ...] = ()
+
+    def allows(self, entry: Entry) -> bool:
+        """Whether an entry may be found: the definition that engines' own ways of filtering are held to."""
+        sighting = entry.sighting
+        if self.after is not None and (sighting.time is None or sighting.time < self.after):
+            return False
+        if self.before is not None and (sighting.time is None or sighting.time >= self.before):
+            return False
+        return (
+            (not self.cameras or sighting.camera_id in self.cameras)
+            and sighting.camera_id not in self.not_cameras
+            and all(sighting.labels.get(name) == value for name, value in self.labels.items())
+            and entry.id not in self.not_ids
+        )
+
+
+EVERYTHING = Filter()
+
+
+class Match(NamedTuple):
+    """An entry that was found: its number, and the cosine of the angle between both embeddings, -1 to 1."""
+
+    id: int
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Somebody's word on whether a query and an entry show the same vehicle.
+
+    Attributes:
+        query: content of the query; of a stored one, that of its sighting.
+        entry: number of the entry that it was compared with.
+        same: the word.
+        query_picture: the query as JPEG where it is not in the gallery itself, so that the label can be exported.
+    """
+
+    query: str
+    entry: int
+    same: bool
+    query_picture: bytes | None = None
+
+
+class CameraSummary(NamedTuple):
+    """How much a gallery holds of one camera, and from when to when."""
+
+    camera_id: str
+    pictures: int
+    first: float | None
+    last: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How much a gallery holds.
+
+    Attributes:
+        pictures: number of entries.
+        vehicles: number of different vehicles that are known by name.
+        judgements: number of judgements.
+        cameras: one for each camera, in the order of their names.
+    """
+
+    pictures: int
+    vehicles: int
+    judgements: int
+    cameras: tuple[CameraSummary, ...]
+
+
+class IndexSettings(BaseModel):
+    """How embeddings are searched.
+
+    Attributes:
+        kind: 'exact' looks at every embedding in half precision; what else there is depends on the engine.
+        recall: share of the ten nearest by exact search that this index finds, as measured when it was built; None
+            where nothing was measured, which is so for 'exact'.
+        measured_on: number of stored embeddings that were the queries of that measurement.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = "exact"
+    recall: float | None = None
+    measured_on: int = 0
+
+
+class GalleryFacts(BaseModel):
+    """What a gallery is, fixed when it is made; only the index can be made anew.
+
+    Attributes:
+        format: version of the gallery's own form.
+        model: digest of the model whose embeddings it holds.
+        size: numbers in an embedding.
+        thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+        created: when, as ISO 8601 in UTC.
+        index: how it is searched.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    model: str
+    size: int
+    thumbnail: int
+    created: str
+    index: IndexSettings = IndexSettings()
+
+
+def picture_content(picture: bytes) -> str:
+    """The content of a picture: SHA-256 of its file, in hexadecimal."""
+    return hashlib.sha256(picture).hexdigest()
+
+
+def track_content(contents: Sequence[str]) -> str:
+    """The content of a pooled track: SHA-256 of its pictures' digests, whose order does not matter."""
+    return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Serving: a gallery over HTTP, and its web page."""
