@@ -30,7 +30,8 @@ class ModelSettings(Settings):
     weights: str = Field(
         "imagenet",
         description="'imagenet' (timm's own, from its hub), 'none' (random), 'package:NAME' (from an installed "
-        "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout",
+        "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout, or of a folder "
+        "with such a file for each backbone, named after it",
     )
     attention: Literal["none", "se", "cbam"] = Field("none", description="attention after each stage of the backbone")
     attention_reduction: PositiveInt = Field(16, description="channels are divided by this inside the attention")

@@ -16,7 +16,7 @@ from torch import Tensor
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import build_embedder, weights
-from samecar.models.weights import create_pretrained, read_weights
+from samecar.models.weights import create_pretrained, read_weights, weights_file
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.running_var": torch.ones(2)}
 
@@ -48,6 +48,34 @@ def test_safetensors_are_read(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "file.safetensors")
     state = read_weights(str(tmp_path / "file.safetensors"))
     assert all(torch.equal(state[key], STATE[key]) for key in STATE)
+
+
+def test_folder_holds_a_file_for_each_backbone(tmp_path: Path) -> None:
+    filled = {}
+    for backbone in ("test_resnet", "test_efficientnet"):
+        model = timm.create_model(backbone)
+        save_file(model.state_dict(), tmp_path / f"{backbone}.safetensors")
+        filled[backbone] = model.state_dict()
+    for backbone, state in filled.items():
+        settings = ModelSettings(backbone=backbone, weights=str(tmp_path), height=32, width=32)
+        built = build_embedder(settings, 0).backbone.model.state_dict()
+        assert all(torch.equal(built[key], state[key]) for key in built)
+
+
+def test_folder_without_the_backbone_or_with_it_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SamecarError, match="0 files of weights named 'resnet18'"):
+        weights_file(str(tmp_path), "resnet18")
+    for suffix in (".pth", ".safetensors"):
+        (tmp_path / f"resnet18{suffix}").touch()
+    with pytest.raises(SamecarError, match="2 files of weights named 'resnet18'"):
+        weights_file(str(tmp_path), "resnet18")
+
+
+def test_other_sources_are_no_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "imagenet").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for source in ("imagenet", "none", "package:some", "weights.pth"):
+        assert weights_file(source, "resnet18") == source
 
 
 def test_file_saved_on_a_gpu_is_read_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from samecar.errors import SamecarError
 from samecar.models.backbones import Backbone, Stage, build_backbone
 from samecar.models.blocks import ATTENTIONS, POOLINGS, Fusion, build_classifier, build_head
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
-from samecar.models.weights import read_weights
+from samecar.models.weights import read_weights, weights_file
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     """
     if vehicles < 0:
         raise SamecarError(f"vehicles is {vehicles}; give the number of train vehicles, or 0 for no classifier")
-    source = settings.weights if load_weights else "none"
+    source = weights_file(settings.weights, settings.backbone) if load_weights else "none"
     state = None if source in ("none", "imagenet") else read_weights(source)
     backbone = build_backbone(settings, pretrained=source == "imagenet")
     if state is None:

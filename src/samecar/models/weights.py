@@ -34,7 +34,7 @@ PATIENCE = 10
 """Seconds that the hub has for its first answer."""
 
 Source = str
-"""'imagenet', 'none', 'package:NAME' or a path, as in ModelSettings.weights."""
+"""'imagenet', 'none', 'package:NAME' or the path of a file or folder, as in ModelSettings.weights."""
 
 
 def create_pretrained(name: str, **arguments: Any) -> nn.Module:
@@ -64,6 +64,23 @@ def create_pretrained(name: str, **arguments: Any) -> nn.Module:
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(name) from error
     return model
+
+
+def weights_file(source: Source, backbone: str) -> Source:
+    """Finds a backbone's file where the source is a folder; any other source stays as it is.
+
+    Raises:
+        SamecarError: the folder holds no file of the backbone's name, or several.
+    """
+    if source in ("none", "imagenet") or not Path(source).is_dir():
+        return source
+    found = [path for suffix in SUFFIXES if (path := Path(source) / f"{backbone}{suffix}").is_file()]
+    if len(found) != 1:
+        raise SamecarError(
+            f"model.weights {source!r} is a folder with {len(found)} files of weights named {backbone!r}; it should "
+            f"hold one, such as {backbone}{SUFFIXES[0]}"
+        )
+    return str(found[0])
 
 
 def read_weights(source: Source) -> dict[str, Tensor]:
