@@ -10,7 +10,6 @@
 * `report.html`: the last evaluation, to look at
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,8 @@ from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
 from samecar.files import read_json, write_json, written_file, written_folder
 from samecar.models import Embedder, build_embedder
-from samecar.training.checkpoints import Checkpoint, load_model_tensors, save_model
+from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, load_model_tensors, save_model, tensors_digest
+from samecar.training.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -203,12 +203,12 @@ class Run:
 
     def model_facts(self, name: str = "model") -> dict[str, Any]:
         """What was said of a saved model: epoch, how it was chosen."""
-        facts: dict[str, Any] = read_json(self.folder / name / "model.json")
+        facts: dict[str, Any] = read_json(self.folder / name / DESCRIPTION_FILE)
         return facts
 
     def model_digest(self, name: str = "model") -> str:
         """Sixteen hexadecimal digits of the saved model's content."""
-        return hashlib.sha256((self.folder / name / "model.safetensors").read_bytes()).hexdigest()[:16]
+        return tensors_digest((self.folder / name / TENSORS_FILE).read_bytes())
 
     def load_model(self, name: str = "model") -> Embedder:
         """Loads the model that the run ended with.
@@ -217,10 +217,10 @@ class Run:
             SamecarError: the run has not ended, or the file is damaged.
         """
         folder = self.folder / name
-        if not (folder / "model.safetensors").is_file():
+        if not (folder / TENSORS_FILE).is_file():
             raise SamecarError(f"{self.folder} has no trained model yet; finish it with `samecar train … --resume`")
         model = build_embedder(self.recipe.model, len(self.data.vehicles), load_weights=False)
-        load_model_tensors(model, folder / "model.safetensors")
+        load_model_tensors(model, folder / TENSORS_FILE)
         return model.eval()
 
 
