@@ -2,15 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 import samecar
 from samecar.files import written_file
 from samecar.reproduce.results import METRICS, difference
+from samecar.templates import find_template
 
 NOTHING = "–"
 DIFFERS = " †"
@@ -110,7 +108,7 @@ def card_lines(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def page(content: Mapping[str, Any]) -> str:
     """The table as one HTML page that loads nothing."""
-    return _template().render(
+    return find_template("samecar.reproduce", "table.html.jinja").render(
         version=samecar.__version__,
         content=content,
         title=full_title(content),
@@ -119,18 +117,6 @@ def page(content: Mapping[str, Any]) -> str:
         legend=legend(content),
         card=card_lines(content),
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("table.html.jinja")
 
 
 def _cells(content: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:

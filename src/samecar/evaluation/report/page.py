@@ -6,8 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 import samecar
 from samecar.errors import SamecarError
 from samecar.evaluation.report import charts
@@ -15,6 +13,7 @@ from samecar.evaluation.report.charts import Chart, line_chart
 from samecar.evaluation.report.ranked import RankedQuery, thumbnail_uri
 from samecar.evaluation.scoring import Evaluation
 from samecar.files import written_file
+from samecar.templates import find_template
 
 FEW_QUERIES = 500
 """With fewer scored queries the report says how much a single one weighs."""
@@ -49,7 +48,8 @@ def write_report(
     Raises:
         SamecarError: the file cannot be written.
     """
-    html = _template().render(
+    filters = (("percent", _percent), ("duration", _duration), ("short_path", _short_path), ("counted", _counted))
+    html = find_template("samecar.evaluation.report", "report.html.jinja", filters).render(
         version=samecar.__version__,
         title=title,
         evaluation=evaluation,
@@ -72,19 +72,6 @@ def write_report(
             temporary.write_bytes(html.encode("utf-8", "backslashreplace"))  # file names may be no Unicode
     except OSError as error:
         raise SamecarError(f"the report {path} cannot be written: {error.strerror}; choose another place") from error
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=_percent, duration=_duration, short_path=_short_path, counted=_counted)
-    return environment.get_template("report.html.jinja")
 
 
 def _scores(evaluation: Evaluation, untrained: Evaluation | None) -> Iterator[dict[str, Any]]:
