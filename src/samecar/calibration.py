@@ -7,6 +7,7 @@ model and answers two questions:
 * Is the vehicle in the gallery at all? `open_set_threshold`: a best similarity below it says no.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -20,6 +21,9 @@ from samecar.errors import SamecarError
 
 Method = Literal["isotonic", "logistic"]
 METHODS: tuple[Method, ...] = ("isotonic", "logistic")
+
+CALIBRATION_FILE = "calibration.json"
+"""What it is called in a run folder, and among the files that a gallery keeps."""
 
 PRIOR = 0.5
 """Probability of the same vehicle before anything is seen: one picture of it and one of another are equally likely."""
@@ -39,23 +43,26 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+@dataclass(frozen=True, eq=False)
 class PairCounts:
-    """Pairs of pictures by their similarity, in narrow bins.
+    """Pairs of pictures by their similarity, in narrow bins of one width.
 
     Attributes:
-        middles: (bins,) similarity in the middle of each bin, rising.
+        edges: (bins + 1,) of the bins, rising.
         same: (bins,) pairs of one vehicle.
         different: (bins,) pairs of two vehicles.
         vehicles: number of vehicles among the same pairs.
     """
 
-    def __init__(
-        self, middles: NDArray[np.float64], same: NDArray[np.int64], different: NDArray[np.int64], vehicles: int
-    ) -> None:
-        self.middles = middles
-        self.same = same
-        self.different = different
-        self.vehicles = vehicles
+    edges: NDArray[np.float64]
+    same: NDArray[np.int64]
+    different: NDArray[np.int64]
+    vehicles: int
+
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """The similarity that the pairs of each bin are taken to have; (bins,)."""
+        return (self.edges[:-1] + self.edges[1:]) / 2
 
     def balanced(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Shares of same and of different pairs, halved so that both together are one; (bins,) each."""
@@ -206,7 +213,7 @@ class OpenSet(_Part):
         known = np.isfinite(falling).sum(axis=1)  # (queries,)
         order = np.argsort(-falling, axis=None, kind="stable")
         values = falling.ravel()[order]
-        sizes = _sizes(int(known.min()))
+        sizes = gallery_sizes(int(known.min()))
         thresholds = []
         for size in sizes:
             shares = _share_of_best(known, falling.shape[1], size).ravel()[order] / len(falling)
@@ -414,7 +421,7 @@ class Calibration(_Part):
         return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes, place: str = "calibration.json") -> "Calibration":
+    def from_json(cls, text: str | bytes, place: str = CALIBRATION_FILE) -> "Calibration":
         """Reads what `to_json` wrote.
 
         Args:
@@ -440,7 +447,7 @@ def _refuse_falling(name: str, first: tuple[float, ...], second: tuple[float, ..
         raise ValueError(f"{name} and what stands beside them must be equally many and rise")
 
 
-def _sizes(most: int) -> list[int]:
+def gallery_sizes(most: int) -> list[int]:
     """Numbers of vehicles from 1 to `most`, each a step more than the one before."""
     steps = int(np.ceil(np.log2(most) * SIZES_PER_DOUBLING)) + 1
     return sorted({round(size) for size in np.geomspace(1, most, steps).tolist()})

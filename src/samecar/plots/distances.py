@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from samecar.calibration import PairCounts
 from samecar.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.examples import labels_of
@@ -83,27 +85,32 @@ def distances_figure(counts: DistanceCounts, *, title: str, distance: Distance =
     with style():
         figure = new_figure(7.5, 4.2)
         axes = figure.add_subplot()
-        filled = np.flatnonzero(counts.same + counts.different)
-        bins = int(np.clip(np.sqrt(2 * counts.same.sum()), FEWEST_BINS, MOST_BINS))  # few pairs make ragged bins
-        edges = np.linspace(counts.edges[filled[0]], counts.edges[filled[-1] + 1], bins + 1)
-        middles = (counts.edges[:-1] + counts.edges[1:]) / 2
-        for name, pairs, colour, hatch, dash in (
-            ("same vehicle", counts.same, COLOURS[0], "////", "-"),
-            ("different vehicles", counts.different, COLOURS[1], "", (0, (4, 2))),
-        ):
-            share = 100 * np.histogram(middles, edges, weights=pairs)[0] / pairs.sum()
-            label = f"{name} ({pairs.sum():,} pairs)"
-            axes.stairs(share, edges, fill=True, facecolor=colour, edgecolor=colour, alpha=0.25, hatch=hatch)
-            axes.stairs(share, edges, color=colour, linestyle=dash, linewidth=1.8, label=label)
+        draw_pairs(axes, counts)
         label = f"equal error: {100 * error:.1f} % at {at:.3g}"
         axes.axvline(at, color=INK, linewidth=1, linestyle=":", label=label)
-        axes.set_ylim(bottom=0)
         axes.set_xlabel(f"{'Euclidean' if distance == 'euclidean' else 'cosine'} distance")
-        axes.set_ylabel("% of the pairs of its kind")
         axes.set_title(title, loc="left")
         axes.legend(frameon=False)
-        axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
     return figure
+
+
+def draw_pairs(axes: Axes, counts: DistanceCounts | PairCounts) -> None:
+    """Draws histograms of same and of different pairs, each as a share of its own kind, with their labels."""
+    filled = np.flatnonzero(counts.same + counts.different)
+    bins = int(np.clip(np.sqrt(2 * counts.same.sum()), FEWEST_BINS, MOST_BINS))  # few pairs make ragged bins
+    edges = np.linspace(counts.edges[filled[0]], counts.edges[filled[-1] + 1], bins + 1)
+    middles = (counts.edges[:-1] + counts.edges[1:]) / 2
+    for name, pairs, colour, hatch, dash in (
+        ("same vehicle", counts.same, COLOURS[0], "////", "-"),
+        ("different vehicles", counts.different, COLOURS[1], "", (0, (4, 2))),
+    ):
+        share = 100 * np.histogram(middles, edges, weights=pairs)[0] / pairs.sum()
+        label = f"{name} ({pairs.sum():,} pairs)"
+        axes.stairs(share, edges, fill=True, facecolor=colour, edgecolor=colour, alpha=0.25, hatch=hatch)
+        axes.stairs(share, edges, color=colour, linestyle=dash, linewidth=1.8, label=label)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("% of the pairs of its kind")
+    axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
 
 
 def _as_shown(squares: NDArray[np.floating], distance: Distance) -> NDArray[np.floating]:
