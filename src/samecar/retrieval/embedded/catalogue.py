@@ -1,0 +1,363 @@
+"""The catalogue of a gallery in a folder: what is stored, in SQLite."""
+
+import json
+import math
+import sqlite3
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.errors import SamecarError
+from samecar.retrieval.embedded.schema import VERSION, checked_version, migrate, write_schema
+from samecar.retrieval.embedded.writing import PATIENCE, WriterLock, told
+from samecar.retrieval.records import (
+    Addition,
+    CameraSummary,
+    Entry,
+    Filter,
+    Judgement,
+    Sighting,
+    Summary,
+)
+
+_LARGEST = 2**63 - 1  # whole number that SQLite knows
+
+
+class Changes(NamedTuple):
+    """How far something follows the catalogue.
+
+    Attributes:
+        entry: the last entry that it has taken in.
+        removal: the last removal that it has taken in.
+    """
+
+    entry: int
+    removal: int
+
+
+class Catalogue:
+    """Entries, embeddings, thumbnails and judgements, shared by threads and processes.
+
+    Args:
+        path: the SQLite file.
+        lock: held while writing.
+        size: numbers in an embedding.
+    """
+
+    def __init__(self, path: Path, lock: WriterLock, size: int) -> None:
+        self._path = path
+        self._lock = lock
+        self._size = size
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = False
+
+    @staticmethod
+    def create(path: Path) -> None:
+        """Makes an empty catalogue.
+
+        Raises:
+            SamecarError: it cannot be written.
+        """
+        with told(path.parent):
+            connection = sqlite3.connect(path, isolation_level=None)
+            try:
+                write_schema(connection)
+            finally:
+                connection.close()
+
+    @classmethod
+    def open(cls, path: Path, lock: WriterLock, size: int) -> Self:
+        """Opens a catalogue, and brings an older one to the present form.
+
+        Raises:
+            SamecarError: it is absent, damaged or newer than this samecar.
+        """
+        catalogue = cls(path, lock, size)
+        with catalogue.reading() as connection:
+            version = checked_version(connection, path)
+        if version < VERSION:
+            with catalogue.writing() as connection:
+                migrate(connection)
+        return catalogue
+
+    def close(self) -> None:
+        """Closes what is not in use; may be called twice."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees the catalogue as it is now, whatever is written meanwhile."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
+        """A connection whose changes are all made, durably, when the block ends, or none when it fails."""
+        with self._lock.held(patience), self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with told(self._path.parent):
+            connection = self._connection()
+            try:
+                connection.execute(begin)
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.close()  # which rolls back
+                raise
+            self._idle.append(connection)
+            if self._closed:
+                self.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._closed:
+            raise SamecarError(f"{self._path.parent} was closed; open it again")
+        try:
+            return self._idle.pop()
+        except IndexError:
+            address = f"{self._path.absolute().as_uri()}?mode=rw"  # does not make a file where none is
+            connection = sqlite3.connect(
+                address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True
+            )
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            return connection
+
+    # --- entries ---
+
+    def add(self, additions: Sequence[Addition], matrix: NDArray[np.float16]) -> list[int]:
+        """Adds what is not known yet, all or nothing; gives the number of each.
+
+        Args:
+            additions: what is added.
+            matrix: (additions, size) their embeddings as stored.
+        """
+        contents = [addition.sighting.content for addition in additions]
+        with self.writing() as connection:
+            numbers = _known(connection, contents)
+            number = changes(connection).entry
+            new = []
+            for row, addition in enumerate(additions):
+                if addition.sighting.content not in numbers:
+                    number += 1
+                    numbers[addition.sighting.content] = number
+                    new.append((number, addition, matrix[row]))
+            _insert(connection, new)
+        return [numbers[content] for content in contents]
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Removes entries and what belongs to them; gives how many were there."""
+        with self.writing() as connection:
+            return connection.execute(
+                "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
+            ).rowcount
+
+    def update(self, id: int, sighting: Sighting) -> None:  # noqa: A002
+        """Replaces what is known about an entry.
+
+        Raises:
+            SamecarError: there is no such entry, or the content differs.
+        """
+        with self.writing() as connection:
+            found = connection.execute(
+                "SELECT content FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json([id])]
+            ).fetchone()
+            if found is None:
+                raise SamecarError(f"the gallery has no entry {id}; list its entries")
+            if found[0] != sighting.content:
+                raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
+            connection.execute(
+                "UPDATE entries SET address = ?, camera_id = ?, time = ?, track_id = ?, vehicle_id = ? WHERE id = ?",
+                [*_columns(sighting), id],
+            )
+            connection.execute("DELETE FROM labels WHERE entry = ?", [id])
+            _insert_labels(connection, [(id, sighting.labels)])
+
+    def known(self, contents: Sequence[str]) -> dict[str, int]:
+        """Numbers of those contents that are there."""
+        with self.reading() as connection:
+            return _known(connection, contents)
+
+    def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
+        """Entries by number; those that are not there are left out."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                "SELECT {_ENTRY} FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
+            )
+            return {row[0]: _entry(row) for row in rows}
+
+    def listed(self, allowed: Filter, beyond: int, limit: int) -> list[Entry]:
+        """A page of allowed entries in the order of their numbers."""
+        condition, values = _condition(allowed)
+        with self.reading() as connection:
+            statement = f"SELECT * FROM sightings WHERE id > ? AND {condition} ORDER BY id LIMIT ?"  # noqa: S608
+            rows = connection.execute(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
+            return [_entry(row) for row in rows]
+
+    def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
+        """A small JPEG; None if there is none."""
+        with self.reading() as connection:
+            row = connection.execute(
+                "SELECT thumbnail FROM thumbnails WHERE id IN (SELECT value FROM json_each(?))", [_json([id])]
+            ).fetchone()
+            return None if row is None else row[0]
+
+    def summary(self) -> Summary:
+        """How much there is."""
+        with self.reading() as connection:
+            cameras = connection.execute(
+                "SELECT camera_id, count(*), min(time), max(time) FROM entries GROUP BY camera_id ORDER BY camera_id"
+            ).fetchall()
+            vehicles = connection.execute(
+                "SELECT count(DISTINCT vehicle_id) FROM entries WHERE vehicle_id != ''"
+            ).fetchone()[0]
+            judgements = connection.execute("SELECT count(*) FROM judgements").fetchone()[0]
+        rows = tuple(CameraSummary(*row) for row in cameras)
+        return Summary(sum(row.pictures for row in rows), vehicles, judgements, rows)
+
+    # --- judgements ---
+
+    def judge(self, judgement: Judgement) -> None:
+        """Keeps a judgement; an earlier one on the same pair is replaced.
+
+        Raises:
+            SamecarError: there is no such entry.
+        """
+        with self.writing() as connection:
+            if not connection.execute(
+                "SELECT 1 FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json([judgement.entry])]
+            ).fetchone():
+                raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
+            connection.execute(
+                "INSERT OR REPLACE INTO judgements (query, entry, same, query_picture) VALUES (?, ?, ?, ?)",
+                [judgement.query, judgement.entry, judgement.same, judgement.query_picture],
+            )
+
+    def withdraw(self, query: str, entry: int) -> bool:
+        """Forgets a judgement; whether there was one."""
+        with self.writing() as connection:
+            statement = "DELETE FROM judgements WHERE query = ? AND entry IN (SELECT value FROM json_each(?))"
+            return connection.execute(statement, [query, _json([entry])]).rowcount > 0
+
+    def judgements(self) -> list[Judgement]:
+        """All judgements, oldest first."""
+        with self.reading() as connection:
+            rows = connection.execute("SELECT query, entry, same, query_picture FROM judgements ORDER BY number")
+            return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
+
+    # --- what an index is made of ---
+
+    def stored(self, connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, NDArray[np.float16]]:
+        """(size,) embeddings by number, as stored; those that are not there are left out."""
+        rows = connection.execute(
+            "SELECT id, embedding FROM embeddings WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
+        )
+        return {number: np.frombuffer(embedding, "<f2") for number, embedding in rows}
+
+    def added(
+        self, connection: sqlite3.Connection, beyond: int, rows: int = 8192
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
+        """Numbers and (entries, size) embeddings of what was added beyond an entry, in portions."""
+        cursor = connection.execute("SELECT id, embedding FROM embeddings WHERE id > ? ORDER BY id", [beyond])
+        while portion := cursor.fetchmany(rows):
+            matrix = np.frombuffer(b"".join(embedding for _, embedding in portion), "<f2")
+            yield np.array([number for number, _ in portion], np.int64), matrix.reshape(len(portion), self._size)
+
+
+def changes(connection: sqlite3.Connection) -> Changes:
+    """The last entry and the last removal there ever were."""
+    last = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    return Changes(last.get("entries", 0), last.get("removals", 0))
+
+
+def removed(connection: sqlite3.Connection, beyond: int) -> NDArray[np.int64]:
+    """Numbers of entries that were removed after a removal."""
+    rows = connection.execute("SELECT entry FROM removals WHERE number > ?", [beyond])
+    return np.fromiter((entry for (entry,) in rows), np.int64)
+
+
+def allowed_ids(connection: sqlite3.Connection, allowed: Filter) -> NDArray[np.int64] | None:
+    """Numbers of the entries that a filter allows but for its `not_ids`, ascending; None if these are all."""
+    condition, values = _condition(replace(allowed, not_ids=()))
+    if not values:
+        return None
+    rows = connection.execute(f"SELECT id FROM entries WHERE {condition}", values)  # noqa: S608
+    return np.sort(np.fromiter((number for (number,) in rows), np.int64))
+
+
+def _condition(allowed: Filter) -> tuple[str, list[Any]]:
+    """A filter as SQL, in which nothing stands that was given, with the values that it asks for."""
+    parts: list[tuple[str, Any]] = []
+    if allowed.cameras:
+        parts.append(("camera_id IN (SELECT value FROM json_each(?))", json.dumps(allowed.cameras)))
+    if allowed.not_cameras:
+        parts.append(("camera_id NOT IN (SELECT value FROM json_each(?))", json.dumps(allowed.not_cameras)))
+    if allowed.after is not None:
+        parts.append(("time >= ?", allowed.after))
+    if allowed.before is not None:
+        parts.append(("time < ?", allowed.before))
+    if allowed.not_ids:
+        parts.append(("id NOT IN (SELECT value FROM json_each(?))", _json(allowed.not_ids)))
+    condition = " AND ".join(["TRUE", *(text for text, _ in parts)])
+    values = [value for _, value in parts]
+    for name, value in allowed.labels.items():
+        condition += " AND id IN (SELECT entry FROM labels WHERE name = ? AND value = ?)"
+        values += [name, value]
+    return condition, values
+
+
+def _known(connection: sqlite3.Connection, contents: Sequence[str]) -> dict[str, int]:
+    rows = connection.execute(
+        "SELECT content, id FROM entries WHERE content IN (SELECT value FROM json_each(?))",
+        [json.dumps(list(contents))],
+    )
+    return dict(rows.fetchall())
+
+
+def _insert(connection: sqlite3.Connection, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
+    connection.executemany(
+        """INSERT INTO entries (id, content, address, camera_id, time, track_id, vehicle_id)
+            VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        [(number, addition.sighting.content, *_columns(addition.sighting)) for number, addition, _ in new],
+    )
+    connection.executemany(
+        "INSERT INTO embeddings (id, embedding) VALUES (?, ?)",
+        [(number, embedding.astype("<f2").tobytes()) for number, _, embedding in new],
+    )
+    connection.executemany(
+        "INSERT INTO thumbnails (id, thumbnail) VALUES (?, ?)",
+        [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
+    )
+    _insert_labels(connection, [(number, addition.sighting.labels) for number, addition, _ in new])
+
+
+def _insert_labels(connection: sqlite3.Connection, labels: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+    connection.executemany(
+        "INSERT INTO labels (entry, name, value) VALUES (?, ?, ?)",
+        [(number, name, value) for number, texts in labels for name, value in texts.items()],
+    )
+
+
+def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str]:
+    if sighting.time is not None and not math.isfinite(sighting.time):
+        raise SamecarError(f"the time of {sighting.address or sighting.content} is {sighting.time}; give a finite one")
+    return sighting.address, sighting.camera_id, sighting.time, sighting.track_id, sighting.vehicle_id
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    number, content, address, camera_id, time, track_id, vehicle_id, labels = row
+    return Entry(number, Sighting(content, address, camera_id, time, track_id, vehicle_id, json.loads(labels)))
+
+
+def _json(ids: Sequence[int]) -> str:
+    return json.dumps([int(number) for number in ids])

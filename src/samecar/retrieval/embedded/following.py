@@ -1,0 +1,216 @@
+"""An index that follows the catalogue: taken from its file or made anew, and brought up to date before each use."""
+
+import logging
+import sqlite3
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.progress import Progress, silent
+from samecar.retrieval.embedded.catalogue import Catalogue, Changes, allowed_ids, changes, removed
+from samecar.retrieval.embedded.index import FITTED_ON, VectorIndex
+from samecar.retrieval.embedded.snapshot import DamagedSnapshotError, described, read_snapshot, write_snapshot
+from samecar.retrieval.records import Filter, Match
+
+_LOG = logging.getLogger(__name__)
+
+NOTHING = Changes(0, 0)
+"""How far an index follows the catalogue that holds nothing."""
+
+_SPARE = 16  # candidates beyond those wanted, so that rounding rarely decides who is one
+
+_FACTOR = 4  # candidates for each one wanted where an index is approximate; they are ranked by their embeddings
+
+_ROUNDING = 1e-5  # by which an inner product of the exact index may differ from the one that is reported
+
+_SAVED_BEHIND = 0.05  # share of the entries that the index file may miss before it is written again
+
+_ENOUGH = 1000  # entries that tell how embeddings are spread
+
+
+class FollowingIndex:
+    """The index of a gallery in a folder; used by several threads, one at a time.
+
+    Args:
+        path: the index file.
+        catalogue: what it follows.
+        size: numbers in an embedding.
+    """
+
+    def __init__(self, path: Path, catalogue: Catalogue, size: int) -> None:
+        self._path = path
+        self._catalogue = catalogue
+        self._size = size
+        self._lock = threading.Lock()
+        self._index: VectorIndex | None = None
+        self._holds = NOTHING
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it is in memory."""
+        return self._index is not None
+
+    def forget(self) -> None:
+        """Lets go of the index, which is taken from its file again when it is needed."""
+        with self._lock:
+            self._index = None
+
+    def search(self, kind: str, queries: NDArray[np.float32], top: int, allowed: Filter) -> list[list[Match]]:
+        """The most similar allowed entries of each query.
+
+        Args:
+            kind: of the index.
+            queries: (queries, size) of length one.
+            top: how many for each.
+            allowed: which entries may be found.
+        """
+        with self._lock, self._catalogue.reading() as connection:
+            index = self._up_to_date(connection, kind)
+            ids = allowed_ids(connection, allowed)
+            wanted = (top if kind == "exact" else _FACTOR * top) + len(allowed.not_ids) + _SPARE
+            while True:
+                found, similarities = index.search(queries, wanted, ids)
+                rankings = self._ranked(connection, queries, found, top, frozenset(allowed.not_ids))
+                if kind != "exact" or found.shape[1] < wanted or not _undecided(rankings, similarities, top):
+                    return rankings
+                wanted *= _FACTOR
+
+    def rebuild(self, kind: str, progress: Progress = silent) -> None:
+        """Makes the index anew and writes its file; the catalogue must not be written to meanwhile.
+
+        Raises:
+            SamecarError: the file cannot be written.
+        """
+        with self._lock, self._catalogue.reading() as connection:
+            newest = changes(connection)
+            index = self._empty(connection, kind)
+            self._follow(connection, index, NOTHING, progress)
+            write_snapshot(self._path, index, self._size, newest)
+            self._index, self._holds = index, newest
+
+    def save(self, kind: str) -> None:
+        """Writes the file if it misses much; the catalogue must not be written to meanwhile.
+
+        Raises:
+            SamecarError: the file cannot be written.
+        """
+        with self._lock, self._catalogue.reading() as connection:
+            newest = changes(connection)
+            try:
+                saved = described(self._path).changes
+            except (FileNotFoundError, DamagedSnapshotError):
+                saved = NOTHING
+            missing = newest.entry - saved.entry + newest.removal - saved.removal
+            if missing > _SAVED_BEHIND * newest.entry:
+                write_snapshot(self._path, self._up_to_date(connection, kind), self._size, newest)
+
+    def check(self, kind: str) -> list[str]:
+        """A sentence for each thing that is wrong with the file."""
+        with self._catalogue.reading() as connection:
+            try:
+                index, holds = read_snapshot(self._path, kind, self._size, changes(connection))
+            except FileNotFoundError:
+                return []
+            except DamagedSnapshotError as error:
+                return [f"{self._path} is damaged: {error}; another is made when the gallery is searched"]
+            self._follow(connection, index, holds)
+            return self._differences(connection, index)
+
+    def _differences(self, connection: sqlite3.Connection, index: VectorIndex) -> list[str]:
+        """A sentence if index and catalogue do not hold the same."""
+        ids = np.sort(index.ids)
+        compared = 0
+        for numbers, matrix in self._catalogue.added(connection, 0):
+            rows = slice(compared, compared + len(numbers))
+            compared += len(numbers)
+            same = np.array_equal(ids[rows], numbers)
+            if same and index.kind == "exact":
+                same = np.array_equal(index.codes[rows], matrix)
+            if not same:
+                break
+        else:
+            if compared == len(ids):
+                return []
+        return [f"{self._path} does not hold what the catalogue does; make it anew with `samecar gallery rebuild`"]
+
+    def _ranked(
+        self,
+        connection: sqlite3.Connection,
+        queries: NDArray[np.float32],
+        found: NDArray[np.int64],
+        top: int,
+        left_out: frozenset[int],
+    ) -> list[list[Match]]:
+        """Candidates in the order of their stored embeddings' similarity.
+
+        Args:
+            connection: to the catalogue.
+            queries: (queries, size).
+            found: (queries, candidates) numbers of entries, -1 is none.
+            top: how many are kept of each.
+            left_out: numbers of entries that are no candidates.
+        """
+        stored = self._catalogue.stored(connection, np.unique(found).tolist())
+        rankings = []
+        for query, candidates in zip(queries.astype(np.float64), found, strict=True):
+            ids = np.array(
+                [number for number in candidates.tolist() if number in stored and number not in left_out], int
+            )
+            matrix = np.array([stored[number] for number in ids], np.float64).reshape(len(ids), self._size)
+            similarities = np.clip((matrix * query).sum(axis=1), -1, 1)
+            order = np.lexsort([ids, -similarities])[:top]
+            rankings.append([Match(int(ids[row]), float(similarities[row])) for row in order])
+        return rankings
+
+    def _up_to_date(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
+        newest = changes(connection)
+        index, holds = self._index, self._holds
+        if index is None or index.kind != kind:
+            index, holds = self._taken_up(connection, kind, newest)
+        if holds != newest:
+            self._index = None  # until it has taken in all of them
+            self._follow(connection, index, holds)
+        self._index, self._holds = index, newest
+        return index
+
+    def _taken_up(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
+        """The index of the file, or an empty one that has everything before it."""
+        try:
+            return read_snapshot(self._path, kind, self._size, newest)
+        except FileNotFoundError:
+            if newest != NOTHING:
+                _LOG.info("%s is absent; the index is made anew", self._path)
+        except DamagedSnapshotError as error:
+            _LOG.warning("%s cannot be used: %s; the index is made anew", self._path, error)
+        return self._empty(connection, kind), NOTHING
+
+    def _empty(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
+        """An index without entries, fitted to those that the catalogue holds."""
+        entries = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
+        if kind == "exact" or entries < _ENOUGH:
+            sample = np.concatenate([np.eye(self._size), -np.eye(self._size)]).astype(np.float16)
+        else:
+            ids = np.fromiter((number for (number,) in connection.execute("SELECT id FROM embeddings")), np.int64)
+            chosen = np.random.default_rng(0).choice(ids, min(entries, FITTED_ON), replace=False)
+            sample = np.stack(list(self._catalogue.stored(connection, chosen.tolist()).values()))
+        return VectorIndex.fitted(kind, sample, entries)
+
+    def _follow(
+        self, connection: sqlite3.Connection, index: VectorIndex, holds: Changes, progress: Progress = silent
+    ) -> None:
+        """Takes in what an index lacks."""
+        index.remove(removed(connection, holds.removal))
+        last = changes(connection).entry
+        for ids, matrix in self._catalogue.added(connection, holds.entry):
+            index.add(ids, matrix)
+            progress("index", int(ids[-1]), last)
+
+
+def _undecided(rankings: list[list[Match]], similarities: NDArray[np.float32], top: int) -> bool:
+    """Whether an entry that is no candidate might belong to the ranking, but for rounding."""
+    return any(
+        len(ranking) == top and row[-1] >= ranking[-1].similarity - _ROUNDING
+        for ranking, row in zip(rankings, similarities, strict=True)
+    )

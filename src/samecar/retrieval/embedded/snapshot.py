@@ -1,0 +1,130 @@
+"""The file in which an index waits for the next opening, so that it need not be made of the catalogue anew."""
+
+import json
+import zlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from samecar.retrieval.embedded.catalogue import Changes
+from samecar.retrieval.embedded.index import VectorIndex, faiss_module
+from samecar.retrieval.embedded.writing import durable_file
+
+_MARK = b"\nsamecar index "
+
+_LINE = 512  # bytes at the end of a file that hold the mark and what follows it, filled with spaces
+
+_PORTION = 1 << 22  # bytes that a checksum is taken of at a time
+
+
+class Snapshot(BaseModel):
+    """What stands at the end of an index file, behind what FAISS writes and reads.
+
+    Attributes:
+        kind: of the index.
+        size: numbers in an embedding.
+        entry: the last entry of the catalogue that it has taken in.
+        removal: the last removal that it has taken in.
+        length: bytes of the index.
+        checksum: CRC-32 of these bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    size: int
+    entry: int
+    removal: int
+    length: int
+    checksum: int
+
+    @property
+    def changes(self) -> Changes:
+        """How far it follows the catalogue."""
+        return Changes(self.entry, self.removal)
+
+
+class DamagedSnapshotError(Exception):
+    """Why an index file cannot be used; the index is made of the catalogue then."""
+
+
+def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes) -> None:
+    """Writes an index, whole or not at all.
+
+    Raises:
+        SamecarError: it cannot be written.
+    """
+    with durable_file(path) as temporary:
+        try:
+            faiss_module().write_index(index.faiss_index, str(temporary))
+        except RuntimeError as error:  # FAISS's word for a full disk too
+            raise OSError(str(error).splitlines()[0]) from error
+        length = temporary.stat().st_size
+        snapshot = Snapshot(
+            kind=index.kind,
+            size=size,
+            entry=holds.entry,
+            removal=holds.removal,
+            length=length,
+            checksum=_checksum(temporary, length),
+        )
+        with temporary.open("ab") as file:
+            file.write((_MARK + snapshot.model_dump_json().encode()).ljust(_LINE))
+
+
+def read_snapshot(path: Path, kind: str, size: int, newest: Changes) -> tuple[VectorIndex, Changes]:
+    """Reads an index and how far it follows the catalogue.
+
+    Args:
+        path: the file.
+        kind: that it must have.
+        size: that it must have.
+        newest: how far the catalogue is; an index that knows more belongs to another state of it.
+
+    Raises:
+        DamagedSnapshotError: it is damaged, too new or of another kind.
+        FileNotFoundError: there is none.
+    """
+    snapshot = described(path)
+    if (snapshot.kind, snapshot.size) != (kind, size):
+        raise DamagedSnapshotError(f"it is of kind {snapshot.kind!r} with {snapshot.size} numbers for each embedding")
+    if snapshot.entry > newest.entry or snapshot.removal > newest.removal:
+        raise DamagedSnapshotError("it is newer than the catalogue")
+    if _checksum(path, snapshot.length) != snapshot.checksum:
+        raise DamagedSnapshotError("its checksum differs")
+    try:
+        index = faiss_module().read_index(str(path))
+    except RuntimeError as error:
+        raise DamagedSnapshotError(f"FAISS refuses it: {str(error).splitlines()[0]}") from error
+    return VectorIndex(kind, index), snapshot.changes
+
+
+def described(path: Path) -> Snapshot:
+    """What a file says that it holds.
+
+    Raises:
+        DamagedSnapshotError: it does not say.
+        FileNotFoundError: there is none.
+    """
+    with path.open("rb") as file:
+        length = file.seek(0, 2)
+        file.seek(max(length - _LINE, 0))
+        mark, line = file.read(len(_MARK)), file.read()
+    if mark != _MARK:
+        raise DamagedSnapshotError("its end is missing")
+    try:
+        snapshot = Snapshot.model_validate(json.loads(line))
+    except (ValueError, ValidationError) as error:
+        raise DamagedSnapshotError("its end is damaged") from error
+    if snapshot.length != length - _LINE:
+        raise DamagedSnapshotError("a part of it is missing")
+    return snapshot
+
+
+def _checksum(path: Path, length: int) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while length > 0 and (portion := file.read(min(_PORTION, length))):
+            checksum = zlib.crc32(portion, checksum)
+            length -= len(portion)
+    return checksum

@@ -1,0 +1,128 @@
+"""One writer at a time, files that outlast a power cut, and what is said when the store cannot be used."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from samecar.errors import SamecarError
+from samecar.files import written_file
+
+PATIENCE = 10.0
+"""Seconds that a writer waits for another one; adding a batch takes less than one."""
+
+_PAUSE = 0.02  # seconds between two attempts
+
+_PROCESS_DIGITS = 10  # the file keeps its length, so that a full disk is no hindrance
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class WriterLock:
+    """Lets one engine write to a gallery at a time; may be taken again by the thread that holds it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread_lock = threading.RLock()
+        self._depth = 0
+        self._descriptor = -1
+
+    @contextmanager
+    def held(self, patience: float = PATIENCE) -> Iterator[None]:
+        """Holds the lock.
+
+        Raises:
+            SamecarError: another process holds it, or it cannot be taken at all.
+        """
+        if not self._thread_lock.acquire(timeout=patience):
+            raise self._taken(os.getpid())
+        try:
+            if not self._depth:
+                self._descriptor = self._take(patience)
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if not self._depth:
+                    os.close(self._descriptor)
+        finally:
+            self._thread_lock.release()
+
+    def _take(self, patience: float) -> int:
+        with told(self._path.parent):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+        give_up = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= give_up:
+                    process = os.pread(descriptor, _PROCESS_DIGITS, 0).decode().strip()
+                    os.close(descriptor)
+                    raise self._taken(process) from None
+                time.sleep(_PAUSE)
+            else:
+                os.pwrite(descriptor, str(os.getpid()).ljust(_PROCESS_DIGITS).encode(), 0)
+                return descriptor
+
+    def _taken(self, process: int | str) -> SamecarError:
+        return SamecarError(f"{self._path.parent} is being written to by process {process}; wait until that is done")
+
+
+@contextmanager
+def durable_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path; what was written there is safe on the disk under `path` when the block has ended."""
+    with told(path.parent):
+        with written_file(path) as temporary:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes sure that a folder's names are safe on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Says in one sentence why a gallery's files cannot be used.
+
+    Raises:
+        SamecarError: the disk is full, a file is damaged, or the system refuses.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SamecarError(_sqlite_sentence(folder, error)) from error
+    except UnicodeEncodeError as error:
+        raise SamecarError(f"{error.object!r} is not valid text; give names that UTF-8 can write") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise SamecarError(_full_sentence(folder)) from error
+        raise SamecarError(f"{folder} cannot be used: {error.strerror or error}") from error
+
+
+def _sqlite_sentence(folder: Path, error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF  # the higher bits tell details
+    if primary == sqlite3.SQLITE_FULL:
+        return _full_sentence(folder)
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"{folder / 'catalogue.sqlite'} is damaged ({error}); put the gallery back from a backup"
+    return f"{folder / 'catalogue.sqlite'} cannot be used: {error}"
+
+
+def _full_sentence(folder: Path) -> str:
+    return f"the disk that holds {folder} is full; free some space and do it again, what was stored before is safe"
