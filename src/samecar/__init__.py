@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from samecar.embeddings import Embeddings
     from samecar.errors import SamecarError
     from samecar.evaluation import Evaluation, find_protocol, score
-    from samecar.experiment import embed_with, evaluate, machine, train
+    from samecar.experiment import bound_model, embed_with, evaluate, machine, train
     from samecar.models import Embedder, build_embedder
+    from samecar.retrieval.gallery import Gallery
     from samecar.training import Run
 
 __version__ = "0.1.0"
@@ -32,8 +33,9 @@ _MODULES = {
     "samecar.embeddings": ("Embeddings",),
     "samecar.errors": ("SamecarError",),
     "samecar.evaluation": ("Evaluation", "find_protocol", "score"),
-    "samecar.experiment": ("embed_with", "evaluate", "machine", "train"),
+    "samecar.experiment": ("bound_model", "embed_with", "evaluate", "machine", "train"),
     "samecar.models": ("Embedder", "build_embedder"),
+    "samecar.retrieval.gallery": ("Gallery",),
     "samecar.training": ("Run",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -42,10 +44,12 @@ __all__ = [
     "Embedder",
     "Embeddings",
     "Evaluation",
+    "Gallery",
     "Manifest",
     "Recipe",
     "Run",
     "SamecarError",
+    "bound_model",
     "build_embedder",
     "draw_set",
     "draw_twin",

@@ -36,8 +36,11 @@ from samecar.evaluation.records import save_evaluation
 from samecar.evaluation.report import RankedQuery, write_report
 from samecar.losses import Objective
 from samecar.models import Embedder, build_embedder
+from samecar.models.devices import find_device
+from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE
 from samecar.progress import Progress, silent
 from samecar.ranking import Distance
+from samecar.retrieval.bound_model import BoundModel
 from samecar.training import Run, RunData, fit
 
 EXAMPLES = 8
@@ -63,14 +66,8 @@ def machine(device: str = "auto", workers: int | None = None) -> Machine:
     Raises:
         SamecarError: a GPU is asked for and there is none, or the name means nothing.
     """
-    if device not in {"auto", "cpu", "cuda"}:
-        raise SamecarError(f"device is {device!r}; it can be auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SamecarError("device is 'cuda' but torch finds no GPU here; use auto or cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(torch.device(device), min(8, cores) if workers is None else workers)
+    return Machine(find_device(device), min(8, cores) if workers is None else workers)
 
 
 def train(
@@ -263,6 +260,18 @@ def embed_with(
         flip=flip,
         progress=progress,
     )
+
+
+def bound_model(run: Run, *, on: Machine | None = None) -> BoundModel:
+    """The model that a run ended with, as a gallery keeps it; its digest is the run's.
+
+    Raises:
+        SamecarError: the run has not ended.
+    """
+    folder = run.folder / "model"
+    run.refuse_unfinished()
+    files = {name: (folder / name).read_bytes() for name in (DESCRIPTION_FILE, TENSORS_FILE)}
+    return BoundModel(files, (on or machine()).device)
 
 
 def of_test(manifest: Manifest) -> Manifest:

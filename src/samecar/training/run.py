@@ -210,6 +210,15 @@ class Run:
         """Sixteen hexadecimal digits of the saved model's content."""
         return tensors_digest((self.folder / name / TENSORS_FILE).read_bytes())
 
+    def refuse_unfinished(self, name: str = "model") -> None:
+        """Checks that there is a saved model.
+
+        Raises:
+            SamecarError: the run has not ended.
+        """
+        if not (self.folder / name / TENSORS_FILE).is_file():
+            raise SamecarError(f"{self.folder} has no trained model yet; finish it with `samecar train … --resume`")
+
     def load_model(self, name: str = "model") -> Embedder:
         """Loads the model that the run ended with.
 
@@ -217,8 +226,7 @@ class Run:
             SamecarError: the run has not ended, or the file is damaged.
         """
         folder = self.folder / name
-        if not (folder / TENSORS_FILE).is_file():
-            raise SamecarError(f"{self.folder} has no trained model yet; finish it with `samecar train … --resume`")
+        self.refuse_unfinished(name)
         model = build_embedder(self.recipe.model, len(self.data.vehicles), load_weights=False)
         load_model_tensors(model, folder / TENSORS_FILE)
         return model.eval()

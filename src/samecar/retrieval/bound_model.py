@@ -1,0 +1,138 @@
+"""The model inside a gallery: pictures to embeddings of length one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from torch.nn import functional
+
+from samecar.config import ModelSettings
+from samecar.data.transforms import PictureTransform, evaluation_transform
+from samecar.errors import SamecarError
+from samecar.models import Embedder, build_embedder
+from samecar.models.devices import find_device
+from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, fill_model, tensors_digest
+
+FILES = (DESCRIPTION_FILE, TENSORS_FILE)
+"""Names of the files that make a model; a gallery keeps them under the same names."""
+
+
+class BoundModel:
+    """A model that a gallery is bound to; built when it is first needed. It may be used from several threads.
+
+    Args:
+        files: content by name, for each of `FILES`.
+        device: where it runs; by default the GPU where there is one.
+
+    Attributes:
+        files: what it was made of.
+        digest: of its tensors; two models with the same digest give the same embeddings.
+
+    Raises:
+        SamecarError: a file is missing, or the description is damaged.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], device: torch.device | None = None) -> None:
+        missing = [name for name in FILES if name not in files]
+        if missing:
+            raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(FILES)}")
+        self.files = dict(files)
+        self.digest = tensors_digest(files[TENSORS_FILE])
+        self._settings, self._vehicles = _described(files[DESCRIPTION_FILE])
+        self._device = device
+        self._lock = Lock()
+        self._ready: tuple[Embedder, PictureTransform] | None = None
+
+    @property
+    def height(self) -> int:
+        """Of the pictures that it sees, in pixels."""
+        return self._settings.height
+
+    @property
+    def width(self) -> int:
+        """Of the pictures that it sees, in pixels."""
+        return self._settings.width
+
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """Height and width below which a picture is not decoded; twice its own leaves resizing something to do."""
+        return 2 * self.height, 2 * self.width
+
+    @property
+    def embedding_size(self) -> int:
+        """Numbers in an embedding."""
+        return self.load()[0].embedding_size
+
+    def load(self) -> tuple[Embedder, PictureTransform]:
+        """Builds the model, if that was not done yet; gives it, in evaluation mode, and what it does to a picture.
+
+        Raises:
+            SamecarError: the tensors are damaged or of another model, or the device is not there.
+        """
+        with self._lock:
+            if self._ready is None:
+                self._ready = self._built()
+            return self._ready
+
+    def _built(self) -> tuple[Embedder, PictureTransform]:
+        model = build_embedder(self._settings, self._vehicles, load_weights=False)
+        try:
+            tensors = read_tensors(self.files[TENSORS_FILE])
+        except SafetensorError as error:
+            raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
+        fill_model(model, tensors, TENSORS_FILE)
+        model.eval().to(self._device or find_device())
+        return model, evaluation_transform(model.height, model.width, model.mean, model.deviation)
+
+    def prepare(self, picture: Image.Image) -> torch.Tensor:
+        """A picture as the model takes it, (3, height, width); for `embed_prepared`, in a thread of one's own."""
+        return self.load()[1](picture)
+
+    def embed(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Embeds upright RGB pictures in one batch; (pictures, size) float32 of length one.
+
+        A picture's embedding does not depend on what else is in the batch, but for rounding.
+        """
+        return self.embed_prepared([self.prepare(picture) for picture in pictures])
+
+    def embed_prepared(self, pictures: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+        """Embeds what `prepare` made, in one batch; (pictures, size) float32 of length one."""
+        model = self.load()[0]
+        if not pictures:
+            return np.empty((0, model.embedding_size), np.float32)
+        with torch.inference_mode():
+            batch = torch.stack(list(pictures)).to(next(model.parameters()).device)  # (pictures, 3, height, width)
+            embeddings: NDArray[np.float32] = functional.normalize(model(batch).float()).cpu().numpy()
+        return embeddings
+
+
+def refuse_other_model(given: str, own: str) -> None:
+    """Checks that embeddings come from the gallery's own model.
+
+    Args:
+        given: digest of the model that made the embeddings.
+        own: digest of the gallery's model.
+
+    Raises:
+        SamecarError: they come from another one.
+    """
+    if given != own:
+        raise SamecarError(
+            f"the embeddings are of model {given}, the gallery's of {own}; such similarities mean nothing; "
+            "embed the pictures with the gallery's own model"
+        )
+
+
+def _described(content: bytes) -> tuple[ModelSettings, int]:
+    try:
+        description = json.loads(content)
+        return ModelSettings.model_validate(description["model"]), int(description["vehicles"])
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {error}") from error

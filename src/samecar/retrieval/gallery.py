@@ -1,0 +1,345 @@
+"""The gallery: sightings of vehicles, bound to one model, searched by picture."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from samecar.errors import SamecarError
+from samecar.progress import Progress, silent
+from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
+from samecar.retrieval.engine import FORMAT, Engine, attach_all
+from samecar.retrieval.incoming import Incoming, incoming_of
+from samecar.retrieval.places import create_engine, open_engine
+from samecar.retrieval.records import (
+    EVERYTHING,
+    Addition,
+    Entry,
+    Filter,
+    GalleryFacts,
+    IndexSettings,
+    Match,
+    Sighting,
+)
+
+if TYPE_CHECKING:
+    from samecar.calibration import Calibration
+    from samecar.embeddings import Embeddings
+    from samecar.retrieval.bound_model import BoundModel
+
+THUMBNAIL = 160
+"""Longer side of thumbnails in pixels: enough to recognise a vehicle, on a phone and in a contact sheet."""
+
+CALIBRATION_FILE = "calibration.json"
+"""What similarities of the gallery's model mean, attached to it where that is known."""
+
+COUNT_SECONDS = 10
+"""For so long a gallery's count of pictures is used again: its threshold hardly changes with a few of them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entry that a search found.
+
+    Attributes:
+        entry: what it is.
+        similarity: cosine of the angle between query and entry, -1 to 1.
+        probability: that both show the same vehicle; None without a calibration.
+    """
+
+    entry: Entry
+    similarity: float
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found for one query.
+
+    Attributes:
+        found: most similar first.
+        threshold: the similarity that the best must reach for the vehicle to be called in the gallery.
+        false_alarm_rate: share of vehicles that a gallery lacks and that are still called in it.
+        in_gallery: whether the vehicle is in the gallery at all. These three are None without a calibration.
+    """
+
+    found: list[Found]
+    threshold: float | None = None
+    false_alarm_rate: float | None = None
+    in_gallery: bool | None = None
+
+
+class Gallery:
+    """Sightings of vehicles with their embeddings by one model; made by `create`, found again by `open`.
+
+    It may be used from several threads, and is a context manager that closes itself.
+
+    Args:
+        engine: what keeps it.
+        device: where its model runs: auto, cpu or cuda.
+
+    Attributes:
+        engine: what keeps it.
+    """
+
+    def __init__(self, engine: Engine, device: str = "auto") -> None:
+        self.engine = engine
+        self._device = device
+        self._lock = Lock()
+        self._model: BoundModel | None = None
+        self._calibration: Calibration | None = None
+        self._counted: tuple[float, dict[str, int]] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        model: "BoundModel",
+        *,
+        engine: str | None = None,
+        index: str = "exact",
+        thumbnail: int = THUMBNAIL,
+        device: str = "auto",
+    ) -> Self:
+        """Makes an empty gallery.
+
+        Args:
+            name: a folder; with `engine` the gallery's name on that server.
+            model: whose embeddings it will hold; a copy is kept in it.
+            engine: address of a server, such as postgresql://user@host/database; None for a folder.
+            index: how it is searched; 'exact' looks at every embedding.
+            thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+            device: where the model runs: auto, cpu or cuda.
+
+        Raises:
+            SamecarError: there is one already, or the engine has no such index.
+        """
+        facts = GalleryFacts(
+            format=FORMAT,
+            model=model.digest,
+            size=model.embedding_size,
+            thumbnail=thumbnail,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            index=IndexSettings(kind=index),
+        )
+        gallery = cls(create_engine(name, engine, facts), device)
+        attach_all(gallery.engine, model.files)
+        return gallery
+
+    @classmethod
+    def open(cls, name: str, *, engine: str | None = None, device: str = "auto") -> Self:
+        """Opens a gallery; arguments as in `create`.
+
+        Raises:
+            SamecarError: there is none, or it is damaged or cannot be reached.
+        """
+        return cls(open_engine(name, engine), device)
+
+    def close(self) -> None:
+        """Lets go of files and connections; may be called twice."""
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def facts(self) -> GalleryFacts:
+        """What it is."""
+        return self.engine.facts
+
+    @property
+    def model(self) -> "BoundModel":
+        """The model, read when it is first needed.
+
+        Raises:
+            SamecarError: the gallery holds no model, or another one than it says.
+        """
+        with self._lock:
+            if self._model is None:
+                self._model = self._attached_model()
+            return self._model
+
+    def _attached_model(self) -> "BoundModel":
+        from samecar.models.devices import find_device
+        from samecar.retrieval.bound_model import FILES, BoundModel
+
+        files = {name: content for name in FILES if (content := self.engine.attached(name)) is not None}
+        model = BoundModel(files, find_device(self._device))
+        if model.digest != self.facts.model:
+            raise SamecarError(
+                f"the gallery's embeddings are of model {self.facts.model}, but the model that lies in it is "
+                f"{model.digest}; put the right one back, or make the gallery again"
+            )
+        return model
+
+    @property
+    def calibration(self) -> "Calibration | None":
+        """What similarities mean; None if nobody has said.
+
+        Raises:
+            SamecarError: it is damaged, or belongs to another model.
+        """
+        if self._calibration is None and (content := self.engine.attached(CALIBRATION_FILE)) is not None:
+            self._calibration = self._checked_calibration(content)
+        return self._calibration
+
+    def calibrate(self, content: bytes) -> None:
+        """Keeps a calibration, as `samecar calibrate` writes it, with the gallery.
+
+        Raises:
+            SamecarError: it is damaged, or belongs to another model.
+        """
+        self._calibration = self._checked_calibration(content)
+        self.engine.attach(CALIBRATION_FILE, content)
+
+    def _checked_calibration(self, content: bytes) -> "Calibration":
+        from samecar.calibration import Calibration
+
+        calibration = Calibration.from_json(content, CALIBRATION_FILE)
+        calibration.check_model(self.facts.model)
+        return calibration
+
+    # what it holds
+
+    def add(
+        self,
+        pictures: Iterable[Incoming],
+        *,
+        total: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress = silent,
+    ) -> AddReport:
+        """Adds pictures; those that it holds already, by content, stay as they are.
+
+        A batch that progress was told of is kept whatever happens afterwards. Pictures that cannot be read are named
+        in the report and do not stop the others.
+
+        Args:
+            pictures: taken one batch after the other, so that there may be any number.
+            total: how many there are, where it is known; for progress alone.
+            batch_size: pictures that are embedded together and kept in one transaction.
+            progress: is told of every batch that is kept.
+
+        Raises:
+            SamecarError: the engine cannot keep them.
+        """
+        adder = PictureAdder(self.engine, lambda: self.model)
+        return adder.add(pictures, total=total, batch_size=batch_size, progress=progress)
+
+    def add_embedded(self, embeddings: "Embeddings", *, progress: Progress = silent) -> AddReport:
+        """Adds pictures with the embeddings that `samecar embed` made of them; the pictures must still be there.
+
+        Raises:
+            SamecarError: they were embedded by another model, or the engine cannot keep them.
+        """
+        from samecar.retrieval.bound_model import refuse_other_model
+
+        refuse_other_model(embeddings.model, self.facts.model)
+        return self.add(incoming_of(embeddings), total=len(embeddings), progress=progress)
+
+    def add_pooled(self, sighting: Sighting, pictures: Sequence[Image.Image]) -> int:
+        """Adds the pictures of one passage as one entry: the mean of their embeddings, brought to length one.
+
+        Args:
+            sighting: what is known of the passage; see `track_content` for its content.
+            pictures: upright, in RGB, one or more; the middle one becomes the thumbnail.
+
+        Returns:
+            The entry's number; that of the entry with this content if there was one.
+
+        Raises:
+            SamecarError: there is no picture, or the engine cannot keep it.
+        """
+        if not pictures:
+            raise SamecarError(f"track {sighting.track_id!r} has no pictures; a pooled entry needs one at least")
+        parts = [
+            self.model.embed(pictures[first : first + BATCH_SIZE]) for first in range(0, len(pictures), BATCH_SIZE)
+        ]
+        mean = np.concatenate(parts).mean(axis=0)  # (size,)
+        thumbnail = thumbnail_of(pictures[len(pictures) // 2], self.facts.thumbnail)
+        addition = Addition(sighting, (mean / np.linalg.norm(mean)).astype(np.float32), thumbnail)
+        return self.engine.add([addition])[0]
+
+    def remove(self, allowed: Filter, *, progress: Progress = silent) -> int:
+        """Removes every entry that a filter allows; gives how many there were."""
+        removed = 0
+        while page := self.engine.listed(allowed):
+            removed += self.engine.remove([entry.id for entry in page])
+            progress("removing", removed, removed)
+        return removed
+
+    # what is asked of it
+
+    def search(self, pictures: Sequence[Image.Image], top: int = 20, allowed: Filter = EVERYTHING) -> list[Answer]:
+        """Finds the most similar entries of each picture.
+
+        Args:
+            pictures: upright, in RGB.
+            top: how many entries for each, 1 or more.
+            allowed: which entries may be found; `top` are found if as many are allowed.
+        """
+        return self.search_embeddings(self.model.embed(pictures), top, allowed)
+
+    def search_like(self, id: int, top: int = 20, allowed: Filter = EVERYTHING) -> Answer:  # noqa: A002
+        """Finds the entries most similar to a stored one, which does not find itself.
+
+        Raises:
+            SamecarError: there is no such entry.
+        """
+        others = replace(allowed, not_ids=(*allowed.not_ids, id))
+        return self.search_embeddings(self.engine.embeddings([id]), top, others)[0]
+
+    def search_embeddings(
+        self, matrix: NDArray[np.float32], top: int = 20, allowed: Filter = EVERYTHING
+    ) -> list[Answer]:
+        """Finds the most similar entries of each embedding.
+
+        Args:
+            matrix: (queries, size) of length one, by the gallery's own model.
+            top: how many entries for each, 1 or more.
+            allowed: which entries may be found.
+        """
+        every = self.engine.search(matrix, top, allowed)
+        entries = self.engine.entries(sorted({match.id for matches in every for match in matches}))
+        return [self._answer(matches, entries, allowed) for matches in every]
+
+    def _answer(self, matches: Sequence[Match], entries: dict[int, Entry], allowed: Filter) -> Answer:
+        present = [match for match in matches if match.id in entries]  # another process may have removed one since
+        similarities = np.array([match.similarity for match in present])
+        calibration = self.calibration
+        if calibration is None:
+            return Answer([Found(entries[match.id], match.similarity, None) for match in present])
+        found = [
+            Found(entries[match.id], match.similarity, float(probability))
+            for match, probability in zip(present, calibration.probability(similarities), strict=True)
+        ]
+        threshold = calibration.open_set_threshold(self._searched(allowed))
+        best = found[0].similarity if found else -np.inf
+        return Answer(found, threshold, calibration.false_alarm_rate, bool(best >= threshold))
+
+    def _searched(self, allowed: Filter) -> int:
+        """Pictures by the cameras that a filter allows, counted a few seconds ago at most.
+
+        Its other conditions may allow fewer; the threshold for more is stricter, so that the rate of false alarms
+        stays below the stated one.
+        """
+        if self._counted is None or time.monotonic() - self._counted[0] > COUNT_SECONDS:
+            cameras = {camera.camera_id: camera.pictures for camera in self.engine.summary().cameras}
+            self._counted = time.monotonic(), cameras
+        return sum(
+            pictures
+            for camera, pictures in self._counted[1].items()
+            if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
+        )

@@ -1,0 +1,57 @@
+"""Where a gallery lies: a folder, or a server whose address is given as `--engine`."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from samecar.errors import SamecarError
+from samecar.retrieval.engine import Engine
+from samecar.retrieval.records import GalleryFacts
+
+SERVER_SCHEMES = ("postgresql", "postgres")
+"""How the address of a PostgreSQL server begins."""
+
+
+def create_engine(name: str, engine: str | None, facts: GalleryFacts) -> Engine:
+    """Makes an empty gallery.
+
+    Args:
+        name: a folder; with `engine` the gallery's name on that server.
+        engine: address of a server, such as postgresql://user@host/database; None for a folder.
+        facts: what it is.
+
+    Raises:
+        SamecarError: there is one already, or the place cannot be written to.
+    """
+    if engine is None:
+        from samecar.retrieval.embedded.store import FolderEngine
+
+        return FolderEngine.create(Path(name), facts)
+    _refuse_scheme(engine)
+    from samecar.retrieval.postgres import PostgresEngine
+
+    return PostgresEngine.create(engine, name, facts)
+
+
+def open_engine(name: str, engine: str | None = None) -> Engine:
+    """Opens a gallery; arguments as in `create_engine`.
+
+    Raises:
+        SamecarError: there is none, or it is damaged or cannot be reached.
+    """
+    if engine is None:
+        from samecar.retrieval.embedded.store import FolderEngine
+
+        return FolderEngine.open(Path(name))
+    _refuse_scheme(engine)
+    from samecar.retrieval.postgres import PostgresEngine
+
+    return PostgresEngine.open(engine, name)
+
+
+def _refuse_scheme(engine: str) -> None:
+    scheme = urlsplit(engine).scheme
+    if scheme not in SERVER_SCHEMES:  # the address itself may hold a password, and is not printed
+        raise SamecarError(
+            f"the engine's address begins with {scheme + '://' if scheme else 'no scheme'!r}; give one such as "
+            "postgresql://user@host/database, or leave --engine out for a gallery in a folder"
+        )
