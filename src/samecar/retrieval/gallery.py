@@ -254,7 +254,7 @@ class Gallery:
 
         Args:
             sighting: what is known of the passage; see `track_content` for its content.
-            pictures: upright, in RGB, one or more; the middle one becomes the thumbnail.
+            pictures: upright, in RGB, one or more, best first: the first becomes the thumbnail.
 
         Returns:
             The entry's number; that of the entry with this content if there was one.
@@ -268,7 +268,7 @@ class Gallery:
             self.model.embed(pictures[first : first + BATCH_SIZE]) for first in range(0, len(pictures), BATCH_SIZE)
         ]
         mean = np.concatenate(parts).mean(axis=0)  # (size,)
-        thumbnail = thumbnail_of(pictures[len(pictures) // 2], self.facts.thumbnail)
+        thumbnail = thumbnail_of(pictures[0], self.facts.thumbnail)
         addition = Addition(sighting, (mean / np.linalg.norm(mean)).astype(np.float32), thumbnail)
         return self.engine.add([addition])[0]
 
