@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 from samecar import __version__
 from samecar.cli import console
 from samecar.cli import score as scoring
+from samecar.cli.calibrate import calibrate, compare
 from samecar.cli.data import data
 from samecar.cli.plot import plot
 from samecar.cli.reproduce import reproduce
+from samecar.cli.serve import serve
 from samecar.errors import SamecarError
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -297,6 +299,9 @@ def embed(
 
 app.command()(scoring.score)
 app.command("compare-runs")(scoring.compare_runs)
+app.command()(calibrate)
+app.command()(compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
 app.command()(reproduce)
+app.command()(serve)

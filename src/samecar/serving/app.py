@@ -1,0 +1,57 @@
+"""The service as an ASGI application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from samecar import __version__
+from samecar.errors import SamecarError
+from samecar.retrieval.gallery import Gallery
+from samecar.serving import judging, operating, pictures, searching
+from samecar.serving.errors import answer_errors
+from samecar.serving.guard import Guard
+from samecar.serving.metrics import Metrics
+from samecar.serving.service import Service
+from samecar.serving.settings import ServiceSettings
+
+
+def create_app(
+    open_gallery: Callable[[], Gallery],
+    settings: ServiceSettings | None = None,
+    failed: Callable[[SamecarError], None] | None = None,
+) -> FastAPI:
+    """Makes a service; it opens the gallery after it was started, and closes it when it ends.
+
+    Args:
+        open_gallery: called once, in a thread.
+        settings: limits; by default those of a service on this machine alone.
+        failed: is told if the gallery cannot be opened.
+    """
+    settings = settings or ServiceSettings()
+    metrics = Metrics()
+    service = Service(open_gallery, settings, metrics, failed)
+
+    @asynccontextmanager
+    async def living(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(service.load())
+        yield
+        await loading
+        await service.close()
+
+    app = FastAPI(
+        title="samecar",
+        summary="Where else was this vehicle?",
+        version=__version__,
+        docs_url=None,  # both would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=living,
+    )
+    app.state.settings = settings
+    app.state.service = service
+    for part in (searching, pictures, judging, operating):
+        app.include_router(part.routes)
+    answer_errors(app)
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    return app

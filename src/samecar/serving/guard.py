@@ -1,0 +1,144 @@
+"""Who is let in, how often, and what every answer says: done before a request's body is read."""
+
+import hmac
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from samecar.serving.errors import ServiceError, reply
+from samecar.serving.metrics import Metrics
+from samecar.serving.rate import RateLimit
+from samecar.serving.settings import ServiceSettings
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every answer: nothing comes from elsewhere, nothing goes elsewhere, nobody frames the page."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""What a browser on this machine calls it; any other name that leads here was made to lead here by somebody."""
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing."""
+
+UPLOADS = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests have a body."""
+
+
+class Guard:
+    """The outermost layer of a service: checks a request's head, counts it, and adds the headers of safety.
+
+    Args:
+        app: what is guarded.
+        settings: what is allowed.
+        metrics: where requests are counted.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: Metrics) -> None:
+        self.app = app
+        self.settings = settings
+        self.metrics = metrics
+        self.rate = RateLimit(settings.rate, settings.burst)
+        self.token = None if settings.token is None else settings.token.get_secret_value().encode()
+        self.host_names = LOOPBACK_NAMES | {name.lower() for name in settings.host_names}
+        self.uploads = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            await self._let_in(scope, receive, send_on)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            self.metrics.requests.labels(scope["method"] if route != "none" else "any", route, status).inc()
+            self.metrics.latency.labels(route).observe(time.perf_counter() - began)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._check(scope)
+        except ServiceError as error:
+            await reply(error)(scope, receive, send)
+            return
+        if scope["method"] not in UPLOADS:
+            await self.app(scope, receive, send)
+            return
+        self.uploads += 1
+        self.metrics.uploads.set(self.uploads)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.uploads -= 1
+            self.metrics.uploads.set(self.uploads)
+
+    def _check(self, scope: Scope) -> None:
+        """Refuses what is not allowed, cheapest first."""
+        path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
+        guarded = path == "/metrics" or path.startswith("/api/")
+        if not guarded:
+            return
+        if self.token is None:
+            self._check_origin(method, headers)
+        elif not self._bears_token(headers):
+            raise ServiceError(401, "unauthorized", "this service asks for a token: Authorization: Bearer TOKEN")
+        if wait := self.rate.seconds_to_wait((scope.get("client") or ("",))[0]):
+            message = f"this address asks too often; wait {wait} s"
+            raise ServiceError(429, "too_many_requests", message, retry_after=wait)
+        if method in UPLOADS and self.uploads >= self.settings.waiting:
+            raise busy()
+
+    def _bears_token(self, headers: Headers) -> bool:
+        assert self.token is not None
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode("latin-1"), self.token)
+
+    def _check_origin(self, method: str, headers: Headers) -> None:
+        """Without a token, whoever may ask is known by where the question comes from.
+
+        A page of another site that somebody on this machine visits must neither drive the service nor read it, also
+        not by giving its own name this machine's address.
+        """
+        host = headers.get("host", "")
+        if _name(host) not in self.host_names:
+            message = "without a token this service answers to localhost, 127.0.0.1 and what --host-name adds"
+            raise ServiceError(403, "forbidden", message)
+        foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+        origin = headers.get("origin")
+        if method not in SAFE_METHODS and origin is not None:
+            foreign |= urlsplit(origin).netloc.lower() != host.lower()
+        if foreign:
+            raise ServiceError(403, "forbidden", "pages of other sites may not use this service")
+
+
+def busy() -> ServiceError:
+    """More requests wait than may wait."""
+    return ServiceError(503, "busy", "too many requests are waiting; try again in a second", retry_after=1)
+
+
+def _name(host: str) -> str:
+    """The name of a Host header, without its port."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and port.isdigit() else host.lower()

@@ -1,0 +1,71 @@
+"""Routes to what people said on whether two pictures show the same vehicle."""
+
+import io
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query
+from PIL import Image
+
+from samecar.retrieval.records import Judgement
+from samecar.serving.errors import documented, invalid, not_found
+from samecar.serving.replies import Content, Id, JudgementFacts, JudgementForm, JudgementsReply
+from samecar.serving.searching import Served
+from samecar.serving.service import Service
+from samecar.serving.uploads import LimitedRoute, parse_crop
+
+routes = APIRouter(route_class=LimitedRoute, tags=["judgements"])
+
+LONGEST_SIDE = 1024
+"""Pixels to which a query is shrunk that is kept for a label: more than any model here looks at."""
+
+QUALITY = 92
+"""Of its JPEG: hardly to be told from the original."""
+
+
+@routes.put("/api/judgements", responses=documented(400, 404, 408, 413))
+async def judge(service: Served, form: Annotated[JudgementForm, Form()]) -> JudgementFacts:
+    """Keeps somebody's word on a query and an entry; an earlier one on the same pair is replaced."""
+    service.refuse_if_read_only()
+    await service.entry(form.entry)
+    content, picture = await _query_of(form, service)
+    judgement = Judgement(content, form.entry, form.same, picture)
+    await service.write(service.gallery.engine.judge, judgement)
+    return JudgementFacts(query=content, entry=form.entry, same=form.same)
+
+
+@routes.delete("/api/judgements", status_code=204, responses=documented(404))
+async def withdraw(service: Served, query: Annotated[Content, Query()], entry: Annotated[Id, Query()]) -> None:
+    """Forgets a judgement."""
+    if not await service.write(service.gallery.engine.withdraw, query, entry):
+        raise not_found(f"a judgement on this query and entry {entry}")
+
+
+@routes.get("/api/judgements", responses=documented())
+async def list_judgements(service: Served) -> JudgementsReply:
+    """Lists all judgements, oldest first."""
+    judgements = await service.read(service.gallery.engine.judgements)
+    return JudgementsReply(
+        judgements=[JudgementFacts(query=each.query, entry=each.entry, same=each.same) for each in judgements]
+    )
+
+
+async def _query_of(form: JudgementForm, service: Service) -> tuple[str, bytes | None]:
+    """The query's content, and its picture where the gallery does not hold it."""
+    if (form.query is None) == (form.query_id is None):
+        raise invalid("query: give either query_id, the number of an entry, or query, a picture")
+    if form.query_id is not None:
+        return (await service.entry(form.query_id)).sighting.content, None
+    assert form.query is not None
+    crop = parse_crop(form.crop) if form.crop else None
+    upload = await service.decode(await form.query.read(), crop)
+    if await service.read(service.gallery.engine.known, [upload.content]):
+        return upload.content, None
+    return upload.content, await service.read(_jpeg, upload.picture)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    small = picture.copy()
+    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()

@@ -1,0 +1,125 @@
+"""Routes to the entries of a gallery: listing, adding, changing and removing them, and their thumbnails."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query, Response
+from pydantic import TypeAdapter, ValidationError
+
+from samecar.retrieval.incoming import Incoming
+from samecar.retrieval.records import Entry, Sighting
+from samecar.serving.errors import documented, invalid, not_found
+from samecar.serving.replies import (
+    AdditionForm,
+    AdditionReply,
+    Change,
+    Labels,
+    Listed,
+    Picture,
+    PicturesReply,
+    facts_of,
+    last_part,
+    seconds,
+)
+from samecar.serving.searching import Number, Served
+from samecar.serving.service import Service
+from samecar.serving.uploads import LimitedRoute, refuse_bomb
+
+routes = APIRouter(route_class=LimitedRoute, tags=["pictures"])
+
+THUMBNAIL_SECONDS = 86_400
+"""How long a browser may keep a thumbnail: it never changes, but may be removed."""
+
+_LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
+
+
+@routes.get("/api/pictures", responses=documented())
+async def list_pictures(service: Served, asked: Annotated[Listed, Query()]) -> PicturesReply:
+    """Lists entries in the order of their numbers, a page at a time."""
+    service.refuse_more(asked.limit)
+    listed = service.gallery.engine.listed
+    entries = await service.read(listed, asked.allowed(), beyond=asked.beyond, limit=asked.limit + 1)
+    shown = entries[: asked.limit]
+    following = shown[-1].id if len(entries) > len(shown) else None
+    return PicturesReply(pictures=[_picture(entry, service) for entry in shown], next=following)
+
+
+@routes.post(
+    "/api/pictures",
+    status_code=201,
+    responses={200: {"model": AdditionReply, "description": "known already"}, **documented(400, 408, 413)},
+)
+async def add_picture(service: Served, form: Annotated[AdditionForm, Form()], response: Response) -> AdditionReply:
+    """Adds a picture; one whose file the gallery holds already stays as it is."""
+    incoming = Incoming(
+        await form.picture.read(),
+        address=last_part(form.picture.filename or ""),
+        camera_id=form.camera_id,
+        time=seconds(form.time, "time"),
+        track_id=form.track_id,
+        vehicle_id=form.vehicle_id,
+        labels=_parse_labels(form.labels),
+    )
+    await service.read(refuse_bomb, incoming.read(), service.settings.pixels)
+    number, added = await service.add(incoming)
+    response.status_code = 201 if added else 200
+    return AdditionReply(id=number, added=added)
+
+
+@routes.get("/api/pictures/{number}", responses=documented(404))
+async def describe_picture(number: Number, service: Served) -> Picture:
+    """Tells what is known about an entry."""
+    return _picture(await service.entry(number), service)
+
+
+@routes.patch("/api/pictures/{number}", responses=documented(400, 404, 408, 413))
+async def change_picture(number: Number, service: Served, change: Change) -> Picture:
+    """Changes what is known about an entry."""
+    time = seconds(change.time, "time")
+    values = change.model_dump(exclude_none=True, exclude={"time"})
+    if change.time is not None:
+        values["time"] = time
+    return _picture(await service.write(_change, service, number, values), service)
+
+
+@routes.delete("/api/pictures/{number}", status_code=204, responses=documented(404))
+async def remove_picture(number: Number, service: Served) -> None:
+    """Removes an entry with its embedding, thumbnail and judgements."""
+    if not await service.write(service.gallery.engine.remove, [number]):
+        raise not_found(f"entry {number}")
+
+
+@routes.get(
+    "/api/pictures/{number}/thumbnail",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}}}, **documented(404)},
+)
+async def show_thumbnail(number: Number, service: Served) -> Response:
+    """Gives an entry's thumbnail."""
+    thumbnail = await service.read(service.gallery.engine.thumbnail, number)
+    if thumbnail is None:
+        raise not_found(f"a thumbnail of entry {number}")
+    kept = {"Cache-Control": f"private, max-age={THUMBNAIL_SECONDS}"}
+    return Response(thumbnail, media_type="image/jpeg", headers=kept)
+
+
+def _picture(entry: Entry, service: Service) -> Picture:
+    return Picture(**facts_of(entry, service.gallery.facts.thumbnail > 0))
+
+
+def _change(service: Service, number: int, values: dict[str, Any]) -> Entry:
+    engine = service.gallery.engine
+    entry = engine.entries([number]).get(number)
+    if entry is None:
+        raise not_found(f"entry {number}")
+    sighting: Sighting = replace(entry.sighting, **values)
+    engine.update(number, sighting)
+    return Entry(number, sighting)
+
+
+def _parse_labels(text: str) -> dict[str, str]:
+    try:
+        return _LABELS.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise invalid(f"labels: give a JSON object of texts; {first['msg'].lower()}") from error

@@ -1,0 +1,281 @@
+"""What the service takes and answers, as its description shows it."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import UploadFile
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from samecar.errors import SamecarError
+from samecar.retrieval.records import CameraSummary, Entry, Filter, IndexSettings
+from samecar.retrieval.times import parse_time, time_text
+from samecar.serving.errors import invalid
+from samecar.serving.uploads import FIELD_BYTES
+
+LARGEST_ID = 2**63 - 1
+"""What a database's number holds."""
+
+CAMERAS = 64
+"""Most cameras that a filter names."""
+
+LABELS = 32
+"""Most labels of an entry."""
+
+Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""A name in one line."""
+
+LabelText = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+"""What a label says."""
+
+Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
+
+Content = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+Labels = Annotated[dict[Text, LabelText], Field(max_length=LABELS)]
+
+
+class Narrowed(BaseModel):
+    """Which entries are meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    camera: list[Text] = Field([], max_length=CAMERAS, description="only these cameras")
+    not_camera: list[Text] = Field([], max_length=CAMERAS, description="none of these cameras")
+    after: Text | None = Field(None, description="at this time or later; ISO 8601, UTC where it names no zone")
+    before: Text | None = Field(None, description="earlier than this time")
+
+    def allowed(self) -> Filter:
+        """The filter that this is.
+
+        Raises:
+            ServiceError: a time cannot be understood.
+        """
+        return Filter(
+            cameras=tuple(self.camera),
+            not_cameras=tuple(self.not_camera),
+            after=seconds(self.after, "after"),
+            before=seconds(self.before, "before"),
+        )
+
+
+class Listed(Narrowed):
+    """Which page of entries is meant."""
+
+    beyond: int = Field(0, ge=0, le=LARGEST_ID, description="from the first number above this one")
+    limit: int = Field(50, ge=1, description="at most so many")
+
+
+class Searched(Narrowed):
+    """Which entries may be found, and how many."""
+
+    top: int = Field(20, ge=1, description="at most so many")
+
+
+class SearchForm(Searched):
+    """A picture to search with."""
+
+    picture: UploadFile
+    crop: Text | None = Field(None, description="left,top,width,height as shares of the upright picture")
+
+
+class AdditionForm(BaseModel):
+    """A picture to add, and what is known about it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    picture: UploadFile
+    camera_id: Text = ""
+    time: Text | None = Field(None, description="ISO 8601, UTC where it names no zone")
+    track_id: Text = ""
+    vehicle_id: Text = ""
+    labels: Annotated[str, StringConstraints(max_length=FIELD_BYTES)] = Field(
+        "{}", description="a JSON object of texts", examples=['{"lane": "2"}']
+    )
+
+
+class JudgementForm(BaseModel):
+    """Somebody's word on a query, which is either stored or sent along, and an entry."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    entry: Id
+    same: bool
+    query_id: Id | None = Field(None, description="number of the query where it is in the gallery")
+    query: UploadFile | None = Field(None, description="the query's picture where it is not")
+    crop: Text | None = Field(None, description="as it was searched with")
+
+
+class Change(BaseModel):
+    """What is to be known about an entry from now on; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    camera_id: Text | None = None
+    time: Text | None = Field(None, description='ISO 8601; "" forgets it')
+    track_id: Text | None = None
+    vehicle_id: Text | None = None
+    labels: Labels | None = None
+
+
+class Camera(BaseModel):
+    """What a gallery holds of a camera."""
+
+    camera_id: str
+    pictures: int
+    first: str | None
+    last: str | None
+
+
+class Limits(BaseModel):
+    """What the service allows."""
+
+    bytes: int
+    pixels: int
+    top: int
+
+
+class GalleryReply(BaseModel):
+    """What the gallery is and holds."""
+
+    name: str
+    model: str = Field(description="digest of the model")
+    index: IndexSettings
+    pictures: int
+    vehicles: int
+    cameras: list[Camera]
+    first: str | None
+    last: str | None
+    calibrated: bool
+    false_alarm_rate: float | None
+    limits: Limits
+    writable: bool
+
+
+class Picture(BaseModel):
+    """An entry of the gallery."""
+
+    id: int
+    camera_id: str
+    time: str | None
+    track_id: str
+    vehicle_id: str
+    labels: dict[str, str]
+    name: str = Field(description="last part of the place where the picture lies")
+    thumbnail: str | None = Field(description="where its thumbnail is, if the gallery keeps them")
+
+
+class Result(Picture):
+    """An entry that was found."""
+
+    similarity: float = Field(description="cosine of the angle between both embeddings")
+    probability: float | None = Field(description="calibrated, that it is the same vehicle")
+    judgement: bool | None = Field(description="whether somebody said that it is the same vehicle")
+
+
+class QueryFacts(BaseModel):
+    """What was searched with."""
+
+    id: int | None
+    content: str
+
+
+class Verdict(BaseModel):
+    """Whether the vehicle is in the gallery at all; null without calibration."""
+
+    in_gallery: bool | None
+    threshold: float | None
+    false_alarm_rate: float | None
+
+
+class SearchReply(BaseModel):
+    """What was found, most similar first."""
+
+    query: QueryFacts
+    results: list[Result]
+    verdict: Verdict
+    seconds: float
+
+
+class PicturesReply(BaseModel):
+    """A page of entries, and from where to go on."""
+
+    pictures: list[Picture]
+    next: int | None
+
+
+class AdditionReply(BaseModel):
+    """Which entry a picture is, and whether it is new."""
+
+    id: int
+    added: bool
+
+
+class JudgementFacts(BaseModel):
+    """Somebody's word on a query and an entry."""
+
+    query: str
+    entry: int
+    same: bool
+
+
+class JudgementsReply(BaseModel):
+    """All judgements, oldest first."""
+
+    judgements: list[JudgementFacts]
+
+
+class State(BaseModel):
+    """How the service is."""
+
+    status: str
+
+
+def seconds(text: str | None, name: str) -> float | None:
+    """A time as seconds since 1970; None where none is given.
+
+    Raises:
+        ServiceError: it cannot be understood.
+    """
+    if not text:
+        return None
+    try:
+        return parse_time(text)
+    except SamecarError as error:
+        raise invalid(f"{name}: {error}") from error
+
+
+def camera_of(summary: CameraSummary) -> Camera:
+    """What is answered about a camera."""
+    first, last = moment(summary.first), moment(summary.last)
+    return Camera(camera_id=summary.camera_id, pictures=summary.pictures, first=first, last=last)
+
+
+def moment(time: float | None) -> str | None:
+    """A time as ISO 8601."""
+    return None if time is None else time_text(time)
+
+
+def facts_of(entry: Entry, thumbnails: bool) -> dict[str, Any]:
+    """What is answered about an entry; of its address the last part alone.
+
+    Args:
+        entry: the entry.
+        thumbnails: whether the gallery keeps them.
+    """
+    sighting = entry.sighting
+    return {
+        "id": entry.id,
+        "camera_id": sighting.camera_id,
+        "time": moment(sighting.time),
+        "track_id": sighting.track_id,
+        "vehicle_id": sighting.vehicle_id,
+        "labels": dict(sighting.labels),
+        "name": last_part(sighting.address),
+        "thumbnail": f"/api/pictures/{entry.id}/thumbnail" if thumbnails else None,
+    }
+
+
+def last_part(address: str) -> str:
+    """The last part of a path or an URL, all that others learn of where a picture lies."""
+    place = address.partition("?")[0] if "://" in address else address
+    return re.split(r"[/\\]", place.rstrip("/\\"))[-1]

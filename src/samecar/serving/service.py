@@ -1,0 +1,297 @@
+"""The gallery behind a service: loaded after the start, asked by many at a time, closed without losing writes."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from samecar.errors import SamecarError
+from samecar.retrieval.gallery import Answer, Gallery
+from samecar.retrieval.incoming import Incoming
+from samecar.retrieval.records import Entry, Filter, Summary, picture_content
+from samecar.serving.batching import Batcher, QueueFullError
+from samecar.serving.errors import ServiceError, invalid, not_found
+from samecar.serving.guard import busy
+from samecar.serving.metrics import Metrics
+from samecar.serving.settings import ServiceSettings
+from samecar.serving.uploads import Crop, Upload, open_upload, unreadable
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
+
+SUMMARY_SECONDS = 2.0
+"""How old a summary may be that is answered with: counting a large gallery takes a while, and nobody sees the delay."""
+
+OTHERS = 4
+"""Threads beside the model's that decode pictures and read the gallery."""
+
+
+class Question(NamedTuple):
+    """A search.
+
+    Attributes:
+        content: of the query.
+        embedding: (size,) of length one.
+        top: how many.
+        allowed: which entries may be found.
+    """
+
+    content: str
+    embedding: NDArray[np.float32]
+    top: int
+    allowed: Filter
+
+
+class Reply(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        answer: the gallery's.
+        judged: what was said on the query and entries, by their numbers.
+    """
+
+    answer: Answer
+    judged: dict[int, bool]
+
+
+class Service:
+    """A gallery that many ask at a time.
+
+    Args:
+        open_gallery: opens the gallery; called in a thread after the start.
+        settings: limits.
+        metrics: where batches and times are counted.
+        failed: is told if the gallery cannot be opened.
+    """
+
+    def __init__(
+        self,
+        open_gallery: Callable[[], Gallery],
+        settings: ServiceSettings,
+        metrics: Metrics,
+        failed: Callable[[SamecarError], None] | None = None,
+    ) -> None:
+        self.open_gallery = open_gallery
+        self.settings = settings
+        self.metrics = metrics
+        self.failed = failed
+        self._gallery: Gallery | None = None
+        self._threads = ThreadPoolExecutor(max(OTHERS, os.cpu_count() or 1), thread_name_prefix="reading")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
+        self._embedder = Batcher(
+            self._embed,
+            largest=settings.batch,
+            waiting=settings.waiting,
+            name="model",
+            observe=metrics.batch.observe,
+        )
+        self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
+        self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
+        self._summary: tuple[float, Summary] | None = None
+        self.metrics.queue.set_function(lambda: len(self._embedder.queue))
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery.
+
+        Raises:
+            ServiceError: it is not loaded yet.
+        """
+        if self._gallery is None:
+            message = "the gallery and its model are still being loaded; try again in a few seconds"
+            raise ServiceError(503, "not_ready", message, retry_after=2)
+        return self._gallery
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the gallery and its model are loaded."""
+        return self._gallery is not None
+
+    async def load(self) -> None:
+        """Opens the gallery and its model, in a thread."""
+        try:
+            self._gallery = await asyncio.get_running_loop().run_in_executor(self._threads, self._opened)
+        except SamecarError as error:
+            logger.error("the gallery cannot be served: %s", error)  # noqa: TRY400 - a sentence is enough
+            if self.failed is not None:
+                self.failed(error)
+
+    def _opened(self) -> Gallery:
+        """Does once what every search does, so that the first client does not wait for it."""
+        gallery = self.open_gallery()
+        blank = Image.new("RGB", (gallery.model.width, gallery.model.height))
+        gallery.search([blank], 1)
+        return gallery
+
+    async def close(self) -> None:
+        """Finishes what was begun and closes the gallery."""
+        for batcher in (self._embedder, self._searcher, self._adder):
+            await batcher.close()
+        self._writer.shutdown()
+        self._threads.shutdown()
+        if self._gallery is not None:
+            self._gallery.close()
+
+    async def read(self, work: Callable[Arguments, Value], *args: Arguments.args, **more: Arguments.kwargs) -> Value:
+        """Does what only reads, in one of several threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **more))
+
+    async def write(self, work: Callable[Arguments, Value], *args: Arguments.args, **more: Arguments.kwargs) -> Value:
+        """Does what changes the gallery, one after the other, and to its end even if nobody waits for it any more.
+
+        Raises:
+            ServiceError: the gallery is only read.
+        """
+        self.refuse_if_read_only()
+        running = asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(*args, **more))
+        value = await asyncio.shield(running)
+        self._summary = None
+        return value
+
+    async def entry(self, number: int) -> Entry:
+        """An entry.
+
+        Raises:
+            ServiceError: there is none of this number.
+        """
+        entries = await self.read(self.gallery.engine.entries, [number])
+        if number not in entries:
+            raise not_found(f"entry {number}")
+        return entries[number]
+
+    def refuse_more(self, top: int) -> None:
+        """Refuses to give more results than allowed.
+
+        Raises:
+            ServiceError: it is more.
+        """
+        if top > self.settings.top:
+            raise invalid(f"{top} are asked for; at most {self.settings.top} are given at a time")
+
+    def refuse_if_read_only(self) -> None:
+        """Refuses to change anything where the service may not.
+
+        Raises:
+            ServiceError: it may not.
+        """
+        if self.settings.read_only:
+            raise ServiceError(403, "read_only", "this service only searches; it was started with --read-only")
+
+    async def decode(self, file: bytes, crop: Crop | None) -> Upload:
+        """Decodes a picture.
+
+        Raises:
+            ServiceError: it is too large or no picture.
+        """
+        return await self.read(self._decoded, file, crop)
+
+    async def prepare(self, file: bytes, crop: Crop | None) -> "tuple[str, torch.Tensor]":
+        """Decodes a picture for the model; gives its content too.
+
+        Raises:
+            ServiceError: it is too large or no picture.
+        """
+
+        def prepared() -> "tuple[str, torch.Tensor]":
+            upload = self._decoded(file, crop)
+            return upload.content, self.gallery.model.prepare(upload.picture)
+
+        return await self.read(prepared)
+
+    def _decoded(self, file: bytes, crop: Crop | None) -> Upload:
+        return open_upload(file, crop, self.settings.pixels, self.gallery.model.decoded_size)
+
+    async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> Reply:
+        """Searches with a prepared picture, together with whoever else searches now.
+
+        Raises:
+            ServiceError: too many are waiting.
+        """
+        try:
+            embedding = await self._embedder(picture)
+            return await self._searcher(Question(content, embedding, top, allowed))
+        except QueueFullError as error:
+            raise busy() from error
+
+    async def search_like(self, entry: Entry, top: int, allowed: Filter) -> Reply:
+        """Searches from an entry."""
+
+        def searched() -> Reply:
+            answer = self.gallery.search_like(entry.id, top, allowed)
+            return Reply(answer, self._judged(entry.sighting.content))
+
+        return await self.read(searched)
+
+    async def add(self, incoming: Incoming) -> tuple[int, bool]:
+        """Adds a picture; its entry's number, and whether it is new.
+
+        Raises:
+            ServiceError: the gallery is only read, the picture is unreadable, or too many are waiting.
+        """
+        self.refuse_if_read_only()
+        try:
+            number, new = await self._adder(incoming)
+        except QueueFullError as error:
+            raise busy() from error
+        self._summary = None
+        if number is None:
+            raise unreadable("it is truncated or corrupt")
+        return number, new
+
+    async def summary(self) -> Summary:
+        """How much the gallery holds, now or a moment ago."""
+        now = time.monotonic()
+        if self._summary is None or now - self._summary[0] > SUMMARY_SECONDS:
+            self._summary = now, await self.read(self.gallery.engine.summary)
+        return self._summary[1]
+
+    def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
+        began = time.perf_counter()
+        embeddings = self.gallery.model.embed_prepared(pictures)  # (pictures, size)
+        self.metrics.embedding.inc(time.perf_counter() - began)
+        return list(embeddings)
+
+    def _search(self, questions: list[Question]) -> Sequence[Reply]:
+        """Searches together where as many of the same entries are asked for."""
+        answers: dict[int, Answer] = {}
+        groups: list[tuple[int, Filter, list[int]]] = []
+        for place, question in enumerate(questions):
+            for top, allowed, places in groups:
+                if (top, allowed) == (question.top, question.allowed):
+                    places.append(place)
+                    break
+            else:
+                groups.append((question.top, question.allowed, [place]))
+        for top, allowed, places in groups:
+            matrix = np.stack([questions[place].embedding for place in places])  # (places, size)
+            answers.update(zip(places, self.gallery.search_embeddings(matrix, top, allowed), strict=True))
+        return [Reply(answers[place], self._judged(question.content)) for place, question in enumerate(questions)]
+
+    def _judged(self, content: str) -> dict[int, bool]:
+        judgements = self.gallery.engine.judgements()
+        return {judgement.entry: judgement.same for judgement in judgements if judgement.query == content}
+
+    def _add(self, pictures: list[Incoming]) -> Sequence[tuple[int | None, bool]]:
+        """Adds pictures; for each its number, None where it is no picture, and whether it is new."""
+        engine = self.gallery.engine
+        contents = [picture_content(incoming.read()) for incoming in pictures]
+        before = engine.known(contents)
+        self.gallery.add(pictures, total=len(pictures))
+        after = engine.known(contents)
+        first = {content: place for place, content in reversed(list(enumerate(contents)))}
+        return [
+            (after.get(content), content not in before and content in after and first[content] == place)
+            for place, content in enumerate(contents)
+        ]

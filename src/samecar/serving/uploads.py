@@ -1,0 +1,165 @@
+"""Reading what clients send: bytes are counted as they come, pixels before they are decoded."""
+
+import asyncio
+import hashlib
+import io
+import math
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, NamedTuple
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from PIL import Image
+
+from samecar.data.pictures import UnreadablePictureError, decode_picture
+from samecar.retrieval.records import picture_content
+from samecar.serving.errors import ServiceError, invalid
+from samecar.serving.settings import ServiceSettings
+
+FIELDS = 100
+"""Most fields of a form: all that a form here knows, with many cameras."""
+
+FIELD_BYTES = 100_000
+"""Most bytes of a field that is no file: the largest labels, written as JSON."""
+
+
+class LimitedRequest(Request):
+    """A request whose body is refused as soon as it is larger, or takes longer, than allowed."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Gives the body piece by piece.
+
+        Raises:
+            ServiceError: it is too large or too slow.
+        """
+        settings: ServiceSettings = self.app.state.settings
+        too_large = ServiceError(413, "too_large", f"the body is larger than the {settings.bytes:,} bytes allowed")
+        stated = self.headers.get("content-length", "")
+        if stated.isdigit() and int(stated) > settings.bytes:
+            raise too_large
+        deadline = asyncio.get_running_loop().time() + settings.upload_seconds
+        received = 0
+        pieces = super().stream()
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                message = f"the body took longer than the {settings.upload_seconds:g} s allowed"
+                raise ServiceError(408, "too_slow", message) from error
+            received += len(piece)
+            if received > settings.bytes:
+                raise too_large
+            yield piece
+
+    def form(self, *, max_files: float = 1, max_fields: float = FIELDS, max_part_size: int = FIELD_BYTES) -> Any:
+        """Reads a form, within limits that suit the forms of this service."""
+        return super().form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
+
+
+class LimitedRoute(APIRoute):
+    """A route whose requests are limited."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Hands the route's function limited requests."""
+        handle = super().get_route_handler()
+
+        async def limited(request: Request) -> Response:
+            return await handle(LimitedRequest(request.scope, request.receive))
+
+        return limited
+
+
+class Crop(NamedTuple):
+    """A part of an upright picture, in shares of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels of a picture of this width and height, at least one pixel each way."""
+        width, height = size
+        left = min(round(self.left * width), width - 1)
+        top = min(round(self.top * height), height - 1)
+        right = max(round((self.left + self.width) * width), left + 1)
+        bottom = max(round((self.top + self.height) * height), top + 1)
+        return left, top, min(right, width), min(bottom, height)
+
+
+def parse_crop(text: str) -> Crop:
+    """A crop of "left,top,width,height".
+
+    Raises:
+        ServiceError: it is none, or does not lie within the picture.
+    """
+    try:
+        crop = Crop(*(float(part) for part in text.split(",")))
+    except (TypeError, ValueError) as error:
+        raise invalid("crop: give left,top,width,height as shares of the picture, such as 0.1,0.2,0.5,0.5") from error
+    inside = 0 <= crop.left < 1 and 0 <= crop.top < 1 and 0 < crop.width <= 1 and 0 < crop.height <= 1
+    edge = 1 + 1e-6  # shares were rounded on their way
+    if not (inside and crop.left + crop.width <= edge and crop.top + crop.height <= edge):
+        raise invalid("crop: it does not lie within the picture; shares go from 0 to 1")
+    return crop
+
+
+class Upload(NamedTuple):
+    """A picture that a client sent.
+
+    Attributes:
+        content: that of its file; of a crop, a digest of the file's and the box in pixels, as two crops differ.
+        picture: upright RGB, cropped.
+    """
+
+    content: str
+    picture: Image.Image
+
+
+def open_upload(file: bytes, crop: Crop | None, pixels: int, size: tuple[int, int]) -> Upload:
+    """Decodes what a client sent.
+
+    Args:
+        file: its bytes.
+        crop: which part is meant; None means all.
+        pixels: most that it may have.
+        size: height and width below which it is not decoded.
+
+    Raises:
+        ServiceError: it has too many pixels or is no picture.
+    """
+    refuse_bomb(file, pixels)
+    try:
+        picture = decode_picture(file, "", None if crop else size)
+    except UnreadablePictureError as error:
+        raise unreadable(error.reason) from error
+    content = picture_content(file)
+    if crop is None:
+        return Upload(content, picture)
+    box = crop.box(picture.size)
+    return Upload(hashlib.sha256(f"{content} {box}".encode()).hexdigest(), picture.crop(box))
+
+
+def refuse_bomb(file: bytes, pixels: int) -> None:
+    """Refuses a picture by the size that its head states, before a pixel is decoded.
+
+    Raises:
+        ServiceError: it has too many pixels, or is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(file)) as picture:
+            count: float = picture.width * picture.height
+    except Image.DecompressionBombError:
+        count = math.inf
+    except Exception as error:  # decoders raise whatever a broken file leads them into
+        raise unreadable("it is not a picture of a known format") from error
+    if count > pixels:
+        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {pixels:,} pixels allowed")
+
+
+def unreadable(reason: str) -> ServiceError:
+    """A file is no picture."""
+    return ServiceError(422, "unreadable_picture", f"the picture cannot be read: {reason}")
