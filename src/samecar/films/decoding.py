@@ -1,0 +1,156 @@
+"""Reading films: upright frames at a steady rate, whatever the container, the frame rate and the state of the file."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.data.pictures import PIXEL_LIMIT
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+MISSING_SHARE = 0.05
+"""A film that ends earlier than it declares by more than this share counts as truncated; less is rounding."""
+
+ROUNDING = 1e-3
+"""Share of the time between two wanted frames by which a frame may come too early: timestamps are rounded."""
+
+
+class Frame(NamedTuple):
+    """A frame of a film.
+
+    Attributes:
+        time: seconds since the film's first frame.
+        picture: (height, width, 3) uint8, red, green, blue, upright.
+    """
+
+    time: float
+    picture: NDArray[np.uint8]
+
+
+class Film:
+    """A film that is open.
+
+    Attributes:
+        path: the file.
+        seconds: how long it is as its file declares; 0 where it does not.
+        given: number of frames that were given.
+        reached: time of the last frame that was decoded.
+        warnings: a sentence for each thing that could not be read, complete when the frames have been read.
+    """
+
+    def __init__(self, path: Path, container: Any) -> None:
+        self.path = path
+        self.given = 0
+        self.reached = 0.0
+        self.warnings: list[str] = []
+        self._container = container
+        if not container.streams.video:
+            raise SamecarError(f"film {path} has no pictures, only sound or data; give a file with a video stream")
+        self._stream = container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        if self._stream.width * self._stream.height > PIXEL_LIMIT:
+            raise SamecarError(
+                f"film {path} has frames of {self._stream.width} × {self._stream.height} pixels; at most "
+                f"{PIXEL_LIMIT:,} pixels are allowed, so make it smaller"
+            )
+        self.seconds = _declared_seconds(container, self._stream)
+
+    def frames(self, rate: float) -> Iterator[Frame]:
+        """Frames at `rate` a second or, where the film has fewer, all of them, chosen by their time.
+
+        Raises:
+            SamecarError: not one frame can be decoded.
+        """
+        first: float | None = None
+        last_slot = -1
+        for number, decoded in enumerate(self._decoded()):
+            stamp = self._timestamp(decoded, number)
+            first = stamp if first is None else first
+            self.reached = stamp - first
+            slot = math.floor(self.reached * rate + ROUNDING)
+            if slot > last_slot:
+                last_slot = slot
+                self.given += 1
+                yield Frame(self.reached, self._upright(decoded))
+        if first is None:
+            raise SamecarError(f"film {self.path} holds no frame that can be decoded; give another copy of it")
+        if self.seconds and self.reached < self.seconds * (1 - MISSING_SHARE) - 1 / rate:
+            self.warnings.append(
+                f"film {self.path} is truncated: it ends after {self.reached:.1f} of {self.seconds:.1f} seconds"
+            )
+
+    def _decoded(self) -> Iterator[Any]:
+        """Every frame that can be decoded; damaged parts are left out and told in a warning."""
+        av = _pyav()
+        damaged, packets, ended = 0, self._container.demux(self._stream), False
+        while not ended:
+            try:
+                packet = next(packets, None)
+                ended = packet is None
+                yield from packet.decode() if packet else ()
+            except av.error.EOFError:  # what the last, empty packet of some decoders gives
+                ended = True
+            except av.error.FFmpegError:
+                damaged += 1
+                ended = packet is None
+        if damaged:
+            self.warnings.append(f"film {self.path} is damaged: {damaged} of its parts cannot be decoded")
+
+    def _timestamp(self, decoded: Any, number: int) -> float:
+        """Seconds on the film's own clock; by the declared rate in streams that have no clock."""
+        if decoded.time is not None:
+            return float(decoded.time)
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        if not rate:
+            raise SamecarError(f"film {self.path} has neither times nor a frame rate; write it anew as MP4 or Matroska")
+        return number / float(rate)
+
+    def _upright(self, decoded: Any) -> NDArray[np.uint8]:
+        """Pixels made square, and turned as the camera was held."""
+        shape = self._stream.sample_aspect_ratio or 1
+        picture = decoded.to_ndarray(format="rgb24", width=round(decoded.width * shape), height=decoded.height)
+        return np.ascontiguousarray(np.rot90(picture, round(decoded.rotation / 90)))
+
+
+@contextmanager
+def opened_film(path: Path) -> Iterator[Film]:
+    """Opens a film for the block.
+
+    Raises:
+        SamecarError: the file is missing, no film, has no video stream or too large frames.
+    """
+    av = _pyav()
+    if not path.is_file():
+        raise SamecarError(f"film {path} is not there; give the path of a file such as MP4, AVI or Matroska")
+    try:
+        container = av.open(str(path.resolve()))  # absolute, so that no colon in a name reads as a protocol
+    except (av.error.FFmpegError, OSError) as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SamecarError(
+            f"film {path} cannot be opened ({reason}): it is no film or its beginning or end is missing; "
+            "give another copy of it"
+        ) from error
+    with container:
+        yield Film(path, container)
+
+
+def _declared_seconds(container: Any, stream: Any) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / 1_000_000 if container.duration else 0.0  # the container counts microseconds
+
+
+def _pyav() -> "ModuleType":
+    try:
+        import av
+    except ImportError as error:
+        raise SamecarError('films need PyAV; pip install "samecar[films]"') from error
+    module: ModuleType = av
+    return module

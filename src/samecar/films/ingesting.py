@@ -1,0 +1,116 @@
+"""From a film to a gallery: each vehicle's passage becomes one entry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from samecar.errors import SamecarError
+from samecar.files import written_file
+from samecar.films.decoding import opened_film
+from samecar.films.detection import Detector
+from samecar.films.following import DEFAULT_SETTINGS, FilmSettings, Passage, passages
+from samecar.films.sketching import Sketcher
+from samecar.progress import Progress, silent
+from samecar.retrieval.records import Sighting, track_content
+
+if TYPE_CHECKING:
+    from samecar.retrieval.gallery import Gallery
+
+
+@dataclass
+class IngestReport:
+    """What became of a film.
+
+    Attributes:
+        film: the file's name.
+        frames: number of frames looked at.
+        seconds: how long the film is that could be read.
+        tracks: number of vehicles that were followed.
+        added: number of those that the gallery holds now and did not before.
+        known: number of those that it held already.
+        left_out: number of those that were always too small, or cut off by the border.
+        warnings: a sentence for each thing that could not be read.
+    """
+
+    film: str
+    frames: int = 0
+    seconds: float = 0.0
+    tracks: int = 0
+    added: int = 0
+    known: int = 0
+    left_out: int = 0
+    warnings: Sequence[str] = ()
+
+
+def ingest(
+    path: Path,
+    gallery: "Gallery",
+    detector: Detector,
+    *,
+    camera: str,
+    start: float | None = None,
+    settings: FilmSettings = DEFAULT_SETTINGS,
+    crops: Path | None = None,
+    draw: Path | None = None,
+    progress: Progress = silent,
+) -> IngestReport:
+    """Adds the vehicles of a film to a gallery, each one as soon as it has passed.
+
+    An interruption keeps what was added; ingesting the same film with the same settings again adds what is missing.
+
+    Args:
+        path: of the film.
+        gallery: to add to; its model makes the embeddings.
+        detector: finds vehicles in a frame.
+        camera: that took the film.
+        start: when the film begins, in seconds since 1970-01-01 UTC; without it the entries have no time.
+        settings: how the film is looked at.
+        crops: folder for the pictures that embeddings are made of, if they are wanted.
+        draw: folder for a frame every second with boxes and tracks' numbers, if they are wanted.
+        progress: is told how many frames are done, of how many.
+
+    Raises:
+        SamecarError: the film cannot be read, or the camera has no name.
+    """
+    if not camera.strip():
+        raise SamecarError("--camera is empty; give the name of the camera that took the film")
+    report = IngestReport(path.name)
+    watch = Sketcher(draw, settings.minimum_confidence) if draw else None
+    with opened_film(path) as film:
+        for passage in passages(film, detector, settings, watch=watch, progress=progress):
+            report.tracks += 1
+            if not passage.crops:
+                report.left_out += 1
+                continue
+            address = _saved(crops, path, passage) if crops else ""
+            sighting = _sighting(passage, path, camera, start, address)
+            if gallery.engine.known([sighting.content]):
+                report.known += 1
+            else:
+                gallery.add_pooled(sighting, [crop.image() for crop in passage.crops])
+                report.added += 1
+    report.frames, report.seconds, report.warnings = film.given, film.reached, tuple(film.warnings)
+    return report
+
+
+def _sighting(passage: Passage, path: Path, camera: str, start: float | None, address: str) -> Sighting:
+    return Sighting(
+        content=track_content([crop.content for crop in passage.crops]),
+        address=address,
+        camera_id=camera,
+        time=None if start is None else start + passage.crops[0].time,
+        track_id=f"{path.stem}/{passage.number}",
+        labels={"type": passage.kind, "film": path.name, "seconds": f"{passage.first:.1f}-{passage.last:.1f}"},
+    )
+
+
+def _saved(folder: Path, path: Path, passage: Passage) -> str:
+    """Writes a passage's crops; gives the path of the best one."""
+    names = [
+        f"{path.stem}-{passage.number:04d}-{passage.kind}-{place}.png" for place in range(1, 1 + len(passage.crops))
+    ]
+    for name, crop in zip(names, passage.crops, strict=True):
+        with written_file(folder / name) as temporary:
+            crop.image().save(temporary)
+    return str(folder.resolve() / names[0])

@@ -1,0 +1,54 @@
+"""Pictures to look at: frames of a film with the boxes and numbers of the tracks in them."""
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from samecar.files import written_file
+from samecar.films.decoding import Frame
+from samecar.films.detection import Detections
+from samecar.films.tracking import Track
+
+COLOURS = ("#ffd400", "#00c8ff", "#ff6ec7", "#7dff4f", "#ff8c1a", "#c9a0ff")
+"""A track keeps one of these; its number tells it from others of the same colour."""
+
+UNTRACKED = "#b0b0b0"
+"""Of boxes that belong to no track, or to one that has yet to be seen often enough."""
+
+
+class Sketcher:
+    """Draws a frame every so many seconds.
+
+    Args:
+        folder: to write TIME.png into, made if it is not there.
+        sure: confidence from which detections without a track are drawn too.
+        every: seconds from one drawn frame to the next.
+    """
+
+    def __init__(self, folder: Path, sure: float, every: float = 1.0) -> None:
+        self._folder = folder
+        self._sure = sure
+        self._every = every
+        self._due = 0.0
+
+    def __call__(self, frame: Frame, detections: Detections, tracks: dict[int, Track]) -> None:
+        """Draws the frame if it is time to."""
+        if frame.time < self._due:
+            return
+        self._due += self._every
+        picture = Image.fromarray(frame.picture)
+        draw = ImageDraw.Draw(picture)
+        font = ImageFont.load_default(size=max(12, picture.height // 30))
+        for i, (box, confidence, kind) in enumerate(
+            zip(detections.boxes.tolist(), detections.confidences.tolist(), detections.kinds, strict=True)
+        ):
+            track = tracks.get(i)
+            number = track.number if track else 0
+            if not number and confidence < self._sure:
+                continue
+            colour = COLOURS[number % len(COLOURS)] if number else UNTRACKED
+            text = f"{number or ''} {kind} {confidence:.2f}".strip()
+            draw.rectangle(box, outline=colour, width=2)
+            draw.text((box[0] + 3, box[1] + 2), text, fill=colour, font=font, stroke_width=2, stroke_fill="#000000")
+        with written_file(self._folder / f"{frame.time:08.2f}.png") as temporary:
+            picture.save(temporary)
