@@ -12,6 +12,7 @@ from samecar.cli import console
 from samecar.cli import score as scoring
 from samecar.cli.calibrate import calibrate, compare
 from samecar.cli.data import data
+from samecar.cli.ingest import ingest
 from samecar.cli.plot import plot
 from samecar.cli.reproduce import reproduce
 from samecar.cli.serve import serve
@@ -303,5 +304,6 @@ app.command()(calibrate)
 app.command()(compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
+app.command()(ingest)
 app.command()(reproduce)
 app.command()(serve)
