@@ -192,7 +192,7 @@ class Catalogue:
         """Entries by number; those that are not there are left out."""
         with self.reading() as connection:
             rows = connection.execute(
-                "SELECT {_ENTRY} FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
+                "SELECT * FROM sightings WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
             )
             return {row[0]: _entry(row) for row in rows}
 

@@ -1,0 +1,31 @@
+"""Every engine that needs no server fulfils the contract."""
+
+from pathlib import Path
+
+import pytest
+from engine_contract import EngineContract
+
+from samecar.retrieval.embedded.index import KINDS
+from samecar.retrieval.embedded.store import FolderEngine
+from samecar.retrieval.records import GalleryFacts
+
+
+class Folder:
+    """A gallery in a folder."""
+
+    approximate = tuple(kind for kind in KINDS if kind != "exact")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, facts: GalleryFacts) -> FolderEngine:
+        return FolderEngine.create(self.path, facts)
+
+    def open(self) -> FolderEngine:
+        return FolderEngine.open(self.path)
+
+
+class TestFolder(EngineContract):
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Folder:
+        return Folder(tmp_path / "gallery")
