@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from samecar.calibration import Calibration
+    from samecar.comparison import calibrate, compare
     from samecar.config import Recipe, load_recipe
     from samecar.data import Manifest, open_source
     from samecar.drawing import draw_set, draw_twin, draw_vehicle
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "samecar.calibration": ("Calibration",),
+    "samecar.comparison": ("calibrate", "compare"),
     "samecar.config": ("Recipe", "load_recipe"),
     "samecar.data": ("Manifest", "open_source"),
     "samecar.drawing": ("draw_set", "draw_twin", "draw_vehicle"),
@@ -41,6 +45,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Calibration",
     "Embedder",
     "Embeddings",
     "Evaluation",
@@ -51,6 +56,8 @@ __all__ = [
     "SamecarError",
     "bound_model",
     "build_embedder",
+    "calibrate",
+    "compare",
     "draw_set",
     "draw_twin",
     "draw_vehicle",

@@ -15,15 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, gammaln, logit
-from scipy.stats import genpareto
 
 from samecar.errors import SamecarError
 
 Method = Literal["isotonic", "logistic"]
 METHODS: tuple[Method, ...] = ("isotonic", "logistic")
-
-CALIBRATION_FILE = "calibration.json"
-"""What it is called in a run folder, and among the files that a gallery keeps."""
 
 PRIOR = 0.5
 """Probability of the same vehicle before anything is seen: one picture of it and one of another are equally likely."""
@@ -202,6 +198,9 @@ class OpenSet(_Part):
     def fit(cls, best: NDArray[np.floating], pictures_per_vehicle: float, false_alarm_rate: float) -> "OpenSet":
         """Measures thresholds on galleries of so many of the vehicles, exactly over all such galleries.
 
+        A vehicle that comes later is one more than those seen here, and may turn out to be the worst of them: it is
+        counted among those that reach the threshold, so that the rate holds on average for few vehicles too.
+
         Args:
             best: (queries, vehicles) similarity of each query's most similar picture of each vehicle that a gallery
                 may hold; -infinite for the query's own, and where there is nothing to compare.
@@ -213,11 +212,13 @@ class OpenSet(_Part):
         known = np.isfinite(falling).sum(axis=1)  # (queries,)
         order = np.argsort(-falling, axis=None, kind="stable")
         values = falling.ravel()[order]
+        vehicles = falling.shape[1]
+        reaching = (false_alarm_rate * (vehicles + 1) - 1) / vehicles
         sizes = gallery_sizes(int(known.min()))
         thresholds = []
         for size in sizes:
-            shares = _share_of_best(known, falling.shape[1], size).ravel()[order] / len(falling)
-            allowed = int(np.searchsorted(np.cumsum(shares), false_alarm_rate * (1 + 1e-9), side="right"))
+            shares = _share_of_best(known, vehicles, size).ravel()[order] / len(falling)
+            allowed = int(np.searchsorted(np.cumsum(shares), reaching, side="right"))
             thresholds.append(values[allowed - 1] if allowed else np.nextafter(values[0], np.inf))
         shape, scale = _tail(values[np.isfinite(values)], thresholds[-1])
         return cls(
@@ -421,7 +422,7 @@ class Calibration(_Part):
         return self.model_dump_json(indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str | bytes, place: str = CALIBRATION_FILE) -> "Calibration":
+    def from_json(cls, text: str | bytes, place: str = "calibration.json") -> "Calibration":
         """Reads what `to_json` wrote.
 
         Args:
@@ -485,6 +486,8 @@ def _tail(values: NDArray[np.float64], threshold: float) -> tuple[float, float]:
         threshold: above which the distribution is wanted; it is fitted from there, or from further down if few values
             lie above.
     """
+    from scipy.stats import genpareto  # takes long to import, and only fitting needs it
+
     count = min(max(FEWEST_EXCESSES, round(TAIL * len(values))), len(values) - 1)
     start = min(values[count], threshold)
     excesses = values[values > start] - start

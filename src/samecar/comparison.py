@@ -1,0 +1,162 @@
+"""Whether two pictures show the same vehicle, according to a run: its calibration, and pictures compared under it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.calibration import Calibration, Method
+from samecar.data import Manifest, open_source
+from samecar.data.pictures import read_picture
+from samecar.errors import SamecarError
+from samecar.evaluation.calibrating import FALSE_ALARM_RATE, Calibrated
+from samecar.evaluation.calibrating import calibrate as calibrate_embeddings
+from samecar.experiment import Machine, bound_model, embed_with
+from samecar.files import written_file
+from samecar.progress import Progress, silent
+from samecar.retrieval.bound_model import BoundModel
+from samecar.retrieval.gallery import CALIBRATION_FILE
+from samecar.training import Run
+
+MOST_PICTURES = 5000
+"""Of larger sources, vehicles are drawn at random until they have so many: twelve million pairs are enough."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two pictures are.
+
+    Attributes:
+        similarity: cosine of their embeddings, -1 to 1.
+        probability: that they show the same vehicle, if either is as likely beforehand; None without a calibration.
+        threshold: similarity from which they are said to show the same vehicle; None without a calibration.
+        same: what is said; None without a calibration.
+    """
+
+    similarity: float
+    probability: float | None = None
+    threshold: float | None = None
+    same: bool | None = None
+
+
+def calibrate(
+    run: Run,
+    data: Manifest | str,
+    *,
+    method: Method | None = None,
+    false_alarm_rate: float = FALSE_ALARM_RATE,
+    test_vehicles: bool = False,
+    seed: int = 1,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Calibrated:
+    """Learns what similarities of a run's model mean, from vehicles that it was not trained on, and keeps it.
+
+    Args:
+        run: a finished run; `calibration.json` is written into its folder.
+        data: a manifest, or a source such as `veri776:PATH`.
+        method: of the curve from similarity to probability; by default the better one.
+        false_alarm_rate: share of searches for a vehicle that the gallery lacks that may find it.
+        test_vehicles: take query and gallery pictures, although scores on them then no longer stand alone.
+        seed: of the vehicles that are drawn, and of random halves.
+        on: the machine.
+        progress: is told how far the work is.
+
+    Raises:
+        SamecarError: the source has no vehicles, or too few, that the run was not trained on.
+    """
+    manifest = open_source(data) if isinstance(data, str) else data
+    chosen, kind = unseen_vehicles(run, manifest, test_vehicles)
+    chosen = _some_vehicles(chosen, seed)
+    embeddings = embed_with(run, chosen, on=on, progress=progress)
+    calibrated = calibrate_embeddings(
+        embeddings.matrix,
+        chosen.vehicle_id,
+        chosen.camera_id,
+        model=embeddings.model,
+        data=f"{manifest.source}:{manifest.root.absolute().name}",
+        data_digest=chosen.digest,
+        kind=kind,
+        method=method,
+        false_alarm_rate=false_alarm_rate,
+        seed=seed,
+        progress=progress,
+    )
+    with written_file(run.folder / CALIBRATION_FILE) as path:
+        path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
+    return calibrated
+
+
+def unseen_vehicles(run: Run, manifest: Manifest, test_vehicles: bool = False) -> tuple[Manifest, str]:
+    """The labelled pictures of vehicles that a run was not trained on, each once, and which vehicles these are.
+
+    They are train vehicles: those that the run held out for validation, or all where the source is another one. Test
+    vehicles are taken if it is asked for, or if the source holds nothing else.
+
+    Raises:
+        SamecarError: there are none.
+    """
+    unseen = (manifest.vehicle_id != "") & ~np.isin(manifest.vehicle_id, run.data.vehicles)
+    is_train = manifest.split == "train"
+    testing = test_vehicles or not is_train.any()
+    rows = np.flatnonzero(unseen & (is_train != testing))
+    if not len(rows):
+        others = len(np.unique(manifest.vehicle_id[unseen]))
+        raise SamecarError(
+            f"{manifest.source}:{manifest.root} has no {'test' if testing else 'train'} vehicles that {run.folder} was "
+            "not trained on, and a calibration on others would lie; train with --validation 0.1, give another source"
+            + (f", or take its {others:,} test vehicles with --test-vehicles" if others and not testing else "")
+        )
+    chosen = manifest.select(rows)
+    chosen = chosen.select(np.unique(chosen.path, return_index=True)[1])  # queries may be in the gallery too
+    if testing:
+        return chosen, "test vehicles, not trained on"
+    if manifest.select(np.flatnonzero(is_train)).digest == run.data.digest:
+        return chosen, "train vehicles held out from training"
+    return chosen, "train vehicles of a source that was not trained on"
+
+
+def find_calibration(run: Run) -> Calibration | None:
+    """The calibration in a run's folder; None if it was not calibrated.
+
+    Raises:
+        SamecarError: the file is damaged, or belongs to another model, as after more training.
+    """
+    path = run.folder / CALIBRATION_FILE
+    if not path.is_file():
+        return None
+    calibration = Calibration.from_json(path.read_bytes(), str(path))
+    calibration.check_model(run.model_digest())
+    return calibration
+
+
+def compare(first: Path | str, second: Path | str, run: Run) -> Likeness:
+    """Compares two pictures with a run's model, under its calibration if it has one.
+
+    Raises:
+        SamecarError: a picture cannot be read, or the run has not ended.
+    """
+    return compare_under(bound_model(run), find_calibration(run), Path(first), Path(second))
+
+
+def compare_under(model: BoundModel, calibration: Calibration | None, first: Path, second: Path) -> Likeness:
+    """Does what `compare` does with the model and the calibration of a gallery."""
+    pictures = [read_picture(path, model.decoded_size) for path in (first, second)]
+    embeddings = model.embed(pictures)  # (2, size)
+    similarity = float(np.clip(embeddings[0] @ embeddings[1], -1, 1))
+    if calibration is None:
+        return Likeness(similarity)
+    calibration.check_model(model.digest)
+    probability, threshold = float(calibration.probability(similarity)), calibration.same_threshold
+    return Likeness(similarity, probability, threshold, similarity >= threshold)
+
+
+def _some_vehicles(manifest: Manifest, seed: int) -> Manifest:
+    """Whole vehicles, drawn until the next one would make more than `MOST_PICTURES`."""
+    if len(manifest) <= MOST_PICTURES:
+        return manifest
+    _, vehicle, count = np.unique(manifest.vehicle_id, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(count))
+    drawn: NDArray[np.int64] = order[np.cumsum(count[order]) <= MOST_PICTURES]
+    return manifest.select(np.flatnonzero(np.isin(vehicle, drawn)))
