@@ -37,7 +37,7 @@ from samecar.evaluation.report import RankedQuery, write_report
 from samecar.losses import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.models.devices import find_device
-from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE
+from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, silent
 from samecar.ranking import Distance
 from samecar.retrieval.bound_model import BoundModel
@@ -270,7 +270,7 @@ def bound_model(run: Run, *, on: Machine | None = None) -> BoundModel:
     """
     folder = run.folder / "model"
     run.refuse_unfinished()
-    files = {name: (folder / name).read_bytes() for name in (DESCRIPTION_FILE, TENSORS_FILE)}
+    files = {name: (folder / name).read_bytes() for name in MODEL_FILES}
     return BoundModel(files, (on or machine()).device)
 
 

@@ -12,9 +12,11 @@ from samecar.cli import console
 from samecar.cli import score as scoring
 from samecar.cli.calibrate import calibrate, compare
 from samecar.cli.data import data
+from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
 from samecar.cli.plot import plot
 from samecar.cli.reproduce import reproduce
+from samecar.cli.search import search
 from samecar.cli.serve import serve
 from samecar.errors import SamecarError
 
@@ -304,6 +306,8 @@ app.command()(calibrate)
 app.command()(compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
+app.add_typer(gallery, name="gallery")
+app.command()(search)
 app.command()(ingest)
 app.command()(reproduce)
 app.command()(serve)

@@ -20,6 +20,10 @@ TENSORS_FILE = "model.safetensors"
 """The model's own tensors, the classifier's among them."""
 
 
+MODEL_FILES = (DESCRIPTION_FILE, TENSORS_FILE)
+"""All that a model is made of again."""
+
+
 def save_model(model: Embedder, folder: Path, **facts: Any) -> None:
     """Writes tensors and description; a model that was there before is replaced only by a whole one."""
     with written_file(folder / TENSORS_FILE) as path:

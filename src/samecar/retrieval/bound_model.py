@@ -18,17 +18,14 @@ from samecar.data.transforms import PictureTransform, evaluation_transform
 from samecar.errors import SamecarError
 from samecar.models import Embedder, build_embedder
 from samecar.models.devices import find_device
-from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, fill_model, tensors_digest
-
-FILES = (DESCRIPTION_FILE, TENSORS_FILE)
-"""Names of the files that make a model; a gallery keeps them under the same names."""
+from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, tensors_digest
 
 
 class BoundModel:
     """A model that a gallery is bound to; built when it is first needed. It may be used from several threads.
 
     Args:
-        files: content by name, for each of `FILES`.
+        files: content by name, for each of `samecar.models.saved.MODEL_FILES`.
         device: where it runs; by default the GPU where there is one.
 
     Attributes:
@@ -40,9 +37,9 @@ class BoundModel:
     """
 
     def __init__(self, files: Mapping[str, bytes], device: torch.device | None = None) -> None:
-        missing = [name for name in FILES if name not in files]
+        missing = [name for name in MODEL_FILES if name not in files]
         if missing:
-            raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(FILES)}")
+            raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(MODEL_FILES)}")
         self.files = dict(files)
         self.digest = tensors_digest(files[TENSORS_FILE])
         self._settings, self._vehicles = _described(files[DESCRIPTION_FILE])
@@ -111,23 +108,6 @@ class BoundModel:
             batch = torch.stack(list(pictures)).to(next(model.parameters()).device)  # (pictures, 3, height, width)
             embeddings: NDArray[np.float32] = functional.normalize(model(batch).float()).cpu().numpy()
         return embeddings
-
-
-def refuse_other_model(given: str, own: str) -> None:
-    """Checks that embeddings come from the gallery's own model.
-
-    Args:
-        given: digest of the model that made the embeddings.
-        own: digest of the gallery's model.
-
-    Raises:
-        SamecarError: they come from another one.
-    """
-    if given != own:
-        raise SamecarError(
-            f"the embeddings are of model {given}, the gallery's of {own}; such similarities mean nothing; "
-            "embed the pictures with the gallery's own model"
-        )
 
 
 def _described(content: bytes) -> tuple[ModelSettings, int]:

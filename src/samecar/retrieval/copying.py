@@ -2,10 +2,11 @@
 
 from itertools import islice
 
+from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, silent
-from samecar.retrieval.bound_model import FILES, refuse_other_model
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
+from samecar.retrieval.incoming import refuse_other_model
 from samecar.retrieval.records import Addition, Entry, Judgement
 
 PAGE = 1000
@@ -25,7 +26,7 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
         SamecarError: the galleries are of different models.
     """
     refuse_other_model(source.facts.model, target.facts.model)
-    for name in (*FILES, CALIBRATION_FILE):
+    for name in (*MODEL_FILES, CALIBRATION_FILE):
         if (content := source.attached(name)) is not None:
             target.attach(name, content)
     total = source.summary().pictures

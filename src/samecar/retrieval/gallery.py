@@ -173,9 +173,10 @@ class Gallery:
 
     def _attached_model(self) -> "BoundModel":
         from samecar.models.devices import find_device
-        from samecar.retrieval.bound_model import FILES, BoundModel
+        from samecar.models.saved import MODEL_FILES
+        from samecar.retrieval.bound_model import BoundModel
 
-        files = {name: content for name in FILES if (content := self.engine.attached(name)) is not None}
+        files = {name: content for name in MODEL_FILES if (content := self.engine.attached(name)) is not None}
         model = BoundModel(files, find_device(self._device))
         if model.digest != self.facts.model:
             raise SamecarError(
@@ -242,12 +243,9 @@ class Gallery:
         """Adds pictures with the embeddings that `samecar embed` made of them; the pictures must still be there.
 
         Raises:
-            SamecarError: they were embedded by another model, or the engine cannot keep them.
+            SamecarError: another model made the embeddings, or the engine cannot keep them.
         """
-        from samecar.retrieval.bound_model import refuse_other_model
-
-        refuse_other_model(embeddings.model, self.facts.model)
-        return self.add(incoming_of(embeddings), total=len(embeddings), progress=progress)
+        return self.add(incoming_of(embeddings, self.facts.model), total=len(embeddings), progress=progress)
 
     def add_pooled(self, sighting: Sighting, pictures: Sequence[Image.Image]) -> int:
         """Adds the pictures of one passage as one entry: the mean of their embeddings, brought to length one.

@@ -97,21 +97,27 @@ class Pictures(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def incoming_from(source: str, lines: Iterable[str], defaults: Incoming) -> Pictures:
+def incoming_from(source: str, lines: Iterable[str], defaults: Incoming, model: str) -> Pictures:
     """Reads what `samecar gallery add` is given.
 
     Args:
         source: a folder, all of whose pictures are taken; a picture; a manifest, .csv or .parquet; `NAME:PATH` as
-            everywhere; or `-` for standard input.
+            everywhere; embeddings that `samecar embed` made, .npz; or `-` for standard input.
         lines: of standard input; see `incoming_of_lines`.
         defaults: camera, time, track, vehicle and labels of pictures that the source does not say them of.
+        model: digest of the gallery's model, which embeddings must be of.
 
     Raises:
-        SamecarError: there is no such source, or it is not what its name says.
+        SamecarError: there is no such source, it is not what its name says, or another model made its embeddings.
     """
     if source == "-":
         return Pictures((_completed(picture, defaults) for picture in incoming_of_lines(lines)), None)
     path = Path(source).expanduser()
+    if path.suffix == ".npz":
+        from samecar.embeddings import Embeddings
+
+        embeddings = Embeddings.load(path)
+        return Pictures((_completed(picture, defaults) for picture in incoming_of(embeddings, model)), len(embeddings))
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         return Pictures(iter([_completed(Incoming(path, address=str(path.absolute())), defaults)]), 1)
     name = "folder:" if path.is_dir() else "csv:" if path.is_file() else ""
@@ -131,12 +137,42 @@ def incoming_of_manifest(manifest: Manifest) -> Iterator[Incoming]:
         yield _incoming(path, {name: str(manifest.column(name)[row]) for name in ("time", *TEXTS, *LABELS)}, str(path))
 
 
-def incoming_of(embeddings: "Embeddings") -> Iterator[Incoming]:
-    """The pictures of embeddings that the gallery's own model made, with their embeddings."""
+def incoming_of(embeddings: "Embeddings", model: str) -> Iterator[Incoming]:
+    """The pictures of embeddings, with their embeddings; the pictures must still be where they were.
+
+    Args:
+        embeddings: as `samecar embed` makes them.
+        model: digest of the gallery's model.
+
+    Raises:
+        SamecarError: another model made them.
+    """
+    refuse_other_model(embeddings.model, model)
+    return _with_embeddings(embeddings)
+
+
+def _with_embeddings(embeddings: "Embeddings") -> Iterator[Incoming]:
     lengths = np.linalg.norm(embeddings.matrix, axis=1, keepdims=True)  # (pictures, 1)
     matrix = (embeddings.matrix / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     for picture, embedding in zip(incoming_of_manifest(embeddings.manifest), matrix, strict=True):
         yield replace(picture, embedding=embedding)
+
+
+def refuse_other_model(given: str, own: str) -> None:
+    """Checks that embeddings come from the gallery's own model.
+
+    Args:
+        given: digest of the model that made the embeddings.
+        own: digest of the gallery's model.
+
+    Raises:
+        SamecarError: they come from another one.
+    """
+    if given != own:
+        raise SamecarError(
+            f"the embeddings are of model {given}, the gallery's of {own}; such similarities mean nothing; "
+            "embed the pictures with the gallery's own model"
+        )
 
 
 def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:

@@ -1,0 +1,339 @@
+"""The `samecar gallery` commands."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samecar.cli import console
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from samecar.retrieval.records import Filter, GalleryFacts, Summary
+
+gallery = typer.Typer(help="Keep pictures to search in, bound to one trained model.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SAMECAR_ENGINE",
+        show_default=False,
+        help="a server that keeps the gallery, such as postgresql://user@host/database; without it a folder does",
+    ),
+]
+Camera = Annotated[list[str] | None, typer.Option(help="only of this camera; may be given several times")]
+NotCamera = Annotated[list[str] | None, typer.Option(help="not of this camera; may be given several times")]
+After = Annotated[str | None, typer.Option(help="only at this time or later, such as 2024-05-01T12:30; UTC")]
+Before = Annotated[str | None, typer.Option(help="only earlier than this time")]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="only with this label; may be given several times"),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+Run = Annotated[Path, typer.Option(help="run folder of `samecar train`, whose model the gallery is bound to")]
+
+
+@gallery.command()
+def create(
+    name: Name,
+    run: Run,
+    engine: Engine = None,
+    index: Annotated[str, typer.Option(help="how it is searched; exact looks at every picture")] = "exact",
+    thumbnail: Annotated[int, typer.Option(min=0, help="longer side of thumbnails in pixels; 0 keeps none")] = 160,
+) -> None:
+    """Makes an empty gallery, bound to a run's model."""
+    from samecar.experiment import bound_model
+    from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
+    from samecar.training import Run as TrainedRun
+
+    model = bound_model(TrainedRun.open(run))
+    calibration = run / CALIBRATION_FILE
+    with Gallery.create(name, model, engine=engine, index=index, thumbnail=thumbnail) as made:
+        if calibration.is_file():
+            made.calibrate(calibration.read_bytes())
+        facts = made.facts
+    known = "calibrated" if calibration.is_file() else "not calibrated"
+    console.say(f"{name}: an empty gallery for model {facts.model}, {facts.index.kind} search, {known}")
+
+
+@gallery.command()
+def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
+    """Gives a gallery the calibration that `samecar calibrate` made of its model."""
+    from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
+
+    path = run / CALIBRATION_FILE
+    if not path.is_file():
+        raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
+    with Gallery.open(name, engine=engine) as opened:
+        opened.calibrate(path.read_bytes())
+    console.say(f"{name}: calibrated by {path}")
+
+
+@gallery.command()
+def add(
+    name: Name,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="a folder, a picture, NAME:PATH, a .csv or .parquet manifest, .npz, or - for stdin",
+        ),
+    ],
+    camera: Annotated[str, typer.Option(help="of pictures whose camera SOURCE does not tell")] = "",
+    time: Annotated[str | None, typer.Option(help="of pictures whose time SOURCE does not tell")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="label of every picture; may be given several times")
+    ] = None,
+    engine: Engine = None,
+    device: Device = "auto",
+) -> None:
+    """Adds pictures; those that are known already, by content, are skipped."""
+    from samecar.retrieval.gallery import Gallery
+    from samecar.retrieval.incoming import Incoming, incoming_from
+
+    defaults = Incoming(b"", camera_id=camera, time=_time("--time", time), labels=_labels(label))
+    with Gallery.open(name, engine=engine, device=device) as opened:
+        try:
+            with console.progress_bars() as progress:
+                coming = incoming_from(source, _standard_input(), defaults, opened.facts.model)
+                for warning in coming.warnings:
+                    console.warn(warning)
+                report = opened.add(coming.pictures, total=coming.total, progress=progress)
+        except KeyboardInterrupt as interruption:
+            console.fail("interrupted; what was added is kept, and the same command adds the rest")
+            raise typer.Exit(130) from interruption
+    for sentence in report.unreadable:
+        console.warn(f"left out: {sentence}")
+    counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
+    console.say(f"{name}: {counts}")
+
+
+@gallery.command()
+def remove(
+    name: Name,
+    number: Annotated[
+        list[int] | None, typer.Option("--id", help="number of a picture; may be given several times")
+    ] = None,
+    camera: Camera = None,
+    not_camera: NotCamera = None,
+    after: After = None,
+    before: Before = None,
+    label: Label = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove all that the options fit")] = False,
+    engine: Engine = None,
+) -> None:
+    """Removes pictures by their numbers, or with --yes all that the other options fit."""
+    from samecar.retrieval.engine import all_entries
+    from samecar.retrieval.gallery import Gallery
+    from samecar.retrieval.records import EVERYTHING
+
+    allowed = filter_of(camera, not_camera, after, before, label)
+    if bool(number) == (allowed != EVERYTHING):
+        raise SamecarError("give either --id, or one of --camera, --not-camera, --after, --before and --label")
+    with Gallery.open(name, engine=engine) as opened:
+        if number:
+            removed = opened.engine.remove(number)
+        elif yes:
+            with console.progress_bars() as progress:
+                removed = opened.remove(allowed, progress=progress)
+        else:
+            count = sum(1 for _ in all_entries(opened.engine, allowed))
+            raise SamecarError(f"{count:,} pictures of {name} would be removed; say --yes to remove them")
+    console.say(f"{name}: {removed:,} pictures removed")
+
+
+@gallery.command()
+def info(name: Name, engine: Engine = None, json: Json = False) -> None:
+    """Says what a gallery holds."""
+    from samecar.retrieval.gallery import Gallery
+
+    with Gallery.open(name, engine=engine) as opened:
+        facts, summary, calibrated = opened.facts, opened.engine.summary(), opened.calibration is not None
+    if json:
+        console.print_json(_info(facts, summary, calibrated))
+    else:
+        _print_info(name, facts, summary, calibrated)
+
+
+@gallery.command()
+def check(name: Name, engine: Engine = None) -> None:
+    """Says what is wrong with a gallery; the exit status is 1 when something is."""
+    from samecar.retrieval.gallery import Gallery
+
+    with Gallery.open(name, engine=engine) as opened, console.progress_bars() as progress:
+        findings = opened.engine.check(progress)
+    for finding in findings:
+        console.fail(finding)
+    if findings:
+        raise typer.Exit(1)
+    console.say(f"{name}: nothing is wrong")
+
+
+@gallery.command()
+def export(
+    name: Name,
+    out: Annotated[Path, typer.Option("-o", "--out", help="manifest, .csv or .parquet, or embeddings, .npz")],
+    judgements: Annotated[
+        bool, typer.Option("--judgements", help="only what was judged, with the vehicles that follow from it")
+    ] = False,
+    engine: Engine = None,
+) -> None:
+    """Writes what a gallery holds as a manifest or as embeddings, or its judgements as labels."""
+    from samecar.retrieval.export import export_embeddings, export_judgements, export_manifest
+    from samecar.retrieval.gallery import Gallery
+
+    suffixes = (".csv", ".parquet") if judgements else (".csv", ".parquet", ".npz")
+    if out.suffix not in suffixes:
+        raise SamecarError(f"--out is {out}; its name must end in {' or '.join(suffixes)}")
+    write = export_judgements if judgements else export_embeddings if out.suffix == ".npz" else export_manifest
+    with Gallery.open(name, engine=engine) as opened:
+        exported = write(opened.engine, out)
+    for warning in exported.warnings:
+        console.warn(warning)
+    use = "samecar score reads it" if out.suffix == ".npz" else f"Use it as csv:{out}"
+    console.say(f"{out}: {exported.pictures:,} pictures. {use}")
+
+
+@gallery.command()
+def copy(
+    name: Name,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="gallery to make; with --to-engine its name there")],
+    engine: Engine = None,
+    to_engine: Annotated[
+        str | None, typer.Option(show_default=False, help="a server for the copy; without it a folder")
+    ] = None,
+    index: Annotated[str, typer.Option(help="how the copy is searched")] = "exact",
+    resume: Annotated[bool, typer.Option("--resume", help="go on with a copy that was begun")] = False,
+) -> None:
+    """Copies a gallery, also to another engine, without embedding anything again; pictures get new numbers."""
+    from samecar.retrieval.copying import copy_gallery
+    from samecar.retrieval.places import create_engine, open_engine
+    from samecar.retrieval.records import IndexSettings
+
+    source = open_engine(name, engine)
+    try:
+        facts = source.facts.model_copy(update={"index": IndexSettings(kind=index)})
+        copied = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts)
+        try:
+            with console.progress_bars() as progress:
+                new = copy_gallery(source, copied, progress=progress)
+        finally:
+            copied.close()
+    finally:
+        source.close()
+    console.say(f"{target}: {new:,} pictures copied")
+
+
+@gallery.command("index")
+def index_again(
+    name: Name,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="exact, or another one that the engine knows")],
+    engine: Engine = None,
+) -> None:
+    """Makes the index anew, of the same kind or another one, and measures what it finds."""
+    from samecar.retrieval.gallery import Gallery
+
+    with Gallery.open(name, engine=engine) as opened, console.progress_bars() as progress:
+        settings = opened.engine.rebuild(kind, progress)
+    console.say(f"{name}: {_index(settings.kind, settings.recall, settings.measured_on)}")
+
+
+def filter_of(
+    camera: list[str] | None,
+    not_camera: list[str] | None,
+    after: str | None,
+    before: str | None,
+    label: list[str] | None,
+) -> "Filter":
+    """Makes a filter of the options that choose pictures.
+
+    Raises:
+        SamecarError: one of them cannot be understood.
+    """
+    from samecar.retrieval.records import Filter
+
+    return Filter(
+        cameras=tuple(camera or ()),
+        not_cameras=tuple(not_camera or ()),
+        after=_time("--after", after),
+        before=_time("--before", before),
+        labels=_labels(label),
+    )
+
+
+def _time(option: str, text: str | None) -> float | None:
+    from samecar.retrieval.times import parse_time
+
+    try:
+        return None if text is None else parse_time(text)
+    except SamecarError as error:
+        raise SamecarError(f"{option}: {error}") from error
+
+
+def _labels(options: list[str] | None) -> dict[str, str]:
+    labels = {}
+    for option in options or ():
+        name, equals, value = option.partition("=")
+        if not name or not equals:
+            raise SamecarError(f"--label is {option!r}; write NAME=VALUE, such as lane=2")
+        labels[name] = value
+    return labels
+
+
+def _standard_input() -> Iterator[str]:
+    try:
+        yield from sys.stdin
+    except UnicodeDecodeError as error:
+        raise SamecarError(f"standard input is not UTF-8: {error}; give paths or a table in UTF-8") from error
+
+
+def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[str, Any]:
+    from samecar.retrieval.times import time_text
+
+    cameras = [
+        {
+            "camera_id": camera.camera_id,
+            "pictures": camera.pictures,
+            "first": None if camera.first is None else time_text(camera.first),
+            "last": None if camera.last is None else time_text(camera.last),
+        }
+        for camera in summary.cameras
+    ]
+    return {
+        **facts.model_dump(mode="json"),
+        "calibrated": calibrated,
+        "pictures": summary.pictures,
+        "vehicles": summary.vehicles,
+        "judgements": summary.judgements,
+        "cameras": cameras,
+    }
+
+
+def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    console.say(
+        f"{name}: {summary.pictures:,} pictures, {summary.vehicles:,} known vehicles, {summary.judgements:,} judgements"
+    )
+    console.say(f"model {facts.model}, {facts.size} numbers, {'calibrated' if calibrated else 'not calibrated'}")
+    console.say(_index(facts.index.kind, facts.index.recall, facts.index.measured_on))
+    table = Table("camera")
+    table.add_column("pictures", justify="right")
+    table.add_column("first")
+    table.add_column("last")
+    for camera in _info(facts, summary, calibrated)["cameras"]:
+        values = (escape(camera["camera_id"]) or "unknown", f"{camera['pictures']:,}")
+        table.add_row(*values, camera["first"] or "", camera["last"] or "")
+    if summary.cameras:
+        console.out.print(table)
+
+
+def _index(kind: str, recall: float | None, measured_on: int) -> str:
+    if recall is None:
+        return f"{kind} search"
+    return f"{kind} search, which finds {100 * recall:.2f} % of the ten nearest (measured on {measured_on:,} pictures)"

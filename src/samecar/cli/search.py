@@ -1,0 +1,153 @@
+"""The `samecar search` command."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samecar.cli import console
+from samecar.cli.gallery import After, Before, Camera, Device, Engine, Json, Label, Name, NotCamera, filter_of
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from samecar.retrieval.gallery import Answer, Gallery
+    from samecar.retrieval.records import Filter
+
+ID = "id:"
+"""Begins a query that is a stored picture's number."""
+
+
+def search(
+    name: Name,
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="a picture of a vehicle, or id:42, a stored one")],
+    camera: Camera = None,
+    not_camera: NotCamera = None,
+    after: After = None,
+    before: Before = None,
+    label: Label = None,
+    top: Annotated[int, typer.Option(min=1, help="how many to find")] = 20,
+    save: Annotated[Path | None, typer.Option(help=".png to draw query and findings into")] = None,
+    engine: Engine = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Finds the pictures of a gallery that are most like a picture."""
+    from samecar.retrieval.gallery import Gallery
+
+    allowed = filter_of(camera, not_camera, after, before, label)
+    if save is not None and save.suffix != ".png":
+        raise SamecarError(f"--save is {save}; its name must end in .png")
+    with Gallery.open(name, engine=engine, device=device) as opened:
+        answer, query = _asked(opened, picture, top, allowed)
+        if save is not None:
+            _draw(opened, query, answer, save)
+    if json:
+        console.print_json(_as_dict(picture, answer))
+    else:
+        _print_answer(answer)
+    if save is not None and not json:
+        console.say(f"Drawn: {save}")
+
+
+def _asked(gallery: "Gallery", picture: str, top: int, allowed: "Filter") -> "tuple[Answer, Image.Image | None]":
+    """The answer, and the query to be drawn."""
+    from samecar.data.pictures import read_picture
+
+    if not picture.startswith(ID):
+        query = read_picture(Path(picture), gallery.model.decoded_size)
+        return gallery.search([query], top, allowed)[0], query
+    digits = picture.removeprefix(ID)
+    if not (digits.isascii() and digits.isdigit()):
+        raise SamecarError(f"picture {picture!r} names no stored picture; write its number, as in id:42")
+    return gallery.search_like(int(digits), top, allowed), _thumbnail(gallery, int(digits))
+
+
+def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
+    from samecar.data.pictures import decode_picture
+
+    content = gallery.engine.thumbnail(number)
+    return None if content is None else decode_picture(content, f"id:{number}")
+
+
+def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
+    from samecar.files import written_file
+    from samecar.plots.found import FoundPicture, found_figure
+    from samecar.retrieval.times import time_text
+
+    pictures = []
+    for found in answer.found:
+        sighting = found.entry.sighting
+        lines = (sighting.camera_id, "" if sighting.time is None else time_text(sighting.time), sighting.vehicle_id)
+        heading = f"{found.similarity:.3f}"
+        pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, tuple(filter(None, lines))))
+    with written_file(path) as temporary:
+        found_figure(query, pictures).savefig(temporary)
+
+
+def _print_answer(answer: "Answer") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from samecar.retrieval.times import time_text
+
+    table = Table()
+    for heading in ("rank", "similarity", "same vehicle", "id"):
+        table.add_column(heading, justify="right")
+    for heading in ("camera", "time", "vehicle", "address"):
+        table.add_column(heading, overflow="fold")
+    for rank, found in enumerate(answer.found, 1):
+        sighting = found.entry.sighting
+        table.add_row(
+            str(rank),
+            f"{found.similarity:.3f}",
+            "" if found.probability is None else f"{100 * found.probability:.1f} %",
+            str(found.entry.id),
+            escape(sighting.camera_id),
+            "" if sighting.time is None else time_text(sighting.time),
+            escape(sighting.vehicle_id),
+            escape(sighting.address),
+        )
+    if not answer.found:
+        console.say("No picture fits.")
+        return
+    console.out.print(table)
+    console.say(_verdict(answer))
+
+
+def _verdict(answer: "Answer") -> str:
+    if answer.in_gallery is None or answer.threshold is None or answer.false_alarm_rate is None:
+        return "Whether the vehicle is in the gallery at all is not known; `samecar calibrate` makes it so."
+    said = "is in the gallery" if answer.in_gallery else "is not in the gallery"
+    return (
+        f"The vehicle {said}: the best is {answer.found[0].similarity:.3f}, the threshold {answer.threshold:.3f}; of "
+        f"vehicles that a gallery lacks, {100 * answer.false_alarm_rate:g} % are still said to be in it."
+    )
+
+
+def _as_dict(picture: str, answer: "Answer") -> dict[str, Any]:
+    from samecar.retrieval.times import time_text
+
+    results = []
+    for found in answer.found:
+        sighting = found.entry.sighting
+        results.append(
+            {
+                "id": found.entry.id,
+                "similarity": found.similarity,
+                "probability": found.probability,
+                "camera_id": sighting.camera_id,
+                "time": None if sighting.time is None else time_text(sighting.time),
+                "track_id": sighting.track_id,
+                "vehicle_id": sighting.vehicle_id,
+                "labels": dict(sighting.labels),
+                "address": sighting.address,
+            }
+        )
+    verdict = {
+        "in_gallery": answer.in_gallery,
+        "threshold": answer.threshold,
+        "false_alarm_rate": answer.false_alarm_rate,
+    }
+    return {"query": picture, "results": results, "verdict": verdict}

@@ -1,0 +1,160 @@
+"""What leaves a gallery: manifests, embeddings, and judgements as labels."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from samecar.data.listings import first_few
+from samecar.data.manifest import Manifest
+from samecar.data.pictures import is_picture_name
+from samecar.errors import SamecarError
+from samecar.files import written_file
+from samecar.retrieval.engine import Engine, all_entries
+from samecar.retrieval.incoming import LABELS
+from samecar.retrieval.judged import JudgedPicture, judged_pictures
+from samecar.retrieval.records import Sighting
+from samecar.retrieval.times import time_text
+
+PAGE = 1000
+"""Embeddings that are read together."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        pictures: number of rows.
+        warnings: a sentence for whatever could not be written, or contradicts itself.
+    """
+
+    pictures: int
+    warnings: tuple[str, ...] = ()
+
+
+def export_manifest(engine: Engine, path: Path) -> Exported:
+    """Writes every entry as a row of a manifest's gallery.
+
+    A picture is named where it lies. One that lies nowhere, such as an uploaded picture or a pooled track, is written
+    as its thumbnail into a folder beside the manifest.
+
+    Args:
+        engine: what keeps the gallery.
+        path: .csv or .parquet.
+
+    Raises:
+        SamecarError: the gallery is empty, or the file cannot be written.
+    """
+    rows = _Rows(path)
+    for entry in all_entries(engine):
+        sighting = entry.sighting
+        rows.add(sighting, sighting.vehicle_id, "gallery", partial(engine.thumbnail, entry.id))
+    return rows.write("the gallery is empty")
+
+
+def export_judgements(engine: Engine, path: Path) -> Exported:
+    """Writes the pictures that were judged as a manifest, with the vehicles that follow from the judgements.
+
+    Pictures whose vehicle is known are for training; others, only ever judged different, are unlabelled and gallery.
+
+    Args:
+        engine: what keeps the gallery.
+        path: .csv or .parquet; pictures that lie nowhere are written beside it.
+
+    Raises:
+        SamecarError: nothing was judged, or the file cannot be written.
+    """
+    judged = judged_pictures(engine)
+    rows = _Rows(path)
+    for picture in judged.pictures:
+        sighting = Sighting(picture.content) if picture.entry is None else picture.entry.sighting
+        split = "train" if picture.vehicle_id else "gallery"
+        rows.add(sighting, picture.vehicle_id, split, partial(_small_picture, engine, picture))
+    exported = rows.write("nothing was judged, or of no judged picture is there a file or a thumbnail")
+    return Exported(exported.pictures, (*judged.contradictions, *exported.warnings))
+
+
+def export_embeddings(engine: Engine, path: Path) -> Exported:
+    """Writes every embedding with its row, as `samecar embed` does, for `samecar score` and others to read.
+
+    Raises:
+        SamecarError: the name does not end with .npz, the gallery is empty, or the file cannot be written.
+    """
+    from samecar.embeddings import Embeddings, refuse_name
+
+    refuse_name(path)
+    entries = list(all_entries(engine))
+    if not entries:
+        raise SamecarError("the gallery is empty; add pictures first")
+    seen: set[str] = set()
+    rows = []
+    for entry in entries:
+        address = entry.sighting.address
+        name = address if address and address not in seen else f"{entry.sighting.content}.jpg"
+        seen.add(name)
+        rows.append(_row(entry.sighting, name, entry.sighting.vehicle_id, "gallery"))
+    ids = [entry.id for entry in entries]
+    matrix = np.concatenate([engine.embeddings(ids[first : first + PAGE]) for first in range(0, len(ids), PAGE)])
+    Embeddings(matrix, Manifest.from_rows(path.parent, rows), engine.facts.model).save(path)
+    return Exported(len(entries))
+
+
+class _Rows:
+    """Rows of a manifest, and the pictures that are written beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows: list[Mapping[str, str]] = []
+        self._seen: set[str] = set()
+        self._left_out: list[str] = []
+
+    def add(self, sighting: Sighting, vehicle_id: str, split: str, thumbnail: Callable[[], bytes | None]) -> None:
+        """Adds a picture where it lies, or else its thumbnail; one that has neither is left out."""
+        name = sighting.address if self._lies_there(sighting.address) else self._written(sighting.content, thumbnail())
+        if name is None:
+            self._left_out.append(sighting.address or sighting.content)
+            return
+        self._seen.add(name)
+        self._rows.append(_row(sighting, name, vehicle_id, split))
+
+    def write(self, nothing: str) -> Exported:
+        """Writes the manifest; `nothing` says why there is nothing to write."""
+        if not self._rows:
+            raise SamecarError(f"{nothing}; there is nothing to export to {self._path}")
+        Manifest.from_rows(self._path.parent, self._rows).write(self._path)
+        if not self._left_out:
+            return Exported(len(self._rows))
+        left_out = f"{len(self._left_out):,} pictures are left out, since neither file nor thumbnail is there"
+        return Exported(len(self._rows), (f"{left_out}: {first_few(self._left_out)}",))
+
+    def _lies_there(self, address: str) -> bool:
+        path = Path(address)
+        return is_picture_name(path.name) and path.is_absolute() and address not in self._seen and path.is_file()
+
+    def _written(self, content: str, picture: bytes | None) -> str | None:
+        if picture is None:
+            return None
+        name = f"{self._path.stem}-pictures/{content}.jpg"
+        with written_file(self._path.parent / name) as temporary:
+            temporary.write_bytes(picture)
+        return name
+
+
+def _small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
+    stored = None if picture.entry is None else engine.thumbnail(picture.entry.id)
+    return stored or picture.query_picture
+
+
+def _row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> dict[str, str]:
+    return {
+        "path": path,
+        "vehicle_id": vehicle_id,
+        "camera_id": sighting.camera_id,
+        "split": split,
+        "time": "" if sighting.time is None else time_text(sighting.time),
+        "track_id": sighting.track_id,
+        **{name: sighting.labels.get(name, "") for name in LABELS},
+    }
