@@ -249,10 +249,12 @@ class Catalogue:
             statement = "DELETE FROM judgements WHERE query = ? AND entry IN (SELECT value FROM json_each(?))"
             return connection.execute(statement, [query, _json([entry])]).rowcount > 0
 
-    def judgements(self) -> list[Judgement]:
-        """All judgements, oldest first."""
+    def judgements(self, query: str | None = None) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first."""
+        condition, values = ("", []) if query is None else ("WHERE query = ?", [query])
+        statement = f"SELECT query, entry, same, query_picture FROM judgements {condition} ORDER BY number"  # noqa: S608
         with self.reading() as connection:
-            rows = connection.execute("SELECT query, entry, same, query_picture FROM judgements ORDER BY number")
+            rows = connection.execute(statement, values)
             return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
 
     # --- what an index is made of ---
@@ -287,12 +289,12 @@ def removed(connection: sqlite3.Connection, beyond: int) -> NDArray[np.int64]:
 
 
 def allowed_ids(connection: sqlite3.Connection, allowed: Filter) -> NDArray[np.int64] | None:
-    """Numbers of the entries that a filter allows but for its `not_ids`, ascending; None if these are all."""
+    """Numbers of the entries that a filter allows but for its `not_ids`; None if these are all."""
     condition, values = _condition(replace(allowed, not_ids=()))
     if not values:
         return None
     rows = connection.execute(f"SELECT id FROM entries WHERE {condition}", values)  # noqa: S608
-    return np.sort(np.fromiter((number for (number,) in rows), np.int64))
+    return np.fromiter((number for (number,) in rows), np.int64)
 
 
 def _condition(allowed: Filter) -> tuple[str, list[Any]]:

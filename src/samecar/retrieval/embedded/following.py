@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.embedded.catalogue import Catalogue, Changes, allowed_ids, changes, removed
 from samecar.retrieval.embedded.index import FITTED_ON, VectorIndex
 from samecar.retrieval.embedded.snapshot import DamagedSnapshotError, described, read_snapshot, write_snapshot
+from samecar.retrieval.exact import most_similar
 from samecar.retrieval.records import Filter, Match
 
 _LOG = logging.getLogger(__name__)
@@ -19,11 +21,9 @@ _LOG = logging.getLogger(__name__)
 NOTHING = Changes(0, 0)
 """How far an index follows the catalogue that holds nothing."""
 
-_SPARE = 16  # candidates beyond those wanted, so that rounding rarely decides who is one
+_FACTOR = 4  # candidates of an approximate index for each one wanted, which are then ranked by their embeddings
 
-_FACTOR = 4  # candidates for each one wanted where an index is approximate; they are ranked by their embeddings
-
-_ROUNDING = 1e-5  # by which an inner product of the exact index may differ from the one that is reported
+_SPARE = 16  # and beyond these, where few are wanted
 
 _SAVED_BEHIND = 0.05  # share of the entries that the index file may miss before it is written again
 
@@ -68,14 +68,12 @@ class FollowingIndex:
         """
         with self._lock, self._catalogue.reading() as connection:
             index = self._up_to_date(connection, kind)
-            ids = allowed_ids(connection, allowed)
-            wanted = (top if kind == "exact" else _FACTOR * top) + len(allowed.not_ids) + _SPARE
-            while True:
-                found, similarities = index.search(queries, wanted, ids)
-                rankings = self._ranked(connection, queries, found, top, frozenset(allowed.not_ids))
-                if kind != "exact" or found.shape[1] < wanted or not _undecided(rankings, similarities, top):
-                    return rankings
-                wanted *= _FACTOR
+            mask = _mask(connection, allowed, self._holds.entry)
+            if kind == "exact":
+                return _rankings(*index.search(queries, top, mask))
+            candidates, _ = index.search(queries, _FACTOR * top + _SPARE, mask)
+            stored = self._catalogue.stored(connection, np.unique(candidates).tolist())
+            return [_reranked(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
 
     def rebuild(self, kind: str, progress: Progress = silent) -> None:
         """Makes the index anew and writes its file; the catalogue must not be written to meanwhile.
@@ -135,35 +133,6 @@ class FollowingIndex:
                 return []
         return [f"{self._path} does not hold what the catalogue does; make it anew with `samecar gallery rebuild`"]
 
-    def _ranked(
-        self,
-        connection: sqlite3.Connection,
-        queries: NDArray[np.float32],
-        found: NDArray[np.int64],
-        top: int,
-        left_out: frozenset[int],
-    ) -> list[list[Match]]:
-        """Candidates in the order of their stored embeddings' similarity.
-
-        Args:
-            connection: to the catalogue.
-            queries: (queries, size).
-            found: (queries, candidates) numbers of entries, -1 is none.
-            top: how many are kept of each.
-            left_out: numbers of entries that are no candidates.
-        """
-        stored = self._catalogue.stored(connection, np.unique(found).tolist())
-        rankings = []
-        for query, candidates in zip(queries.astype(np.float64), found, strict=True):
-            ids = np.array(
-                [number for number in candidates.tolist() if number in stored and number not in left_out], int
-            )
-            matrix = np.array([stored[number] for number in ids], np.float64).reshape(len(ids), self._size)
-            similarities = np.clip((matrix * query).sum(axis=1), -1, 1)
-            order = np.lexsort([ids, -similarities])[:top]
-            rankings.append([Match(int(ids[row]), float(similarities[row])) for row in order])
-        return rankings
-
     def _up_to_date(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
         newest = changes(connection)
         index, holds = self._index, self._holds
@@ -208,9 +177,30 @@ class FollowingIndex:
             progress("index", int(ids[-1]), last)
 
 
-def _undecided(rankings: list[list[Match]], similarities: NDArray[np.float32], top: int) -> bool:
-    """Whether an entry that is no candidate might belong to the ranking, but for rounding."""
-    return any(
-        len(ranking) == top and row[-1] >= ranking[-1].similarity - _ROUNDING
-        for ranking, row in zip(rankings, similarities, strict=True)
-    )
+def _mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[np.bool_] | None:
+    """Whether each number up to the last is that of an allowed entry; None if all may be."""
+    ids = allowed_ids(connection, allowed)
+    if ids is None and not allowed.not_ids:
+        return None
+    mask = np.full(last + 1, ids is None)
+    if ids is not None:
+        mask[ids] = True
+    mask[[number for number in allowed.not_ids if 0 <= number <= last]] = False
+    return mask
+
+
+def _reranked(
+    query: NDArray[np.float32], candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.float16]], top: int
+) -> list[Match]:
+    """The candidates of a query, -1 is none, ranked by their stored embeddings."""
+    ids = candidates[candidates >= 0]
+    if not len(ids):
+        return []
+    (ranking,) = _rankings(*most_similar(np.stack([stored[number] for number in ids.tolist()]), ids, query[None], top))
+    return ranking
+
+
+def _rankings(ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> list[list[Match]]:
+    """Matches of each query; a similarity that rounding has taken beyond 1 is 1, and then the number decides."""
+    pairs = zip(ids.tolist(), np.clip(similarities, -1, 1).tolist(), strict=True)
+    return [sorted(map(Match, *row), key=lambda match: (-match.similarity, match.id)) for row in pairs]

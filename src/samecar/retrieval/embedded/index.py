@@ -2,12 +2,14 @@
 
 import importlib.util
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
+from samecar.retrieval.exact import most_similar
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -113,37 +115,43 @@ class VectorIndex:
             self.faiss_index.remove_ids(faiss_module().IDSelectorBatch(ids))
 
     def search(
-        self, queries: NDArray[np.float32], top: int, allowed: NDArray[np.int64] | None = None
+        self, queries: NDArray[np.float32], top: int, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The most similar entries of each query.
 
         Args:
             queries: (queries, size).
             top: how many for each.
-            allowed: numbers of the entries that may be found; None allows all.
+            allowed: whether an entry may be found, by its number; (at least the largest number + 1,). None allows all.
 
         Returns:
             (queries, found) numbers, -1 where an approximate index found no more, and inner products, most similar
             first; `found` is less than `top` where fewer are allowed.
         """
-        held = len(self) if allowed is None else min(len(allowed), len(self))
-        found = min(top, held)
-        if not found:
+        rows = None if allowed is None else allowed[self.ids]
+        if self.kind == "exact":
+            return most_similar(self.codes, self.ids, queries, top, rows)
+        held = len(self) if rows is None else int(rows.sum())
+        if not held:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+        selector = None if allowed is None else faiss_module().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        for parameters in self._parameters(selector, held):
+            similarities, ids = self.faiss_index.search(queries, min(top, held), params=parameters)
+            if (ids >= 0).all():
+                break
+        return ids, similarities
+
+    def _parameters(self, selector: Any, held: int) -> Iterator[Any]:
+        """Of a search among as many entries, and of another one where that does not find enough."""
         faiss = faiss_module()
-        selector = None if allowed is None else faiss.IDSelectorBitmap(_bitmap(allowed))
         if self.kind != "ivf":
-            similarities, ids = self.faiss_index.search(queries, found, params=faiss.SearchParameters(sel=selector))
-            return ids, similarities
+            yield faiss.SearchParameters(sel=selector)
+            return
         lists = self.faiss_index.nlist
         # The fewer are allowed, the more lists are needed to find as many of them.
         probed = math.ceil(max(_PROBED_AT_LEAST, lists * _PROBED_SHARE) * len(self) / held)
         for probes in (min(probed, lists), lists):
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
-            similarities, ids = self.faiss_index.search(queries, found, params=parameters)
-            if (ids >= 0).all():
-                break
-        return ids, similarities
+            yield faiss.SearchParametersIVF(sel=selector, nprobe=probes)
 
 
 def faiss_module() -> "ModuleType":
@@ -165,9 +173,3 @@ def _view(vector: Any, length: int, kind: type[np.generic]) -> NDArray[Any]:
     if not length:
         return np.empty(0, kind)
     return faiss_module().rev_swig_ptr(vector.data(), length)  # type: ignore[no-any-return]
-
-
-def _bitmap(ids: NDArray[np.int64]) -> NDArray[np.uint8]:
-    bits = np.zeros(int(ids.max()) + 1, bool)
-    bits[ids] = True
-    return np.packbits(bits, bitorder="little")

@@ -199,9 +199,9 @@ class FolderEngine:
         """Forgets a judgement; whether there was one."""
         return self._catalogue.withdraw(query, entry)
 
-    def judgements(self) -> list[Judgement]:
-        """All judgements, oldest first."""
-        return self._catalogue.judgements()
+    def judgements(self, query: str | None = None) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first."""
+        return self._catalogue.judgements(query)
 
     def summary(self) -> Summary:
         """How much it holds."""
