@@ -1,0 +1,195 @@
+"""Connections to a PostgreSQL server, and in one sentence what goes wrong with them."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, LiteralString, TypeVar
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
+
+from samecar.errors import SamecarError
+
+Cursor = psycopg.Cursor[Any]
+Connection = psycopg.Connection[Any]
+Result = TypeVar("Result")
+
+SECONDS_TO_CONNECT: Final = 10
+"""Where the address gives no `connect_timeout`; long enough for a busy server, short enough for somebody who waits."""
+
+READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+"""One state of the gallery for all statements of a call; also allowed on a replica."""
+
+WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
+"""Each statement sees what others committed before it, so that waiting for them makes sense."""
+
+
+class Connections:
+    """As many connections as there are calls at once; idle ones wait for the next call.
+
+    A connection on which anything failed is closed. One that the server ended while it was idle is replaced when it is
+    next used; one that is lost while reading is replaced and the reading done again, once.
+
+    Args:
+        address: as libpq takes it: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.
+
+    Raises:
+        SamecarError: the address is malformed.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._parts = _parts(address)
+        self._idle: deque[Connection] = deque()
+        self._closed = False
+
+    @property
+    def server(self) -> str:
+        """The address without its password."""
+        user, host, port, database = (str(self._parts.get(key) or "") for key in ("user", "host", "port", "dbname"))
+        return f"postgresql://{user and user + '@'}{host}{port and ':' + port}/{database}"
+
+    def read(self, work: Callable[[Cursor], Result]) -> Result:
+        """What `work` gives in a transaction that only reads."""
+        with self._spoken():
+            try:
+                return self._within(READ, work)
+            except psycopg.OperationalError as error:
+                if not _is_lost(error):
+                    raise
+                return self._within(READ, work)
+
+    def write(self, work: Callable[[Cursor], Result]) -> Result:
+        """What `work` gives in a transaction that is kept whole or not at all."""
+        with self._spoken():
+            return self._within(WRITE, work)
+
+    def prepare(self, work: Callable[[Cursor], Result]) -> Result:
+        """The same on a database that may have no vectors yet."""
+        with self._spoken(), self._connected() as connection, connection.transaction(), connection.cursor() as cursor:
+            return work(cursor)
+
+    def close(self) -> None:
+        """Ends what is idle; nothing can be asked afterwards."""
+        self._closed = True
+        while connection := self._idle_one():
+            connection.close()
+
+    def _within(self, begin: LiteralString, work: Callable[[Cursor], Result]) -> Result:
+        connection = self._begun(begin)
+        try:
+            with connection.cursor(binary=True) as cursor:
+                result = work(cursor)
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return result
+
+    def _begun(self, begin: LiteralString) -> Connection:
+        if self._closed:
+            raise SamecarError(f"the gallery on {self.server} was closed; open it again")
+        while connection := self._idle_one():
+            try:
+                connection.execute(begin)
+            except psycopg.OperationalError:
+                connection.close()  # it ended while idle, before anything was asked of it
+            else:
+                return connection
+        connection = self._connected()
+        try:
+            register_vector(connection)
+        except psycopg.ProgrammingError as error:
+            connection.close()
+            raise SamecarError(
+                f"{self.server} holds no gallery: its database lacks the extension vector; make a gallery in it first, "
+                "or name another database"
+            ) from error
+        connection.execute(begin)
+        return connection
+
+    def _idle_one(self) -> Connection | None:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    def _connected(self) -> Connection:
+        """A new connection that plans each statement for its own values.
+
+        A plan for any value would not know how many entries a filter leaves, nor how many are asked for.
+        """
+        try:
+            return psycopg.connect(
+                self._address,
+                autocommit=True,
+                prepare_threshold=None,
+                connect_timeout=self._parts.get("connect_timeout", SECONDS_TO_CONNECT),
+                fallback_application_name="samecar",
+            )
+        except psycopg.Error as error:
+            reason = self._without_password(" ".join(str(error).split()))
+            raise SamecarError(
+                f"{self.server} lets nobody in: {reason}; check that the server runs, and the address, the name and "
+                "the password"
+            ) from error
+
+    def _without_password(self, text: str) -> str:
+        password = str(self._parts.get("password") or "")
+        return text.replace(password, "***") if password else text
+
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Says in one sentence what a user can mend; other errors are ours and go through."""
+        try:
+            yield
+        except UnicodeEncodeError as error:
+            raise SamecarError(
+                f"{self.server} keeps only Unicode texts, not {error.object!r}; leave that text out"
+            ) from error
+        except psycopg.Error as error:
+            sentence = self._sentence(error)
+            if sentence is None:
+                raise
+            raise SamecarError(sentence) from error
+
+    def _sentence(self, error: psycopg.Error) -> str | None:
+        reason = self._without_password(error.diag.message_primary or " ".join(str(error).split()))
+        match error:
+            case errors.InsufficientPrivilege():
+                return f"{self.server} refuses: {reason}; ask who runs the server for the right to do so"
+            case errors.ReadOnlySqlTransaction():
+                return f"{self.server} only reads, as replicas do: {reason}; write to the primary server"
+            case errors.DiskFull() | errors.ProgramLimitExceeded() | errors.OutOfMemory():
+                return f"{self.server} has no room for this: {reason}; nothing was changed"
+            case errors.UndefinedTable() | errors.UndefinedColumn() | psycopg.InternalError():
+                return f"a gallery on {self.server} is damaged: {reason}; bring it back from a backup"
+            case psycopg.DataError():
+                return f"{self.server} cannot keep this: {reason}; leave it out"
+            case psycopg.OperationalError() if _is_lost(error):
+                return f"{self.server} ended the connection: {reason}; do it again, what is kept already stays as it is"
+            case psycopg.OperationalError():
+                return f"{self.server} stopped the work: {reason}; nothing was changed, try it again"
+        return None
+
+
+def _parts(address: str) -> dict[str, Any]:
+    """Parts of an address; what libpq says about a malformed one is not told, as it may quote the password."""
+    try:
+        parts = conninfo_to_dict(address)
+    except psycopg.ProgrammingError:
+        parts = None
+    if parts is None or "@" in str(parts.get("host", "")) or not set(str(parts.get("port", ""))) <= set("0123456789,"):
+        raise SamecarError(
+            "the address of the server is malformed; it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where signs "
+            "such as @ : / in the password are written as %40 %3A %2F"
+        )
+    return parts
+
+
+def _is_lost(error: psycopg.OperationalError) -> bool:
+    """Whether the connection ended, by itself (no code) or by the server (57P01 and following)."""
+    return error.sqlstate is None or error.sqlstate.startswith("57P")

@@ -1,0 +1,139 @@
+"""The nearest entries of a gallery's table: by looking at every one, or by an HNSW index."""
+
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector, Vector
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from samecar.progress import Progress
+from samecar.retrieval.postgres.connections import Cursor
+from samecar.retrieval.postgres.tables import Tables
+from samecar.retrieval.records import EVERYTHING, Filter, Match
+
+EVERY_ENTRY: Final = """
+    SELECT id, greatest(-1, least(1, -(embedding::vector <#> %(query)s))) AS similarity FROM {entries}
+    WHERE TRUE {condition} ORDER BY similarity DESC, id LIMIT %(top)s"""
+"""`<#>` is the negative inner product, here of the query in single precision; no index answers this."""
+
+BY_INDEX: Final = """
+    SELECT id, greatest(-1, least(1, -(embedding::vector <#> %(query)s))) AS similarity FROM (
+        SELECT id, embedding FROM {entries}
+        WHERE TRUE {condition} ORDER BY embedding <#> %(rounded_query)s, id LIMIT %(top)s
+    ) AS nearest ORDER BY similarity DESC, id"""
+"""The index compares in half precision; what it finds is then compared as exact search does."""
+
+CANDIDATES: Final = 100
+"""Entries that an HNSW index keeps in view (`hnsw.ef_search`) unless the server sets more; pgvector's 40 miss more."""
+
+MEASURED_ON: Final = 200
+"""Stored embeddings whose neighbours are looked up to measure an index's recall: a standard error below 1 %."""
+
+NEAREST: Final = 10
+"""Neighbours that recall is measured on."""
+
+LARGEST_ID: Final = 2**63 - 1  # a bigint
+
+PORTION: Final = 20  # queries between two notes of progress
+
+
+def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
+    """A filter as SQL that follows another condition, with its values by name."""
+    parts: list[LiteralString] = []
+    if allowed.cameras:
+        parts.append("AND camera_id = ANY(%(cameras)s)")
+    if allowed.not_cameras:
+        parts.append("AND camera_id <> ALL(%(not_cameras)s)")
+    if allowed.after is not None:
+        parts.append("AND time >= %(after)s")
+    if allowed.before is not None:
+        parts.append("AND time < %(before)s")
+    if allowed.labels:
+        parts.append("AND labels @> %(labels)s")
+    if allowed.not_ids:
+        parts.append("AND id <> ALL(%(not_ids)s::bigint[])")
+    return " ".join(parts), {
+        "cameras": list(allowed.cameras),
+        "not_cameras": list(allowed.not_cameras),
+        "after": allowed.after,
+        "before": allowed.before,
+        "labels": Jsonb(dict(allowed.labels)),
+        "not_ids": possible_ids(allowed.not_ids),
+    }
+
+
+def possible_ids(ids: Sequence[int]) -> list[int]:
+    """Those numbers that an entry can have; the server knows no larger ones."""
+    return [int(number) for number in ids if 0 < number <= LARGEST_ID]
+
+
+def search_every_entry(
+    cursor: Cursor, tables: Tables, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING
+) -> list[list[Match]]:
+    """The most similar allowed entries of each query; (queries, size)."""
+    return _ranked(cursor, tables, EVERY_ENTRY, queries, top, allowed)
+
+
+def search_by_index(
+    cursor: Cursor, tables: Tables, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING
+) -> list[list[Match]]:
+    """The same by an HNSW index, which goes on until the filter has let `top` pass.
+
+    It gives up after `hnsw.max_scan_tuples` entries; what has found fewer than `top` by then looks at every entry.
+    """
+    cursor.execute(
+        """
+        SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search',
+            greatest(%s, nullif(current_setting('hnsw.ef_search', true), '')::integer)::text, true)
+        """,
+        [CANDIDATES],
+    )
+    found = _ranked(cursor, tables, BY_INDEX, queries, top, allowed)
+    short = [row for row, matches in enumerate(found) if len(matches) < top]
+    for row, matches in zip(short, search_every_entry(cursor, tables, queries[short], top, allowed), strict=True):
+        found[row] = matches
+    return found
+
+
+def measure_recall(cursor: Cursor, tables: Tables, progress: Progress) -> tuple[float | None, int]:
+    """Share of the nearest of some stored embeddings, but for themselves, that the index finds.
+
+    Returns:
+        The share, None where there are no two entries, and the number of those embeddings.
+    """
+    sample = cursor.execute(
+        tables.statement("SELECT id, embedding FROM {entries} ORDER BY random() LIMIT %s"), [MEASURED_ON]
+    ).fetchall()
+    if len(sample) < 2:
+        return None, 0
+    found = nearest = 0
+    cursor.execute("SET LOCAL enable_seqscan = off")  # the index alone, also where looking at all would be quicker
+    for first in range(0, len(sample), PORTION):
+        progress("recall", first, len(sample))
+        portion = sample[first : first + PORTION]
+        queries = np.stack([embedding.to_numpy() for _, embedding in portion]).astype(np.float32)
+        exact = search_every_entry(cursor, tables, queries, NEAREST + 1)
+        by_index = search_by_index(cursor, tables, queries, NEAREST + 1)
+        for (own, _), right, given in zip(portion, exact, by_index, strict=True):
+            similarities = [match.similarity for match in right if match.id != own][:NEAREST]
+            nearest += len(similarities)
+            found += sum(match.id != own and match.similarity >= similarities[-1] for match in given)
+    progress("recall", len(sample), len(sample))
+    return found / nearest, len(sample)
+
+
+def _ranked(
+    cursor: Cursor, tables: Tables, text: LiteralString, queries: NDArray[np.float32], top: int, allowed: Filter
+) -> list[list[Match]]:
+    """Sends all queries at once, each a statement of its own, which the server may divide among its workers."""
+    if not len(queries):
+        return []
+    text_of_filter, values = condition(allowed)
+    statement = tables.statement(text, condition=sql.SQL(text_of_filter))
+    values["top"] = top
+    each = [{"query": Vector(query), "rounded_query": HalfVector(query), **values} for query in queries]
+    cursor.executemany(statement, each, returning=True)
+    return [[Match(*row) for row in results.fetchall()] for results in cursor.results()]

