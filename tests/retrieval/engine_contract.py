@@ -408,6 +408,8 @@ class EngineContract:
         engine.judge(Judgement("r", first, False))
         kept = [Judgement("q", first, True, JPEG), Judgement("q", second, False), Judgement("r", first, False)]
         assert engine.judgements() == other.judgements() == kept
+        assert engine.judgements("q") == kept[:2]
+        assert other.judgements("s") == []
         engine.judge(Judgement("q", second, True))
         assert sorted(other.judgements(), key=lambda judgement: (judgement.query, judgement.entry)) == [
             kept[0],

@@ -113,8 +113,8 @@ class Engine(Protocol):
         """Forgets a judgement; whether there was one."""
         ...
 
-    def judgements(self) -> list[Judgement]:
-        """All judgements, oldest first."""
+    def judgements(self, query: str | None = None) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first."""
         ...
 
     def summary(self) -> Summary:

@@ -280,8 +280,7 @@ class Service:
         return [Reply(answers[place], self._judged(question.content)) for place, question in enumerate(questions)]
 
     def _judged(self, content: str) -> dict[int, bool]:
-        judgements = self.gallery.engine.judgements()
-        return {judgement.entry: judgement.same for judgement in judgements if judgement.query == content}
+        return {judgement.entry: judgement.same for judgement in self.gallery.engine.judgements(content)}
 
     def _add(self, pictures: list[Incoming]) -> Sequence[tuple[int | None, bool]]:
         """Adds pictures; for each its number, None where it is no picture, and whether it is new."""
