@@ -61,13 +61,15 @@ GALLERY: Final = """
         picture bytea NOT NULL
     );
     CREATE TABLE {judgements} (
-        entry bigint NOT NULL REFERENCES {contents} ON DELETE CASCADE,
         query text NOT NULL,
+        entry bigint NOT NULL REFERENCES {contents} ON DELETE CASCADE,
         number bigint GENERATED ALWAYS AS IDENTITY,
         same boolean NOT NULL,
         query_picture bytea,
-        PRIMARY KEY (entry, query)
+        PRIMARY KEY (query, entry)
     );
+    CREATE INDEX ON {judgements} (entry);
+    CREATE INDEX ON {judgements} (query);
     CREATE TABLE {files} (
         name text PRIMARY KEY,
         content bytea NOT NULL
