@@ -1,5 +1,6 @@
 """The `samecar search` command."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,11 @@ from samecar.errors import SamecarError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from samecar.retrieval.gallery import Answer, Gallery
+    from samecar.retrieval.gallery import Answer, Found, Gallery
     from samecar.retrieval.records import Filter
+
+NUMBERS = ("rank", "like", "same", "id")
+"""Columns that are set to the right: 'like' is the similarity, 'same' the probability of the same vehicle."""
 
 ID = "id:"
 """Begins a query that is a stored picture's number."""
@@ -87,33 +91,51 @@ def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", pat
 
 
 def _print_answer(answer: "Answer") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from samecar.retrieval.times import time_text
-
-    table = Table()
-    for heading in ("rank", "similarity", "same vehicle", "id"):
-        table.add_column(heading, justify="right")
-    for heading in ("camera", "time", "vehicle", "address"):
-        table.add_column(heading, overflow="fold")
-    for rank, found in enumerate(answer.found, 1):
-        sighting = found.entry.sighting
-        table.add_row(
-            str(rank),
-            f"{found.similarity:.3f}",
-            "" if found.probability is None else f"{100 * found.probability:.1f} %",
-            str(found.entry.id),
-            escape(sighting.camera_id),
-            "" if sighting.time is None else time_text(sighting.time),
-            escape(sighting.vehicle_id),
-            escape(sighting.address),
-        )
     if not answer.found:
         console.say("No picture fits.")
         return
+    folder = _common_folder([found.entry.sighting.address for found in answer.found])
+    rows = [_cells(rank, found, folder) for rank, found in enumerate(answer.found, 1)]
+    table = Table()
+    shown = [heading for heading in rows[0] if any(row[heading] for row in rows)]
+    for heading in shown:
+        table.add_column(
+            heading, justify="right" if heading in NUMBERS else "left", no_wrap=heading != "address", overflow="fold"
+        )
+    for row in rows:
+        table.add_row(*(row[heading] for heading in shown))
     console.out.print(table)
+    if folder:
+        console.say(f"Addresses are below {folder}")
     console.say(_verdict(answer))
+
+
+def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
+    from rich.markup import escape
+
+    from samecar.retrieval.times import time_text
+
+    sighting = found.entry.sighting
+    return {
+        "rank": str(rank),
+        "like": f"{found.similarity:.3f}",
+        "same": "" if found.probability is None else f"{100 * found.probability:.1f} %",
+        "id": str(found.entry.id),
+        "camera": escape(sighting.camera_id),
+        "time (UTC)": "" if sighting.time is None else time_text(sighting.time).removesuffix("Z").replace("T", " "),
+        "vehicle": escape(sighting.vehicle_id),
+        "address": escape(sighting.address.removeprefix(folder)),
+    }
+
+
+def _common_folder(addresses: list[str]) -> str:
+    """The folder, with a slash at its end, that all addresses lie in; "" if there is none."""
+    paths = [Path(address) for address in addresses]
+    if not all(path.is_absolute() for path in paths):
+        return ""
+    return os.path.join(os.path.commonpath([path.parent for path in paths]), "")  # noqa: PTH118 - ends in a slash
 
 
 def _verdict(answer: "Answer") -> str:
