@@ -289,9 +289,9 @@ class PostgresEngine:
             SamecarError: there is no such entry.
         """
         text: LiteralString = """
-            INSERT INTO {judgements} (entry, query, same, query_picture)
-            SELECT id, %s, %s, %s FROM {contents} WHERE id = ANY(%s)
-            ON CONFLICT (entry, query) DO UPDATE
+            INSERT INTO {judgements} (query, entry, same, query_picture)
+            SELECT %s, id, %s, %s FROM {contents} WHERE id = ANY(%s)
+            ON CONFLICT (query, entry) DO UPDATE
             SET number = DEFAULT, same = excluded.same, query_picture = excluded.query_picture"""
         values = [judgement.query, judgement.same, judgement.query_picture, possible_ids([judgement.entry])]
         if not self._write(lambda cursor: cursor.execute(self._tables.statement(text), values).rowcount):
@@ -304,9 +304,10 @@ class PostgresEngine:
 
     def judgements(self, query: str | None = None) -> list[Judgement]:
         """All judgements, or those on one query, oldest first."""
-        condition: LiteralString = "" if query is None else "WHERE query = %s"
-        text: LiteralString = "SELECT query, entry, same, query_picture FROM {judgements} " + condition
-        rows = self._rows(text + " ORDER BY number", [] if query is None else [query])
+        text: LiteralString = """
+            SELECT query, entry, same, query_picture FROM {judgements}
+            WHERE %(query)s::text IS NULL OR query = %(query)s ORDER BY number"""
+        rows = self._rows(text, {"query": query})
         return [Judgement(*row) for row in rows]
 
     # --- the whole ---
