@@ -95,7 +95,7 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
         address = entry.sighting.address
         name = address if address and address not in seen else f"{entry.sighting.content}.jpg"
         seen.add(name)
-        rows.append(_row(entry.sighting, name, entry.sighting.vehicle_id, "gallery"))
+        rows.append(manifest_row(entry.sighting, name, entry.sighting.vehicle_id, "gallery"))
     ids = [entry.id for entry in entries]
     matrix = np.concatenate([engine.embeddings(ids[first : first + PAGE]) for first in range(0, len(ids), PAGE)])
     Embeddings(matrix, Manifest.from_rows(path.parent, rows), engine.facts.model).save(path)
@@ -118,7 +118,7 @@ class _Rows:
             self._left_out.append(sighting.address or sighting.content)
             return
         self._seen.add(name)
-        self._rows.append(_row(sighting, name, vehicle_id, split))
+        self._rows.append(manifest_row(sighting, name, vehicle_id, split))
 
     def write(self, nothing: str) -> Exported:
         """Writes the manifest; `nothing` says why there is nothing to write."""
@@ -148,7 +148,8 @@ def _small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
     return stored or picture.query_picture
 
 
-def _row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> dict[str, str]:
+def manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> dict[str, str]:
+    """A row of a manifest."""
     return {
         "path": path,
         "vehicle_id": vehicle_id,

@@ -1,14 +1,21 @@
 """Routes to what people said on whether two pictures show the same vehicle."""
 
 import io
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form, Query, Response
 from PIL import Image
 
-from samecar.retrieval.records import Judgement
-from samecar.serving.errors import documented, invalid, not_found
-from samecar.serving.replies import Content, Id, JudgementFacts, JudgementForm, JudgementsReply
+from samecar.data.manifest import Manifest
+from samecar.data.pictures import is_picture_name
+from samecar.retrieval.engine import Engine
+from samecar.retrieval.export import manifest_row
+from samecar.retrieval.judged import judged_pictures
+from samecar.retrieval.records import Judgement, Sighting
+from samecar.serving.errors import ServiceError, documented, invalid, not_found
+from samecar.serving.replies import Content, Id, JudgementFacts, JudgementForm, JudgementsReply, last_part
 from samecar.serving.searching import Served
 from samecar.serving.service import Service
 from samecar.serving.uploads import LimitedRoute, parse_crop
@@ -47,6 +54,37 @@ async def list_judgements(service: Served) -> JudgementsReply:
     return JudgementsReply(
         judgements=[JudgementFacts(query=each.query, entry=each.entry, same=each.same) for each in judgements]
     )
+
+
+@routes.get(
+    "/api/judgements/manifest",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}, "description": "a manifest"}, **documented(404)},
+)
+async def download_manifest(service: Served) -> Response:
+    """Gives the pictures that were judged as a manifest, with the vehicles that follow from the judgements.
+
+    Pictures go by the last part of their place. `samecar gallery export --judgements` writes the pictures too.
+    """
+    content = await service.read(_manifest, service.gallery.engine)
+    kept = {"Content-Disposition": 'attachment; filename="judgements.csv"'}
+    return Response(content, media_type="text/csv", headers=kept)
+
+
+def _manifest(engine: Engine) -> bytes:
+    rows: dict[str, dict[str, str]] = {}
+    for picture in judged_pictures(engine).pictures:
+        sighting = Sighting(picture.content) if picture.entry is None else picture.entry.sighting
+        name = last_part(sighting.address)
+        if not is_picture_name(name) or name in rows:
+            name = f"{picture.content}.jpg"
+        rows[name] = manifest_row(sighting, name, picture.vehicle_id, "train" if picture.vehicle_id else "gallery")
+    if not rows:
+        raise ServiceError(404, "not_found", "nothing was judged yet, so that there are no labels to export")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "judgements.csv"
+        Manifest.from_rows(path.parent, rows.values()).write(path)
+        return path.read_bytes()
 
 
 async def _query_of(form: JudgementForm, service: Service) -> tuple[str, bytes | None]:

@@ -15,7 +15,9 @@ routes = APIRouter()
 PAGE = Path(__file__).parent / "page"
 """Where the page's files lie."""
 
-PAGE_FILES = {"page.js": "text/javascript", "page.css": "text/css"}
+PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
+    f"{name}.js": "text/javascript" for name in ("api", "cards", "crop", "filter", "page", "timeline", "words")
+}
 """All that is served of it beside the page itself."""
 
 
