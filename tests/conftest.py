@@ -8,6 +8,8 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a network
 
+pytest.register_assert_rewrite("engine_contract")
+
 TINY = [
     "model.backbone=test_resnet",
     "model.weights=none",
@@ -54,3 +56,12 @@ def painted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def painted_source(painted_folder: Path) -> str:
     """The painted folder as a source."""
     return f"folder:{painted_folder}/{{split}}/{{vehicle_id}}_{{camera_id}}_*.png"
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server with pgvector."""
+    from postgres_server import postgres_server
+
+    with postgres_server() as server:
+        yield server
