@@ -1,14 +1,19 @@
 """Exact search in half-precision embeddings: every allowed one is looked at; arrays only.
 
-Rows are converted to single precision and multiplied, a chunk at a time. These products only choose candidates: rows
-that may be among the best, given how far a product in single precision can be off. Candidates are multiplied again in
-double precision, so the result depends neither on chunks and threads nor on the other queries of a batch.
+Quick products, a chunk of rows at a time, choose candidates: rows that may be among the best, given how far such a
+product can be off. For a batch they are made in bfloat16 where the processor multiplies that, else in single precision.
+Candidates are multiplied again in double precision, so the result depends neither on the quick products' precision nor
+on chunks, threads and the other queries of a batch.
 """
 
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
@@ -20,7 +25,7 @@ CHUNK_QUERIES = 1024
 """Queries that share a conversion; more would hardly make it cheaper, and need more memory."""
 
 PRODUCT_ELEMENTS = 8_000_000
-"""Products that are held at a time: 32 MB."""
+"""Quick products that are held at a time: 32 MB in single precision."""
 
 BLOCK = 64
 """Products of which only the largest is looked at first: enough to skip most, few enough to open little in vain."""
@@ -28,7 +33,11 @@ BLOCK = 64
 PAIR_ELEMENTS = 1_000_000
 """Numbers of candidates that are multiplied in double precision at a time: 8 MB for each side."""
 
-LOWEST = np.finfo(np.float32).min
+COARSE_QUERIES = 4
+"""Fewest queries for products in bfloat16; for fewer, reading the embeddings is what takes the time."""
+
+LONGEST = 1.01
+"""Bound on an embedding's length: one, and what rounding to half precision may add."""
 
 
 class Nearest(NamedTuple):
@@ -36,14 +45,6 @@ class Nearest(NamedTuple):
 
     ids: Integers  # (queries, found)
     similarities: Singles  # (queries, found)
-
-
-class _Candidates(NamedTuple):
-    """Pairs of a query and a row that may belong to the result."""
-
-    query: Integers  # (pairs,)
-    row: Integers  # (pairs,)
-    product: Singles  # (pairs,) exact for those that were found, else off by the margin at most
 
 
 def most_similar(
@@ -74,88 +75,171 @@ def most_similar(
         return nearest
     for start in range(0, len(queries), CHUNK_QUERIES):
         part = slice(start, start + CHUNK_QUERIES)
-        search = _Search(codes, ids, np.ascontiguousarray(queries[part], np.float32), shape[1])
-        nearest.ids[part], nearest.similarities[part] = search.run(rows, count)
+        chunk = np.ascontiguousarray(queries[part], np.float32)
+        nearest.ids[part], nearest.similarities[part] = _searched(_Rows(codes, rows, count), ids, chunk, shape[1])
     return nearest
+
+
+def _searched(rows: "_Rows", ids: Integers, queries: Singles, top: int) -> Nearest:
+    found = None
+    if len(queries) >= COARSE_QUERIES and _multiplies_bfloat16():
+        found = _Search(rows, ids, queries, top, coarse=True).run()
+    if found is None:  # also where embeddings lie too close together for coarse products to tell them apart
+        found = _Search(rows, ids, queries, top, coarse=False).run()
+    assert found is not None
+    return found
+
+
+class _Rows(NamedTuple):
+    """The allowed rows, which are counted from 0 here."""
+
+    codes: NDArray[np.float16]
+    rows: Integers | None  # (count,) positions in codes; None for all
+    count: int
+
+    def chunk(self, first: int, last: int) -> NDArray[np.float16]:
+        """Embeddings of some; a copy only where they do not lie side by side."""
+        if self.rows is None:
+            return self.codes[first:last]
+        low, high = self.rows[first], self.rows[last - 1] + 1
+        return self.codes[low:high] if high - low == last - first else self.codes[self.rows[first:last]]
+
+    def positions(self, numbers: Integers) -> Integers:
+        """Where they lie in codes."""
+        return numbers if self.rows is None else self.rows[numbers]
+
+
+class _Candidates(NamedTuple):
+    """Pairs of a query and a row that may belong to the result, and bounds on their product."""
+
+    query: Integers  # (pairs,)
+    row: Integers  # (pairs,) in codes
+    least: Singles  # (pairs,)
+    most: Singles  # (pairs,)
+
+
+class _Products:
+    """Quick products of all queries with a chunk of rows, in one precision."""
+
+    def __init__(self, queries: Singles, rows: _Rows, precision: "torch.dtype") -> None:
+        import torch
+
+        self.rows = rows
+        single = torch.from_numpy(queries)
+        self.queries = single.to(precision)
+        length = torch.linalg.vector_norm(single, dim=1)
+        rounded = torch.linalg.vector_norm(single - self.queries.float(), dim=1)
+        size = queries.shape[1]
+        added = (size + 2) * torch.finfo(torch.float32).eps  # twice what any order of adding can be off
+        self.margin = LONGEST * (rounded + (torch.finfo(precision).eps + added) * length)
+        """(queries,) bound on how far a product is off: rounding the query, the row and the product, and adding."""
+        self.width = max(1, PRODUCT_ELEMENTS // len(queries) // CHUNK_ROWS) * CHUNK_ROWS
+        """Rows that are multiplied at a time."""
+        self.products = torch.empty((len(queries), min(self.width, _up_to_block(rows.count))), dtype=precision)
+        self.chunk = torch.empty((min(CHUNK_ROWS, rows.count), size), dtype=precision)
+
+    def multiply(self, start: int, stop: int) -> "torch.Tensor":
+        """Products with these rows, (queries, a multiple of BLOCK); minus infinity where there are no more rows."""
+        import torch
+
+        for first in range(start, stop, CHUNK_ROWS):
+            last = min(first + CHUNK_ROWS, stop)
+            chunk = self.chunk[: last - first]
+            chunk.copy_(torch.from_numpy(self.rows.chunk(first, last)))
+            products = self.products[:, first - start : last - start]
+            if chunk.dtype == torch.float32:  # NumPy's product is the quicker one on some processors
+                np.matmul(self.queries.numpy(), chunk.numpy().T, out=products.numpy())
+            else:
+                torch.mm(self.queries, chunk.T, out=products)
+        padded = self.products[:, : _up_to_block(stop - start)]
+        padded[:, stop - start :] = -torch.inf
+        return padded
 
 
 class _Search:
     """A search while it goes through the rows."""
 
-    def __init__(self, codes: NDArray[np.float16], ids: Integers, queries: Singles, top: int) -> None:
-        self.codes, self.ids, self.queries, self.top = codes, ids, queries, top
-        size = codes.shape[1]
-        lengths = np.linalg.norm(queries, axis=1)
-        self.margin = ((size + 2) * np.finfo(np.float32).eps * lengths).astype(np.float32)
-        """(queries,) how far a product with an embedding of length one may be off: the bound of any order of adding."""
-        self.floor = np.full(len(queries), LOWEST, np.float32)
-        """(queries,) a product below it does not belong to the result."""
-        self.found = _Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    def __init__(self, rows: _Rows, ids: Integers, queries: Singles, top: int, *, coarse: bool) -> None:
+        import torch
 
-    def run(self, rows: Integers | None, count: int) -> Nearest:
-        """Goes through `count` rows, all or those at these positions."""
-        queries = len(self.queries)
-        width = min(_up_to_block(count), max(1, PRODUCT_ELEMENTS // queries // CHUNK_ROWS) * CHUNK_ROWS)
-        products = np.empty((queries, width), np.float32)
-        chunk = np.empty((min(count, CHUNK_ROWS), self.codes.shape[1]), np.float32)
-        waiting: list[_Candidates] = []
-        for start in range(0, count, width):
-            stop = min(start + width, count)
-            for first in range(start, stop, CHUNK_ROWS):
-                last = min(first + CHUNK_ROWS, stop)
-                single = chunk[: last - first]
-                _convert(_picked(self.codes, rows, first, last), single)
-                np.matmul(self.queries, single.T, out=products[:, first - start : last - start])
-            padded = products[:, : _up_to_block(stop - start)]
-            padded[:, stop - start :] = -np.inf
-            candidates = self._candidates(padded)
-            position = candidates.row + start
-            waiting.append(candidates._replace(row=position if rows is None else rows[position]))
-            if sum(len(part.row) for part in waiting) >= queries * self.top:
-                self._settle(waiting)
-                waiting = []
-        if waiting:
-            self._settle(waiting)
-        shape = (queries, self.top)
-        return Nearest(self.ids[self.found.row].reshape(shape), self.found.product.reshape(shape))
+        self.rows, self.ids, self.queries, self.top, self.coarse = rows, ids, queries, top, coarse
+        self.products = _Products(queries, rows, torch.bfloat16 if coarse else torch.float32)
+        self.floor = torch.full((len(queries),), torch.finfo(torch.float32).min)
+        """(queries,) rows whose product is less do not belong to the result."""
+        none = np.empty(0, np.int64), np.empty(0, np.float32)
+        self.kept = _Candidates(none[0], none[0], none[1], none[1])
+        self.most_pairs = len(queries) * max(8 * top, rows.count // 1024)
+        """Candidates from which on single precision, that leaves fewer, is quicker than coarse products."""
 
-    def _candidates(self, products: Singles) -> _Candidates:
-        """The products, (queries, a multiple of BLOCK), that are not below the floor; rows count from 0."""
-        blocks = _block_maxima(products)
-        if self.found.row.size == 0 and blocks.shape[1] >= self.top:
-            least = np.partition(blocks, -self.top, axis=1)[:, -self.top]  # `top` products at least are not below it
-            self.floor = np.maximum(self.floor, least - 2 * self.margin)
-        query, block = np.nonzero(blocks >= self.floor[:, None])
-        opened = products.reshape(len(products), -1, BLOCK)[query, block]  # (opened blocks, BLOCK)
-        hit, column = np.nonzero(opened >= self.floor[query, None])
-        return _Candidates(query[hit], block[hit] * BLOCK + column, opened[hit, column])
+    def run(self) -> Nearest | None:
+        """Goes through all rows; None where coarse products leave too many candidates."""
+        pruned = 0
+        for start in range(0, self.rows.count, self.products.width):
+            stop = min(start + self.products.width, self.rows.count)
+            new = self._candidates(start, stop)
+            if new is None:
+                return None
+            self.kept = _joined(self.kept, new)
+            if len(self.kept.row) >= pruned + len(self.queries) * self.top:
+                self._prune()
+                if len(self.kept.row) > self.most_pairs:
+                    if self.coarse:
+                        return None
+                    self._settle()
+                pruned = len(self.kept.row)
+        self._prune()
+        self._settle()
+        shape = (len(self.queries), self.top)
+        return Nearest(self.ids[self.kept.row].reshape(shape), self.kept.least.reshape(shape))
 
-    def _settle(self, waiting: list[_Candidates]) -> None:
-        """Multiplies candidates in double precision, keeps the best with those found before and raises the floor."""
-        query, row, product = _joined(waiting)
-        self._raise_floor(query, product, np.lexsort((-product, query)), 2 * self.margin)
-        kept = product >= self.floor[query]
-        query, row = query[kept], row[kept]
-        query, row, product = _joined([self.found, _Candidates(query, row, self._exact(query, row))])
+    def _candidates(self, start: int, stop: int) -> _Candidates | None:
+        """What may belong to the result of these rows; None where coarse products leave too many."""
+        import torch
+
+        products, margin = self.products.multiply(start, stop), self.products.margin
+        if start == 0 and stop >= self.top:
+            least = products.topk(self.top, dim=1, sorted=False).values.amin(dim=1)
+            self.floor = torch.maximum(self.floor, least - margin)
+        lowest = (self.floor - margin)[:, None]  # (queries, 1)
+        blocks = products.unflatten(1, (BLOCK, -1))  # type: ignore[no-untyped-call]  # (queries, BLOCK, blocks)
+        query, block = torch.nonzero(blocks.amax(dim=1) >= lowest, as_tuple=True)
+        if self.coarse and len(query) > self.most_pairs:
+            return None
+        opened = blocks[query, :, block].float()  # (opened blocks, BLOCK)
+        hit, place = torch.nonzero(opened >= lowest[query], as_tuple=True)
+        query, product = query[hit], opened[hit, place]
+        row = self.rows.positions((place * blocks.shape[2] + block[hit] + start).numpy())
+        margin = margin[query]
+        return _Candidates(query.numpy(), row, (product - margin).numpy(), (product + margin).numpy())
+
+    def _prune(self) -> None:
+        """Raises the floor to what the `top` best have at least, and leaves out what is below it."""
+        query, _, least, most = self.kept
+        floor = self.floor.numpy()
+        order = np.lexsort((-least, query))
+        last = order[_places(query[order]) == self.top - 1]
+        floor[query[last]] = np.maximum(floor[query[last]], least[last])
+        self.kept = _selected(self.kept, most >= floor[query])
+
+    def _settle(self) -> None:
+        """Multiplies the candidates in double precision and keeps the `top` best, best first."""
+        query, row, _, _ = self.kept
+        product = self._exact(query, row)
         order = np.lexsort((self.ids[row], -product, query))
         order = order[_places(query[order]) < self.top]
-        self.found = _Candidates(query[order], row[order], product[order])
-        self._raise_floor(self.found.query, self.found.product, np.arange(len(order)), self.margin)
-
-    def _raise_floor(self, query: Integers, product: Singles, order: Integers, margin: Singles) -> None:
-        """Raises it to the last product of the `top` best, less a margin; `order` sorts by query, best first."""
-        last = order[_places(query[order]) == self.top - 1]
-        self.floor[query[last]] = np.maximum(self.floor[query[last]], product[last] - margin[query[last]])
+        self.kept = _selected(_Candidates(query, row, product, product), order)
 
     def _exact(self, query: Integers, row: Integers) -> Singles:
-        """Inner products in double precision, rounded to single."""
+        """Products in double precision, rounded to single."""
+        import torch
+
+        queries = self.queries.astype(np.float64)
         exact = np.empty(len(row), np.float32)
-        step = max(1, PAIR_ELEMENTS // max(1, self.codes.shape[1]))
+        step = max(1, PAIR_ELEMENTS // max(1, queries.shape[1]))
         for start in range(0, len(row), step):
             pairs = slice(start, start + step)
-            exact[pairs] = np.vecdot(
-                self.codes[row[pairs]].astype(np.float64), self.queries[query[pairs]].astype(np.float64)
-            )
+            codes = torch.from_numpy(self.rows.codes[row[pairs]]).double().numpy()
+            exact[pairs] = np.vecdot(codes, queries[query[pairs]])
         return exact
 
 
@@ -163,45 +247,35 @@ def _positions(allowed: NDArray[np.bool_] | Integers) -> Integers:
     return np.flatnonzero(allowed) if allowed.dtype == np.bool_ else allowed.astype(np.int64, copy=False)
 
 
-def _joined(parts: list[_Candidates]) -> _Candidates:
+def _joined(first: _Candidates, second: _Candidates) -> _Candidates:
     return _Candidates(
-        np.concatenate([part.query for part in parts]),
-        np.concatenate([part.row for part in parts]),
-        np.concatenate([part.product for part in parts]),
+        np.concatenate([first.query, second.query]),
+        np.concatenate([first.row, second.row]),
+        np.concatenate([first.least, second.least]),
+        np.concatenate([first.most, second.most]),
     )
 
 
-def _picked(codes: NDArray[np.float16], rows: Integers | None, first: int, last: int) -> NDArray[np.float16]:
-    """Some allowed rows; a copy only where they do not lie side by side."""
-    if rows is None:
-        return codes[first:last]
-    if rows[last - 1] - rows[first] == last - 1 - first:
-        return codes[rows[first] : rows[last - 1] + 1]
-    return codes[rows[first:last]]
+def _selected(candidates: _Candidates, chosen: NDArray[np.bool_] | Integers) -> _Candidates:
+    query, row, least, most = candidates
+    return _Candidates(query[chosen], row[chosen], least[chosen], most[chosen])
 
 
-def _convert(codes: NDArray[np.float16], single: Singles) -> None:
-    """Writes half precision as single; torch does it ten times as fast as NumPy, on all cores."""
-    import torch
-
-    torch.from_numpy(single).copy_(torch.from_numpy(codes))
-
-
-def _block_maxima(products: Singles) -> Singles:
-    """The largest of each BLOCK of columns: (queries, blocks)."""
-    import torch
-
-    maxima: Singles = torch.from_numpy(products.reshape(len(products), -1, BLOCK)).amax(dim=2).numpy()
-    return maxima
+def _places(query: Integers) -> Integers:
+    """Of pairs that are sorted by query: how many of the same query come before each."""
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    lengths = np.diff(starts, append=len(query))
+    return np.arange(len(query)) - np.repeat(starts, lengths)
 
 
 def _up_to_block(count: int) -> int:
     return -(-count // BLOCK) * BLOCK
 
 
-def _places(query: Integers) -> Integers:
-    """Of pairs that are sorted by query: how many of the same query come before each."""
-    positions = np.arange(len(query))
-    starts = np.flatnonzero(np.diff(query, prepend=-1))
-    lengths = np.diff(starts, append=len(query))
-    return positions - np.repeat(starts, lengths)
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for it; a torch that cannot tell counts as no."""
+    import torch
+
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
