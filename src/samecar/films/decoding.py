@@ -134,8 +134,8 @@ def opened_film(path: Path) -> Iterator[Film]:
     except (av.error.FFmpegError, OSError) as error:
         reason = (error.strerror or str(error)).lower()
         raise SamecarError(
-            f"film {path} cannot be opened ({reason}): it is no film or its beginning or end is missing; "
-            "give another copy of it"
+            f"film {path} cannot be opened: {reason}; it is no film, or its beginning or end is missing: give another "
+            "copy of it"
         ) from error
     with container:
         yield Film(path, container)

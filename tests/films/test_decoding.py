@@ -1,0 +1,129 @@
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from film_making import paint_vehicle, road, turn_film, write_film
+
+from samecar.errors import SamecarError
+from samecar.films import opened_film
+
+
+def grey(*values):
+    """Small pictures, each of one brightness."""
+    return [np.full((32, 48, 3), value, np.uint8) for value in values]
+
+
+def read(path, rate):
+    with opened_film(path) as film:
+        frames = list(film.frames(rate))
+    return film, frames
+
+
+def test_frames_come_at_the_rate_that_is_asked_for(tmp_path):
+    film, frames = read(write_film(tmp_path / "film.mov", grey(*range(0, 250, 10)), rate=10), 5)
+    assert [frame.picture[0, 0, 0] for frame in frames] == list(range(0, 250, 20))
+    assert np.allclose([frame.time for frame in frames], np.arange(0, 2.5, 0.2))
+    assert film.given == 13
+    assert film.reached == pytest.approx(2.4)
+    assert film.warnings == []
+
+
+def test_a_film_with_fewer_frames_gives_all_of_them(tmp_path):
+    assert len(read(write_film(tmp_path / "film.mov", grey(*range(7)), rate=4), 25)[1]) == 7
+
+
+def test_frames_are_chosen_by_their_time_where_the_rate_varies(tmp_path):
+    times = [0, 0.1, 0.2, 1.0, 1.05, 2.0]
+    frames = read(write_film(tmp_path / "film.mov", grey(0, 1, 2, 3, 4, 5), times=times), 5)[1]
+    assert [frame.picture[0, 0, 0] for frame in frames] == [0, 2, 3, 5]
+    assert np.allclose([frame.time for frame in frames], [0, 0.2, 1, 2])
+
+
+def test_times_begin_with_the_first_frame(tmp_path):
+    frames = read(write_film(tmp_path / "film.mov", grey(0, 1), times=[7, 8]), 5)[1]
+    assert np.allclose([frame.time for frame in frames], [0, 1])
+
+
+def test_a_film_from_a_turned_camera_is_upright(tmp_path):
+    picture = np.zeros((32, 64, 3), np.uint8)
+    picture[:16, :16] = 255  # upper left; clockwise it is upper right
+    path = write_film(tmp_path / "film.mp4", [picture] * 3, codec="mpeg4")
+    turn_film(path)
+    upright = read(path, 5)[1][0].picture
+    assert upright.shape == (64, 32, 3)
+    assert upright[4:12, 20:28].mean() > 230
+    assert upright[4:12, 4:12].mean() < 25
+
+
+def test_colours_are_red_green_blue(tmp_path):
+    picture = road()
+    paint_vehicle(picture, "car", 60, 40)
+    assert (read(write_film(tmp_path / "film.mov", [picture]), 5)[1][0].picture == picture).all()
+
+
+def test_half_a_film_gives_what_it_holds_and_says_so(tmp_path):
+    path = write_film(
+        tmp_path / "film.mov", [np.random.default_rng(i).integers(0, 255, (32, 48, 3), np.uint8) for i in range(30)]
+    )
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    film, frames = read(path, 10)
+    assert 10 <= len(frames) <= 16
+    assert [
+        sentence for sentence in film.warnings if "truncated: it ends after 1." in sentence and "of 2.9" in sentence
+    ]
+
+
+def test_damaged_parts_are_left_out_and_counted(tmp_path):
+    path = write_film(tmp_path / "film.mov", grey(*range(10)))
+    content = path.read_bytes()
+    parts = content.split(b"\x89PNG")
+    for part in (4, 5):
+        parts[part] = bytes(len(parts[part]) - 20) + parts[part][-20:]
+    path.write_bytes(b"\x89PNG".join(parts))
+    film, frames = read(path, 10)
+    assert [frame.picture[0, 0, 0] for frame in frames] == [0, 1, 2, 5, 6, 7, 8, 9]
+    assert film.warnings == [f"film {path} is damaged: 2 of its parts cannot be decoded"]
+
+
+def test_a_film_whose_every_part_is_damaged_is_refused(tmp_path):
+    path = write_film(tmp_path / "film.mov", grey(1, 2))
+    path.write_bytes(path.read_bytes().replace(b"\x89PNG", b"none"))
+    with pytest.raises(SamecarError, match="holds no frame that can be decoded"):
+        read(path, 5)
+
+
+def test_a_film_without_its_table_of_contents_is_refused(tmp_path):
+    path = write_film(tmp_path / "film.mp4", grey(*range(20)), codec="mpeg4")
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"moov") - 4])
+    with pytest.raises(SamecarError, match="cannot be opened"):
+        read(path, 5)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a film\n" * 100])
+def test_what_is_no_film_is_refused(tmp_path, content):
+    (tmp_path / "film.mp4").write_bytes(content)
+    with pytest.raises(SamecarError, match=r"cannot be opened: .*: give another copy of it"):
+        read(tmp_path / "film.mp4", 5)
+
+
+def test_a_film_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(SamecarError, match="is not there; give the path of a file"):
+        read(tmp_path / "film.mp4", 5)
+    with pytest.raises(SamecarError, match="is not there"):
+        read(tmp_path, 5)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    with wave.open(str(tmp_path / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    with pytest.raises(SamecarError, match="has no pictures, only sound or data"):
+        read(tmp_path / "sound.wav", 5)
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    write_film(tmp_path / "film.mov", grey(1, 2)).rename(tmp_path / "cam:1.mov")
+    monkeypatch.chdir(tmp_path)
+    assert len(read(Path("cam:1.mov"), 5)[1]) == 1
