@@ -6,6 +6,7 @@ Candidates are multiplied again in double precision, so the result depends neith
 on chunks, threads and the other queries of a batch.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +91,8 @@ def _searched(rows: "_Rows", ids: Integers, queries: Singles, top: int) -> Neare
     return found
 
 
-class _Rows(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Rows:
     """The allowed rows, which are counted from 0 here."""
 
     codes: NDArray[np.float16]
