@@ -17,12 +17,11 @@ table and plot from it.
 import argparse
 import multiprocessing
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
+from measuring import measured
 from numpy.typing import NDArray
 from results import read_results, write_results
 
@@ -32,20 +31,11 @@ from samecar.evaluation.counting import FEWEST_ROWS, Work, default_threads
 from samecar.ranking import CHUNK_ELEMENTS
 
 Matrix = NDArray[np.float32]
-Result = TypeVar("Result")
 
 DOCS = Path(__file__).parent.parent / "docs"
 CAMERAS = 20
 LARGEST = "evaluation-large"
 """The result file of the largest size, which is measured by itself."""
-
-
-class Spent(NamedTuple):
-    """What a call cost."""
-
-    seconds: float
-    processor_seconds: float
-    megabytes: float
 
 
 def main() -> None:
@@ -94,10 +84,10 @@ def measure(gallery: int, options: argparse.Namespace) -> dict[str, Any]:
     rules = find_protocol("plain")
     products, scored = [], []
     for _ in range(options.repeats):
-        products.append(_measured(lambda: product(query.matrix, pictures.matrix))[1])
-        evaluation, spent = _measured(lambda: score(*sides, rules))
+        products.append(measured(lambda: product(query.matrix, pictures.matrix))[1])
+        evaluation, spent = measured(lambda: score(*sides, rules))
         scored.append(spent)
-    products.append(_measured(lambda: product(query.matrix, pictures.matrix))[1])
+    products.append(measured(lambda: product(query.matrix, pictures.matrix))[1])
     row = {
         "queries": options.queries,
         "gallery": gallery,
@@ -115,7 +105,7 @@ def measure(gallery: int, options: argparse.Namespace) -> dict[str, Any]:
     if gallery <= options.plain_up_to:
         exact = score(*sides, rules, options=Options(bootstrap=0, work=Work("float64")))
         row["difference_to_float64"] = abs(exact.mean_average_precision - evaluation.mean_average_precision)
-        found, spent = _measured(lambda: plain(query, pictures))
+        found, spent = measured(lambda: plain(query, pictures))
         row["plain_seconds"], row["plain_memory_megabytes"] = spent.seconds, spent.megabytes
         row["difference_to_plain"] = abs(found - evaluation.mean_average_precision)
     return row
@@ -231,22 +221,6 @@ def draw_plot(rows: list[dict[str, Any]], path: Path) -> None:
             axes.legend(fontsize=7)
         path.parent.mkdir(exist_ok=True)
         figure.savefig(path, metadata={"Date": None, "Description": digest(rows)})
-
-
-def _measured(call: Callable[[], Result]) -> tuple[Result, Spent]:
-    """What a call gives and costs; megabytes are those by which resident memory rose at most."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # sets the peak to what is resident now
-    before = _resident("VmRSS")
-    started, worked = time.perf_counter(), time.process_time()
-    result = call()
-    spent = Spent(time.perf_counter() - started, time.process_time() - worked, _resident("VmHWM") - before)
-    return result, spent
-
-
-def _resident(field: str) -> float:
-    """Megabytes of this process's resident memory: now (VmRSS) or at its peak (VmHWM)."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1.024e-3 for line in lines if line.startswith(f"{field}:"))
 
 
 if __name__ == "__main__":

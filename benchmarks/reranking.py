@@ -14,12 +14,11 @@ peak of the whole process stands beside it. Writes results/reranking.json, in NA
 import argparse
 import multiprocessing
 import time
-from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import measured, resident
 from numpy.typing import NDArray
 from results import write_results
 
@@ -79,9 +78,9 @@ def measure(gallery: int, options: argparse.Namespace) -> dict[str, Any]:
     product_seconds, seconds, memory = [], [], []
     for _ in range(options.repeats):
         product_seconds.append(product(embeddings))
-        kept, spent, used = _measured(lambda: _consume(queries, others, checked))
-        seconds.append(spent)
-        memory.append(used)
+        kept, spent = measured(lambda: _consume(queries, others, checked))
+        seconds.append(spent.seconds)
+        memory.append(spent.megabytes)
         product_seconds.append(product(embeddings))
     row = {
         "queries": options.queries,
@@ -92,11 +91,12 @@ def measure(gallery: int, options: argparse.Namespace) -> dict[str, Any]:
         "seconds": min(seconds),
         "times_the_product": min(seconds) / min(product_seconds),
         "memory_megabytes": max(memory),
-        "process_megabytes": _resident("VmHWM"),
+        "process_megabytes": resident("VmHWM"),
         "embeddings_megabytes": embeddings.nbytes / 1e6,
     }
     if gallery <= options.plain_up_to:
-        expected, row["plain_seconds"], row["plain_memory_megabytes"] = _measured(lambda: plain(queries, others))
+        expected, spent = measured(lambda: plain(queries, others))
+        row["plain_seconds"], row["plain_memory_megabytes"] = spent.seconds, spent.megabytes
         row["largest_difference_to_plain"] = float(np.abs(kept - expected[checked]).max())
     return row
 
@@ -184,21 +184,6 @@ def _consume(queries: Matrix, gallery: Matrix, checked: NDArray[np.int64]) -> Ma
     for rows, distances in k_reciprocal_distances(queries, gallery):
         kept.append(distances[checked[(checked >= rows.start) & (checked < rows.stop)] - rows.start])
     return np.concatenate(kept)
-
-
-def _measured(call: Callable[[], Matrix]) -> tuple[Matrix, float, float]:
-    """What a call gives, its seconds, and the megabytes by which resident memory rose at most meanwhile."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # sets the peak to what is resident now
-    before = _resident("VmRSS")
-    started = time.perf_counter()
-    result = call()
-    return result, time.perf_counter() - started, _resident("VmHWM") - before
-
-
-def _resident(field: str) -> float:
-    """Megabytes of this process's resident memory: now (VmRSS) or at its peak (VmHWM)."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1.024e-3 for line in lines if line.startswith(f"{field}:"))
 
 
 def _line(row: dict[str, Any]) -> str:
