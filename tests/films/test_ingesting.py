@@ -1,0 +1,187 @@
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from film_making import ColourDetector, paint_vehicle, road, write_film
+from PIL import Image
+from tiny_run import tiny_run
+
+from samecar.errors import SamecarError
+from samecar.experiment import bound_model
+from samecar.films import FilmSettings, YoloxDetector, ingest, opened_film, passages
+from samecar.retrieval.gallery import Gallery
+
+START = 1_800_000_000.0
+SETTINGS = FilmSettings(minimum_size=24, pool=4)
+
+
+def traffic():
+    """Five seconds: a car drives by, then a bus the other way; a truck stands at the border all the time."""
+    for i in range(50):
+        picture = road()
+        paint_vehicle(picture, "truck", -5, 85)
+        paint_vehicle(picture, "car", 12 * i - 40, 10)
+        paint_vehicle(picture, "bus", 12 * (45 - i), 45, width=60, height=40)
+        yield picture
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("film") / "monday.mov", list(traffic()))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return bound_model(tiny_run(tmp_path_factory.mktemp("tiny") / "run"))
+
+
+@pytest.fixture
+def gallery(tmp_path, model):
+    with Gallery.create(str(tmp_path / "gallery"), model) as made:
+        yield made
+
+
+def ingest_film(film, gallery, **options):
+    return ingest(film, gallery, ColourDetector(), **{"camera": "north", "settings": SETTINGS, **options})
+
+
+def by_kind(gallery):
+    return {entry.sighting.labels["type"]: entry for entry in gallery.engine.listed()}
+
+
+def test_each_vehicle_that_passes_becomes_one_entry(film, gallery):
+    report = ingest_film(film, gallery, start=START)
+    assert (report.film, report.frames, report.tracks) == ("monday.mov", 25, 3)
+    assert (report.added, report.known, report.left_out, report.warnings) == (2, 0, 1, ())
+    assert report.seconds == pytest.approx(4.9)
+    entries = by_kind(gallery)
+    assert entries.keys() == {"car", "bus"}
+    car, bus = entries["car"].sighting, entries["bus"].sighting
+    assert {car.camera_id, bus.camera_id} == {"north"}
+    assert car.track_id.startswith("monday/")
+    assert car.track_id != bus.track_id
+    assert car.labels["film"] == "monday.mov"
+    # The car enters from the left in the fourth frame and is whole in the fifth; it is at the border in frame 20.
+    first, last = map(float, car.labels["seconds"].split("-"))
+    assert first == pytest.approx(0.4, abs=0.3)
+    assert last == pytest.approx(2.2, abs=0.3)
+    assert first < car.time - START < last
+    assert bus.time > car.time
+    assert car.address == ""
+
+
+def test_an_entry_is_the_mean_of_its_crops_brought_to_length_one(film, gallery, model, tmp_path):
+    ingest_film(film, gallery, crops=tmp_path / "crops")
+    for kind, entry in by_kind(gallery).items():
+        number = int(entry.sighting.track_id.split("/")[1])
+        paths = sorted((tmp_path / "crops").glob(f"monday-{number:04d}-{kind}-*.png"))
+        assert 2 <= len(paths) <= 4
+        assert entry.sighting.address == str(paths[0].resolve())
+        mean = model.embed([Image.open(path).convert("RGB") for path in paths]).mean(axis=0)
+        stored = gallery.engine.embeddings([entry.id])[0]
+        assert stored @ mean / np.linalg.norm(mean) == pytest.approx(1, abs=1e-3)
+        assert np.linalg.norm(stored) == pytest.approx(1, abs=1e-3)
+        for path in paths:
+            picture = np.asarray(Image.open(path))
+            size = (44, 33) if kind == "car" else (66, 44)
+            assert np.abs(np.array(picture.shape[1::-1]) - size).max() <= 2
+    assert len(list((tmp_path / "crops").iterdir())) <= 8
+
+
+def test_the_same_film_again_adds_nothing(film, gallery):
+    ingest_film(film, gallery)
+    before = gallery.engine.listed()
+    report = ingest_film(film, gallery)
+    assert (report.tracks, report.added, report.known, report.left_out) == (3, 0, 2, 1)
+    assert gallery.engine.listed() == before
+
+
+def test_an_interruption_keeps_what_has_passed_and_the_rest_is_added_later(film, gallery, tmp_path, model):
+    def interrupt(task, done, total, note=""):
+        if gallery.engine.summary().pictures:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ingest_film(film, gallery, progress=interrupt)
+    assert by_kind(gallery).keys() == {"car"}
+    report = ingest_film(film, gallery)
+    assert (report.added, report.known) == (1, 1)
+    with Gallery.create(str(tmp_path / "whole"), model) as whole:
+        ingest_film(film, whole)
+        assert [e.sighting for e in whole.engine.listed()] == [e.sighting for e in gallery.engine.listed()]
+
+
+def test_progress_tells_frames_of_all_frames(film, gallery):
+    told = []
+    ingest_film(film, gallery, progress=lambda task, done, total, note="": told.append((task, done, total)))
+    assert told[0] == ("frames", 1, 25)
+    assert told[-1] == ("frames", 25, 25)
+
+
+def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
+    ingest_film(film, gallery, draw=tmp_path / "drawn")
+    paths = sorted((tmp_path / "drawn").iterdir())
+    assert [path.name for path in paths] == [f"{second:08.2f}.png" for second in range(5)]
+    with opened_film(film) as opened:
+        frames = list(opened.frames(1))
+    drawn = np.asarray(Image.open(paths[1]))
+    changed = (drawn != frames[1].picture).any(axis=2)
+    left, top = 12 * 10 - 40, 10  # of the car after one second
+    assert changed[top, left : left + 40].all()
+    assert changed[top : top + 30, left].all()
+    assert not changed[45:80, :100].any()
+
+
+def test_a_truncated_film_gives_what_it_holds_and_says_so(film, gallery, tmp_path):
+    half = tmp_path / "half.mov"
+    content = film.read_bytes()
+    half.write_bytes(content[: len(content) * 6 // 10])
+    report = ingest_film(half, gallery)
+    assert report.added >= 1
+    (sentence,) = report.warnings
+    assert re.search(r"half.mov is truncated: it ends after [23]\.\d of 4.9 seconds", sentence)
+
+
+def test_a_film_without_vehicles_adds_nothing(gallery, tmp_path):
+    report = ingest_film(write_film(tmp_path / "empty.mov", [road()] * 10), gallery)
+    assert (report.frames, report.tracks, report.added) == (5, 0, 0)
+
+
+def test_a_camera_without_a_name_is_refused(film, gallery):
+    with pytest.raises(SamecarError, match="--camera is empty"):
+        ingest_film(film, gallery, camera=" ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frames_per_second", 0),
+        ("frames_per_second", float("nan")),
+        ("minimum_confidence", 1),
+        ("minimum_size", 0),
+        ("pool", 0),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, value):
+    with pytest.raises(SamecarError, match=f"--{name.replace('_', '-')} {value} is not allowed; give "):
+        FilmSettings(**{name: value})
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "classes", "vehicles"),
+    [
+        ("ahmetozlu_input_video.mp4", ("car", "bus", "truck"), 8),
+        ("intel_car-detection.mp4", ("car", "bus", "truck", "67"), 4),  # seen from above, cars are taken for telephones
+        ("udacity_test_video.mp4", ("car", "bus", "truck"), 2),
+    ],
+)
+def test_real_films_give_one_passage_for_each_vehicle_that_one_can_see(name, classes, vehicles):
+    data = Path(os.environ["SAMECAR_TEST_DATA"])
+    detector = YoloxDetector.open(data / "detector" / "yolox_nano.onnx", classes)
+    with opened_film(data / "films" / name) as film:
+        found = [passage for passage in passages(film, detector) if passage.crops]
+    assert len(found) == vehicles
+    assert film.warnings == []
