@@ -6,7 +6,6 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
+from samecar.retrieval.embedded.filtering import condition
 from samecar.retrieval.embedded.schema import VERSION, checked_version, migrate, write_schema
 from samecar.retrieval.embedded.writing import PATIENCE, WriterLock, told
 from samecar.retrieval.records import (
@@ -198,9 +198,9 @@ class Catalogue:
 
     def listed(self, allowed: Filter, beyond: int, limit: int) -> list[Entry]:
         """A page of allowed entries in the order of their numbers."""
-        condition, values = _condition(allowed)
+        text, values = condition(allowed)
         with self.reading() as connection:
-            statement = f"SELECT * FROM sightings WHERE id > ? AND {condition} ORDER BY id LIMIT ?"  # noqa: S608
+            statement = f"SELECT * FROM sightings WHERE id > ? AND {text} ORDER BY id LIMIT ?"  # noqa: S608
             rows = connection.execute(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
             return [_entry(row) for row in rows]
 
@@ -286,36 +286,6 @@ def removed(connection: sqlite3.Connection, beyond: int) -> NDArray[np.int64]:
     """Numbers of entries that were removed after a removal."""
     rows = connection.execute("SELECT entry FROM removals WHERE number > ?", [beyond])
     return np.fromiter((entry for (entry,) in rows), np.int64)
-
-
-def allowed_ids(connection: sqlite3.Connection, allowed: Filter) -> NDArray[np.int64] | None:
-    """Numbers of the entries that a filter allows but for its `not_ids`; None if these are all."""
-    condition, values = _condition(replace(allowed, not_ids=()))
-    if not values:
-        return None
-    rows = connection.execute(f"SELECT id FROM entries WHERE {condition}", values)  # noqa: S608
-    return np.fromiter((number for (number,) in rows), np.int64)
-
-
-def _condition(allowed: Filter) -> tuple[str, list[Any]]:
-    """A filter as SQL, in which nothing stands that was given, with the values that it asks for."""
-    parts: list[tuple[str, Any]] = []
-    if allowed.cameras:
-        parts.append(("camera_id IN (SELECT value FROM json_each(?))", json.dumps(allowed.cameras)))
-    if allowed.not_cameras:
-        parts.append(("camera_id NOT IN (SELECT value FROM json_each(?))", json.dumps(allowed.not_cameras)))
-    if allowed.after is not None:
-        parts.append(("time >= ?", allowed.after))
-    if allowed.before is not None:
-        parts.append(("time < ?", allowed.before))
-    if allowed.not_ids:
-        parts.append(("id NOT IN (SELECT value FROM json_each(?))", _json(allowed.not_ids)))
-    condition = " AND ".join(["TRUE", *(text for text, _ in parts)])
-    values = [value for _, value in parts]
-    for name, value in allowed.labels.items():
-        condition += " AND id IN (SELECT entry FROM labels WHERE name = ? AND value = ?)"
-        values += [name, value]
-    return condition, values
 
 
 def _known(connection: sqlite3.Connection, contents: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.progress import Progress, silent
-from samecar.retrieval.embedded.catalogue import Catalogue, Changes, allowed_ids, changes, removed
+from samecar.retrieval.embedded.catalogue import Catalogue, Changes, changes, removed
+from samecar.retrieval.embedded.filtering import mask
 from samecar.retrieval.embedded.index import FITTED_ON, VectorIndex
 from samecar.retrieval.embedded.snapshot import DamagedSnapshotError, described, read_snapshot, write_snapshot
 from samecar.retrieval.exact import most_similar
@@ -46,6 +47,7 @@ class FollowingIndex:
         self._lock = threading.Lock()
         self._index: VectorIndex | None = None
         self._holds = NOTHING
+        self._damaged = False  # the file
 
     @property
     def loaded(self) -> bool:
@@ -68,10 +70,10 @@ class FollowingIndex:
         """
         with self._lock, self._catalogue.reading() as connection:
             index = self._up_to_date(connection, kind)
-            mask = _mask(connection, allowed, self._holds.entry)
+            chosen = mask(connection, allowed, self._holds.entry)
             if kind == "exact":
-                return _rankings(*index.search(queries, top, mask))
-            candidates, _ = index.search(queries, _FACTOR * top + _SPARE, mask)
+                return _rankings(*index.search(queries, top, chosen))
+            candidates, _ = index.search(queries, _FACTOR * top + _SPARE, chosen)
             stored = self._catalogue.stored(connection, np.unique(candidates).tolist())
             return [_reranked(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
 
@@ -101,8 +103,9 @@ class FollowingIndex:
             except (FileNotFoundError, DamagedSnapshotError):
                 saved = NOTHING
             missing = newest.entry - saved.entry + newest.removal - saved.removal
-            if missing > _SAVED_BEHIND * newest.entry:
+            if self._damaged or missing > _SAVED_BEHIND * newest.entry:
                 write_snapshot(self._path, self._up_to_date(connection, kind), self._size, newest)
+                self._damaged = False
 
     def check(self, kind: str) -> list[str]:
         """A sentence for each thing that is wrong with the file."""
@@ -152,6 +155,7 @@ class FollowingIndex:
             if newest != NOTHING:
                 _LOG.info("%s is absent; the index is made anew", self._path)
         except DamagedSnapshotError as error:
+            self._damaged = True
             _LOG.warning("%s cannot be used: %s; the index is made anew", self._path, error)
         return self._empty(connection, kind), NOTHING
 
@@ -175,18 +179,6 @@ class FollowingIndex:
         for ids, matrix in self._catalogue.added(connection, holds.entry):
             index.add(ids, matrix)
             progress("index", int(ids[-1]), last)
-
-
-def _mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[np.bool_] | None:
-    """Whether each number up to the last is that of an allowed entry; None if all may be."""
-    ids = allowed_ids(connection, allowed)
-    if ids is None and not allowed.not_ids:
-        return None
-    mask = np.full(last + 1, ids is None)
-    if ids is not None:
-        mask[ids] = True
-    mask[[number for number in allowed.not_ids if 0 <= number <= last]] = False
-    return mask
 
 
 def _reranked(

@@ -1,6 +1,8 @@
 """The file in which an index waits for the next opening, so that it need not be made of the catalogue anew."""
 
+import errno
 import json
+import os
 import zlib
 from pathlib import Path
 
@@ -57,8 +59,9 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes) ->
     with durable_file(path) as temporary:
         try:
             faiss_module().write_index(index.faiss_index, str(temporary))
-        except RuntimeError as error:  # FAISS's word for a full disk too
-            raise OSError(str(error).splitlines()[0]) from error
+        except RuntimeError as error:  # whose text ends in the system's own words
+            full = os.strerror(errno.ENOSPC) in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0]) from error
         length = temporary.stat().st_size
         snapshot = Snapshot(
             kind=index.kind,

@@ -247,7 +247,7 @@ class FolderEngine:
             _LOG.warning("the index was not saved and is brought up to date at the next opening: %s", error)
 
     def _attached_path(self, name: str) -> Path:
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise SamecarError(f"{name!r} is no name for an attached file; give a plain file name")
         return self._folder / _ATTACHED / name
 
