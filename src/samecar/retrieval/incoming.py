@@ -189,6 +189,7 @@ def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:
     """
     remaining = iter(lines)
     first = next((line for line in remaining if line.strip()), "")
+    first = first.removeprefix("\ufeff")  # which spreadsheets put before a table
     every = chain([first], remaining)
     if first.lstrip().startswith("{"):
         yield from _of_json(every)
@@ -223,7 +224,7 @@ def _of_csv(lines: Iterable[str]) -> Iterator[Incoming]:
                 raise SamecarError(f"{place} has not as many values as the header names columns; mend it")
             yield _named(fields, place)
     except csv.Error as error:
-        raise SamecarError(f"line {reader.line_num} of standard input is not CSV: {error}") from error
+        raise SamecarError(f"line {reader.reader.line_num} of standard input is not CSV: {error}") from error
 
 
 def _named(fields: Mapping[str, Any], place: str) -> Incoming:

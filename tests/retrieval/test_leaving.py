@@ -1,0 +1,209 @@
+"""What leaves a gallery: exports, and copies to other engines."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import paint_picture
+from PIL import Image
+from tiny_run import tiny_run
+
+from samecar.data import Manifest, open_source
+from samecar.embeddings import Embeddings
+from samecar.errors import SamecarError
+from samecar.evaluation import find_protocol, score
+from samecar.evaluation.loading import load_labelled
+from samecar.experiment import bound_model
+from samecar.retrieval.copying import copy_gallery
+from samecar.retrieval.engine import all_entries
+from samecar.retrieval.export import export_embeddings, export_judgements, export_manifest
+from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.incoming import Incoming, incoming_of_manifest
+from samecar.retrieval.records import Judgement, picture_content
+
+UPLOADED = "0f" * 32
+"""Content of a query that is not in the gallery."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return bound_model(tiny_run(tmp_path_factory.mktemp("tiny") / "run"))
+
+
+@pytest.fixture
+def crops(tmp_path):
+    """Four vehicles by two cameras, with times and colours, and a picture without a place of its own."""
+    rows = []
+    for vehicle in range(4):
+        for camera in range(2):
+            name = f"crops/v{vehicle}_c{camera}.png"
+            paint_picture(tmp_path / name, vehicle, camera, 0)
+            known = {"vehicle_id": f"v{vehicle}", "camera_id": f"c{camera}", "split": "gallery"}
+            rows.append({"path": name, **known, "time": str(100 * vehicle + camera), "colour": "red", "track_id": "t"})
+    return Manifest.from_rows(tmp_path, rows)
+
+
+def jpeg():
+    content = io.BytesIO()
+    Image.new("RGB", (20, 10), "blue").save(content, "JPEG")
+    return content.getvalue()
+
+
+@pytest.fixture
+def gallery(tmp_path, model, crops):
+    with Gallery.create(str(tmp_path / "gallery"), model) as made:
+        made.add([*incoming_of_manifest(crops), Incoming(jpeg(), address="upload.jpg", labels={"lane": "2"})])
+        yield made
+
+
+def test_an_exported_manifest_opens_as_a_source(gallery, crops, tmp_path):
+    exported = export_manifest(gallery.engine, tmp_path / "out" / "gallery.csv")
+    assert (exported.pictures, exported.warnings) == (9, ())
+    manifest = open_source(f"csv:{tmp_path}/out/gallery.csv")
+    assert [manifest.absolute_path(row) for row in range(8)] == [crops.absolute_path(row) for row in range(8)]
+    for name in ("vehicle_id", "camera_id", "track_id", "colour", "split"):
+        assert manifest.column(name)[:8].tolist() == crops.column(name).tolist()
+    assert manifest.time[0] == "1970-01-01T00:00:00Z"
+    uploaded = Image.open(manifest.absolute_path(8))
+    assert (uploaded.size, manifest.path[8]) == ((20, 10), f"gallery-pictures/{picture_content(jpeg())}.jpg")
+
+
+def test_a_manifest_brings_a_gallery_back(gallery, model, tmp_path):
+    export_manifest(gallery.engine, tmp_path / "gallery.csv")
+    with Gallery.create(str(tmp_path / "again"), model) as again:
+        again.add(incoming_of_manifest(open_source(f"csv:{tmp_path}/gallery.csv")))
+        sightings = [entry.sighting for entry in again.engine.listed()]
+    assert sightings[:8] == [entry.sighting for entry in gallery.engine.listed()][:8]
+
+
+def test_pictures_with_neither_file_nor_thumbnail_are_left_out_aloud(tmp_path, model, crops):
+    with Gallery.create(str(tmp_path / "bare"), model, thumbnail=0) as bare:
+        bare.add([Incoming(jpeg(), address="upload.jpg"), *incoming_of_manifest(crops)])
+        exported = export_manifest(bare.engine, tmp_path / "bare.csv")
+    assert exported.pictures == 8
+    assert exported.warnings == ("1 pictures are left out, since neither file nor thumbnail is there: upload.jpg",)
+
+
+def test_exported_embeddings_are_scored_as_those_of_the_gallery(gallery, tmp_path):
+    exported = export_embeddings(gallery.engine, tmp_path / "gallery.npz")
+    assert exported.pictures == 9
+    embeddings = Embeddings.load(tmp_path / "gallery.npz")
+    assert embeddings.model == gallery.facts.model
+    ids = [entry.id for entry in all_entries(gallery.engine)]
+    assert np.array_equal(embeddings.matrix, gallery.engine.embeddings(ids))
+    sides = load_labelled(tmp_path / "gallery.npz", "gallery")
+    evaluation = score(sides, sides, find_protocol("plain"), distance="cosine")
+    assert evaluation.cmc[1] > 0
+
+
+@pytest.mark.parametrize("write", [export_manifest, export_judgements, export_embeddings])
+def test_there_must_be_something_to_export(write, model, tmp_path):
+    suffix = "npz" if write is export_embeddings else "csv"
+    with (
+        Gallery.create(str(tmp_path / "empty"), model) as empty,
+        pytest.raises(SamecarError, match=r"^(the gallery is empty|nothing was judged)"),
+    ):
+        write(empty.engine, tmp_path / f"out.{suffix}")
+    assert not list(tmp_path.glob("out*"))
+
+
+def judge_some(gallery):
+    """An uploaded query is the vehicle of entries 1 and 2, and not that of entry 3; entry 9 is like entry 4's."""
+    contents = {entry.id: entry.sighting.content for entry in gallery.engine.listed()}
+    picture = jpeg()
+    for judgement in (
+        Judgement(UPLOADED, 1, True, picture),
+        Judgement(UPLOADED, 2, True, picture),
+        Judgement(UPLOADED, 3, False, picture),
+        Judgement(contents[9], 4, True),
+    ):
+        gallery.engine.judge(judgement)
+    return contents
+
+
+def test_judgements_become_labels(gallery, tmp_path):
+    contents = judge_some(gallery)
+    exported = export_judgements(gallery.engine, tmp_path / "labels.csv")
+    assert (exported.pictures, exported.warnings) == (6, ())
+    manifest = open_source(f"csv:{tmp_path}/labels.csv")
+    found = {str(manifest.path[row]): str(manifest.vehicle_id[row]) for row in range(6)}
+    assert found == {
+        f"labels-pictures/{UPLOADED}.jpg": "v0",
+        "crops/v0_c0.png": "v0",
+        "crops/v0_c1.png": "v0",
+        "crops/v1_c0.png": "v1",
+        f"labels-pictures/{contents[9]}.jpg": "v1",
+        "crops/v1_c1.png": "v1",
+    }
+    assert set(manifest.split) == {"train"}
+    assert all(manifest.absolute_path(row).is_file() for row in range(6))
+
+
+def test_contradictions_are_told_and_leave_known_vehicles_alone(gallery, tmp_path):
+    gallery.engine.judge(Judgement(UPLOADED, 1, True, jpeg()))
+    gallery.engine.judge(Judgement(UPLOADED, 5, True, jpeg()))
+    exported = export_judgements(gallery.engine, tmp_path / "labels.parquet")
+    assert "known as different vehicles (v0, v2)" in exported.warnings[0]
+    manifest = Manifest.read(tmp_path / "labels.parquet")
+    rows = dict(zip(manifest.path.tolist(), zip(manifest.vehicle_id, manifest.split, strict=True), strict=True))
+    assert rows[f"labels-pictures/{UPLOADED}.jpg"] == ("", "gallery")
+    assert rows["crops/v0_c0.png"] == ("v0", "train")
+
+
+# copies
+
+
+@pytest.fixture(params=["folder", "postgresql"])
+def target(request, tmp_path, model):
+    """Makes an empty gallery in another place."""
+    if request.param == "folder":
+        made = Gallery.create(str(tmp_path / "copy"), model)
+    else:
+        server = request.getfixturevalue("postgres")
+        made = Gallery.create("copy", model, engine=server.address(server.new_database()))
+    with made:
+        yield made
+
+
+def test_a_copy_holds_all_and_needs_no_model(gallery, target):
+    judge_some(gallery)
+    gallery.engine.remove([5])  # so that numbers change
+    gallery.engine.attach("calibration.json", b"{}")
+    told = []
+    new = copy_gallery(gallery.engine, target.engine, progress=lambda task, done, total, note="": told.append(done))
+    assert (new, told[-1]) == (8, 8)
+    ours, theirs = gallery.engine.listed(), target.engine.listed()
+    assert [entry.sighting for entry in ours] == [entry.sighting for entry in theirs]
+    matrices = [part.engine.embeddings([entry.id for entry in part.engine.listed()]) for part in (gallery, target)]
+    np.testing.assert_allclose(*matrices, atol=1e-3)
+    for our, their in zip(ours, theirs, strict=True):
+        assert gallery.engine.thumbnail(our.id) == target.engine.thumbnail(their.id)
+    assert target.engine.attached("calibration.json") == b"{}"
+    assert [
+        (judgement.query, target.engine.entries([judgement.entry])[judgement.entry].sighting.content, judgement.same)
+        for judgement in target.engine.judgements()
+    ] == [
+        (judgement.query, gallery.engine.entries([judgement.entry])[judgement.entry].sighting.content, judgement.same)
+        for judgement in gallery.engine.judgements()
+    ]
+    assert copy_gallery(gallery.engine, target.engine) == 0
+    assert target.engine.summary() == gallery.engine.summary()
+
+
+def test_a_copy_that_was_begun_is_finished(gallery, target):
+    entries = gallery.engine.listed()
+    first = Incoming(jpeg(), address="changed")
+    target.add([first])
+    assert copy_gallery(gallery.engine, target.engine) == len(entries) - 1
+    contents = {entry.sighting.content: entry.sighting for entry in target.engine.listed()}
+    assert contents[picture_content(jpeg())] == replace(entries[-1].sighting, address="changed", labels={})
+
+
+def test_galleries_of_different_models_are_not_mixed(gallery, tmp_path):
+    stranger = bound_model(tiny_run(tmp_path / "stranger", seed=2))
+    with (
+        Gallery.create(str(tmp_path / "other"), stranger) as other,
+        pytest.raises(SamecarError, match=f"of model {gallery.facts.model}, the gallery's of {stranger.digest}"),
+    ):
+        copy_gallery(gallery.engine, other.engine)
