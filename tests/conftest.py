@@ -65,3 +65,19 @@ def postgres():
 
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def painted_gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of painted pictures, made by `galleries.make_gallery`, that no test changes."""
+    from galleries import make_gallery
+
+    return make_gallery(tmp_path_factory.mktemp("gallery"))
+
+
+@pytest.fixture
+def own_gallery(painted_gallery: Path, tmp_path: Path) -> Path:
+    """A copy of it that the test may change."""
+    from galleries import copy_gallery
+
+    return copy_gallery(painted_gallery, tmp_path)

@@ -1,0 +1,103 @@
+"""A small gallery of painted pictures, and services over it: in this process, or on a socket."""
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import uvicorn
+from conftest import TINY, paint_picture
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from samecar.config import load_recipe
+from samecar.models import build_embedder
+from samecar.models.saved import MODEL_FILES, save_model
+from samecar.retrieval.bound_model import BoundModel
+from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.incoming import Incoming
+from samecar.serving.app import create_app
+from samecar.serving.settings import ServiceSettings
+
+VEHICLES, CAMERAS = 6, 2
+SECONDS = 1_700_000_000
+"""Time of the first picture; each later one was taken a minute after."""
+
+
+def painted(folder: Path, vehicle: int, camera: int, index: int) -> Path:
+    """A painted picture as a file."""
+    path = folder / f"v{vehicle:02d}_c{camera}_{index}.png"
+    if not path.exists():
+        paint_picture(path, vehicle, camera, index)
+    return path
+
+
+def tiny_model(folder: Path) -> BoundModel:
+    """A network that nobody trained, with the same random weights each time."""
+    torch.manual_seed(1)
+    recipe = load_recipe("report-baseline", TINY)
+    save_model(build_embedder(recipe.model, 3), folder)
+    return BoundModel({name: (folder / name).read_bytes() for name in MODEL_FILES})
+
+
+def make_gallery(folder: Path) -> Path:
+    """Makes a gallery of 12 pictures: of vehicles v00 to v05, each by cameras c0 and c1, a minute apart."""
+    with Gallery.create(str(folder / "yard"), tiny_model(folder / "model")) as gallery:
+        pairs = [(vehicle, camera) for vehicle in range(VEHICLES) for camera in range(CAMERAS)]
+        gallery.add(
+            Incoming(
+                path := painted(folder / "pictures", vehicle, camera, 0),
+                address=str(path),
+                camera_id=f"c{camera}",
+                time=SECONDS + 60.0 * place,
+                track_id=f"t{place}",
+                vehicle_id=f"v{vehicle:02d}",
+                labels={"lane": str(camera)},
+            )
+            for place, (vehicle, camera) in enumerate(pairs)
+        )
+    return folder / "yard"
+
+
+def copy_gallery(gallery: Path, folder: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(gallery, folder / gallery.name))
+
+
+def service(gallery: Path, **settings: object) -> FastAPI:
+    """A service over a gallery, asked by the name that test clients use."""
+    changed = {"name": gallery.name, "host_names": ("testserver",), "rate": 0, **settings}
+    return create_app(lambda: Gallery.open(str(gallery)), ServiceSettings.model_validate(changed))
+
+
+@contextlib.contextmanager
+def serving(gallery: Path, **settings: object) -> Iterator[TestClient]:
+    """A client of a service in this process, once it is ready."""
+    with TestClient(service(gallery, **settings), raise_server_exceptions=False) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200)
+        yield client
+
+
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """Runs a service on a socket of this machine; gives its port."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", access_log=False, ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def wait_until(condition, seconds: float = 30.0) -> None:
+    """Waits until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.02)

@@ -1,0 +1,443 @@
+import asyncio
+import hashlib
+import io
+import threading
+
+import httpx2
+import numpy as np
+import pytest
+from galleries import SECONDS, painted, service, serving, wait_until
+from PIL import Image
+from starlette.testclient import TestClient
+
+from samecar.data.manifest import Manifest
+from samecar.retrieval.gallery import Gallery
+from samecar.serving.app import create_app
+from samecar.serving.settings import ServiceSettings
+
+
+@pytest.fixture(scope="module")
+def client(painted_gallery):
+    """Of a service that lets nobody change anything."""
+    with serving(painted_gallery, read_only=True) as asking:
+        yield asking
+
+
+@pytest.fixture
+def writer(own_gallery):
+    """Of a service over a gallery of the test's own."""
+    with serving(own_gallery) as asking:
+        yield asking
+
+
+@pytest.fixture
+def query(tmp_path):
+    """A picture of vehicle v02 by camera c1 that the gallery does not hold."""
+    return painted(tmp_path, 2, 1, 7).read_bytes()
+
+
+def search(client, file, **fields):
+    return client.post("/api/search", files={"picture": ("q.png", file)}, data=fields)
+
+
+def refused(answer, status, code):
+    """An error of the form that every error has; gives its sentence."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json().keys() == {"error"}
+    assert answer.json()["error"].keys() == {"code", "message"}
+    assert answer.json()["error"]["code"] == code
+    sentence = answer.json()["error"]["message"]
+    assert sentence
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_what_the_gallery_is(client):
+    facts = client.get("/api/gallery").json()
+    assert facts["name"] == "yard"
+    assert (facts["pictures"], facts["vehicles"], facts["calibrated"], facts["writable"]) == (12, 6, False, False)
+    assert facts["cameras"] == [
+        {"camera_id": "c0", "pictures": 6, "first": "2023-11-14T22:13:20Z", "last": "2023-11-14T22:23:20Z"},
+        {"camera_id": "c1", "pictures": 6, "first": "2023-11-14T22:14:20Z", "last": "2023-11-14T22:24:20Z"},
+    ]
+    assert (facts["first"], facts["last"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:24:20Z")
+    assert facts["limits"] == {"bytes": 10_000_000, "pixels": 25_000_000, "top": 100}
+    assert facts["index"]["kind"] == "exact"
+
+
+def test_a_search_finds_what_the_gallery_itself_finds(client, painted_gallery, query):
+    answer = search(client, query, top=5)
+    assert answer.status_code == 200
+    with Gallery.open(str(painted_gallery)) as gallery:
+        (expected,) = gallery.search([Image.open(io.BytesIO(query)).convert("RGB")], 5)
+    found = answer.json()["results"]
+    assert [result["id"] for result in found] == [each.entry.id for each in expected.found]
+    assert [result["similarity"] for result in found] == pytest.approx([each.similarity for each in expected.found])
+    assert answer.json()["query"] == {"id": None, "content": hashlib.sha256(query).hexdigest()}
+    assert answer.json()["verdict"] == {"in_gallery": None, "threshold": None, "false_alarm_rate": None}
+    assert 0 < answer.json()["seconds"] < 30
+
+
+def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_address_is_told(client, tmp_path):
+    answer = search(client, painted(tmp_path, 3, 1, 0).read_bytes(), top=1)
+    (result,) = answer.json()["results"]
+    assert result == {
+        "id": 8,
+        "similarity": pytest.approx(1, abs=1e-3),
+        "probability": None,
+        "camera_id": "c1",
+        "time": "2023-11-14T22:20:20Z",
+        "track_id": "t7",
+        "vehicle_id": "v03",
+        "labels": {"lane": "1"},
+        "name": "v03_c1_0.png",
+        "thumbnail": "/api/pictures/8/thumbnail",
+        "judgement": None,
+    }
+    assert str(tmp_path.parent.parent) not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "ids"),
+    [
+        ({"camera": "c1"}, {2, 4, 6, 8, 10, 12}),
+        ({"not_camera": ["c1", "c7"]}, {1, 3, 5, 7, 9, 11}),
+        ({"camera": ["c0", "c1"], "after": "2023-11-14T22:22:20Z"}, {10, 11, 12}),
+        ({"before": "2023-11-14T23:14:20+01:00"}, {1}),
+        ({"after": str(SECONDS + 60), "before": str(SECONDS + 180)}, {2, 3}),
+        ({"camera": "elsewhere"}, set()),
+    ],
+)
+def test_filters(client, query, fields, ids):
+    assert {result["id"] for result in search(client, query, **fields).json()["results"]} == ids
+    similar = client.get("/api/pictures/3/similar", params=fields).json()["results"]
+    assert {result["id"] for result in similar} == ids - {3}
+    listed = client.get("/api/pictures", params=fields).json()
+    assert {picture["id"] for picture in listed["pictures"]} == ids
+
+
+def test_a_crop_is_searched_as_the_picture_that_it_shows(client, query):
+    picture = Image.open(io.BytesIO(query)).convert("RGB")
+    part = io.BytesIO()
+    picture.crop((10, 0, 30, 20)).save(part, "PNG")
+    cropped, alone = search(client, query, crop="0.25,0,0.5,0.5").json(), search(client, part.getvalue()).json()
+    similarities = [[result["similarity"] for result in answer["results"]] for answer in (cropped, alone)]
+    np.testing.assert_allclose(*similarities, atol=1e-3)
+    assert cropped["query"]["content"] not in {hashlib.sha256(query).hexdigest(), alone["query"]["content"]}
+    again = search(client, query, crop="0.2500001,0,0.5,0.5").json()
+    assert again["query"] == cropped["query"]
+
+
+@pytest.mark.parametrize(
+    "crop", ["", "0,0,1", "0,0,1,1,1", "a,0,1,1", "nan,0,1,1", "-0.1,0,1,1", "0.5,0,0.6,1", "0,0,0,1", "0,0,1,inf"]
+)
+def test_a_crop_that_is_none(client, query, crop):
+    answer = search(client, query, crop=crop)
+    if crop:
+        assert "crop" in refused(answer, 422, "invalid")
+    else:
+        assert answer.status_code == 200
+
+
+def test_from_a_stored_picture_on(client):
+    answer = client.get("/api/pictures/5/similar", params={"top": 20}).json()
+    assert answer["query"]["id"] == 5
+    assert len(answer["query"]["content"]) == 64
+    similarities = [result["similarity"] for result in answer["results"]]
+    assert len(similarities) == 11
+    assert similarities == sorted(similarities, reverse=True)
+
+
+def test_entries_are_listed_page_by_page(client):
+    seen, beyond = [], 0
+    while beyond is not None:
+        page = client.get("/api/pictures", params={"beyond": beyond, "limit": 5}).json()
+        seen += [picture["id"] for picture in page["pictures"]]
+        beyond = page["next"]
+    assert seen == list(range(1, 13))
+    assert client.get("/api/pictures", params={"limit": 12}).json()["next"] is None
+
+
+def test_a_thumbnail(client):
+    answer = client.get("/api/pictures/4/thumbnail")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(answer.content)).size == (40, 40)
+
+
+def test_adding_describing_changing_and_removing(writer, query):
+    fields = {"camera_id": "gate", "time": "2024-05-01T12:00:00+02:00", "vehicle_id": "van", "labels": '{"lane": "3"}'}
+    picture = {"picture": ("C:\\secret\\van.png", query)}
+    added = writer.post("/api/pictures", files=picture, data=fields)
+    assert (added.status_code, added.json()) == (201, {"id": 13, "added": True})
+    again = writer.post("/api/pictures", files=picture, data={"camera_id": "other"})
+    assert (again.status_code, again.json()) == (200, {"id": 13, "added": False})
+    described = {
+        "id": 13,
+        "camera_id": "gate",
+        "time": "2024-05-01T10:00:00Z",
+        "track_id": "",
+        "vehicle_id": "van",
+        "labels": {"lane": "3"},
+        "name": "van.png",
+        "thumbnail": "/api/pictures/13/thumbnail",
+    }
+    assert writer.get("/api/pictures/13").json() == described
+    assert search(writer, query, top=1).json()["results"][0]["id"] == 13
+    assert writer.get("/api/gallery").json()["pictures"] == 13
+
+    change = {"track_id": "t9", "labels": {"note": "white"}, "time": ""}
+    changed = writer.patch("/api/pictures/13", json=change)
+    assert changed.json() == {**described, "track_id": "t9", "labels": {"note": "white"}, "time": None}
+    assert writer.get("/api/pictures/13").json() == changed.json()
+    assert writer.patch("/api/pictures/13", json={}).json() == changed.json()
+
+    assert writer.delete("/api/pictures/13").status_code == 204
+    for answer in (
+        writer.get("/api/pictures/13"),
+        writer.delete("/api/pictures/13"),
+        writer.patch("/api/pictures/13", json={"track_id": "x"}),
+        writer.get("/api/pictures/13/thumbnail"),
+        writer.get("/api/pictures/13/similar"),
+    ):
+        refused(answer, 404, "not_found")
+    assert writer.get("/api/gallery").json()["pictures"] == 12
+
+
+def test_what_is_added_over_http_has_the_embedding_that_every_other_way_gives(writer, own_gallery, query, tmp_path):
+    number = writer.post("/api/pictures", files={"picture": ("q.png", query)}).json()["id"]
+    with Gallery.open(str(own_gallery)) as gallery:
+        expected = gallery.model.embed([Image.open(io.BytesIO(query)).convert("RGB")])
+        np.testing.assert_allclose(gallery.engine.embeddings([number]), expected, atol=2e-3)
+
+
+def test_judgements(writer, query, tmp_path):
+    stored = painted(tmp_path, 0, 0, 0).read_bytes()
+    content = hashlib.sha256(query).hexdigest()
+    sent = {"query": ("q.png", query)}
+    said = writer.put("/api/judgements", files=sent, data={"entry": 6, "same": "true"})
+    assert said.json() == {"query": content, "entry": 6, "same": True}
+    writer.put("/api/judgements", files=sent, data={"entry": 4, "same": "true"})
+    writer.put("/api/judgements", files=sent, data={"entry": 4, "same": "false"})
+    from_entry = writer.put("/api/judgements", data={"query_id": 1, "entry": 2, "same": "true"}).json()
+    assert from_entry["query"] == hashlib.sha256(stored).hexdigest()
+
+    marked = {result["id"]: result["judgement"] for result in search(writer, query).json()["results"]}
+    assert marked == {**dict.fromkeys(range(1, 13)), 6: True, 4: False}
+    similar = writer.get("/api/pictures/1/similar").json()["results"]
+    assert [result["id"] for result in similar if result["judgement"]] == [2]
+    assert search(writer, stored).json()["results"][0]["id"] == 1
+    listed = writer.get("/api/judgements").json()["judgements"]
+    assert {(each["query"], each["entry"], each["same"]) for each in listed} == {
+        (content, 6, True),
+        (content, 4, False),
+        (from_entry["query"], 2, True),
+    }
+
+    manifest = writer.get("/api/judgements/manifest")
+    assert manifest.headers["content-type"].startswith("text/csv")
+    (tmp_path / "judgements.csv").write_bytes(manifest.content)
+    table = Manifest.read(tmp_path / "judgements.csv")
+    rows = dict(zip(table.path, zip(table.vehicle_id, table.split, strict=True), strict=True))
+    assert rows == {
+        f"{content}.jpg": ("v02", "train"),
+        "v02_c1_0.png": ("v02", "train"),
+        "v01_c1_0.png": ("v01", "train"),
+        "v00_c0_0.png": ("v00", "train"),
+        "v00_c1_0.png": ("v00", "train"),
+    }
+
+    pair = {"query": content, "entry": 6}
+    assert writer.delete("/api/judgements", params=pair).status_code == 204
+    refused(writer.delete("/api/judgements", params=pair), 404, "not_found")
+    assert len(writer.get("/api/judgements").json()["judgements"]) == 2
+
+
+def test_a_judged_crop_is_the_query_that_was_searched(writer, query):
+    crop = "0.1,0.1,0.5,0.5"
+    searched = search(writer, query, crop=crop).json()["query"]["content"]
+    fields = {"entry": 3, "same": "false", "crop": crop}
+    said = writer.put("/api/judgements", files={"query": ("q.png", query)}, data=fields).json()
+    assert said["query"] == searched
+    results = search(writer, query, crop=crop).json()["results"]
+    assert [result["judgement"] for result in results if result["id"] == 3] == [False]
+
+
+def test_judgements_that_cannot_be(writer, query):
+    sent = {"query": ("q.png", query)}
+    refused(writer.put("/api/judgements", data={"entry": 1, "same": "true"}), 422, "invalid")
+    refused(writer.put("/api/judgements", files=sent, data={"entry": 1, "same": "true", "query_id": 2}), 422, "invalid")
+    refused(writer.put("/api/judgements", files=sent, data={"entry": 99, "same": "true"}), 404, "not_found")
+    refused(writer.put("/api/judgements", data={"query_id": 99, "entry": 1, "same": "true"}), 404, "not_found")
+    refused(writer.put("/api/judgements", files=sent, data={"entry": 1, "same": "perhaps"}), 422, "invalid")
+    refused(writer.get("/api/judgements/manifest"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"time": "yesterday"}, "time"),
+        ({"labels": "{"}, "labels"),
+        ({"labels": '["a"]'}, "labels"),
+        ({"labels": '{"a": 1}'}, "labels"),
+        ({"camera_id": "x" * 257}, "camera_id"),
+        ({"camera_id": "a\nb"}, "camera_id"),
+        ({"camera": "c1"}, "camera"),
+    ],
+)
+def test_additions_that_cannot_be(writer, query, fields, named):
+    answer = writer.post("/api/pictures", files={"picture": ("q.png", query)}, data=fields)
+    assert named in refused(answer, 422, "invalid")
+
+
+@pytest.mark.parametrize("file", [b"no picture", b"\x89PNG\r\n\x1a\n", b""])
+def test_files_that_are_no_pictures(writer, file):
+    refused(writer.post("/api/search", files={"picture": ("q.png", file)}), 422, "unreadable_picture")
+    refused(writer.post("/api/pictures", files={"picture": ("q.png", file)}), 422, "unreadable_picture")
+
+
+def test_a_truncated_picture(writer, query):
+    file = query[: len(query) // 2]
+    refused(writer.post("/api/search", files={"picture": ("q.png", file)}), 422, "unreadable_picture")
+    refused(writer.post("/api/pictures", files={"picture": ("q.png", file)}), 422, "unreadable_picture")
+    assert writer.get("/api/gallery").json()["pictures"] == 12
+
+
+def test_errors_of_every_kind_are_json(client, query):
+    refused(client.get("/nothing"), 404, "not_found")
+    refused(client.get("/api/nothing"), 404, "not_found")
+    refused(client.post("/api/gallery"), 405, "method_not_allowed")
+    assert "top" in refused(search(client, query, top="many"), 422, "invalid")
+    refused(search(client, query, top=0), 422, "invalid")
+    refused(search(client, query, top=101), 422, "invalid")
+    refused(search(client, query, tpo=5), 422, "invalid")
+    refused(search(client, query, after="never"), 422, "invalid")
+    refused(client.post("/api/search"), 422, "invalid")
+    refused(client.post("/api/search", data={"picture": "text"}), 422, "invalid")
+    refused(client.get("/api/pictures/0"), 422, "invalid")
+    refused(client.get(f"/api/pictures/{2**64}"), 422, "invalid")
+    refused(client.get("/api/pictures", params={"limit": 101}), 422, "invalid")
+    boundless = {"Content-Type": "multipart/form-data"}
+    refused(client.post("/api/search", content=b"x", headers=boundless), 400, "bad_request")
+
+
+def test_a_fault_within_says_nothing_about_itself(own_gallery, query):
+    with serving(own_gallery) as client:
+        gallery = client.app.state.service.gallery
+        gallery.search_embeddings = None
+        sentence = refused(search(client, query), 500, "internal")
+        assert "NoneType" not in sentence
+
+
+def test_read_only(client, query):
+    picture = {"picture": ("q.png", query)}
+    for answer in (
+        client.post("/api/pictures", files=picture),
+        client.patch("/api/pictures/1", json={"track_id": "x"}),
+        client.delete("/api/pictures/1"),
+        client.put("/api/judgements", data={"query_id": 1, "entry": 2, "same": "true"}),
+        client.delete("/api/judgements", params={"query": "0" * 64, "entry": 1}),
+    ):
+        refused(answer, 403, "read_only")
+
+
+def test_until_the_gallery_is_loaded(painted_gallery, query, tmp_path):
+    go_on = threading.Event()
+
+    def late():
+        assert go_on.wait(20)
+        return Gallery.open(str(painted_gallery))
+
+    with TestClient(create_app(late, ServiceSettings(host_names=("testserver",)))) as client:
+        assert client.get("/health").json() == {"status": "alive"}
+        for answer in (client.get("/ready"), client.get("/api/gallery"), search(client, query)):
+            refused(answer, 503, "not_ready")
+            assert int(answer.headers["retry-after"]) >= 1
+        assert client.get("/metrics").status_code == 200
+        go_on.set()
+        wait_until(lambda: client.get("/ready").status_code == 200)
+        assert search(client, query).status_code == 200
+
+
+def test_metrics(painted_gallery, query):
+    with serving(painted_gallery) as client:
+        search(client, query)
+        search(client, b"none")
+        client.get("/api/pictures/3")
+        client.get("/somewhere/else")
+        text = client.get("/metrics").text
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert lines['samecar_requests_total{method="POST",route="/api/search",status="200"}'] == "1.0"
+    assert lines['samecar_requests_total{method="POST",route="/api/search",status="422"}'] == "1.0"
+    assert lines['samecar_requests_total{method="GET",route="/api/pictures/{number}",status="200"}'] == "1.0"
+    assert lines['samecar_requests_total{method="any",route="none",status="404"}'] == "1.0"
+    assert lines["samecar_gallery_pictures"] == "12.0"
+    assert lines["samecar_queue_pictures"] == "0.0"
+    assert lines["samecar_batch_pictures_count"] == "1.0"
+    assert float(lines["samecar_embedding_seconds_total"]) > 0
+    assert float(lines['samecar_request_seconds_sum{route="/api/search"}']) > 0
+    assert "somewhere" not in text
+
+
+def test_two_services_in_one_process_count_for_themselves(painted_gallery):
+    with serving(painted_gallery) as first, serving(painted_gallery) as second:
+        first.get("/api/pictures/3")
+        assert "/api/pictures/{number}" in first.get("/metrics").text
+        assert "/api/pictures/{number}" not in second.get("/metrics").text
+
+
+def test_the_page_and_its_files(client):
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert client.get("/page/page.css").headers["content-type"].startswith("text/css")
+    assert client.get("/page/page.js").headers["content-type"].startswith("text/javascript")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    refused(client.get("/page/index.html"), 404, "not_found")
+
+
+def test_the_description_is_whole_and_loads_nothing(client):
+    description = client.get("/openapi.json").json()
+    refused(client.get("/docs"), 404, "not_found")
+    refused(client.get("/redoc"), 404, "not_found")
+    assert description["paths"].keys() == {
+        "/api/gallery",
+        "/api/search",
+        "/api/pictures",
+        "/api/pictures/{number}",
+        "/api/pictures/{number}/similar",
+        "/api/pictures/{number}/thumbnail",
+        "/api/judgements",
+        "/api/judgements/manifest",
+        "/health",
+        "/ready",
+        "/metrics",
+    }
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert operation["summary"], (path, method)
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    schema = response["content"]["application/json"]["schema"]
+                    assert schema == {"$ref": "#/components/schemas/ErrorReply"}, (path, method, status)
+
+
+def test_many_clients_at_once_each_get_the_own_answer(painted_gallery, tmp_path):
+    files = [painted(tmp_path, vehicle, camera, 0).read_bytes() for vehicle in range(6) for camera in range(2)] * 4
+    app = service(painted_gallery)
+
+    async def main():
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client,
+        ):
+            while (await client.get("/ready")).status_code != 200:
+                await asyncio.sleep(0.02)
+            asked = [client.post("/api/search", files={"picture": ("q", file)}, data={"top": 1}) for file in files]
+            answers = await asyncio.gather(*asked)
+            return [answer.json()["results"][0]["id"] for answer in answers], (await client.get("/metrics")).text
+
+    ids, metrics = asyncio.run(main())
+    assert ids == list(range(1, 13)) * 4
+    batches = next(line for line in metrics.splitlines() if line.startswith("samecar_batch_pictures_count"))
+    assert float(batches.split()[1]) < len(files) / 2
