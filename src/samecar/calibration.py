@@ -30,6 +30,9 @@ SIZES_PER_DOUBLING = 2
 FEWEST_EXCESSES, TAIL = 50, 0.01
 """Similarities of different vehicles that the tail is fitted to: the highest hundredth, but no fewer than so many."""
 
+ROUNDING = 1e-9
+"""Of sums of shares."""
+
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -135,11 +138,12 @@ class Logistic(_Part):
         """Fits by greatest likelihood, with Platt's targets, which lie as far from 0 and 1 as the data is small."""
         same, different = counts.balanced()
         low, high = counts.bounds()
-        weights = same + different
-        targets = (high * same + low * different) / np.where(weights > 0, weights, 1)
-        centre = np.average(counts.middles, weights=weights)
-        spread = np.sqrt(np.average((counts.middles - centre) ** 2, weights=weights))
-        scaled = (counts.middles - centre) / spread
+        used = np.flatnonzero(same + different)
+        weights, similarities = (same + different)[used], counts.middles[used]
+        targets = (high * same + low * different)[used] / weights
+        centre = np.average(similarities, weights=weights)
+        spread = np.sqrt(np.average((similarities - centre) ** 2, weights=weights))
+        scaled = (similarities - centre) / spread
 
         def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             log_odds = line[0] * scaled + line[1]
@@ -213,13 +217,14 @@ class OpenSet(_Part):
         order = np.argsort(-falling, axis=None, kind="stable")
         values = falling.ravel()[order]
         vehicles = falling.shape[1]
-        reaching = (false_alarm_rate * (vehicles + 1) - 1) / vehicles
+        reaching = (false_alarm_rate * (vehicles + 1) - 1) / vehicles + ROUNDING
+        last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # of equal values, which are reached together
         sizes = gallery_sizes(int(known.min()))
         thresholds = []
         for size in sizes:
             shares = _share_of_best(known, vehicles, size).ravel()[order] / len(falling)
-            allowed = int(np.searchsorted(np.cumsum(shares), reaching, side="right"))
-            thresholds.append(values[allowed - 1] if allowed else np.nextafter(values[0], np.inf))
+            few_enough = last[np.cumsum(shares)[last] <= reaching]
+            thresholds.append(values[few_enough[-1]] if len(few_enough) else np.nextafter(values[0], np.inf))
         shape, scale = _tail(values[np.isfinite(values)], thresholds[-1])
         return cls(
             false_alarm_rate=false_alarm_rate,

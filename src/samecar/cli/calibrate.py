@@ -1,6 +1,5 @@
 """The `samecar calibrate` and `samecar compare` commands."""
 
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,10 +32,6 @@ def calibrate(
         bool, typer.Option("--test-vehicles", help="calibrate on query and gallery pictures")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="of random halves of the vehicles")] = 1,
-    gallery: Annotated[
-        str | None, typer.Option(metavar="GALLERY", help="existing gallery of this model that takes the calibration")
-    ] = None,
-    engine: Engine = None,
     json: Json = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="processes that read pictures")] = None,
@@ -51,8 +46,6 @@ def calibrate(
 
     opened, chosen = Run.open(run), _method(method)
     on = machine(device, workers)
-    if gallery is not None:
-        _refuse_other_gallery(gallery, engine, opened.model_digest())
     manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
         calibrated = calibrate_run(
@@ -67,8 +60,6 @@ def calibrate(
         )
     figure = calibration_figure(*calibrated, title=f"Calibration: {run.resolve().name}")
     pictures = save_figure(figure, run / Path(CALIBRATION_FILE).stem)
-    if gallery is not None:
-        _attach(gallery, engine, calibrated.calibration)
     if json:
         console.print_json(calibrated.calibration.model_dump(mode="json"))
         return
@@ -95,18 +86,18 @@ def compare(
         raise SamecarError("give --run or --gallery, one of the two, to say whose model compares")
     if run is not None:
         likeness = compare_pictures(first, second, Run.open(run))
-        place = f"`samecar calibrate {run} --data SOURCE`"
+        mending = f"make one with `samecar calibrate {run} --data SOURCE`"
     else:
         from samecar.retrieval.gallery import Gallery
 
         assert gallery is not None
         with Gallery.open(gallery, engine=engine) as opened:
             likeness = compare_under(opened.model, opened.calibration, first, second)
-        place = f"`samecar calibrate RUN --data SOURCE --gallery {gallery}`"
+        mending = f"give it that of its run with `samecar gallery calibrate {gallery} --run RUN`"
     if json:
         console.print_json(asdict(likeness))
     else:
-        _print_likeness(likeness, place)
+        _print_likeness(likeness, mending)
 
 
 def _method(name: str | None) -> "Method | None":
@@ -118,22 +109,6 @@ def _method(name: str | None) -> "Method | None":
     if name is None:
         return None
     raise SamecarError(f"--method is {name!r}; it can be {' or '.join(METHODS)}")
-
-
-def _refuse_other_gallery(gallery: str, engine: str | None, model: str) -> None:
-    from samecar.retrieval.bound_model import refuse_other_model
-    from samecar.retrieval.places import open_engine
-
-    with closing(open_engine(gallery, engine)) as opened:
-        refuse_other_model(model, opened.facts.model)
-
-
-def _attach(gallery: str, engine: str | None, calibration: "Calibration") -> None:
-    from samecar.retrieval.gallery import CALIBRATION_FILE
-    from samecar.retrieval.places import open_engine
-
-    with closing(open_engine(gallery, engine)) as opened:
-        opened.attach(CALIBRATION_FILE, calibration.to_json().encode())
 
 
 def _print_calibration(calibration: "Calibration") -> None:
@@ -167,10 +142,10 @@ def _print_calibration(calibration: "Calibration") -> None:
     )
 
 
-def _print_likeness(likeness: "Likeness", place: str) -> None:
+def _print_likeness(likeness: "Likeness", mending: str) -> None:
     console.say(f"similarity   {likeness.similarity:.3f}")
     if likeness.probability is None:
-        console.say(f"There is no calibration, so that no probability can be told; make one with {place}")
+        console.say(f"There is no calibration, so that no probability can be told; {mending}")
         return
     console.say(f"probability  {_percent(likeness.probability)} that it is the same vehicle, if it was 50 % before")
     threshold = f"{likeness.threshold:.3f}"

@@ -34,7 +34,7 @@ FEWEST_VEHICLES = 8
 HALVES = 10
 """Random halves of the vehicles behind every measured quality; each vehicle is tested about five times."""
 
-PAIR_BINS = 2**14
+PAIR_BINS = 2**12
 """Steps between the lowest and the highest similarity in which pairs are counted."""
 
 RELIABILITY_BINS = 10

@@ -73,7 +73,7 @@ def _draw_false_alarms(axes: Axes, calibration: Calibration) -> None:
         ends = [[alarm.rate - alarm.low], [alarm.high - alarm.rate]]
         axes.errorbar(sizes[-1:], [alarm.rate], ends, color=COLOURS[0], capsize=3, label="95 % interval over vehicles")
     axes.axhline(stated, color=INK, linewidth=1, linestyle=":", label=f"stated: {100 * stated:g} %")
-    _count_pictures(axes)
+    _count_pictures(axes, labelled=(1, 3))
     axes.set_ylim(0, max(3 * stated, 1.3 * max(rates), 1.1 * (alarm.high or 0)))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("pictures in the gallery, which lacks the vehicle")
@@ -94,7 +94,7 @@ def _draw_thresholds(axes: Axes, calibration: Calibration) -> None:
         linestyle=(0, (4, 2)),
         label="extrapolated",
     )
-    _count_pictures(axes)
+    _count_pictures(axes, labelled=(1,))
     axes.set_xlabel("pictures in the gallery")
     axes.set_ylabel("best similarity from which it is in it")
     axes.set_title("Threshold for “it is in the gallery”", loc="left")
@@ -102,8 +102,8 @@ def _draw_thresholds(axes: Axes, calibration: Calibration) -> None:
     axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
 
 
-def _count_pictures(axes: Axes) -> None:
+def _count_pictures(axes: Axes, labelled: tuple[int, ...]) -> None:
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_locator(LogLocator(subs=labelled))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
