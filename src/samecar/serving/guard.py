@@ -60,6 +60,13 @@ class Guard:
             return
         began = time.perf_counter()
         status = 500
+        unread = _has_body(Headers(scope=scope))
+
+        async def receive_on() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = unread and message.get("more_body", False)
+            return message
 
         async def send_on(message: Message) -> None:
             nonlocal status
@@ -68,10 +75,12 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
+                if unread:  # hang up rather than take the rest of what was refused
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
-            await self._let_in(scope, receive, send_on)
+            await self._let_in(scope, receive_on, send_on)
         finally:
             route = getattr(scope.get("route"), "path", "none")
             self.metrics.requests.labels(scope["method"] if route != "none" else "any", route, status).inc()
@@ -136,6 +145,10 @@ class Guard:
 def busy() -> ServiceError:
     """More requests wait than may wait."""
     return ServiceError(503, "busy", "too many requests are waiting; try again in a second", retry_after=1)
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _name(host: str) -> str:
