@@ -34,7 +34,7 @@ def test_a_film_is_ingested_and_again_adds_nothing(arguments, place):
         *arguments, "--minimum-size", 24, "--start", "2026-11-20T07:30:00", "--crops", "crops", "--draw", "drawn"
     )
     assert out.splitlines() == [
-        "yard.mov: 10 frames of 1.9 seconds, 1 vehicles followed",
+        "yard.mov: 10 frames of 1.9 seconds; vehicles followed: 1",
         "gallery: 1 added, 0 known already",
     ]
     report = json.loads(done(*arguments, "--minimum-size", 24, "--json"))
@@ -48,9 +48,7 @@ def test_a_film_is_ingested_and_again_adds_nothing(arguments, place):
 
 
 def test_what_is_left_out_is_told(arguments):
-    assert "1 were always cut off, or smaller than 40 pixels, and are left out" in done(
-        *arguments, "--minimum-size", 40
-    )
+    assert "left out because always cut off, or smaller than 40 pixels: 1" in done(*arguments, "--minimum-size", 40)
 
 
 @pytest.mark.parametrize(

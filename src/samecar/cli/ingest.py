@@ -69,8 +69,8 @@ def ingest(
         console.print_json(asdict(report))
         return
     console.say(
-        f"{film}: {report.frames:,} frames of {report.seconds:.1f} seconds, {report.tracks:,} vehicles followed"
+        f"{film}: {report.frames:,} frames of {report.seconds:.1f} seconds; vehicles followed: {report.tracks:,}"
     )
     console.say(f"{gallery}: {report.added:,} added, {report.known:,} known already")
     if report.left_out:
-        console.say(f"{report.left_out:,} were always cut off, or smaller than {minimum_size} pixels, and are left out")
+        console.say(f"left out because always cut off, or smaller than {minimum_size} pixels: {report.left_out:,}")
