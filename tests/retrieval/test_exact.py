@@ -119,14 +119,15 @@ def test_a_query_finds_the_same_alone_and_in_a_batch():
         np.testing.assert_array_equal(alone.similarities[0], batch.similarities[number])
 
 
-def test_coarse_products_that_tell_nothing_apart_give_way_to_single_precision(monkeypatch):
+@pytest.mark.parametrize(("queries", "spread"), [(8, 1e-2), (1, 1e-3)])
+def test_coarse_products_that_tell_nothing_apart_give_way_to_single_precision(monkeypatch, queries, spread):
     monkeypatch.setattr(exact, "_multiplies_bfloat16", lambda: True)
     given_way = []
     run = exact._Search.run
     monkeypatch.setattr(exact._Search, "run", lambda search: given_way.append(run(search)) or given_way[-1])
-    codes, ids, queries = drawn(4000, 64, 8, spread=1e-2)
+    codes, ids, asked = drawn(4000, 64, queries, spread=spread)
 
-    assert_same(most_similar(codes, ids, queries, 5), brute_force(codes, ids, queries, 5))
+    assert_same(most_similar(codes, ids, asked, 5), brute_force(codes, ids, asked, 5))
     assert [found is None for found in given_way] == [True, False]
 
 

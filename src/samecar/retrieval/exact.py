@@ -1,9 +1,9 @@
 """Exact search in half-precision embeddings: every allowed one is looked at; arrays only.
 
 Quick products, a chunk of rows at a time, choose candidates: rows that may be among the best, given how far such a
-product can be off. For a batch they are made in bfloat16 where the processor multiplies that, else in single precision.
-Candidates are multiplied again in double precision, so the result depends neither on the quick products' precision nor
-on chunks, threads and the other queries of a batch.
+product can be off. For one query they are made of the stored half precision as it is; for a batch in bfloat16 where the
+processor multiplies that, else in single precision. Candidates are multiplied again in double precision, so the result
+depends neither on the quick products' precision nor on chunks, threads and the other queries of a batch.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ BLOCK = 64
 PAIR_ELEMENTS = 1_000_000
 """Numbers of candidates that are multiplied in double precision at a time: 8 MB for each side."""
 
-COARSE_QUERIES = 4
-"""Fewest queries for products in bfloat16; for fewer, reading the embeddings is what takes the time."""
+BATCH = 4
+"""Fewest queries for which it is worth converting the embeddings; for fewer, reading them is what takes the time."""
 
 LONGEST = 1.01
 """Bound on an embedding's length: one, and what rounding to half precision may add."""
@@ -82,11 +82,15 @@ def most_similar(
 
 
 def _searched(rows: "_Rows", ids: Integers, queries: Singles, top: int) -> Nearest:
+    import torch
+
     found = None
-    if len(queries) >= COARSE_QUERIES and _multiplies_bfloat16():
-        found = _Search(rows, ids, queries, top, coarse=True).run()
+    if len(queries) < BATCH:
+        found = _Search(rows, ids, queries, top, torch.float16).run()
+    elif _multiplies_bfloat16():
+        found = _Search(rows, ids, queries, top, torch.bfloat16).run()
     if found is None:  # also where embeddings lie too close together for coarse products to tell them apart
-        found = _Search(rows, ids, queries, top, coarse=False).run()
+        found = _Search(rows, ids, queries, top, torch.float32).run()
     assert found is not None
     return found
 
@@ -138,7 +142,7 @@ class _Products:
         self.width = max(1, PRODUCT_ELEMENTS // len(queries) // CHUNK_ROWS) * CHUNK_ROWS
         """Rows that are multiplied at a time."""
         self.products = torch.empty((len(queries), min(self.width, _up_to_block(rows.count))), dtype=precision)
-        self.chunk = torch.empty((min(CHUNK_ROWS, rows.count), size), dtype=precision)
+        self.converted = torch.empty((min(CHUNK_ROWS, rows.count), size), dtype=precision)
 
     def multiply(self, start: int, stop: int) -> "torch.Tensor":
         """Products with these rows, (queries, a multiple of BLOCK); minus infinity where there are no more rows."""
@@ -146,8 +150,9 @@ class _Products:
 
         for first in range(start, stop, CHUNK_ROWS):
             last = min(first + CHUNK_ROWS, stop)
-            chunk = self.chunk[: last - first]
-            chunk.copy_(torch.from_numpy(self.rows.chunk(first, last)))
+            chunk = torch.from_numpy(self.rows.chunk(first, last))
+            if chunk.dtype != self.queries.dtype:
+                chunk = self.converted[: last - first].copy_(chunk)
             products = self.products[:, first - start : last - start]
             if chunk.dtype == torch.float32:  # NumPy's product is the quicker one on some processors
                 np.matmul(self.queries.numpy(), chunk.numpy().T, out=products.numpy())
@@ -161,11 +166,12 @@ class _Products:
 class _Search:
     """A search while it goes through the rows."""
 
-    def __init__(self, rows: _Rows, ids: Integers, queries: Singles, top: int, *, coarse: bool) -> None:
+    def __init__(self, rows: _Rows, ids: Integers, queries: Singles, top: int, precision: "torch.dtype") -> None:
         import torch
 
-        self.rows, self.ids, self.queries, self.top, self.coarse = rows, ids, queries, top, coarse
-        self.products = _Products(queries, rows, torch.bfloat16 if coarse else torch.float32)
+        self.rows, self.ids, self.queries, self.top = rows, ids, queries, top
+        self.coarse = precision != torch.float32
+        self.products = _Products(queries, rows, precision)
         self.floor = torch.full((len(queries),), torch.finfo(torch.float32).min)
         """(queries,) rows whose product is less do not belong to the result."""
         none = np.empty(0, np.int64), np.empty(0, np.float32)
