@@ -1,0 +1,160 @@
+/** Pictures of the gallery as a list of cards: to look at, to search on from, to judge. */
+
+import * as api from "./api.js";
+import { cameraName, percent, similarityText, timeText, whereText } from "./words.js";
+
+const template = document.querySelector("#card");
+const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
+const JUDGES = { s: "same", n: "different" };
+
+/** A list of cards. */
+export class Cards {
+  /**
+   * @param {HTMLElement} list
+   * @param {object} does
+   * @param {function(object): string} does.address of the search from a picture.
+   * @param {function(object)} does.open searches on from a picture.
+   * @param {function(object, ?boolean)} does.judge keeps or, with null, takes back a judgement.
+   * @param {function(?number)} does.point tells which picture is pointed at.
+   */
+  constructor(list, does) {
+    this.list = list;
+    this.does = does;
+    this.shown = new Map(); // pictures by the number in the gallery
+    list.addEventListener("click", (event) => this.click(event));
+    list.addEventListener("keydown", (event) => this.press(event));
+    for (const type of ["pointerover", "focusin"]) list.addEventListener(type, (event) => this.point(event.target));
+    for (const type of ["pointerleave", "focusout"]) list.addEventListener(type, () => this.point(null));
+  }
+
+  /** Shows these pictures instead of others. */
+  show(pictures) {
+    this.shown.clear();
+    this.list.replaceChildren();
+    this.append(pictures);
+  }
+
+  /** Shows more pictures. */
+  append(pictures) {
+    for (const picture of pictures) {
+      this.shown.set(picture.id, picture);
+      this.list.append(makeCard(picture, this.does.address(picture), this.does.judge !== undefined));
+    }
+  }
+
+  /** Marks the card of a picture, or none, as pointed at. */
+  highlight(id) {
+    for (const card of this.list.children) card.classList.toggle("pointed", card.dataset.id === String(id));
+  }
+
+  /** Takes the keyboard to the card of a picture. */
+  focus(id) {
+    this.list.querySelector(`[data-id="${id}"] .frame`)?.focus();
+  }
+
+  /** Shows the judgement that a picture has now. */
+  showJudgement(picture) {
+    const card = this.list.querySelector(`[data-id="${picture.id}"]`);
+    if (card !== null) markJudgement(card, picture);
+  }
+
+  pictureOf(element) {
+    return this.shown.get(Number(element?.closest(".card")?.dataset.id));
+  }
+
+  point(element) {
+    this.does.point?.(this.pictureOf(element)?.id ?? null);
+  }
+
+  click(event) {
+    const picture = this.pictureOf(event.target);
+    const button = event.target.closest(".judge button");
+    if (button !== null) {
+      this.judge(picture, button.value);
+    } else if (event.target.closest(".frame") !== null && !opensElsewhere(event)) {
+      event.preventDefault();
+      this.does.open(picture);
+    }
+  }
+
+  press(event) {
+    const picture = this.pictureOf(event.target);
+    if (picture === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    const word = JUDGES[event.key.toLowerCase()];
+    if (word !== undefined && this.does.judge !== undefined) {
+      this.judge(picture, word);
+    } else if (event.key in STEPS) {
+      const cards = [...this.list.children];
+      const next = cards[cards.indexOf(event.target.closest(".card")) + STEPS[event.key]];
+      next?.querySelector(".frame").focus();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  judge(picture, word) {
+    const same = word === "same";
+    this.does.judge(picture, picture.judgement === same ? null : same);
+  }
+}
+
+/** Whether a click on a link asks for another tab or window. */
+function opensElsewhere(event) {
+  return event.ctrlKey || event.metaKey || event.shiftKey;
+}
+
+/** Shows the picture in a frame, or says that there is none. */
+export function fillFrame(frame, picture, description) {
+  if (picture.thumbnail === null) return;
+  const image = new Image();
+  Object.assign(image, { alt: description, draggable: false, loading: "lazy", decoding: "async" });
+  const give = () => image.replaceWith(missing);
+  const missing = frame.querySelector(".missing");
+  image.addEventListener("error", give, { once: true });
+  missing.replaceWith(image);
+  api.show(image, picture.thumbnail).catch(give);
+}
+
+/** A line for each thing that is known about a picture beside camera and time. */
+export function knownItems(picture) {
+  const known = { vehicle: picture.vehicle_id, track: picture.track_id, ...picture.labels };
+  return Object.entries(known)
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => Object.assign(document.createElement("li"), { textContent: `${name} ${value}` }));
+}
+
+function makeCard(picture, address, judged) {
+  const card = template.content.firstElementChild.cloneNode(true);
+  const part = (name) => card.querySelector(name);
+  card.dataset.id = picture.id;
+  const description = picture.rank === undefined ? whereText(picture) : `Rank ${picture.rank}. ${whereText(picture)}`;
+  part(".frame").href = address;
+  part(".frame").setAttribute("aria-label", `${description}. Search on from it`);
+  fillFrame(part(".frame"), picture, "");
+  part(".camera").textContent = cameraName(picture.camera_id);
+  part(".time").textContent = timeText(picture.time);
+  part(".known").append(...knownItems(picture));
+  if (picture.rank === undefined) {
+    part(".rank-line").remove();
+  } else {
+    part(".rank").textContent = picture.rank;
+    part(".similarity").textContent = `similarity ${similarityText(picture.similarity)}`;
+  }
+  if (picture.probability == null) part(".probability").remove();
+  else part(".probability").textContent = `probability ${percent(picture.probability)}`;
+  if (judged) {
+    part(".judge").setAttribute("aria-label", `Rank ${picture.rank}: is it the same vehicle?`);
+    markJudgement(card, picture);
+  } else {
+    part(".judge").remove();
+  }
+  return card;
+}
+
+function markJudgement(card, picture) {
+  card.dataset.judgement = { true: "same", false: "different", null: "none" }[picture.judgement];
+  for (const button of card.querySelectorAll(".judge button")) {
+    button.setAttribute("aria-pressed", picture.judgement === (button.value === "same"));
+  }
+}

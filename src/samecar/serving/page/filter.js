@@ -1,0 +1,115 @@
+/** The form that says which pictures may be found. */
+
+import { cameraName, counted, plainTime } from "./words.js";
+
+const TOPS = [10, 20, 50, 100, 200];
+const USUAL_TOP = 20;
+const TYPING = 400; // milliseconds without a change after which a time counts as typed
+
+/** A filter is {mode: "all"|"only"|"except", cameras: string[], after: string, before: string, top: number}. */
+export class FilterForm {
+  /**
+   * @param {HTMLFormElement} form
+   * @param {function()} changed is called when the filter was changed by hand.
+   */
+  constructor(form, changed) {
+    this.form = form;
+    this.cameras = form.querySelector("#cameras");
+    this.changed = changed;
+    let typing;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("change", () => {
+      this.arrange();
+      clearTimeout(typing);
+      typing = setTimeout(changed, TYPING);
+    });
+    form.querySelector("#clear").addEventListener("click", () => this.clear());
+    form.querySelector("details").open = matchMedia("(min-width: 60rem)").matches;
+  }
+
+  /** Offers what a gallery has. */
+  offer(gallery) {
+    this.cameras.replaceChildren(...gallery.cameras.map(cameraChoice));
+    const tops = TOPS.filter((top) => top <= gallery.limits.top);
+    if (tops.length === 0) tops.push(gallery.limits.top);
+    this.form.elements.top.replaceChildren(...tops.map((top) => new Option(top, top)));
+    this.usualTop = Math.min(USUAL_TOP, tops.at(-1));
+    const span = this.form.querySelector("#span");
+    span.textContent =
+      gallery.first === null
+        ? "No picture of this gallery has a time."
+        : `Pictures from ${plainTime(gallery.first)} to ${plainTime(gallery.last)}.`;
+  }
+
+  /** What is chosen. */
+  get filter() {
+    const { mode, after, before, top } = this.form.elements;
+    const chosen = [...this.cameras.querySelectorAll("input:checked")].map((box) => box.value);
+    return {
+      mode: chosen.length === 0 ? "all" : mode.value,
+      cameras: mode.value === "all" ? [] : chosen,
+      after: after.value,
+      before: before.value,
+      top: Number(top.value),
+    };
+  }
+
+  set filter(filter) {
+    const { mode, after, before, top } = this.form.elements;
+    mode.value = filter.mode;
+    for (const box of this.cameras.querySelectorAll("input")) box.checked = filter.cameras.includes(box.value);
+    after.value = filter.after;
+    before.value = filter.before;
+    top.value = filter.top;
+    if (top.value === "") top.value = this.usualTop;
+    this.arrange();
+  }
+
+  /** Allows every picture. */
+  clear() {
+    this.filter = { mode: "all", cameras: [], after: "", before: "", top: this.form.elements.top.value };
+    this.changed();
+  }
+
+  /** Leaves a camera out, beside those that are left out already. */
+  leaveOut(camera) {
+    const { mode, cameras, ...rest } = this.filter;
+    this.filter = { ...rest, mode: "except", cameras: mode === "except" ? [...cameras, camera] : [camera] };
+    this.changed();
+  }
+
+  arrange() {
+    const mode = this.form.elements.mode.value;
+    this.cameras.hidden = mode === "all";
+    this.form.querySelector("#filter-summary").textContent = this.summary();
+  }
+
+  summary() {
+    const { mode, cameras, after, before } = this.filter;
+    const parts = [];
+    if (mode !== "all") parts.push(`${mode === "only" ? "only" : "all but"} ${counted(cameras.length, "camera")}`);
+    if (after !== "" || before !== "") parts.push("a span of time");
+    return parts.length === 0 ? "off" : parts.join(", ");
+  }
+}
+
+/** The filter in an address; what it does not name is as usual. */
+export function readFilter(asked) {
+  const mode = asked.has("camera") ? "only" : asked.has("not_camera") ? "except" : "all";
+  return {
+    mode,
+    cameras: asked.getAll(mode === "only" ? "camera" : "not_camera"),
+    after: asked.get("after") ?? "",
+    before: asked.get("before") ?? "",
+    top: Number(asked.get("top") ?? USUAL_TOP),
+  };
+}
+
+function cameraChoice(camera) {
+  const label = document.createElement("label");
+  const box = Object.assign(document.createElement("input"), { type: "checkbox", value: camera.camera_id });
+  const count = Object.assign(document.createElement("span"), { className: "quiet" });
+  count.textContent = counted(camera.pictures, "picture");
+  label.append(box, ` ${cameraName(camera.camera_id)} `, count);
+  return label;
+}

@@ -1,0 +1,70 @@
+/** Numbers, times and sentences as people read them. */
+
+const NUMBER = new Intl.NumberFormat("en");
+
+/** "1 picture", "1,014 pictures". */
+export function counted(number, one, many = `${one}s`) {
+  return `${NUMBER.format(number)} ${number === 1 ? one : many}`;
+}
+
+/** A similarity with the digits that tell neighbours in a ranking apart. */
+export function similarityText(similarity) {
+  return similarity.toFixed(3);
+}
+
+/** "87 %"; never 0 % or 100 %, which nothing learned from pictures can claim. */
+export function percent(share) {
+  if (share < 0.01) return "below 1 %";
+  if (share > 0.99) return "above 99 %";
+  return `${Math.round(share * 100)} %`;
+}
+
+/** A rate that was chosen by somebody: "5 %", "0.1 %". */
+export function rateText(rate) {
+  return `${Number((rate * 100).toPrecision(2))} %`;
+}
+
+/** "2026-03-01 07:45:10 UTC", or that it is not known. */
+export function timeText(time) {
+  return time === null ? "time unknown" : `${plainTime(time)} UTC`;
+}
+
+/** The same without its zone, for columns whose head names it. */
+export function plainTime(time) {
+  return new Date(time).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** The name of a camera, also of one that nobody named. */
+export function cameraName(camera) {
+  return camera === "" ? "unknown camera" : camera;
+}
+
+/** "Camera north, 2026-03-01 07:45:10 UTC". */
+export function whereText(picture) {
+  const camera = picture.camera_id === "" ? "Unknown camera" : `Camera ${picture.camera_id}`;
+  return `${camera}, ${timeText(picture.time)}`;
+}
+
+/** Bytes in the unit that limits are spoken of. */
+export function megabytes(bytes) {
+  return `${NUMBER.format(Number((bytes / 1e6).toPrecision(3)))} MB`;
+}
+
+/** Service messages start small and end without a full stop. */
+export function sentence(message) {
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.?!]$/.test(text) ? text : `${text}.`;
+}
+
+/** The answer to whether the vehicle is in the gallery: a headline, and what it rests on. */
+export function verdictWords(verdict, best) {
+  const found = `The best similarity is ${similarityText(best)}`;
+  if (verdict.in_gallery === null) {
+    return ["The most similar pictures", `${found}. This gallery is not calibrated, so there is no saying whether the vehicle is in it.`];
+  }
+  const threshold = similarityText(verdict.threshold);
+  const rate = verdict.false_alarm_rate === null ? "some" : rateText(verdict.false_alarm_rate);
+  const meaning = `at which ${rate} of vehicles that are not here would be reported`;
+  if (verdict.in_gallery) return ["Probably in this gallery.", `${found}; the threshold is ${threshold}, ${meaning}.`];
+  return ["No sure match in this gallery.", `${found}, below ${threshold}, ${meaning}.`];
+}
