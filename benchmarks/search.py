@@ -1,0 +1,298 @@
+"""Recall, time and memory of every index of a gallery in a folder, beside FAISS and plain NumPy, on drawn embeddings.
+
+    python benchmarks/search.py
+    python benchmarks/search.py --pictures 1000 10000 --batch 100 --repeats 1 --result NAME
+    python benchmarks/search.py --pictures 1000000      # this size alone; the others stay in the result file
+
+For each number of pictures a fresh process makes a gallery in a temporary folder, with each index in turn, and an exact
+FAISS index in single precision, in whose memory plain NumPy searches too. Everything is measured in the same process
+and by turns: one query at a time, and a batch; among all pictures, and among those of one of 20 cameras. FAISS's own
+half-precision index, which is scanned query by query, is asked a part of the batch. A query is a further picture of a
+vehicle of the gallery. Recall is the share of the ten nearest by exact search in single precision that are found.
+Single queries: median; batches: the quickest. Memory (Linux): by how much resident memory grows when the index is
+loaded and first used, and by how much at most, beyond this, during a batch.
+"""
+
+import argparse
+import ctypes
+import gc
+import hashlib
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import faiss
+import numpy as np
+from measuring import measured, resident
+from numpy.typing import NDArray
+from results import FOLDER, read_results, write_results
+
+from samecar.ranking import unit_length
+from samecar.retrieval.embedded.index import KINDS
+from samecar.retrieval.embedded.store import FolderEngine
+from samecar.retrieval.engine import FORMAT
+from samecar.retrieval.exact import most_similar
+from samecar.retrieval.records import EVERYTHING, Addition, Filter, GalleryFacts, Sighting
+
+Matrix = NDArray[np.float32]
+Found = NDArray[np.int64]
+"""(queries, top) numbers of entries"""
+
+TOP = 10
+CAMERAS = 20
+PICTURES_OF_A_VEHICLE = 20
+NOISE = 0.8
+"""Deviation of a picture from its vehicle, whose own deviation is 1."""
+
+PORTION = 20_000
+"""Entries that are drawn and added at a time."""
+
+NUMPY_PRODUCTS = 50_000_000
+"""Products that plain NumPy holds at a time: 200 MB."""
+
+SCANNED_PART = 10
+"""One in so many queries of a batch is asked of an index that is scanned query by query."""
+
+
+class Side(NamedTuple):
+    """Something that searches.
+
+    Attributes:
+        search: finds the `TOP` most similar, among all pictures or those of camera 0.
+        part: one in so many queries of a batch is asked.
+    """
+
+    search: Callable[[Matrix, bool], Found]
+    part: int = 1
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--size", type=int, default=512, help="numbers in an embedding")
+    parser.add_argument("--batch", type=int, default=1000, help="queries of a batch")
+    parser.add_argument("--singles", type=int, default=15, help="single queries")
+    parser.add_argument("--repeats", type=int, default=2, help="turns of batches")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--result", default="search", help="name of the result file")
+    options = parser.parse_args()
+    sizes = {}
+    if (FOLDER / f"{options.result}.json").is_file():
+        sizes = {row["pictures"]: row for row in read_results(options.result)["sizes"]}
+    for pictures in options.pictures:
+        with multiprocessing.get_context("spawn").Pool(1) as fresh:
+            sizes[pictures] = fresh.apply(measure, (pictures, options))
+        content = {"libraries_beside": {"faiss": version("faiss-cpu")}, "sizes": [sizes[key] for key in sorted(sizes)]}
+        print(f"wrote {write_results(options.result, content)}")
+
+
+def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Measures one size, in a process of its own; seconds and megabytes (10⁶ bytes)."""
+    warm_up(options.size)
+    centres = np.random.default_rng(options.seed).standard_normal(
+        (-(-pictures // PICTURES_OF_A_VEHICLE), options.size), np.float32
+    )
+    queries = draw_queries(centres, options)
+    cameras = np.random.default_rng(options.seed + 1).integers(0, CAMERAS, pictures)
+    flat, flat_megabytes = grown(lambda: flat_index(centres, pictures, options))
+    sides = {"FAISS, single precision": flat_side(flat, cameras), "NumPy, single precision": numpy_side(flat, cameras)}
+    expected = {one: sides["FAISS, single precision"].search(queries, one) for one in (False, True)}
+    row: dict[str, Any] = {
+        "pictures": pictures,
+        "camera_0": int((cameras == 0).sum()),
+        "size": options.size,
+        "batch": options.batch,
+        "seed": options.seed,
+        "sides": {},
+    }
+    scalar, scalar_megabytes = grown(lambda: half_index(flat))
+    baselines = {**sides, "FAISS, half precision": Side(flat_side(scalar, cameras).search, SCANNED_PART)}
+    held = {
+        "FAISS, single precision": flat_megabytes,
+        "NumPy, single precision": flat_megabytes,
+        "FAISS, half precision": scalar_megabytes,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        fill(Path(folder) / "gallery", centres, cameras, options)
+        for kind in KINDS:
+            with closing(FolderEngine.open(Path(folder) / "gallery")) as engine:
+                engine.rebuild(kind)
+            with closing(FolderEngine.open(Path(folder) / "gallery")) as engine:
+                ours = engine_side(engine, 1 if kind == "exact" else SCANNED_PART)
+                _, held[kind] = grown(lambda side=ours: side.search(queries[:1], False))  # type: ignore[misc]
+                beside = baselines if kind == "exact" else {"FAISS, single precision": sides["FAISS, single precision"]}
+                found = by_turns({kind: ours, **beside}, queries, expected, options)
+            row["sides"][kind] = {**found.pop(kind), "megabytes": held[kind], "beside": found}
+    for name, side in row["sides"]["exact"].pop("beside").items():
+        row["sides"][name] = {**side, "megabytes": held[name]}
+    print(*(f"{pictures:,} {name}: {side}" for name, side in row["sides"].items()), sep="\n", flush=True)
+    return row
+
+
+def by_turns(
+    sides: dict[str, Side], queries: Matrix, expected: dict[bool, Found], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Asks all sides in turn; for each its times, memory and recall, among all pictures and those of one camera."""
+    singles: dict[tuple[str, bool], list[float]] = {(name, one): [] for name in sides for one in (False, True)}
+    batches: dict[tuple[str, bool], list[float]] = {key: [] for key in singles}
+    memory, recall = dict.fromkeys(sides, 0.0), {}
+    for number in range(options.singles + 1):
+        for name, one in singles:
+            began = time.perf_counter()
+            sides[name].search(queries[number : number + 1], one)
+            singles[name, one].append(time.perf_counter() - began)
+    for _ in range(options.repeats):
+        for name, one in batches:
+            asked = queries[: max(1, options.batch // sides[name].part)]
+            found, spent = measured(lambda side=sides[name], asked=asked, one=one: side.search(asked, one))  # type: ignore[misc]
+            batches[name, one].append(len(asked) / spent.seconds)
+            memory[name] = max(memory[name], spent.megabytes)
+            recall[name, one] = share_found(found, expected[one])
+    return {
+        name: {
+            "milliseconds": 1000 * float(np.median(singles[name, False][1:])),  # the first warms up
+            "milliseconds_one_camera": 1000 * float(np.median(singles[name, True][1:])),
+            "queries_a_second": max(batches[name, False]),
+            "queries_a_second_one_camera": max(batches[name, True]),
+            "batch": max(1, options.batch // sides[name].part),
+            "batch_megabytes": memory[name],
+            "recall": recall[name, False],
+            "recall_one_camera": recall[name, True],
+        }
+        for name in sides
+    }
+
+
+def share_found(found: Found, expected: Found) -> float:
+    """The share of what was expected that was found."""
+    pairs = zip(found, expected, strict=False)  # found may belong to the first queries only
+    return float(np.mean([len(np.intersect1d(row, nearest)) / len(nearest) for row, nearest in pairs]))
+
+
+def grown(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call gives, and the megabytes by which resident memory has grown when it is done."""
+    give_back_memory()
+    before = resident()
+    result = call()
+    give_back_memory()
+    return result, resident() - before
+
+
+def give_back_memory() -> None:
+    """Gives free memory back to the system, so that none of it is used unseen (glibc)."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def warm_up(size: int) -> None:
+    """Searches a little, so that libraries which are loaded by the first search count as no search's memory."""
+    codes = np.zeros((8, size), np.float16)
+    most_similar(codes, np.arange(8), np.zeros((8, size), np.float32), 1)
+
+
+def draw(centres: Matrix, pictures: int, options: argparse.Namespace) -> Iterator[Matrix]:
+    """Portions of the gallery's embeddings, of length one, in no order; the same each time."""
+    generator = np.random.default_rng(options.seed + 2)
+    for start in range(0, pictures, PORTION):
+        shown = generator.integers(0, len(centres), min(PORTION, pictures - start))
+        noise = generator.standard_normal((len(shown), options.size), np.float32)
+        yield unit_length(centres[shown] + np.float32(NOISE) * noise).astype(np.float32)
+
+
+def draw_queries(centres: Matrix, options: argparse.Namespace) -> Matrix:
+    """Further pictures of vehicles of the gallery."""
+    generator = np.random.default_rng(options.seed + 3)
+    count = max(options.batch, options.singles + 1)
+    noise = generator.standard_normal((count, options.size), np.float32)
+    shown = generator.integers(0, len(centres), count)
+    return unit_length(centres[shown] + np.float32(NOISE) * noise).astype(np.float32)
+
+
+def flat_index(centres: Matrix, pictures: int, options: argparse.Namespace) -> Any:
+    """Every embedding in single precision."""
+    index = faiss.IndexFlatIP(options.size)
+    for matrix in draw(centres, pictures, options):
+        index.add(matrix)
+    return index
+
+
+def single_codes(flat: Any) -> Matrix:
+    """The embeddings in the memory of such an index, (pictures, size)."""
+    return faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(-1, flat.d)
+
+
+def half_index(flat: Any) -> Any:
+    """The same embeddings in FAISS's own half-precision index."""
+    index = faiss.IndexScalarQuantizer(flat.d, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    codes = single_codes(flat)
+    index.train(codes[:1])  # which this kind needs only for the form
+    for start in range(0, len(codes), PORTION):
+        index.add(codes[start : start + PORTION])
+    return index
+
+
+def flat_side(index: Any, cameras: NDArray[np.int64]) -> Side:
+    """FAISS alone; entries are numbered from 1 in a gallery, from 0 here."""
+    bits = np.packbits(cameras == 0, bitorder="little")
+    selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
+
+    def search(queries: Matrix, one_camera: bool) -> Found:
+        parameters = faiss.SearchParameters(sel=selector) if one_camera else None  # type: ignore[call-arg]
+        found: Found = index.search(queries, TOP, params=parameters)[1]
+        return found + 1
+
+    return Side(search)
+
+
+def numpy_side(flat: Any, cameras: NDArray[np.int64]) -> Side:
+    """A product and argpartition."""
+    embeddings = single_codes(flat)
+    allowed = np.flatnonzero(cameras == 0)
+
+    def search(queries: Matrix, one_camera: bool) -> Found:
+        chosen = embeddings[allowed] if one_camera else embeddings
+        step = max(1, NUMPY_PRODUCTS // len(chosen))
+        parts = []
+        for start in range(0, len(queries), step):
+            products = queries[start : start + step] @ chosen.T
+            best = np.argpartition(products, -TOP, axis=1)[:, -TOP:]
+            order = np.argsort(-np.take_along_axis(products, best, axis=1), axis=1)
+            parts.append(np.take_along_axis(best, order, axis=1))
+        found = np.concatenate(parts)
+        return (allowed[found] if one_camera else found) + 1
+
+    return Side(search)
+
+
+def engine_side(engine: FolderEngine, part: int) -> Side:
+    """A gallery as it is asked by all that samecar offers."""
+
+    def search(queries: Matrix, one_camera: bool) -> Found:
+        matches = engine.search(queries, TOP, Filter(cameras=("0",)) if one_camera else EVERYTHING)
+        return np.array([[match.id for match in row] for row in matches])
+
+    return Side(search, part)
+
+
+def fill(folder: Path, centres: Matrix, cameras: NDArray[np.int64], options: argparse.Namespace) -> None:
+    """Makes a gallery of the same embeddings."""
+    facts = GalleryFacts(format=FORMAT, model="0" * 64, size=options.size, thumbnail=0, created="2026-01-01T00:00:00Z")
+    with closing(FolderEngine.create(folder, facts)) as engine:
+        row = 0
+        for matrix in draw(centres, len(cameras), options):
+            additions = []
+            for embedding in matrix:
+                content = hashlib.sha256(str(row).encode()).hexdigest()
+                additions.append(Addition(Sighting(content, camera_id=str(cameras[row])), embedding))
+                row += 1
+            engine.add(additions)
+
+
+if __name__ == "__main__":
+    main()
