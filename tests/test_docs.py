@@ -17,7 +17,7 @@ from samecar import config, experiment
 from samecar.drawing import draw_set
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/films.md", "docs/getting-started.md")
+PAGES = ("README.md", "docs/calibration.md", "docs/films.md", "docs/getting-started.md")
 
 BLOCK = re.compile(
     r"(?:<!-- (?P<comment>.*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -25,7 +25,7 @@ BLOCK = re.compile(
 LINK = re.compile(r"\]\((?P<target>[^)#]*)(?:#(?P<part>[^)]*))?\)")
 INSTALLS = re.compile(r"^pip install ")
 
-SMALL = {"train": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"]}
+SMALL = {"train": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"], "calibrate": ["--workers", "0"]}
 """What is added to commands so that they are quick: a tiny network for two epochs, no processes."""
 
 
@@ -64,7 +64,7 @@ BLOCKS = {page: list(blocks_of(page)) for page in PAGES}
 def place(tmp_path_factory):
     """A folder with `crops`, named CAR_CAMERA.jpg, and with `VeRi`."""
     folder = tmp_path_factory.mktemp("docs")
-    for vehicle in range(14):
+    for vehicle in range(40):
         for camera in (1, 2):
             paint_picture(folder / "crops" / f"car_{vehicle:04d}_cam{camera}.jpg", vehicle, camera, 0)
     draw_set(folder / "VeRi", vehicles=8, cameras=2, pictures=2, size=32, workers=1)
