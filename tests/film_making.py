@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -23,21 +24,25 @@ def write_film(
     *,
     times: Sequence[float] | None = None,
     codec: str = "png",
+    clock: int = 1000,
+    pixel: Fraction = Fraction(1),
 ) -> Path:
     """Writes pictures (height, width, 3) as a film, by default a .mov film without loss.
 
     Its table of contents stands at the beginning with PNG, at the end with other codecs. `times` are in seconds;
-    without them there are `rate` pictures a second.
+    without them there are `rate` pictures a second. The clock ticks so many times a second; a `pixel` is so many times
+    as wide as it is high.
     """
     options = {"movflags": "faststart"} if codec == "png" else {}
     with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=1000)
+        stream = container.add_stream(codec, rate=clock)
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt = "rgb24" if codec == "png" else "yuv420p"
+        stream.codec_context.sample_aspect_ratio = pixel
         stamps = [i / rate for i in range(len(pictures))] if times is None else times
         for picture, stamp in zip(pictures, stamps, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts = round(1000 * stamp)
+            frame.pts = round(clock * stamp)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

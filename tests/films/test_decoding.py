@@ -1,4 +1,6 @@
+import sys
 import wave
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,19 @@ def test_a_film_from_a_turned_camera_is_upright(tmp_path):
     assert upright.shape == (64, 32, 3)
     assert upright[4:12, 20:28].mean() > 230
     assert upright[4:12, 4:12].mean() < 25
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path):
+    path = write_film(tmp_path / "film.avi", grey(0, 1), codec="mpeg4", pixel=Fraction(3, 2))
+    assert read(path, 5)[1][0].picture.shape == (32, 72, 3)
+
+
+def test_a_stream_without_times_is_taken_at_the_rate_that_it_declares(tmp_path):
+    path = write_film(tmp_path / "film.h264", grey(*range(0, 200, 4)), rate=25, codec="libx264", clock=25)
+    film, frames = read(path, 5)
+    assert np.allclose([frame.time for frame in frames], np.arange(0, 2, 0.2))
+    assert film.seconds == 0
+    assert film.warnings == []
 
 
 def test_colours_are_red_green_blue(tmp_path):
@@ -121,6 +136,18 @@ def test_sound_alone_is_refused(tmp_path):
         sound.writeframes(bytes(1600))
     with pytest.raises(SamecarError, match="has no pictures, only sound or data"):
         read(tmp_path / "sound.wav", 5)
+
+
+def test_too_large_frames_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr("samecar.films.decoding.PIXEL_LIMIT", 1000)
+    with pytest.raises(SamecarError, match="has frames of 48 × 32 pixels; at most 1,000 pixels are allowed"):
+        read(write_film(tmp_path / "film.mov", grey(1)), 5)
+
+
+def test_without_pyav_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(SamecarError, match=r'films need PyAV; pip install "samecar\[films\]"'):
+        read(tmp_path / "film.mov", 5)
 
 
 def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -182,4 +183,10 @@ def test_a_detector_that_is_missing_or_broken_is_refused(tmp_path):
         YoloxDetector.open(tmp_path / "detector.onnx")
     (tmp_path / "detector.onnx").write_bytes(b"no network")
     with pytest.raises(SamecarError, match="is not an ONNX network that can be run"):
+        YoloxDetector.open(tmp_path / "detector.onnx")
+
+
+def test_without_the_runtime_the_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(SamecarError, match=r'detectors need onnxruntime; pip install "samecar\[films\]"'):
         YoloxDetector.open(tmp_path / "detector.onnx")

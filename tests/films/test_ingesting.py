@@ -10,7 +10,8 @@ from tiny_run import tiny_run
 
 from samecar.errors import SamecarError
 from samecar.experiment import bound_model
-from samecar.films import FilmSettings, YoloxDetector, ingest, opened_film, passages
+from samecar.films import Detections, FilmSettings, Frame, YoloxDetector, ingest, opened_film, passages
+from samecar.films.sketching import Sketcher
 from samecar.retrieval.gallery import Gallery
 
 START = 1_800_000_000.0
@@ -132,6 +133,15 @@ def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
     assert changed[top, left : left + 40].all()
     assert changed[top : top + 30, left].all()
     assert not changed[45:80, :100].any()
+
+
+def test_unsure_detections_that_belong_to_no_track_are_not_drawn(tmp_path):
+    boxes = np.array([[20, 20, 60, 50], [100, 20, 140, 50]], np.float32)
+    found = Detections(boxes, np.array([0.5, 0.3], np.float32), ("car", "car"))
+    Sketcher(tmp_path, 0.4)(Frame(0, road()), found, {})
+    drawn = np.asarray(Image.open(tmp_path / "00000.00.png"))
+    assert (drawn[20, 20:60] != road()[20, 20:60]).any(axis=1).all()
+    assert (drawn[:, 90:] == road()[:, 90:]).all()
 
 
 def test_a_truncated_film_gives_what_it_holds_and_says_so(film, gallery, tmp_path):

@@ -89,28 +89,20 @@ class Film:
     def _decoded(self) -> Iterator[Any]:
         """Every frame that can be decoded; damaged parts are left out and told in a warning."""
         av = _pyav()
-        damaged, packets, ended = 0, self._container.demux(self._stream), False
-        while not ended:
+        damaged, packets = 0, self._container.demux(self._stream)
+        while True:
             try:
-                packet = next(packets, None)
-                ended = packet is None
-                yield from packet.decode() if packet else ()
-            except av.error.EOFError:  # what the last, empty packet of some decoders gives
-                ended = True
+                yield from next(packets).decode()
+            except StopIteration:
+                break
             except av.error.FFmpegError:
                 damaged += 1
-                ended = packet is None
         if damaged:
             self.warnings.append(f"film {self.path} is damaged: {damaged} of its parts cannot be decoded")
 
     def _timestamp(self, decoded: Any, number: int) -> float:
         """Seconds on the film's own clock; by the declared rate in streams that have no clock."""
-        if decoded.time is not None:
-            return float(decoded.time)
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        if not rate:
-            raise SamecarError(f"film {self.path} has neither times nor a frame rate; write it anew as MP4 or Matroska")
-        return number / float(rate)
+        return number / float(self._stream.guessed_rate) if decoded.time is None else float(decoded.time)
 
     def _upright(self, decoded: Any) -> NDArray[np.uint8]:
         """Pixels made square, and turned as the camera was held."""
