@@ -26,18 +26,21 @@ SECONDS_TO_START = 60
 class PostgresServer:
     """A running server on the loopback interface, whose administrator has a password."""
 
+    folder: Path
+    programs: Path
     port: int
     password: str
-    process: subprocess.Popen[bytes]
 
     def address(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
         secret = quote(self.password if password is None else password, safe="")
         return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple]:
-        """Runs a statement as the administrator; gives its rows."""
+        """Runs statements as the administrator; gives the rows of the last."""
         with psycopg.connect(self.address(database), autocommit=True) as connection:
             cursor = connection.execute(statement)
+            while cursor.nextset():
+                pass
             return cursor.fetchall() if cursor.description else []
 
     def new_database(self) -> str:
@@ -45,6 +48,15 @@ class PostgresServer:
         name = f"test_{secrets.token_hex(6)}"
         self.execute(f"CREATE DATABASE {name}")
         return name
+
+    @contextmanager
+    def replica(self) -> Iterator["PostgresServer"]:
+        """Starts a server that follows this one and only reads."""
+        data = self.folder / "replica"
+        command = [self.programs / "pg_basebackup", "--dbname", self.address(), "--pgdata", data]
+        _run(*command, "--write-recovery-conf", "--checkpoint", "fast")
+        with _serving(self.folder, self.programs, data, self.password) as server:
+            yield server
 
 
 @contextmanager
@@ -54,29 +66,36 @@ def postgres_server() -> Iterator[PostgresServer]:
     try:
         programs = _programs(folder)
         password = secrets.token_urlsafe(12)
-        data = folder / "data"
-        data.mkdir(mode=0o700)
         (folder / "password").write_text(password)
         _give_away(folder)
-        _initialise(programs, data, folder / "password")
-        port = _free_port()
-        with (folder / "log").open("wb") as log:
-            settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"]
-            process = subprocess.Popen(
-                [programs / "postgres", "-D", data, *(part for setting in settings for part in ("-c", setting))],
-                stdout=log,
-                stderr=log,
-                **_unprivileged(),
-            )
-        server = PostgresServer(port, password, process)
-        try:
-            _wait_until_it_answers(server, folder / "log")
+        _run(
+            programs / "initdb",
+            *("--pgdata", folder / "data", "--username", "postgres", "--pwfile", folder / "password"),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+            "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
+        )
+        with _serving(folder, programs, folder / "data", password) as server:
             yield server
-        finally:
-            process.send_signal(signal.SIGQUIT)  # at once, without tidying up data that nobody reads again
-            process.wait(SECONDS_TO_START)
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def _serving(folder: Path, programs: Path, data: Path, password: str) -> Iterator[PostgresServer]:
+    server = PostgresServer(folder, programs, _free_port(), password)
+    settings = {"port": server.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    log = data.with_suffix(".log")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [programs / "postgres", "-D", data, *options], stdout=file, stderr=file, **_unprivileged()
+        )
+    try:
+        _wait_until_it_answers(server, process, log)
+        yield server
+    finally:
+        process.send_signal(signal.SIGQUIT)  # at once, without tidying up data that nobody reads again
+        process.wait(SECONDS_TO_START)
 
 
 def _programs(folder: Path) -> Path:
@@ -98,7 +117,7 @@ def _programs(folder: Path) -> Path:
 
 def _not_needed(folder: str, names: list[str]) -> list[str]:
     if Path(folder).name == "bin":
-        return [name for name in names if name not in ("initdb", "postgres")]
+        return [name for name in names if name not in ("initdb", "pg_basebackup", "postgres")]
     return [name for name in names if name in ("include", "doc") or name.endswith(".a")]
 
 
@@ -113,22 +132,12 @@ def _unprivileged() -> dict:
 def _give_away(folder: Path) -> None:
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
-        for path in (folder, folder / "data", folder / "password"):
+        for path in (folder, folder / "password"):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
 
 
-def _initialise(programs: Path, data: Path, password: Path) -> None:
-    subprocess.run(
-        [
-            programs / "initdb",
-            *("--pgdata", data, "--username", "postgres", "--pwfile", password),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-            "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
-        ],
-        check=True,
-        capture_output=True,
-        **_unprivileged(),
-    )
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, check=True, capture_output=True, **_unprivileged())
 
 
 def _free_port() -> int:
@@ -137,13 +146,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_it_answers(server: PostgresServer, log: Path) -> None:
+def _wait_until_it_answers(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + SECONDS_TO_START
     while True:
         try:
             server.execute("SELECT 1")
         except psycopg.OperationalError:
-            assert server.process.poll() is None, log.read_text()
+            assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         else:

@@ -379,6 +379,8 @@ def test_errors_name_the_server_and_never_its_password(postgres, address, databa
     assert "not-the-password" not in refusal(wrong)
     assert "postgresql://somebody@127.0.0.1:1/gallery" in refusal(unreachable)
     assert "secret-word" not in refusal(unreachable)
+    several = "postgresql://127.0.0.1:1,127.0.0.1:2/gallery?connect_timeout=2"
+    assert refusal(several).startswith("postgresql://127.0.0.1:1,127.0.0.1:2/gallery lets nobody in: ")
     assert 'database "absent" does not exist' in refusal(postgres.address("absent"))
     for malformed in ("postgresql://u:se@cret@host/d", "postgresql://u:se:c/ret@host/d", "postgresql://h/d?secret=1"):
         assert "postgresql://USER:PASSWORD@HOST:PORT/DATABASE" in refusal(malformed)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
@@ -22,7 +23,7 @@ SECONDS_TO_CONNECT: Final = 10
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 """One state of the gallery for all statements of a call; also allowed on a replica."""
 
-WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
+WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what others committed before it, so that waiting for them makes sense."""
 
 
@@ -48,8 +49,10 @@ class Connections:
     @property
     def server(self) -> str:
         """The address without its password."""
-        user, host, port, database = (str(self._parts.get(key) or "") for key in ("user", "host", "port", "dbname"))
-        return f"postgresql://{user and user + '@'}{host}{port and ':' + port}/{database}"
+        user, hosts, ports, database = (str(self._parts.get(key) or "") for key in ("user", "host", "port", "dbname"))
+        pairs = zip_longest(hosts.split(","), ports.split(","), fillvalue="")
+        places = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
+        return f"postgresql://{user and user + '@'}{places}/{database}"
 
     def read(self, work: Callable[[Cursor], Result]) -> Result:
         """What `work` gives in a transaction that only reads."""
