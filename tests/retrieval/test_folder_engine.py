@@ -220,3 +220,15 @@ def test_embeddings_lie_in_half_precision(folder: Path) -> None:
     with closing(FolderEngine.open(folder)) as engine:
         engine.add(random_additions(5000, seed=9))
     assert (folder / "index.faiss").stat().st_size < 5050 * (2 * SIZE + 8) + 2000
+
+
+def test_an_empty_folder_becomes_a_gallery(tmp_path: Path) -> None:
+    with closing(FolderEngine.create(tmp_path, FACTS)) as engine:
+        assert engine.facts == FACTS
+
+
+def test_what_a_killed_process_was_writing_is_removed(folder: Path) -> None:
+    (folder / ".index-abc.faiss").write_bytes(b"half an index")
+    with closing(FolderEngine.open(folder)) as engine:
+        engine.rebuild("exact")
+    assert not (folder / ".index-abc.faiss").exists()

@@ -4,6 +4,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.embedded.catalogue import Catalogue, Changes, changes, removed
 from samecar.retrieval.embedded.filtering import mask
 from samecar.retrieval.embedded.index import FITTED_ON, VectorIndex
+from samecar.retrieval.embedded.recall import measured_recall
 from samecar.retrieval.embedded.snapshot import DamagedSnapshotError, described, read_snapshot, write_snapshot
-from samecar.retrieval.exact import most_similar
-from samecar.retrieval.records import Filter, Match
+from samecar.retrieval.records import Filter, IndexSettings, Match
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,25 +71,26 @@ class FollowingIndex:
         """
         with self._lock, self._catalogue.reading() as connection:
             index = self._up_to_date(connection, kind)
-            chosen = mask(connection, allowed, self._holds.entry)
-            if kind == "exact":
-                return _rankings(*index.search(queries, top, chosen))
-            candidates, _ = index.search(queries, _FACTOR * top + _SPARE, chosen)
-            stored = self._catalogue.stored(connection, np.unique(candidates).tolist())
-            return [_reranked(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
+            return self._rankings(connection, index, queries, top, mask(connection, allowed, self._holds.entry))
 
-    def rebuild(self, kind: str, progress: Progress = silent) -> None:
-        """Makes the index anew and writes its file; the catalogue must not be written to meanwhile.
+    def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
+        """Writes the file anew and measures its index; the catalogue must not be written to meanwhile.
+
+        The index in memory stays as it is, so that searches go on; `forget` it then.
 
         Raises:
             SamecarError: the file cannot be written.
         """
-        with self._lock, self._catalogue.reading() as connection:
+        with self._catalogue.reading() as connection:
             newest = changes(connection)
             index = self._empty(connection, kind)
             self._follow(connection, index, NOTHING, progress)
+            settings = IndexSettings(kind=kind)
+            if kind != "exact":
+                search = partial(self._rankings, connection, index)
+                settings = measured_recall(self._catalogue, connection, kind, search, progress)
             write_snapshot(self._path, index, self._size, newest)
-            self._index, self._holds = index, newest
+            return settings
 
     def save(self, kind: str) -> None:
         """Writes the file if it misses much; the catalogue must not be written to meanwhile.
@@ -134,7 +136,22 @@ class FollowingIndex:
         else:
             if compared == len(ids):
                 return []
-        return [f"{self._path} does not hold what the catalogue does; make it anew with `samecar gallery rebuild`"]
+        return [f"{self._path} does not hold what the catalogue does; make it anew with `samecar gallery index`"]
+
+    def _rankings(
+        self,
+        connection: sqlite3.Connection,
+        index: VectorIndex,
+        queries: NDArray[np.float32],
+        top: int,
+        chosen: NDArray[np.bool_] | None = None,
+    ) -> list[list[Match]]:
+        """Rankings of those entries whose number the mask chooses; None chooses all."""
+        if index.kind == "exact":
+            return _matches(*index.search(queries, top, chosen))
+        candidates, _ = index.search(queries, _FACTOR * top + _SPARE, chosen)
+        stored = self._catalogue.stored(connection, np.unique(candidates).tolist())
+        return [_reranked(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
 
     def _up_to_date(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
         newest = changes(connection)
@@ -184,15 +201,16 @@ class FollowingIndex:
 def _reranked(
     query: NDArray[np.float32], candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.float16]], top: int
 ) -> list[Match]:
-    """The candidates of a query, -1 is none, ranked by their stored embeddings."""
-    ids = candidates[candidates >= 0]
-    if not len(ids):
+    """The best candidates of a query, -1 is none, by the inner products of their stored embeddings, as in `exact`."""
+    ids = [number for number in candidates.tolist() if number >= 0]
+    if not ids:
         return []
-    (ranking,) = _rankings(*most_similar(np.stack([stored[number] for number in ids.tolist()]), ids, query[None], top))
-    return ranking
+    matrix = np.array([stored[number] for number in ids], np.float64)
+    similarities = np.vecdot(matrix, query.astype(np.float64)).astype(np.float32)
+    return _matches(np.array([ids]), similarities[None])[0][:top]
 
 
-def _rankings(ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> list[list[Match]]:
+def _matches(ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> list[list[Match]]:
     """Matches of each query; a similarity that rounding has taken beyond 1 is 1, and then the number decides."""
     pairs = zip(ids.tolist(), np.clip(similarities, -1, 1).tolist(), strict=True)
     return [sorted(map(Match, *row), key=lambda match: (-match.similarity, match.id)) for row in pairs]

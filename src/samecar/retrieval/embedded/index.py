@@ -14,12 +14,9 @@ from samecar.retrieval.exact import most_similar
 if TYPE_CHECKING:
     from types import ModuleType
 
-KINDS = {
-    "exact": "every embedding, in half precision",
-    "int8": "every embedding, in one byte for each number",
-    "ivf": "the lists of embeddings whose centres are nearest, in half precision",
-}
-"""What an index in a folder can be, and what it looks at."""
+KINDS = ("exact", "int8", "ivf")
+"""What an index in a folder looks at: every embedding, in half precision or in one byte for each number, or those in
+the lists whose centres are nearest."""
 
 FITTED_ON = 65_536
 """Stored embeddings that an approximate index is fitted to at most; more make it hardly better, only slower to fit."""
@@ -66,6 +63,7 @@ class VectorIndex:
                 faiss.METRIC_INNER_PRODUCT,
                 False,  # embeddings themselves, not what they differ by from their list's centre
             )
+            index.cp.min_points_per_centroid = 1  # says nothing of few embeddings, for which there is one list
             index.cp.spherical = True  # centres of unit length, as inner products are compared
         else:
             code = faiss.ScalarQuantizer.QT_8bit if kind == "int8" else faiss.ScalarQuantizer.QT_fp16

@@ -51,11 +51,13 @@ class DamagedSnapshotError(Exception):
 
 
 def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes) -> None:
-    """Writes an index, whole or not at all.
+    """Writes an index, whole or not at all; only one process may do so at a time.
 
     Raises:
         SamecarError: it cannot be written.
     """
+    for unfinished in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of a process that was killed
+        unfinished.unlink()
     with durable_file(path) as temporary:
         try:
             faiss_module().write_index(index.faiss_index, str(temporary))

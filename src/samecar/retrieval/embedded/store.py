@@ -17,7 +17,6 @@ from samecar.retrieval.embedded.catalogue import Catalogue
 from samecar.retrieval.embedded.checking import catalogue_faults
 from samecar.retrieval.embedded.following import FollowingIndex
 from samecar.retrieval.embedded.index import KINDS, faiss_module
-from samecar.retrieval.embedded.recall import measured_recall
 from samecar.retrieval.embedded.writing import WriterLock, durable_file, sync_folder, told
 from samecar.retrieval.engine import FORMAT
 from samecar.retrieval.records import (
@@ -49,10 +48,11 @@ class FolderEngine:
     A FAISS index is made of the SQLite catalogue, which alone is the truth, when the gallery is first searched.
     """
 
-    def __init__(self, folder: Path, facts: GalleryFacts) -> None:
+    def __init__(self, folder: Path) -> None:
+        faiss_module()
         self._folder = folder
-        self._facts = facts
         self._facts_state = _state(folder / _FACTS)
+        self._facts = facts = _read_facts(folder)
         self._facts_lock = threading.Lock()
         self._writer = WriterLock(folder / _LOCK)
         self._catalogue = Catalogue.open(folder / _CATALOGUE, self._writer, facts.size)
@@ -81,7 +81,7 @@ class FolderEngine:
                 Catalogue.create(temporary / _CATALOGUE)
                 _write_facts(temporary, facts)
             sync_folder(folder.absolute().parent)
-        return cls(folder, facts)
+        return cls(folder)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -92,8 +92,7 @@ class FolderEngine:
         """
         if not (folder / _FACTS).is_file():
             raise SamecarError(f"{folder} is no gallery, it has no {_FACTS}; make one with `samecar gallery create`")
-        faiss_module()
-        return cls(folder, _read_facts(folder))
+        return cls(folder)
 
     @property
     def facts(self) -> GalleryFacts:
@@ -220,14 +219,9 @@ class FolderEngine:
         """
         _check_kind(kind)
         with self._writer.held():
-            self._index.rebuild(kind, progress)
-            settings = IndexSettings(kind=kind)
-            if kind != "exact":
-                settings = measured_recall(self._catalogue, self._index, kind, progress)
+            settings = self._index.rebuild(kind, progress)
             _write_facts(self._folder, self.facts.model_copy(update={"index": settings}))
-        with self._facts_lock:
-            self._facts, self._facts_state = _read_facts(self._folder), _state(self._folder / _FACTS)
-        return settings
+        return self.facts.index
 
     def close(self) -> None:
         """Lets go of files and connections; may be called twice."""
