@@ -8,6 +8,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`.
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from results import read_results
@@ -111,10 +112,85 @@ def draw_reranking(results: dict[str, Any], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None, "Description": digest(sizes)})
 
 
+SEARCHERS = {
+    "exact": "`exact`",
+    "int8": "`int8`",
+    "ivf": "`ivf`",
+    "FAISS, half precision": "FAISS alone, half precision",
+    "FAISS, single precision": "FAISS alone, single precision",
+    "NumPy, single precision": "NumPy, single precision",
+}
+
+
+def search(results: dict[str, Any]) -> str:
+    """Recall, time and memory of every index of a gallery in a folder, FAISS alone and NumPy."""
+    lines = [
+        (
+            "| pictures | index | recall@10 | one query | of one camera | in a batch, a second | of one camera "
+            "| memory | and during a batch |"
+        ),
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for size in results["sizes"]:
+        flat = size["sides"]["FAISS, single precision"]
+        for name, title in SEARCHERS.items():
+            side = size["sides"][name]
+            beside = side.get("beside", {}).get("FAISS, single precision", flat)
+            cells = [f"{size['pictures']:,}", title, f"{side['recall']:.4f}"]
+            cells += [
+                f"{side[key]:.1f} ms ({beside[key] / side[key]:.2g}×)"
+                for key in ("milliseconds", "milliseconds_one_camera")
+            ]
+            cells += [
+                f"{side[key]:,.0f} ({side[key] / beside[key]:.2g}×)"
+                for key in ("queries_a_second", "queries_a_second_one_camera")
+            ]
+            cells += [f"{side['megabytes']:,.0f} MB", f"{side['batch_megabytes']:,.0f} MB"]
+            lines.append(f"| {' | '.join(cells)} |")
+    first = results["sizes"][0]
+    lines.append("")
+    lines.append(
+        f"Drawn embeddings of {first['size']} numbers; batches of {first['batch']:,} queries, a tenth of it where an "
+        "index is scanned query by query; one of 20 cameras. In brackets: how many times as quick as FAISS alone in "
+        f"single precision, measured by turns. {results['machine']['cores']} cores."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def service(results: dict[str, Any]) -> str:
+    """How many searches a second the service answers, beside what its model alone embeds."""
+    clients = results["clients"]
+    lines = [
+        (
+            f"| model | alone, pictures a second | {clients} clients, answers a second | ratio | 50 % within | 95 % "
+            "| 99 % | one client, answers a second | 50 % within | 95 % | 99 % |"
+        ),
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, model in results["models"].items():
+        cells = [f"{name}, {model['height']} × {model['width']}", f"{median(model['alone']):.1f}"]
+        for key in ("many", "single"):
+            side = model[key]
+            cells.append(f"{median(side['rates']):.1f}")
+            cells += [f"{model['ratio']:.2f}"] if key == "many" else []
+            cells += [f"{side[share]:,.0f} ms" for share in ("p50", "p95", "p99")]
+        lines.append(f"| {' | '.join(cells)} |")
+    width, height = results["picture"]
+    lines.append("")
+    lines.append(
+        f"Random weights; JPEG pictures of {width} × {height} pixels; {results['entries']:,} entries; "
+        f"{results['repeats']} turns of {results['seconds']:.0f} s each, clients on the service's own "
+        f"{results['machine']['cores']} cores."
+    )
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "two_camera": two_camera,
     "report_on_drawn": report_on_drawn,
     "reranking": reranking,
+    "search": search,
+    "service": service,
 }
 
 
