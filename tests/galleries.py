@@ -95,7 +95,7 @@ def listening(app: FastAPI) -> Iterator[int]:
         thread.join()
 
 
-def wait_until(condition, seconds: float = 30.0) -> None:
+def wait_until(condition, seconds: float = 60.0) -> None:
     """Waits until something is so."""
     end = time.monotonic() + seconds
     while not condition():

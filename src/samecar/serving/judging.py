@@ -18,7 +18,7 @@ from samecar.serving.errors import ServiceError, documented, invalid, not_found
 from samecar.serving.replies import Content, Id, JudgementFacts, JudgementForm, JudgementsReply, last_part
 from samecar.serving.searching import Served
 from samecar.serving.service import Service
-from samecar.serving.uploads import LimitedRoute, parse_crop
+from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
 
 routes = APIRouter(route_class=LimitedRoute, tags=["judgements"])
 
@@ -30,7 +30,7 @@ QUALITY = 92
 
 
 @routes.put("/api/judgements", responses=documented(400, 404, 408, 413))
-async def judge(service: Served, form: Annotated[JudgementForm, Form()]) -> JudgementFacts:
+async def judge(service: Served, form: Annotated[JudgementForm, Form(media_type=MULTIPART)]) -> JudgementFacts:
     """Keeps somebody's word on a query and an entry; an earlier one on the same pair is replaced."""
     service.refuse_if_read_only()
     await service.entry(form.entry)

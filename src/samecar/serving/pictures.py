@@ -23,7 +23,7 @@ from samecar.serving.replies import (
 )
 from samecar.serving.searching import Number, Served
 from samecar.serving.service import Service
-from samecar.serving.uploads import LimitedRoute, refuse_bomb
+from samecar.serving.uploads import MULTIPART, LimitedRoute, refuse_bomb
 
 routes = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 
@@ -49,7 +49,9 @@ async def list_pictures(service: Served, asked: Annotated[Listed, Query()]) -> P
     status_code=201,
     responses={200: {"model": AdditionReply, "description": "known already"}, **documented(400, 408, 413)},
 )
-async def add_picture(service: Served, form: Annotated[AdditionForm, Form()], response: Response) -> AdditionReply:
+async def add_picture(
+    service: Served, form: Annotated[AdditionForm, Form(media_type=MULTIPART)], response: Response
+) -> AdditionReply:
     """Adds a picture; one whose file the gallery holds already stays as it is."""
     incoming = Incoming(
         await form.picture.read(),

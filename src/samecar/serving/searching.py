@@ -21,7 +21,7 @@ from samecar.serving.replies import (
     moment,
 )
 from samecar.serving.service import Reply, Service
-from samecar.serving.uploads import LimitedRoute, parse_crop
+from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
 
 routes = APIRouter(route_class=LimitedRoute)
 
@@ -61,7 +61,7 @@ async def describe_gallery(service: Served) -> GalleryReply:
 
 
 @routes.post("/api/search", responses=documented(400, 408, 413), tags=["search"])
-async def search_with_picture(service: Served, form: Annotated[SearchForm, Form()]) -> SearchReply:
+async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(media_type=MULTIPART)]) -> SearchReply:
     """Searches with a picture that is sent along."""
     began = time.perf_counter()
     service.refuse_more(form.top)

@@ -16,6 +16,9 @@ from samecar.retrieval.records import picture_content
 from samecar.serving.errors import ServiceError, invalid
 from samecar.serving.settings import ServiceSettings
 
+MULTIPART = "multipart/form-data"
+"""How forms with files are sent."""
+
 FIELDS = 100
 """Most fields of a form: all that a form here knows, with many cameras."""
 
