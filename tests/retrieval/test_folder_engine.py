@@ -165,11 +165,11 @@ def test_another_handle_takes_up_a_rebuilt_index(folder: Path, caplog: pytest.Lo
 def test_recall_is_what_brute_force_says(tmp_path: Path, kind: str) -> None:
     random = np.random.default_rng(0)
     centres = random.standard_normal((40, 32))
-    matrix = unit(centres[random.integers(0, 40, 3000)] + 0.5 * random.standard_normal((3000, 32)))
+    matrix = unit(centres[random.integers(0, 40, 1500)] + 0.5 * random.standard_normal((1500, 32)))
     with closing(FolderEngine.create(tmp_path / "gallery", FACTS.model_copy(update={"size": 32}))) as engine:
         engine.add([Addition(Sighting(f"{row:064d}"), embedding) for row, embedding in enumerate(matrix)])
         settings = engine.rebuild(kind)
-        ids = range(1, 3001)
+        ids = range(1, 1501)
         stored = engine.embeddings(ids)
         similarities = stored @ stored.T
         np.fill_diagonal(similarities, -np.inf)

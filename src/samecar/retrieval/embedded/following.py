@@ -124,18 +124,14 @@ class FollowingIndex:
     def _differences(self, connection: sqlite3.Connection, index: VectorIndex) -> list[str]:
         """A sentence if index and catalogue do not hold the same."""
         ids = np.sort(index.ids)
-        compared = 0
+        compared, same = 0, True
         for numbers, matrix in self._catalogue.added(connection, 0):
             rows = slice(compared, compared + len(numbers))
+            same = same and np.array_equal(ids[rows], numbers)
+            same = same and (index.kind != "exact" or np.array_equal(index.codes[rows], matrix))
             compared += len(numbers)
-            same = np.array_equal(ids[rows], numbers)
-            if same and index.kind == "exact":
-                same = np.array_equal(index.codes[rows], matrix)
-            if not same:
-                break
-        else:
-            if compared == len(ids):
-                return []
+        if same and compared == len(ids):
+            return []
         return [f"{self._path} does not hold what the catalogue does; make it anew with `samecar gallery index`"]
 
     def _rankings(
@@ -202,7 +198,7 @@ def _reranked(
     query: NDArray[np.float32], candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.float16]], top: int
 ) -> list[Match]:
     """The best candidates of a query, -1 is none, by the inner products of their stored embeddings, as in `exact`."""
-    ids = [number for number in candidates.tolist() if number >= 0]
+    ids = [number for number in candidates.tolist() if number in stored]
     if not ids:
         return []
     matrix = np.array([stored[number] for number in ids], np.float64)

@@ -78,8 +78,9 @@ class FolderEngine:
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
             with written_folder(folder) as temporary:
                 (temporary / _ATTACHED).mkdir()
-                Catalogue.create(temporary / _CATALOGUE)
-                _write_facts(temporary, facts)
+                with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
+                    Catalogue.create(temporary / _CATALOGUE)
+                    _write_facts(temporary, facts)
             sync_folder(folder.absolute().parent)
         return cls(folder)
 

@@ -57,19 +57,22 @@ class WriterLock:
     def _take(self, patience: float) -> int:
         with told(self._path.parent):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        give_up = time.monotonic() + patience
+            try:
+                self._wait(descriptor, time.monotonic() + patience)
+                os.pwrite(descriptor, str(os.getpid()).ljust(_PROCESS_DIGITS).encode(), 0)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return descriptor
+
+    def _wait(self, descriptor: int, end: float) -> None:
         while True:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() >= give_up:
-                    process = os.pread(descriptor, _PROCESS_DIGITS, 0).decode().strip()
-                    os.close(descriptor)
-                    raise self._taken(process) from None
-                time.sleep(_PAUSE)
-            else:
-                os.pwrite(descriptor, str(os.getpid()).ljust(_PROCESS_DIGITS).encode(), 0)
-                return descriptor
+                if time.monotonic() >= end:
+                    raise self._taken(os.pread(descriptor, _PROCESS_DIGITS, 0).decode().strip()) from None
+            time.sleep(_PAUSE)
 
     def _taken(self, process: int | str) -> SamecarError:
         return SamecarError(f"{self._path.parent} is being written to by process {process}; wait until that is done")
