@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,16 +97,15 @@ def add(
     from samecar.retrieval.incoming import Incoming, incoming_from
 
     defaults = Incoming(b"", camera_id=camera, time=_time("--time", time), labels=_labels(label))
-    with Gallery.open(name, engine=engine, device=device) as opened:
-        try:
-            with console.progress_bars() as progress:
-                coming = incoming_from(source, _standard_input(), defaults, opened.facts.model)
-                for warning in coming.warnings:
-                    console.warn(warning)
-                report = opened.add(coming.pictures, total=coming.total, progress=progress)
-        except KeyboardInterrupt as interruption:
-            console.fail("interrupted; what was added is kept, and the same command adds the rest")
-            raise typer.Exit(130) from interruption
+    with (
+        Gallery.open(name, engine=engine, device=device) as opened,
+        _interruptible("what was added is kept, and the same command adds the rest"),
+        console.progress_bars() as progress,
+    ):
+        coming = incoming_from(source, _standard_input(), defaults, opened.facts.model)
+        for warning in coming.warnings:
+            console.warn(warning)
+        report = opened.add(coming.pictures, total=coming.total, progress=progress)
     for sentence in report.unreadable:
         console.warn(f"left out: {sentence}")
     counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
@@ -214,17 +214,15 @@ def copy(
     from samecar.retrieval.places import create_engine, open_engine
     from samecar.retrieval.records import IndexSettings
 
-    source = open_engine(name, engine)
-    try:
+    with closing(open_engine(name, engine)) as source:
         facts = source.facts.model_copy(update={"index": IndexSettings(kind=index)})
-        copied = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts)
-        try:
-            with console.progress_bars() as progress:
-                new = copy_gallery(source, copied, progress=progress)
-        finally:
-            copied.close()
-    finally:
-        source.close()
+        opened = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts)
+        with (
+            closing(opened) as copied,
+            _interruptible("what was copied is kept, and --resume copies the rest"),
+            console.progress_bars() as progress,
+        ):
+            new = copy_gallery(source, copied, progress=progress)
     console.say(f"{target}: {new:,} pictures copied")
 
 
@@ -263,6 +261,16 @@ def filter_of(
         before=_time("--before", before),
         labels=_labels(label),
     )
+
+
+@contextmanager
+def _interruptible(consequence: str) -> Iterator[None]:
+    """Says what an interruption of the block leaves behind."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        console.fail(f"interrupted; {consequence}")
+        raise typer.Exit(130) from interruption
 
 
 def _time(option: str, text: str | None) -> float | None:
