@@ -6,11 +6,11 @@
 
 For each number of pictures a fresh process makes a gallery in a temporary folder, with each index in turn, and an exact
 FAISS index in single precision, in whose memory plain NumPy searches too. Everything is measured in the same process
-and by turns: one query at a time, and a batch; among all pictures, and among those of one of 20 cameras. FAISS's own
-half-precision index, which is scanned query by query, is asked a part of the batch. A query is a further picture of a
-vehicle of the gallery. Recall is the share of the ten nearest by exact search in single precision that are found.
-Single queries: median; batches: the quickest. Memory (Linux): by how much resident memory grows when the index is
-loaded and first used, and by how much at most, beyond this, during a batch.
+and by turns: one query at a time, and a batch; among all pictures, and among those of one of 20 cameras. What is
+scanned query by query, as FAISS's own half-precision index is, is asked a part of the batch, and so is what stands
+beside it. A query is a further picture of a vehicle of the gallery. Recall is the share of the ten nearest by exact
+search in single precision that are found. Single queries: median; batches: the quickest. Memory (Linux): by how much
+resident memory grows when the index is loaded and first used, and by how much at most, beyond this, during a batch.
 """
 
 import argparse
@@ -112,7 +112,8 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
         "sides": {},
     }
     scalar, scalar_megabytes = grown(lambda: half_index(flat))
-    baselines = {**sides, "FAISS, half precision": Side(flat_side(scalar, cameras).search, SCANNED_PART)}
+    baselines = {**sides, "FAISS, half precision": flat_side(scalar, cameras, SCANNED_PART)}
+    beside_others = {"FAISS, single precision": flat_side(flat, cameras, SCANNED_PART)}
     held = {
         "FAISS, single precision": flat_megabytes,
         "NumPy, single precision": flat_megabytes,
@@ -126,7 +127,7 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
             with closing(FolderEngine.open(Path(folder) / "gallery")) as engine:
                 ours = engine_side(engine, 1 if kind == "exact" else SCANNED_PART)
                 _, held[kind] = grown(lambda side=ours: side.search(queries[:1], False))  # type: ignore[misc]
-                beside = baselines if kind == "exact" else {"FAISS, single precision": sides["FAISS, single precision"]}
+                beside = baselines if kind == "exact" else beside_others
                 found = by_turns({kind: ours, **beside}, queries, expected, options)
             row["sides"][kind] = {**found.pop(kind), "megabytes": held[kind], "beside": found}
     for name, side in row["sides"]["exact"].pop("beside").items():
@@ -237,7 +238,7 @@ def half_index(flat: Any) -> Any:
     return index
 
 
-def flat_side(index: Any, cameras: NDArray[np.int64]) -> Side:
+def flat_side(index: Any, cameras: NDArray[np.int64], part: int = 1) -> Side:
     """FAISS alone; entries are numbered from 1 in a gallery, from 0 here."""
     bits = np.packbits(cameras == 0, bitorder="little")
     selector = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg,arg-type]
@@ -247,7 +248,7 @@ def flat_side(index: Any, cameras: NDArray[np.int64]) -> Side:
         found: Found = index.search(queries, TOP, params=parameters)[1]
         return found + 1
 
-    return Side(search)
+    return Side(search, part)
 
 
 def numpy_side(flat: Any, cameras: NDArray[np.int64]) -> Side:

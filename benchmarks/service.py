@@ -6,9 +6,10 @@
 For each backbone, with random weights, makes a gallery of drawn embeddings in a temporary folder and runs
 `samecar serve` on it. By turns, and with the same JPEG pictures: the model alone, in this process, decodes, transforms
 and embeds batches as large as the service's largest, the next one decoded by as many threads as the service has while
-the model is at work; one client of the service; and many clients, each of which sends its next picture when it has an
-answer. Clients are one process with prepared requests, on the same cores as the service. The ratio is the median of
-those of the turns; latencies are of all turns together. Writes results/service.json.
+the model is at work, with Python's threads taking turns as often as there; one client of the service; and many
+clients, each of which sends its next picture when it has an answer. Clients are one process with prepared requests, on
+the same cores as the service. The ratio is the median of those of the turns; latencies are of all turns together.
+Writes results/service.json.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import multiprocessing
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -44,6 +46,7 @@ from samecar.ranking import unit_length
 from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
+from samecar.serving.running import SWITCH_INTERVAL
 from samecar.serving.service import OTHERS
 from samecar.serving.settings import ServiceSettings
 
@@ -76,6 +79,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--result", default="service", help="name of the result file")
     options = parser.parse_args()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     pictures = draw_pictures(options)
     models = {}
     for backbone in options.backbones:
