@@ -327,6 +327,7 @@ def test_a_fault_within_says_nothing_about_itself(own_gallery, query):
         gallery.search_embeddings = None
         sentence = refused(search(client, query), 500, "internal")
         assert "NoneType" not in sentence
+        assert search(client, query).headers["x-content-type-options"] == "nosniff"
 
 
 def test_read_only(client, query):
@@ -357,6 +358,13 @@ def test_until_the_gallery_is_loaded(painted_gallery, query, tmp_path):
         go_on.set()
         wait_until(lambda: client.get("/ready").status_code == 200)
         assert search(client, query).status_code == 200
+
+
+def test_a_gallery_that_cannot_be_opened(tmp_path):
+    with TestClient(service(tmp_path / "absent")) as client:
+        wait_until(lambda: "cannot be opened" in refused(client.get("/ready"), 503, "not_ready"))
+        assert str(tmp_path) not in client.get("/api/gallery").text
+        assert client.get("/health").status_code == 200
 
 
 def test_metrics(painted_gallery, query):

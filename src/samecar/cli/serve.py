@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Serves a gallery over HTTP, with a web page to search it."""
     try:
-        from samecar.serving.running import run_service
+        from samecar.serving.running import listen, run_service
         from samecar.serving.settings import ServiceSettings, read_token
     except ModuleNotFoundError as error:
         raise SamecarError(f'serving needs {error.name}; pip install "samecar[serve]"') from error
@@ -53,6 +53,7 @@ def serve(
         waiting=waiting,
         read_only=read_only,
     )
-    settings.refuse_open_door()
-    console.say(f"Serving {gallery} at http://{host}:{port}/ until Ctrl+C")
-    run_service(lambda: Gallery.open(gallery, engine=engine, device=device), settings)
+    with listen(settings) as listening:
+        place = f"[{host}]" if ":" in host else host
+        console.say(f"Serving {gallery} at http://{place}:{listening.getsockname()[1]}/ until Ctrl+C")
+        run_service(lambda: Gallery.open(gallery, engine=engine, device=device), settings, listening)

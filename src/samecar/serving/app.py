@@ -27,7 +27,7 @@ def create_app(
     Args:
         open_gallery: called once, in a thread.
         settings: limits; by default those of a service on this machine alone.
-        failed: is told if the gallery cannot be opened.
+        failed: is told if the gallery cannot be opened; by default the log is.
     """
     settings = settings or ServiceSettings()
     metrics = Metrics()

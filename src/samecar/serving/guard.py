@@ -2,28 +2,16 @@
 
 import hmac
 import time
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from samecar.serving.errors import ServiceError, reply
+from samecar.serving.headers import HEADERS
 from samecar.serving.metrics import Metrics
 from samecar.serving.rate import RateLimit
 from samecar.serving.settings import ServiceSettings
-
-HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-"""Of every answer: nothing comes from elsewhere, nothing goes elsewhere, nobody frames the page."""
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What a browser on this machine calls it; any other name that leads here was made to lead here by somebody."""

@@ -1,6 +1,7 @@
 """Running a service until it is told to end."""
 
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -15,14 +16,37 @@ from samecar.serving.settings import ServiceSettings
 SWITCH_INTERVAL = 0.0005
 """Seconds after which Python's threads take turns: at its own 0.005 the model waits long for threads that decode."""
 
+CONNECTIONS = 2048
+"""That may wait to be taken up; as many as servers commonly allow."""
 
-def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings) -> None:
-    """Serves a gallery until SIGTERM or SIGINT; requests that were begun are finished.
+
+def listen(settings: ServiceSettings) -> socket.socket:
+    """Takes the address that a service listens on.
 
     Raises:
-        SamecarError: the gallery cannot be opened, the address is taken, or others could come in without a token.
+        SamecarError: it is taken or not this machine's, or others could come in without a token.
     """
     settings.refuse_open_door()
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=CONNECTIONS)
+    except OSError as error:
+        raise SamecarError(
+            f"--host {settings.host} --port {settings.port} cannot be listened on: {error.strerror}; choose another"
+        ) from error
+
+
+def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings, listening: socket.socket) -> None:
+    """Serves a gallery until SIGTERM or SIGINT; requests that were begun are finished.
+
+    Args:
+        open_gallery: opens the gallery.
+        settings: limits.
+        listening: from `listen`; it is closed in the end.
+
+    Raises:
+        SamecarError: the gallery cannot be opened.
+    """
     failures: list[SamecarError] = []
 
     def failed(error: SamecarError) -> None:
@@ -31,8 +55,6 @@ def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings) 
 
     config = uvicorn.Config(
         create_app(open_gallery, settings, failed),
-        host=settings.host,
-        port=settings.port,
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -45,7 +67,7 @@ def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings) 
     sys.setswitchinterval(SWITCH_INTERVAL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises a signal once more when it is done
-    server.run()
+    server.run([listening])
     if failures:
         raise failures[0]
 

@@ -73,7 +73,7 @@ class Service:
         open_gallery: opens the gallery; called in a thread after the start.
         settings: limits.
         metrics: where batches and times are counted.
-        failed: is told if the gallery cannot be opened.
+        failed: is told if the gallery cannot be opened; by default the log is.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class Service:
         self.metrics = metrics
         self.failed = failed
         self._gallery: Gallery | None = None
+        self._state = "the gallery and its model are still being loaded; try again in a few seconds"
         self._threads = ThreadPoolExecutor(max(OTHERS, os.cpu_count() or 1), thread_name_prefix="reading")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._embedder = Batcher(
@@ -110,8 +111,7 @@ class Service:
             ServiceError: it is not loaded yet.
         """
         if self._gallery is None:
-            message = "the gallery and its model are still being loaded; try again in a few seconds"
-            raise ServiceError(503, "not_ready", message, retry_after=2)
+            raise ServiceError(503, "not_ready", self._state, retry_after=2)
         return self._gallery
 
     @property
@@ -124,8 +124,10 @@ class Service:
         try:
             self._gallery = await asyncio.get_running_loop().run_in_executor(self._threads, self._opened)
         except SamecarError as error:
-            logger.error("the gallery cannot be served: %s", error)  # noqa: TRY400 - a sentence is enough
-            if self.failed is not None:
+            self._state = "the gallery cannot be opened; the service's log says why"
+            if self.failed is None:
+                logger.error("the gallery cannot be opened: %s", error)  # noqa: TRY400 - a sentence is enough
+            else:
                 self.failed(error)
 
     def _opened(self) -> Gallery:
