@@ -11,7 +11,7 @@ import pytest
 from engine_contract import EngineContract
 
 from samecar.errors import SamecarError
-from samecar.retrieval.postgres import PostgresEngine
+from samecar.retrieval.postgres import PostgresEngine, searching
 from samecar.retrieval.records import Addition, Filter, GalleryFacts, IndexSettings, Judgement, Sighting
 
 SIZE = 16
@@ -209,13 +209,15 @@ def test_hnsw_answers_by_its_index(indexed, postgres, database):
         (Filter(not_ids=tuple(range(1, 2999))), [2998, 2999]),
     ],
 )
-def test_hnsw_fills_a_filtered_search(indexed, allowed, rows):
+@pytest.mark.parametrize("few", [0, 5000])
+def test_hnsw_fills_a_filtered_search(indexed, allowed, rows, few, monkeypatch):
+    monkeypatch.setattr(searching, "FEW", few)
     engine, matrix = indexed
     for query, matches in zip(matrix[:3], engine.search(matrix[:3], 20, allowed), strict=True):
         assert len(matches) == min(20, len(rows))
         assert {match.id - 1 for match in matches} <= set(rows)
         assert [m.similarity for m in matches] == sorted((m.similarity for m in matches), reverse=True)
-        if len(rows) <= 20:
+        if len(rows) <= max(20, few):
             assert [match.id - 1 for match in matches] == brute_force(matrix, query, rows, 20)
 
 

@@ -29,6 +29,11 @@ BY_INDEX: Final = """
 CANDIDATES: Final = 100
 """Entries that an HNSW index keeps in view (`hnsw.ef_search`) unless the server sets more; pgvector's 40 miss more."""
 
+FEW: Final = 5_000
+"""Allowed entries up to which all are compared: the index would meet so few of them that it reads more pages."""
+
+ALLOWED_UP_TO: Final = "SELECT count(*) FROM (SELECT FROM {entries} WHERE TRUE {condition} LIMIT %(limit)s) AS allowed"
+
 MEASURED_ON: Final = 200
 """Stored embeddings whose neighbours are looked up to measure an index's recall: a standard error below 1 %."""
 
@@ -82,8 +87,11 @@ def search_by_index(
 ) -> list[list[Match]]:
     """The same by an HNSW index, which goes on until the filter has let `top` pass.
 
-    It gives up after `hnsw.max_scan_tuples` entries; what has found fewer than `top` by then looks at every entry.
+    It gives up after `hnsw.max_scan_tuples` entries; what has found fewer than `top` by then looks at every entry. So
+    does a search whose filter leaves few.
     """
+    if allowed != EVERYTHING and _allowed_up_to(cursor, tables, allowed, FEW + 1) <= FEW:
+        return search_every_entry(cursor, tables, queries, top, allowed)
     cursor.execute(
         """
         SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search',
@@ -123,6 +131,14 @@ def measure_recall(cursor: Cursor, tables: Tables, progress: Progress) -> tuple[
             found += sum(match.id != own and match.similarity >= similarities[-1] for match in given)
     progress("recall", len(sample), len(sample))
     return found / nearest, len(sample)
+
+
+def _allowed_up_to(cursor: Cursor, tables: Tables, allowed: Filter, limit: int) -> int:
+    text, values = condition(allowed)
+    row = cursor.execute(
+        tables.statement(ALLOWED_UP_TO, condition=sql.SQL(text)), {**values, "limit": limit}
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _ranked(
