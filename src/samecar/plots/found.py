@@ -11,7 +11,7 @@ from PIL import Image
 from samecar.plots.saving import INK, MUTED, new_figure, style
 
 PER_LINE = 5
-"""Found pictures side by side, to the right of the query."""
+"""Found pictures side by side at most, to the right of the query."""
 
 CELL = 1.5
 """Width of a picture's place in inches; its height leaves room for the captions."""
@@ -36,13 +36,14 @@ class FoundPicture(NamedTuple):
 
 def found_figure(query: Image.Image | None, found: Sequence[FoundPicture]) -> Figure:
     """Draws the query at the left and what was found beside it, most similar first, line by line."""
-    lines = max(1, math.ceil(len(found) / PER_LINE))
+    columns = min(PER_LINE, max(1, len(found)))
+    lines = max(1, math.ceil(len(found) / columns))
     with style():
-        figure = new_figure(CELL * (PER_LINE + 1), (CELL + CAPTION) * lines)
-        grid = figure.add_gridspec(lines, PER_LINE + 1)
+        figure = new_figure(CELL * (columns + 1), (CELL + CAPTION) * lines)
+        grid = figure.add_gridspec(lines, columns + 1)
         _draw(figure.add_subplot(grid[0, 0]), FoundPicture(query, "query", ()), INK)
         for place, picture in enumerate(found):
-            line, column = divmod(place, PER_LINE)
+            line, column = divmod(place, columns)
             axes = figure.add_subplot(grid[line, column + 1])
             _draw(axes, picture._replace(heading=f"{place + 1} · {picture.heading}"), MUTED)
     return figure
