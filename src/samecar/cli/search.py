@@ -91,6 +91,7 @@ def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", pat
 
 
 def _print_answer(answer: "Answer") -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     if not answer.found:
@@ -98,7 +99,7 @@ def _print_answer(answer: "Answer") -> None:
         return
     folder = _common_folder([found.entry.sighting.address for found in answer.found])
     rows = [_cells(rank, found, folder) for rank, found in enumerate(answer.found, 1)]
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # so that addresses have room in 80 columns
     shown = [heading for heading in rows[0] if any(row[heading] for row in rows)]
     for heading in shown:
         table.add_column(
