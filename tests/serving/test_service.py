@@ -11,6 +11,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from samecar.data.manifest import Manifest
+from samecar.retrieval.embedded.writing import WriterLock
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
@@ -330,6 +331,18 @@ def test_a_fault_within_says_nothing_about_itself(own_gallery, query):
         assert search(client, query).headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.slow  # a writer is patient
+def test_another_writer_is_waited_for_and_then_told_of(own_gallery, query):
+    picture = {"picture": ("q.png", query)}
+    with serving(own_gallery) as client:
+        with WriterLock(own_gallery / "writer.lock").held():
+            answer = client.post("/api/pictures", files=picture)
+            refused(answer, 503, "gallery_unavailable")
+            assert int(answer.headers["retry-after"]) >= 1
+            assert client.get("/api/pictures/1").status_code == 200
+        assert client.post("/api/pictures", files=picture).status_code == 201
+
+
 def test_read_only(client, query):
     picture = {"picture": ("q.png", query)}
     for answer in (
@@ -401,6 +414,19 @@ def test_the_page_and_its_files(client):
     assert client.get("/page/page.js").headers["content-type"].startswith("text/javascript")
     assert "script-src 'self'" in page.headers["content-security-policy"]
     refused(client.get("/page/index.html"), 404, "not_found")
+
+
+def test_a_file_name_is_kept_only_as_far_as_it_is_one(writer, query):
+    named = {"picture": ("a/b\\\u202ec\x7f" + "x" * 400 + ".png", query)}
+    number = writer.post("/api/pictures", files=named).json()["id"]
+    assert writer.get(f"/api/pictures/{number}").json()["name"] == "c" + "x" * 255
+
+
+def test_the_description_tells_of_the_token(painted_gallery):
+    asked = service(painted_gallery, token="a-token-of-sufficient-length").openapi()
+    assert asked["paths"]["/api/search"]["post"]["security"] == [{"HTTPBearer": []}]
+    assert "security" not in asked["paths"]["/health"]["get"]
+    assert "security" not in service(painted_gallery).openapi()["paths"]["/api/search"]["post"]
 
 
 def test_the_description_is_whole_and_loads_nothing(client):

@@ -26,8 +26,8 @@ def serve(
     max_bytes: Annotated[int, typer.Option(min=1, help="largest body of a request")] = 10_000_000,
     max_pixels: Annotated[int, typer.Option(min=1, help="largest picture")] = 25_000_000,
     max_top: Annotated[int, typer.Option(min=1, help="most results of a search")] = 100,
-    rate: Annotated[float, typer.Option(min=0, help="requests a second by one address; 0 does not limit them")] = 50,
-    waiting: Annotated[int, typer.Option(min=1, help="requests that may wait; more are turned away")] = 128,
+    rate: Annotated[int, typer.Option(min=0, help="requests a second by one address; 0 does not limit them")] = 50,
+    waiting: Annotated[int, typer.Option(min=1, help="requests in progress at a time; more are turned away")] = 128,
     read_only: Annotated[bool, typer.Option("--read-only", help="let nobody add, change, remove or judge")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
 ) -> None:

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from samecar import __version__
 from samecar.errors import SamecarError
@@ -50,8 +51,10 @@ def create_app(
     )
     app.state.settings = settings
     app.state.service = service
-    for part in (searching, pictures, judging, operating):
-        app.include_router(part.routes)
+    token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
+    for part in (searching, pictures, judging):
+        app.include_router(part.routes, dependencies=token)
+    app.include_router(operating.routes)
     answer_errors(app)
     app.add_middleware(Guard, settings=settings, metrics=metrics)
     return app

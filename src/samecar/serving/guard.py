@@ -19,8 +19,8 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 
-UPLOADS = frozenset({"POST", "PUT", "PATCH"})
-"""Methods whose requests have a body."""
+API = "/api/"
+"""How the addresses begin of all that reads or changes the gallery."""
 
 
 class Guard:
@@ -39,7 +39,8 @@ class Guard:
         self.rate = RateLimit(settings.rate, settings.burst)
         self.token = None if settings.token is None else settings.token.get_secret_value().encode()
         self.host_names = LOOPBACK_NAMES | {name.lower() for name in settings.host_names}
-        self.uploads = 0
+        self.in_progress = 0
+        metrics.in_progress.set_function(lambda: self.in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -61,8 +62,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
                 if unread:  # hang up rather than take the rest of what was refused
                     headers["Connection"] = "close"
             await send(message)
@@ -80,22 +81,19 @@ class Guard:
         except ServiceError as error:
             await reply(error)(scope, receive, send)
             return
-        if scope["method"] not in UPLOADS:
+        if not scope["path"].startswith(API):
             await self.app(scope, receive, send)
             return
-        self.uploads += 1
-        self.metrics.uploads.set(self.uploads)
+        self.in_progress += 1
         try:
             await self.app(scope, receive, send)
         finally:
-            self.uploads -= 1
-            self.metrics.uploads.set(self.uploads)
+            self.in_progress -= 1
 
     def _check(self, scope: Scope) -> None:
         """Refuses what is not allowed, cheapest first."""
         path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
-        guarded = path == "/metrics" or path.startswith("/api/")
-        if not guarded:
+        if path != "/metrics" and not path.startswith(API):
             return
         if self.token is None:
             self._check_origin(method, headers)
@@ -104,7 +102,7 @@ class Guard:
         if wait := self.rate.seconds_to_wait((scope.get("client") or ("",))[0]):
             message = f"this address asks too often; wait {wait} s"
             raise ServiceError(429, "too_many_requests", message, retry_after=wait)
-        if method in UPLOADS and self.uploads >= self.settings.waiting:
+        if path.startswith(API) and self.in_progress >= self.settings.waiting:
             raise busy()
 
     def _bears_token(self, headers: Headers) -> bool:

@@ -35,7 +35,9 @@ class Metrics:
         )
         self.embedding = Counter("samecar_embedding_seconds", "Time of the model", registry=self.registry)
         self.queue = Gauge("samecar_queue_pictures", "Pictures that wait for the model", registry=self.registry)
-        self.uploads = Gauge("samecar_uploads", "Requests with a body that are in progress", registry=self.registry)
+        self.in_progress = Gauge(
+            "samecar_requests_in_progress", "Requests to the gallery that are in progress", registry=self.registry
+        )
         self.pictures = Gauge("samecar_gallery_pictures", "Pictures in the gallery", registry=self.registry)
 
     def text(self) -> bytes:

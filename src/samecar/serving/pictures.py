@@ -30,6 +30,9 @@ routes = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 THUMBNAIL_SECONDS = 86_400
 """How long a browser may keep a thumbnail: it never changes, but may be removed."""
 
+NAME_LENGTH = 256
+"""Most letters of a file's name."""
+
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
 
@@ -55,7 +58,7 @@ async def add_picture(
     """Adds a picture; one whose file the gallery holds already stays as it is."""
     incoming = Incoming(
         await form.picture.read(),
-        address=last_part(form.picture.filename or ""),
+        address=_file_name(form.picture.filename or ""),
         camera_id=form.camera_id,
         time=seconds(form.time, "time"),
         track_id=form.track_id,
@@ -117,6 +120,11 @@ def _change(service: Service, number: int, values: dict[str, Any]) -> Entry:
     sighting: Sighting = replace(entry.sighting, **values)
     engine.update(number, sighting)
     return Entry(number, sighting)
+
+
+def _file_name(text: str) -> str:
+    """What is kept of the name that a client gives its file: it is anything that somebody sends."""
+    return "".join(letter for letter in last_part(text) if letter.isprintable())[:NAME_LENGTH]
 
 
 def _parse_labels(text: str) -> dict[str, str]:

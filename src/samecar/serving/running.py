@@ -30,9 +30,10 @@ def listen(settings: ServiceSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=CONNECTIONS)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name of a machine is written so
+        reason = getattr(error, "strerror", None) or error
         raise SamecarError(
-            f"--host {settings.host} --port {settings.port} cannot be listened on: {error.strerror}; choose another"
+            f"--host {settings.host} --port {settings.port} cannot be listened on: {reason}; choose another"
         ) from error
 
 

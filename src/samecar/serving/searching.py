@@ -20,7 +20,7 @@ from samecar.serving.replies import (
     facts_of,
     moment,
 )
-from samecar.serving.service import Reply, Service
+from samecar.serving.service import SearchOutcome, Service
 from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
 
 routes = APIRouter(route_class=LimitedRoute)
@@ -43,7 +43,7 @@ async def describe_gallery(service: Served) -> GalleryReply:
     gallery, settings = service.gallery, service.settings
     summary = await service.summary()
     times = [time for camera in summary.cameras for time in (camera.first, camera.last) if time is not None]
-    calibration = gallery.calibration
+    calibration = await service.read(lambda: gallery.calibration)
     return GalleryReply(
         name=settings.name,
         model=gallery.facts.model,
@@ -83,7 +83,7 @@ async def search_from_entry(number: Number, service: Served, asked: Annotated[Se
     return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
 
 
-def _reply(query: QueryFacts, found: Reply, service: Service, began: float) -> SearchReply:
+def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: float) -> SearchReply:
     answer = found.answer
     thumbnails = service.gallery.facts.thumbnail > 0
     return SearchReply(

@@ -54,7 +54,7 @@ class Question(NamedTuple):
     allowed: Filter
 
 
-class Reply(NamedTuple):
+class SearchOutcome(NamedTuple):
     """What a search found.
 
     Attributes:
@@ -215,7 +215,7 @@ class Service:
     def _decoded(self, file: bytes, crop: Crop | None) -> Upload:
         return open_upload(file, crop, self.settings.pixels, self.gallery.model.decoded_size)
 
-    async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> Reply:
+    async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
 
         Raises:
@@ -227,12 +227,12 @@ class Service:
         except QueueFullError as error:
             raise busy() from error
 
-    async def search_like(self, entry: Entry, top: int, allowed: Filter) -> Reply:
+    async def search_like(self, entry: Entry, top: int, allowed: Filter) -> SearchOutcome:
         """Searches from an entry."""
 
-        def searched() -> Reply:
+        def searched() -> SearchOutcome:
             answer = self.gallery.search_like(entry.id, top, allowed)
-            return Reply(answer, self._judged(entry.sighting.content))
+            return SearchOutcome(answer, self._judged(entry.sighting.content))
 
         return await self.read(searched)
 
@@ -265,7 +265,7 @@ class Service:
         self.metrics.embedding.inc(time.perf_counter() - began)
         return list(embeddings)
 
-    def _search(self, questions: list[Question]) -> Sequence[Reply]:
+    def _search(self, questions: list[Question]) -> Sequence[SearchOutcome]:
         """Searches together where as many of the same entries are asked for."""
         answers: dict[int, Answer] = {}
         groups: list[tuple[int, Filter, list[int]]] = []
@@ -279,7 +279,9 @@ class Service:
         for top, allowed, places in groups:
             matrix = np.stack([questions[place].embedding for place in places])  # (places, size)
             answers.update(zip(places, self.gallery.search_embeddings(matrix, top, allowed), strict=True))
-        return [Reply(answers[place], self._judged(question.content)) for place, question in enumerate(questions)]
+        return [
+            SearchOutcome(answers[place], self._judged(question.content)) for place, question in enumerate(questions)
+        ]
 
     def _judged(self, content: str) -> dict[int, bool]:
         return {judgement.entry: judgement.same for judgement in self.gallery.engine.judgements(content)}

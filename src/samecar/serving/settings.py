@@ -27,7 +27,7 @@ class ServiceSettings(BaseModel):
         top: most results of a search, and most entries of a page of them.
         rate: requests a second by one address in the long run; 0 does not limit them.
         burst: requests that one address may make at once.
-        waiting: requests with a body, and pictures before the model, that may wait at a time; more are turned away.
+        waiting: requests to the gallery that may be in progress at a time; more are turned away.
         batch: most pictures that go through the model together.
         upload_seconds: how long sending a body may take.
         shutdown_seconds: how long requests that were begun may go on after the service was told to end.
@@ -45,7 +45,7 @@ class ServiceSettings(BaseModel):
     bytes: int = Field(default=10_000_000, ge=1)
     pixels: int = Field(default=25_000_000, ge=1)
     top: int = Field(default=100, ge=1)
-    rate: float = Field(default=50, ge=0)
+    rate: int = Field(default=50, ge=0)
     burst: int = Field(default=250, ge=1)
     waiting: int = Field(default=128, ge=1)
     batch: int = Field(default=32, ge=1)

@@ -1,0 +1,140 @@
+import http.client
+import json
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from command_line import refused, samecar_process
+from galleries import listening, painted, service, wait_until
+from PIL import Image
+
+from samecar.data.manifest import Manifest
+from samecar.retrieval.gallery import Gallery
+
+TOKEN = "a-token-of-sufficient-length"
+
+
+def ask(port, target, headers=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", target, headers=headers or {})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+@contextmanager
+def served(gallery, *options):
+    """A process that serves a gallery, once it is ready; it is told to end and must then end with status 0."""
+    command = samecar_process("serve", gallery, "--port", 0, "--device", "cpu", *options)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        port = int(re.search(r"http://.*:(\d+)/", line)[1])
+        wait_until(lambda: process.poll() is not None or ask(port, "/ready")[0] == 200, 120)
+        assert process.poll() is None, process.communicate()
+        yield process, port
+        if "--host" not in options:
+            assert "http://127.0.0.1:" in line
+        process.terminate()
+        out, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, out, errors) == (0, "", "")
+
+
+def add(port, file):
+    files = {"picture": ("q.png", file)}
+    return httpx2.post(f"http://127.0.0.1:{port}/api/pictures", files=files, timeout=60)
+
+
+def test_nothing_that_was_acknowledged_is_lost_when_it_is_told_to_end(own_gallery, tmp_path):
+    """Many clients add while SIGTERM comes: what was answered 201 is in the gallery, the rest was never promised."""
+    files = [painted(tmp_path, vehicle, 3, index).read_bytes() for vehicle in range(8) for index in range(10)]
+    acknowledged = []
+
+    def adding(port, files):
+        for file in files:
+            try:
+                answer = add(port, file)
+            except httpx2.TransportError:  # it has ended
+                return
+            if answer.status_code == 201:
+                acknowledged.append(answer.json()["id"])
+
+    with served(own_gallery, "--rate", 0) as (process, port):
+        clients = [threading.Thread(target=adding, args=(port, files[first::8])) for first in range(8)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: len(acknowledged) >= 8)
+        process.terminate()
+        for client in clients:
+            client.join()
+        process.wait(120)
+    assert 8 <= len(acknowledged) < len(files)
+    with Gallery.open(str(own_gallery)) as gallery:
+        assert gallery.engine.entries(acknowledged).keys() == set(acknowledged)
+        assert gallery.engine.check() == []
+        (answer,) = gallery.search_embeddings(gallery.engine.embeddings(acknowledged[:1]), 1)
+        assert answer.found[0].similarity == pytest.approx(1, abs=1e-3)
+
+
+def test_it_answers_before_the_model_is_loaded_and_asks_for_its_token(painted_gallery, tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    options = ("--host", "0.0.0.0", "--token-file", tmp_path / "token", "--read-only", "--max-top", 7)
+    with served(painted_gallery, *options) as (_, port):
+        assert ask(port, "/api/gallery")[0] == 401
+        status, content = ask(port, "/api/gallery", {"Authorization": f"Bearer {TOKEN}"})
+        facts = json.loads(content)
+        assert (status, facts["name"], facts["limits"]["top"], facts["writable"]) == (200, "yard", 7, False)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_lines_that_the_page_of_the_service_shows(own_gallery, tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("curl ")]
+    assert len(lines) == 12
+    painted(tmp_path, 2, 1, 7).rename(tmp_path / "car.jpg")
+    with listening(service(own_gallery)) as port:
+        wait_until(lambda: ask(port, "/ready")[0] == 200)
+        for line in lines:
+            words = shlex.split(line.replace(":8000/", f":{port}/"))
+            finished = subprocess.run(
+                [*words, "-sS", "--fail-with-body"], cwd=tmp_path, capture_output=True, check=False
+            )
+            assert finished.returncode == 0, (line, finished)
+    assert Image.open(tmp_path / "thumbnail.jpg").format == "JPEG"
+    assert len(Manifest.read(tmp_path / "judgements.csv")) == 3
+
+
+def test_what_cannot_be_served(painted_gallery, tmp_path, monkeypatch):
+    monkeypatch.delenv("SAMECAR_TOKEN", raising=False)
+    assert "needs a token" in refused("serve", painted_gallery, "--host", "0.0.0.0")
+    assert "cannot be read" in refused("serve", painted_gallery, "--token-file", tmp_path / "absent")
+    (tmp_path / "short").write_text("abc")
+    assert "at least 16" in refused("serve", painted_gallery, "--token-file", tmp_path / "short")
+    monkeypatch.setenv("SAMECAR_TOKEN", "abc")
+    assert "SAMECAR_TOKEN" in refused("serve", painted_gallery)
+
+
+def test_a_gallery_that_is_not_there_and_a_port_that_is_taken(painted_gallery, tmp_path):
+    def ended(*arguments):
+        command = samecar_process("serve", *arguments)
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert finished.returncode == 2, finished
+        (line,) = finished.stderr.splitlines()
+        assert line.startswith("error: ")
+        return line
+
+    assert "absent" in ended(tmp_path / "absent", "--port", 0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert str(port) in ended(painted_gallery, "--port", port)
