@@ -2,9 +2,9 @@
 
 import { cameraName, counted, percent, plainTime, similarityText, whereText } from "./words.js";
 
-const POINT = 28; // pixels that a point takes, so that none hides another
-const ROWS = 8; // of points in a lane; in a more crowded one points overlap, the most similar on top
-const TICK = 110; // pixels that a time below the lanes takes
+const POINT = 26; // pixels that a point takes, so that none hides another
+const ROWS = 3; // of points in a lane, so that lanes of many cameras fit on a screen
+const TICK = 90; // pixels that a time below the lanes takes
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -74,7 +74,10 @@ export class Timeline {
     return element("div", { className: "chart" }, lanes, this.axis);
   }
 
-  /** Places points and times for the width that there is. */
+  /**
+   * Places points and times for the width that there is. Where a lane is crowded, a point stands aside by its own width
+   * at most; beyond that points overlap, the most similar on top.
+   */
   arrange() {
     const tracks = this.section.querySelectorAll(".track");
     if (tracks.length === 0) return;
@@ -86,9 +89,10 @@ export class Timeline {
         const point = this.points.find((other) => other.button === button);
         const place = ((point.moment - from) / (to - from)) * width;
         let row = ends.findIndex((end) => end <= place);
-        if (row < 0) row = Math.min(ends.length, ROWS - 1);
-        ends[row] = place + POINT;
-        button.style.left = `${place}px`;
+        if (row < 0) row = ends.length < ROWS ? ends.length : ends.indexOf(Math.min(...ends));
+        const left = Math.min(Math.max(place, ends[row] ?? 0), place + POINT, width);
+        ends[row] = left + POINT;
+        button.style.left = `${left}px`;
         button.style.top = `${row * POINT}px`;
       }
       track.style.height = `${ends.length * POINT}px`;
@@ -170,7 +174,10 @@ function ticks(from, to, width) {
     const tick = element("span", { className: "tick", textContent: text });
     if (step < DAY && date !== day) tick.append(element("small", { textContent: date }));
     day = date;
-    tick.style.left = `${((moment - from) / (to - from)) * width + POINT / 2}px`;
+    const place = ((moment - from) / (to - from)) * width + POINT / 2;
+    tick.style.left = `${place}px`;
+    tick.classList.toggle("first", place < TICK / 2);
+    tick.classList.toggle("last", place > width + POINT - TICK / 2);
     made.push(tick);
   }
   return made;

@@ -1,6 +1,7 @@
 /** Numbers, times and sentences as people read them. */
 
 const NUMBER = new Intl.NumberFormat("en");
+const JOINT = "\u00a0"; // a space at which no line ends
 
 /** "1 picture", "1,014 pictures". */
 export function counted(number, one, many = `${one}s`) {
@@ -14,19 +15,19 @@ export function similarityText(similarity) {
 
 /** "87 %"; never 0 % or 100 %, which nothing learned from pictures can claim. */
 export function percent(share) {
-  if (share < 0.01) return "below 1 %";
-  if (share > 0.99) return "above 99 %";
-  return `${Math.round(share * 100)} %`;
+  if (share < 0.01) return `below 1${JOINT}%`;
+  if (share > 0.99) return `above 99${JOINT}%`;
+  return `${Math.round(share * 100)}${JOINT}%`;
 }
 
 /** A rate that was chosen by somebody: "5 %", "0.1 %". */
 export function rateText(rate) {
-  return `${Number((rate * 100).toPrecision(2))} %`;
+  return `${Number((rate * 100).toPrecision(2))}${JOINT}%`;
 }
 
 /** "2026-03-01 07:45:10 UTC", or that it is not known. */
 export function timeText(time) {
-  return time === null ? "time unknown" : `${plainTime(time)} UTC`;
+  return time === null ? "time unknown" : `${plainTime(time)}${JOINT}UTC`;
 }
 
 /** The same without its zone, for columns whose head names it. */
@@ -47,7 +48,7 @@ export function whereText(picture) {
 
 /** Bytes in the unit that limits are spoken of. */
 export function megabytes(bytes) {
-  return `${NUMBER.format(Number((bytes / 1e6).toPrecision(3)))} MB`;
+  return `${NUMBER.format(Number((bytes / 1e6).toPrecision(3)))}${JOINT}MB`;
 }
 
 /** Service messages start small and end without a full stop. */
