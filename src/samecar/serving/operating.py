@@ -16,7 +16,8 @@ PAGE = Path(__file__).parent / "page"
 """Where the page's files lie."""
 
 PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
-    f"{name}.js": "text/javascript" for name in ("api", "cards", "crop", "filter", "page", "timeline", "words")
+    f"{name}.js": "text/javascript"
+    for name in ("api", "asking", "cards", "crop", "elements", "filter", "page", "timeline", "words")
 }
 """All that is served of it beside the page itself."""
 

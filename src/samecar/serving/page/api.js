@@ -40,13 +40,15 @@ export async function pictures(filter, beyond, limit, signal) {
 
 /** One picture of the gallery. */
 export async function picture(id, signal) {
-  return (await request(`/api/pictures/${id}`, { signal })).json();
+  return (await request(`/api/pictures/${encodeURIComponent(id)}`, { signal })).json();
 }
 
 /** What is most similar to a query: one of the gallery by its number, or a file and the part of it that is meant. */
 export async function search(query, filter, signal) {
   const asked = parameters(filter);
-  if (query.file === undefined) return (await request(`/api/pictures/${query.id}/similar?${asked}`, { signal })).json();
+  if (query.file === undefined) {
+    return (await request(`/api/pictures/${encodeURIComponent(query.id)}/similar?${asked}`, { signal })).json();
+  }
   const body = new FormData();
   for (const [name, value] of asked) body.append(name, value);
   body.append("picture", query.file, query.file.name);

@@ -1,6 +1,7 @@
 /** Pictures of the gallery as a list of cards: to look at, to search on from, to judge. */
 
 import * as api from "./api.js";
+import { element } from "./elements.js";
 import { cameraName, percent, similarityText, timeText, whereText } from "./words.js";
 
 const template = document.querySelector("#card");
@@ -107,13 +108,12 @@ function opensElsewhere(event) {
 /** Shows the picture in a frame, or says that there is none. */
 export function fillFrame(frame, picture, description) {
   if (picture.thumbnail === null) return;
-  const image = new Image();
-  Object.assign(image, { alt: description, draggable: false, loading: "lazy", decoding: "async" });
-  const give = () => image.replaceWith(missing);
   const missing = frame.querySelector(".missing");
-  image.addEventListener("error", give, { once: true });
+  const image = element("img", { alt: description, draggable: false, loading: "lazy", decoding: "async" });
+  const giveUp = () => image.replaceWith(missing);
+  image.addEventListener("error", giveUp, { once: true });
   missing.replaceWith(image);
-  api.show(image, picture.thumbnail).catch(give);
+  api.show(image, picture.thumbnail).catch(giveUp);
 }
 
 /** A line for each thing that is known about a picture beside camera and time. */
@@ -121,7 +121,7 @@ export function knownItems(picture) {
   const known = { vehicle: picture.vehicle_id, track: picture.track_id, ...picture.labels };
   return Object.entries(known)
     .filter(([, value]) => value !== "")
-    .map(([name, value]) => Object.assign(document.createElement("li"), { textContent: `${name} ${value}` }));
+    .map(([name, value]) => element("li", {}, `${name} ${value}`));
 }
 
 function makeCard(picture, address, judged) {

@@ -102,7 +102,7 @@ export class Crop {
 
   /** Follows a pointer: it moves a corner or the area, or else draws a new box. */
   take(event) {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || !event.isPrimary) return;
     event.preventDefault();
     const target = event.target.closest(".handle, .area");
     const handle = target?.matches(".handle") ? target : null;

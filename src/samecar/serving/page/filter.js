@@ -1,5 +1,6 @@
 /** The form that says which pictures may be found. */
 
+import { element } from "./elements.js";
 import { cameraName, counted, plainTime } from "./words.js";
 
 const TOPS = [10, 20, 50, 100, 200];
@@ -106,10 +107,7 @@ export function readFilter(asked) {
 }
 
 function cameraChoice(camera) {
-  const label = document.createElement("label");
-  const box = Object.assign(document.createElement("input"), { type: "checkbox", value: camera.camera_id });
-  const count = Object.assign(document.createElement("span"), { className: "quiet" });
-  count.textContent = counted(camera.pictures, "picture");
-  label.append(box, ` ${cameraName(camera.camera_id)} `, count);
-  return label;
+  const box = element("input", { type: "checkbox", value: camera.camera_id });
+  const count = element("span", { className: "quiet" }, counted(camera.pictures, "picture"));
+  return element("label", {}, box, ` ${cameraName(camera.camera_id)} `, count);
 }

@@ -1,104 +1,29 @@
 /** The page: which query is shown, what is found with it, and what people say about that. */
 
 import * as api from "./api.js";
+import { attempt, explain, notice, say } from "./asking.js";
 import { Cards, fillFrame, knownItems } from "./cards.js";
 import { Crop } from "./crop.js";
+import { element } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
 import { Timeline } from "./timeline.js";
-import { cameraName, counted, megabytes, plainTime, sentence, timeText, verdictWords, whereText } from "./words.js";
+import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, whereText } from "./words.js";
 
-const AGAIN = 3; // seconds until a busy service is asked again, where it names no time
 const BROWSED = 24; // pictures of the gallery that are shown at a time
+const SAVING = 60_000; // milliseconds after which a browser has saved what it downloads
 
 const at = (id) => document.getElementById(id);
 
 let gallery = null;
 let query = null; // {id} of a stored picture, or {file, url, crop}
-let answered = null; // {id, content} of the query of the results that are shown
-let running = new AbortController(); // of the question that is under way
-let again; // timer until a question is asked once more
+let answered = null; // {query, content} that the shown results belong to
+let judging = Promise.resolve(); // until all judgements so far are kept: they go one after the other
 const uploads = new Map(); // files by the number that the browser's history keeps
 
 // What is shown
 
-function notice(text, button = null) {
-  const bar = at("notice");
-  bar.hidden = text === "";
-  bar.querySelector("p").textContent = text;
-  const offered = bar.querySelector("button");
-  offered.hidden = button === null;
-  if (button !== null) {
-    offered.textContent = button.text;
-    offered.onclick = button.press;
-  }
-}
-
-/** Says how things are; what stands elsewhere on the page is only spoken. */
-function say(text, spoken = "") {
-  const [seen, heard] = at("status").children;
-  seen.textContent = text;
-  heard.textContent = spoken;
-}
-
 function reveal(id) {
   for (const part of ["answer", "none", "browse"]) at(part).hidden = part !== id;
-}
-
-/** Does some work that asks the service; an older one is abandoned. Asks again where that may help. */
-async function attempt(saying, work) {
-  running.abort();
-  clearTimeout(again);
-  running = new AbortController();
-  const { signal } = running;
-  notice("");
-  say(saying);
-  document.body.classList.add("busy");
-  try {
-    await work(signal);
-  } catch (error) {
-    if (signal.aborted) return;
-    say("");
-    explain(error, () => attempt(saying, work));
-  } finally {
-    if (!signal.aborted) document.body.classList.remove("busy");
-  }
-}
-
-function explain(error, repeat) {
-  if (!(error instanceof api.ServiceError)) {
-    notice("Something is wrong with this page; the browser's console says more.");
-    throw error;
-  }
-  const text = sentence(error.message);
-  if (error.status === 401) {
-    askToken(repeat);
-  } else if (error.status === 429 || error.status === 503) {
-    const wait = error.wait ?? AGAIN;
-    again = setTimeout(repeat, wait * 1000);
-    notice(`${text} Trying again in ${wait} s.`, { text: "Try now", press: repeat });
-  } else {
-    const mayPass = error.status === 0 || error.status === 408 || error.status >= 500;
-    notice(text, mayPass ? { text: "Try again", press: repeat } : null);
-  }
-}
-
-function askToken(repeat) {
-  const dialog = at("ask-token");
-  const asked = dialog.open;
-  dialog.querySelector("form").onsubmit = (event) => {
-    event.preventDefault();
-    const token = at("token").value.trim();
-    if (!/^[\x21-\x7e]+$/.test(token)) {
-      at("token-error").textContent = "A token has plain letters, digits and signs, and no spaces.";
-      return;
-    }
-    api.rememberToken(token);
-    at("token-error").textContent = "This token was not accepted.";
-    dialog.close();
-    repeat();
-  };
-  if (!asked) dialog.showModal();
-  at("token").select();
 }
 
 function showGallery() {
@@ -106,7 +31,7 @@ function showGallery() {
   const span = gallery.first === null ? "" : `${plainTime(gallery.first)} to ${timeText(gallery.last)}`;
   document.title = `${gallery.name} – samecar`;
   const facts = [gallery.name, counted(gallery.pictures, "picture"), cameras, span, gallery.writable ? "" : "read-only"];
-  at("facts").replaceChildren(...facts.map((text) => Object.assign(document.createElement("span"), { textContent: text })));
+  at("facts").replaceChildren(...facts.map((textContent) => element("span", { textContent })));
   cards.does.judge = gallery.writable ? judge : undefined;
   at("export").hidden = false;
   at("empty").hidden = gallery.pictures > 0;
@@ -126,17 +51,13 @@ function showQuery() {
 
 async function showStored(id, signal) {
   const picture = await api.picture(id, signal);
-  const frame = Object.assign(document.createElement("div"), { className: "frame" });
-  frame.append(Object.assign(document.createElement("span"), { className: "missing", textContent: "no thumbnail" }));
+  const frame = element("div", { className: "frame" }, element("span", { className: "missing", textContent: "no thumbnail" }));
   fillFrame(frame, picture, `The picture that is searched with. ${whereText(picture)}`);
-  const lines = document.createElement("ul");
   const texts = [`picture ${id}`, cameraName(picture.camera_id), timeText(picture.time)];
-  lines.append(...texts.map((text) => Object.assign(document.createElement("li"), { textContent: text })), ...knownItems(picture));
-  const caption = document.createElement("figcaption");
-  caption.append(lines);
+  const lines = texts.map((textContent) => element("li", { textContent }));
+  const caption = element("figcaption", {}, element("ul", {}, ...lines, ...knownItems(picture)));
   if (gallery.cameras.length > 1) {
-    const others = Object.assign(document.createElement("button"), { type: "button", className: "plain" });
-    others.textContent = `Leave out ${cameraName(picture.camera_id)}`;
+    const others = element("button", { type: "button", className: "plain" }, `Leave out ${cameraName(picture.camera_id)}`);
     others.addEventListener("click", () => filterForm.leaveOut(picture.camera_id));
     caption.append(others);
   }
@@ -145,24 +66,17 @@ async function showStored(id, signal) {
 
 function showTrail(trail) {
   const items = trail.map((step, index) => {
-    const item = document.createElement("li");
     const name = step.id === undefined ? step.name : `picture ${step.id}`;
-    if (index === trail.length - 1) {
-      item.textContent = name;
-      item.setAttribute("aria-current", "page");
-    } else {
-      const button = Object.assign(document.createElement("button"), { type: "button", className: "plain", textContent: name });
-      button.addEventListener("click", () => history.go(index + 1 - trail.length));
-      item.append(button);
-    }
-    return item;
+    if (index === trail.length - 1) return element("li", { ariaCurrent: "page" }, name);
+    const button = element("button", { type: "button", className: "plain" }, name);
+    button.addEventListener("click", () => history.go(index + 1 - trail.length));
+    return element("li", {}, button);
   });
   at("trail").hidden = trail.length < 2;
   at("trail").querySelector("ol").replaceChildren(...items);
 }
 
 function showAnswer(answer) {
-  answered = answer.query;
   const results = answer.results.map((result, index) => ({ ...result, rank: index + 1 }));
   const status = `${counted(results.length, "result")} in ${answer.seconds.toFixed(2)} s`;
   if (results.length === 0) {
@@ -195,10 +109,11 @@ function search() {
 }
 
 async function find(signal) {
-  const answer = api.search(query, filterForm.filter, signal);
-  const stored = query.id === undefined ? null : showStored(query.id, signal);
-  const [found] = await Promise.all([answer, stored]);
-  showAnswer(found);
+  const asked = query;
+  const stored = asked.id === undefined ? null : showStored(asked.id, signal);
+  const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), stored]);
+  answered = { query: asked, content: answer.query.content };
+  showAnswer(answer);
 }
 
 async function browse(signal) {
@@ -218,11 +133,14 @@ function showMore(next) {
     });
 }
 
-async function judge(picture, same) {
+function judge(picture, same) {
   const before = picture.judgement;
-  const content = answered.content;
   picture.judgement = same;
   cards.showJudgement(picture);
+  judging = judging.then(() => keep(picture, same, before, answered));
+}
+
+async function keep(picture, same, before, { query, content }) {
   try {
     if (same === null) await api.withdraw(content, picture.id);
     else await api.judge(query, picture.id, same);
@@ -238,8 +156,8 @@ async function judge(picture, same) {
 async function exportLabels() {
   try {
     const url = URL.createObjectURL(await api.manifest());
-    Object.assign(document.createElement("a"), { href: url, download: `${gallery.name}-labels.csv` }).click();
-    URL.revokeObjectURL(url);
+    element("a", { href: url, download: `${gallery.name}-labels.csv` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), SAVING);
   } catch (error) {
     explain(error, exportLabels);
   }

@@ -1,5 +1,6 @@
 /** When and where: a lane for each camera, a point for each result, and the same as a table. */
 
+import { element } from "./elements.js";
 import { cameraName, counted, percent, plainTime, similarityText, whereText } from "./words.js";
 
 const POINT = 26; // pixels that a point takes, so that none hides another
@@ -180,11 +181,5 @@ function ticks(from, to, width) {
     tick.classList.toggle("last", place > width + POINT - TICK / 2);
     made.push(tick);
   }
-  return made;
-}
-
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
   return made;
 }
