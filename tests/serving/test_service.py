@@ -373,6 +373,17 @@ def test_until_the_gallery_is_loaded(painted_gallery, query, tmp_path):
         assert search(client, query).status_code == 200
 
 
+def test_a_fault_while_loading_is_told():
+    def faulty():
+        raise RuntimeError("secret")
+
+    told = []
+    with TestClient(create_app(faulty, failed=told.append)) as client:
+        wait_until(lambda: told)
+        assert "secret" not in refused(client.get("/ready"), 503, "not_ready")
+    assert isinstance(told[0], RuntimeError)
+
+
 def test_a_gallery_that_cannot_be_opened(tmp_path):
     with TestClient(service(tmp_path / "absent")) as client:
         wait_until(lambda: "cannot be opened" in refused(client.get("/ready"), 503, "not_ready"))

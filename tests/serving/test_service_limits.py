@@ -292,6 +292,7 @@ def test_where_a_token_comes_from(tmp_path, monkeypatch):
     [
         {"Origin": "https://elsewhere.example"},
         {"Origin": "null"},
+        {"Origin": "http://[", "Host": "localhost"},
         {"Origin": "http://testserver:81"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},

@@ -8,7 +8,6 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from samecar import __version__
-from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
 from samecar.serving import judging, operating, pictures, searching
 from samecar.serving.errors import answer_errors
@@ -21,7 +20,7 @@ from samecar.serving.settings import ServiceSettings
 def create_app(
     open_gallery: Callable[[], Gallery],
     settings: ServiceSettings | None = None,
-    failed: Callable[[SamecarError], None] | None = None,
+    failed: Callable[[Exception], None] | None = None,
 ) -> FastAPI:
     """Makes a service; it opens the gallery after it was started, and closes it when it ends.
 

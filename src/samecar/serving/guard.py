@@ -2,7 +2,6 @@
 
 import hmac
 import time
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -123,7 +122,7 @@ class Guard:
         foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         origin = headers.get("origin")
         if method not in SAFE_METHODS and origin is not None:
-            foreign |= urlsplit(origin).netloc.lower() != host.lower()
+            foreign |= origin.partition("://")[2].lower() != host.lower()
         if foreign:
             raise ServiceError(403, "forbidden", "pages of other sites may not use this service")
 

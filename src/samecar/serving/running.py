@@ -48,9 +48,9 @@ def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings, 
     Raises:
         SamecarError: the gallery cannot be opened.
     """
-    failures: list[SamecarError] = []
+    failures: list[Exception] = []
 
-    def failed(error: SamecarError) -> None:
+    def failed(error: Exception) -> None:
         failures.append(error)
         server.should_exit = True
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Summary, picture_content
@@ -81,7 +80,7 @@ class Service:
         open_gallery: Callable[[], Gallery],
         settings: ServiceSettings,
         metrics: Metrics,
-        failed: Callable[[SamecarError], None] | None = None,
+        failed: Callable[[Exception], None] | None = None,
     ) -> None:
         self.open_gallery = open_gallery
         self.settings = settings
@@ -123,10 +122,10 @@ class Service:
         """Opens the gallery and its model, in a thread."""
         try:
             self._gallery = await asyncio.get_running_loop().run_in_executor(self._threads, self._opened)
-        except SamecarError as error:
+        except Exception as error:  # whatever it is, clients must not wait for ever
             self._state = "the gallery cannot be opened; the service's log says why"
             if self.failed is None:
-                logger.error("the gallery cannot be opened: %s", error)  # noqa: TRY400 - a sentence is enough
+                logger.exception("the gallery cannot be opened")
             else:
                 self.failed(error)
 
