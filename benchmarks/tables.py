@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/evaluation.md",
+    "docs/gallery.md",
     "docs/report.md",
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
