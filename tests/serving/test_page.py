@@ -36,6 +36,11 @@ QUIET = [
 TOKEN = "a-token-of-the-tests"
 """Long enough for the service."""
 
+PATIENCE = 60_000
+"""Milliseconds until something counts as never coming: machines that test are busy."""
+
+expect.set_options(timeout=PATIENCE)
+
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no chromium or google-chrome in PATH, and SAMECAR_BROWSER names no browser"
 )
@@ -58,12 +63,12 @@ def visit(browser):
         context = browser.new_context(**{"locale": "en-GB", **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE)
+        page.expected = []  # what the browser complains about because a test brings it about
         page.on("request", lambda request: hosts.add(re.sub(r"^(blob:)?(https?://[^/]*)/.*", r"\2", request.url)))
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"http://127.0.0.1:{port}{path}")
-        page.expected = []  # what the browser complains about because a test brings it about
         return page
 
     yield visited
