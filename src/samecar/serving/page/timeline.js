@@ -82,7 +82,7 @@ export class Timeline {
   arrange() {
     const tracks = this.section.querySelectorAll(".track");
     if (tracks.length === 0) return;
-    const width = tracks[0].clientWidth - POINT;
+    const width = tracks[0].clientWidth - 2 * POINT; // the last point may stand aside too
     const [from, to] = this.span;
     for (const track of tracks) {
       const ends = []; // where the last point of each row ends
@@ -91,7 +91,7 @@ export class Timeline {
         const place = ((point.moment - from) / (to - from)) * width;
         let row = ends.findIndex((end) => end <= place);
         if (row < 0) row = ends.length < ROWS ? ends.length : ends.indexOf(Math.min(...ends));
-        const left = Math.min(Math.max(place, ends[row] ?? 0), place + POINT, width);
+        const left = Math.min(Math.max(place, ends[row] ?? 0), place + POINT);
         ends[row] = left + POINT;
         button.style.left = `${left}px`;
         button.style.top = `${row * POINT}px`;
@@ -178,7 +178,7 @@ function ticks(from, to, width) {
     const place = ((moment - from) / (to - from)) * width + POINT / 2;
     tick.style.left = `${place}px`;
     tick.classList.toggle("first", place < TICK / 2);
-    tick.classList.toggle("last", place > width + POINT - TICK / 2);
+    tick.classList.toggle("last", place > width + 2 * POINT - TICK / 2);
     made.push(tick);
   }
   return made;
