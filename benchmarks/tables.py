@@ -22,6 +22,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/gallery.md",
     "docs/report.md",
+    "docs/service.md",
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 

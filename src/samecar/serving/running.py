@@ -1,6 +1,7 @@
 """Running a service until it is told to end."""
 
 import ctypes
+import platform
 import signal
 import socket
 import sys
@@ -86,9 +87,9 @@ def keep_freed_memory() -> None:
 
     That would cost the model a tenth of its time and more, above all in threads. Other C libraries are left alone.
     """
-    change = getattr(ctypes.CDLL(None), "mallopt", None)
-    if change is None:
+    if platform.libc_ver()[0] != "glibc":
         return
+    change = ctypes.CDLL(None).mallopt
     for option, value in ((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, KEPT_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES)):
         change(option, value)
 
