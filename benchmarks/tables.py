@@ -56,7 +56,8 @@ def report_on_drawn(results: dict[str, Any]) -> str:
         f"{drawn['vehicles']} drawn vehicles, {results['train_vehicles']} of them to train on ({pictures['train']:,} "
         f"pictures), {pictures['query']} queries and {pictures['gallery']} gallery pictures; {hours:.1f} hours of "
         f"training on {results['machine']['cores']} busy cores. The baseline's network scores "
-        f"{untrained['rank-1']:.1f} / {untrained['mAP']:.1f} before any training. {card_sentence(tables[0])}"
+        f"{untrained['rank-1']:.1f} / {untrained['mAP']:.1f} with the weights that it begins with. "
+        f"{card_sentence(tables[0])}"
     )
     return "\n".join([introduction + "\n", *(markdown(table, card=False) for table in tables)])
 
