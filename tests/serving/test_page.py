@@ -112,6 +112,7 @@ def results(page):
 
 
 def upload(page, path):
+    expect(page.get_by_role("heading", name="Query", exact=True)).to_be_visible()  # before that nothing can be chosen
     page.get_by_label("Choose a picture").set_input_files(path)
     expect(results(page).first).to_be_visible()
 
