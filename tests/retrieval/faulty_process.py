@@ -8,6 +8,8 @@ gallery, add, remove and close it, again and again, until it is killed. What was
 `limit FOLDER BYTES` adds until the system refuses to let a file grow over so many bytes, and adds on without a limit.
 
 `hold FOLDER SECONDS` holds the lock of the writer for so long.
+
+`read FOLDER` searches, looks for faults and tries to remove an entry.
 """
 
 import json
@@ -120,6 +122,16 @@ def hold(folder: Path, seconds: float) -> None:
         time.sleep(seconds)
 
 
+def read(folder: Path) -> None:
+    engine = FolderEngine.open(folder)
+    tell(found=engine.search(embedding(3)[None], 1)[0][0].id, faults=engine.check(), pictures=engine.summary().pictures)
+    try:
+        engine.remove([1])
+    except SamecarError as error:
+        tell(sentence=str(error))
+    engine.close()
+
+
 if __name__ == "__main__":
     work, folder, *numbers = sys.argv[1:]
-    {"add": add, "fill": fill, "limit": limit, "hold": hold}[work](Path(folder), *map(int, numbers))
+    {"add": add, "fill": fill, "limit": limit, "hold": hold, "read": read}[work](Path(folder), *map(int, numbers))

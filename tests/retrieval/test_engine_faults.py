@@ -100,24 +100,40 @@ def test_killed_at_random_points(tmp_path: Path, kills: int) -> None:
     assert acknowledged > kills
 
 
+def mounted(mount: str, folder: Path) -> list[object]:
+    """The beginning of a command that runs behind a mount of its own; the test is skipped where none may be made."""
+    beginning = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f'{mount} && "$@"', folder]
+    if subprocess.run([*map(str, beginning), "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system lets no user mount a file system of his own")
+    return beginning
+
+
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
+
+
+@pytest.mark.parametrize("used", [False, True], ids=["at rest", "while somebody else has it open"])
+def test_a_folder_that_cannot_be_written_to_is_searched(folder: Path, used: bool) -> None:
+    (folder / "index.faiss").unlink()
+    command = [*mounted(READ_ONLY, folder), sys.executable, PROGRAM, "read", folder]
+    with closing(FolderEngine.open(folder)) as engine:
+        if used:
+            engine.add([addition(40)])
+        else:
+            engine.close()
+        finished = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+        found, refused = map(json.loads, finished.stdout.splitlines())
+    assert found == {"found": 4, "faults": [], "pictures": 41 if used else 40}
+    assert "cannot be used: Read-only file system" in refused["sentence"]
+    assert finished.stderr == ""  # nobody is told of an index that was not saved
+
+
 @pytest.mark.parametrize("limited", ["fill", "limit"])
 def test_no_space_left(tmp_path: Path, limited: str) -> None:
     """On a small file system of its own that is full, and where files may not grow."""
     command = [sys.executable, PROGRAM, limited, tmp_path / "disk" / "gallery", 1_000_000]
     (tmp_path / "disk").mkdir()
     if limited == "fill":
-        mount = [
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            'mount -t tmpfs -o size=3m none "$0" && "$@"',
-        ]
-        if subprocess.run([*mount, tmp_path / "disk", "true"], capture_output=True, check=False).returncode:
-            pytest.skip("this system lets no user mount a file system of his own")
-        command = [*mount, tmp_path / "disk", *command]
+        command = [*mounted('mount -t tmpfs -o size=3m none "$0"', tmp_path / "disk"), *command]
     printed = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout
     refused, *rebuild, after = map(json.loads, printed.splitlines())
     assert refused["pictures"] == refused["added"] > 0

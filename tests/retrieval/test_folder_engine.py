@@ -1,5 +1,6 @@
 """What a gallery in a folder does beyond the contract of engines: its files, its index, how it is opened."""
 
+import importlib
 import json
 import logging
 import subprocess
@@ -96,6 +97,13 @@ def test_without_faiss_a_sentence_says_what_to_install(folder: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(SamecarError, match=r'needs faiss; pip install "samecar\[gallery\]"'):
         FolderEngine.open(folder)
+
+
+def test_without_file_locks_a_sentence_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.delitem(sys.modules, "samecar.retrieval.embedded.writing")
+    with pytest.raises(SamecarError, match="needs the file locks of Linux or macOS"):
+        importlib.import_module("samecar.retrieval.embedded.writing")
 
 
 def test_adding_needs_no_torch(tmp_path: Path) -> None:

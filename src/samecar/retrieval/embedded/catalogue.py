@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +108,8 @@ class Catalogue:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         with told(self._path.parent):
-            connection = self._connection()
+            fixed = self._is_fixed()
+            connection = self._opened("mode=ro&immutable=1") if fixed else self._connection()
             try:
                 connection.execute(begin)
                 yield connection
@@ -115,6 +117,9 @@ class Catalogue:
             except BaseException:
                 connection.close()  # which rolls back
                 raise
+            if fixed:
+                connection.close()  # it would not see what somebody else may change afterwards
+                return
             self._idle.append(connection)
             if self._closed:
                 self.close()
@@ -125,13 +130,23 @@ class Catalogue:
         try:
             return self._idle.pop()
         except IndexError:
-            address = f"{self._path.absolute().as_uri()}?mode=rw"  # does not make a file where none is
-            connection = sqlite3.connect(
-                address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True
-            )
+            connection = self._opened("mode=rw")  # does not make a file where none is
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             return connection
+
+    def _opened(self, mode: str) -> sqlite3.Connection:
+        address = f"{self._path.absolute().as_uri()}?{mode}"
+        return sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
+
+    def _is_fixed(self) -> bool:
+        """Whether the file can only be read as it stands.
+
+        SQLite keeps files beside the catalogue while it is in use, also by readers. Where none can be made, because
+        disk or folder cannot be written to, and no writer's lie there, the catalogue is read without them.
+        """
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return not os.access(self._path.parent, os.W_OK) and not log.exists()
 
     # --- entries ---
 

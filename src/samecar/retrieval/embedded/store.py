@@ -1,6 +1,7 @@
 """The engine that keeps a gallery in a folder: no server, one writer and many readers at a time."""
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -229,7 +230,7 @@ class FolderEngine:
         if self._closed:
             return
         self._closed = True
-        if self._wrote or self._index.loaded:
+        if (self._wrote or self._index.loaded) and os.access(self._folder, os.W_OK):
             self._save_index()
         self._catalogue.close()
 

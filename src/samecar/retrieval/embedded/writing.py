@@ -1,7 +1,6 @@
 """One writer at a time, files that outlast a power cut, and what is said when the store cannot be used."""
 
 import errno
-import fcntl
 import os
 import sqlite3
 import threading
@@ -12,6 +11,13 @@ from pathlib import Path
 
 from samecar.errors import SamecarError
 from samecar.files import written_file
+
+try:
+    import fcntl
+except ImportError as error:
+    raise SamecarError(
+        "a gallery in a folder needs the file locks of Linux or macOS; elsewhere keep it on a server, with --engine"
+    ) from error
 
 PATIENCE = 10.0
 """Seconds that a writer waits for another one; adding a batch takes less than one."""
