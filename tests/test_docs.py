@@ -17,7 +17,14 @@ from samecar import config, experiment
 from samecar.drawing import draw_set
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "docs/calibration.md", "docs/films.md", "docs/gallery.md", "docs/getting-started.md")
+PAGES = (
+    "README.md",
+    "docs/calibration.md",
+    "docs/films.md",
+    "docs/gallery.md",
+    "docs/getting-started.md",
+    "docs/service.md",
+)
 
 BLOCK = re.compile(
     r"(?:<!-- (?P<comment>.*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

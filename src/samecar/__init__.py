@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from samecar.errors import SamecarError
     from samecar.evaluation import Evaluation, find_protocol, score
     from samecar.experiment import bound_model, embed_with, evaluate, machine, train
+    from samecar.films import YoloxDetector, ingest
     from samecar.models import Embedder, build_embedder
     from samecar.retrieval.gallery import Gallery
     from samecar.training import Run
@@ -38,6 +39,7 @@ _MODULES = {
     "samecar.errors": ("SamecarError",),
     "samecar.evaluation": ("Evaluation", "find_protocol", "score"),
     "samecar.experiment": ("bound_model", "embed_with", "evaluate", "machine", "train"),
+    "samecar.films": ("YoloxDetector", "ingest"),
     "samecar.models": ("Embedder", "build_embedder"),
     "samecar.retrieval.gallery": ("Gallery",),
     "samecar.training": ("Run",),
@@ -54,6 +56,7 @@ __all__ = [
     "Recipe",
     "Run",
     "SamecarError",
+    "YoloxDetector",
     "bound_model",
     "build_embedder",
     "calibrate",
@@ -64,6 +67,7 @@ __all__ = [
     "embed_with",
     "evaluate",
     "find_protocol",
+    "ingest",
     "load_recipe",
     "machine",
     "open_source",
