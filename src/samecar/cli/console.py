@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -111,6 +112,16 @@ def fail_usage(error: Any) -> None:
     if sentence:  # it is empty where the help was just printed
         command = error.ctx.command_path if error.ctx else "samecar"
         fail(f"{sentence[0].lower()}{sentence[1:]}; see `{command} --help`")
+
+
+@contextmanager
+def interruptible(consequence: str) -> Iterator[None]:
+    """Says what an interruption of the block leaves behind, and ends with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        fail(f"interrupted; {consequence}")
+        raise typer.Exit(130) from interruption
 
 
 def print_json(content: Mapping[str, Any]) -> None:

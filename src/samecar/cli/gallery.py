@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +99,7 @@ def add(
     defaults = Incoming(b"", camera_id=camera, time=_time("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, device=device) as opened,
-        _interruptible("what was added is kept, and the same command adds the rest"),
+        console.interruptible("what was added is kept, and the same command adds the rest"),
         console.progress_bars() as progress,
     ):
         coming = incoming_from(source, _standard_input(), defaults, opened.facts.model)
@@ -219,7 +219,7 @@ def copy(
         opened = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts)
         with (
             closing(opened) as copied,
-            _interruptible("what was copied is kept, and --resume copies the rest"),
+            console.interruptible("what was copied is kept, and --resume copies the rest"),
             console.progress_bars() as progress,
         ):
             new = copy_gallery(source, copied, progress=progress)
@@ -261,16 +261,6 @@ def filter_of(
         before=_time("--before", before),
         labels=_labels(label),
     )
-
-
-@contextmanager
-def _interruptible(consequence: str) -> Iterator[None]:
-    """Says what an interruption of the block leaves behind."""
-    try:
-        yield
-    except KeyboardInterrupt as interruption:
-        console.fail(f"interrupted; {consequence}")
-        raise typer.Exit(130) from interruption
 
 
 def _time(option: str, text: str | None) -> float | None:

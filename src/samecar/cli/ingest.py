@@ -51,7 +51,11 @@ def ingest(
     )
     begins = None if start is None else parse_time(start)
     finds = YoloxDetector.open(detector, [name.strip() for name in classes.split(",")])
-    with Gallery.open(gallery, engine=engine) as opened, console.progress_bars() as progress:
+    with (
+        Gallery.open(gallery, engine=engine) as opened,
+        console.interruptible("what was added is kept, and the same command adds the rest"),
+        console.progress_bars() as progress,
+    ):
         report = ingest_film(
             film,
             opened,

@@ -39,7 +39,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
-            return super().invoke(ctx)
+            with console.interruptible("what was finished is kept"):
+                return super().invoke(ctx)
         except SamecarError as error:
             console.fail(str(error))
             raise typer.Exit(2) from error
@@ -49,9 +50,6 @@ class Commands(TyperGroup):
             place = f"{error.filename}: " if error.filename else ""
             console.fail(f"{place}{error.strerror or error}; choose another place, or mend this one")
             raise typer.Exit(2) from error
-        except KeyboardInterrupt as interruption:
-            console.fail("interrupted; what was finished is kept, and `--resume` continues a training run")
-            raise typer.Exit(130) from interruption
 
 
 app = typer.Typer(
@@ -197,7 +195,10 @@ def train(
     scorable = is_test_set(manifest)
     if scorable:
         refuse_unscorable(manifest, protocol_of(manifest))
-    with console.progress_bars() as progress:
+    with (
+        console.interruptible("what was finished is kept, and `--resume` continues a training run"),
+        console.progress_bars() as progress,
+    ):
         run = train_run(settings, manifest, out, resume=resume, on=on, progress=progress)
         evaluation = evaluate_run(run, manifest, on=on, progress=progress) if scorable else None
     for sentence in run.unreadable():
