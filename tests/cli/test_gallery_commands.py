@@ -113,6 +113,21 @@ def test_options_filter_before_the_ranking(kept, crops):
     assert done("search", kept, crops / "v0_c1.png", "--camera", "c9") == "No picture fits.\n"
 
 
+def test_strange_names_neither_steer_the_terminal_nor_hide_columns(empty, crops, tmp_path, monkeypatch):
+    cameras = ["[bold red]gate[/]", "\x1b[31mred", "two\nlines", "%d{x}", "a" * 100, "[link=x]"]
+    rows = [{"path": f"{crops}/v{i}_c1.png", "camera_id": name, "time": "1938-04-24"} for i, name in enumerate(cameras)]
+    typed(monkeypatch, "\n".join(map(json.dumps, rows)).encode())
+    done("gallery", "add", empty, "-")
+    found = done("search", empty, crops / "v0_c1.png", "--save", tmp_path / "found.png")
+    for said in (done("gallery", "info", empty), found):
+        assert "\x1b" not in said
+        assert all(text in said.replace(" ", "") for text in ("[bold", "\\x1b[31m", "\\n", "%d{x}", "[link=x]"))
+    assert "rank   like" in found
+    assert found.count("1938-04-24 00:00:00") == 6
+    refused = run("search", empty, "\x1b[31m.png")
+    assert refused.errors.startswith("error: picture \\x1b[31m.png cannot be read")
+
+
 def test_a_search_is_drawn(kept, tmp_path):
     said = done("search", kept, "id:1", "--top", 7, "--save", tmp_path / "found.png")
     assert f"Drawn: {tmp_path}/found.png" in said

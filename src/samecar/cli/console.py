@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -82,13 +83,24 @@ def _lines_of_progress() -> Progress:
 
 
 def say(text: str) -> None:
-    """Prints a line, without markup."""
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Prints a line or several, without markup."""
+    lines = "\n".join(visible(line) for line in text.split("\n"))
+    out.print(lines, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Prints a warning on standard error."""
-    errors.print(f"warning: {text}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    errors.print(visible(f"warning: {text}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def visible(text: str) -> str:
+    """A text in which control characters are written out, as names may hold some and a terminal would obey them."""
+    return "".join(repr(sign)[1:-1] if unicodedata.category(sign) == "Cc" else sign for sign in text)
+
+
+def cell(text: str) -> str:
+    """A text that comes from elsewhere, for a table."""
+    return escape(visible(text))
 
 
 def open_aloud(source: str) -> "Manifest":
@@ -103,7 +115,7 @@ def open_aloud(source: str) -> "Manifest":
 
 def fail(text: str) -> None:
     """Prints an error on standard error."""
-    errors.print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(visible(f"error: {text}"), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def fail_usage(error: Any) -> None:

@@ -312,7 +312,6 @@ def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[s
 
 
 def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     console.say(
@@ -320,12 +319,13 @@ def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated
     )
     console.say(f"model {facts.model}, {facts.size} numbers, {'calibrated' if calibrated else 'not calibrated'}")
     console.say(_index(facts.index.kind, facts.index.recall, facts.index.measured_on))
-    table = Table("camera")
+    table = Table()
+    table.add_column("camera", overflow="fold")
     table.add_column("pictures", justify="right")
-    table.add_column("first")
-    table.add_column("last")
+    table.add_column("first", no_wrap=True)
+    table.add_column("last", no_wrap=True)
     for camera in _info(facts, summary, calibrated)["cameras"]:
-        values = (escape(camera["camera_id"]) or "unknown", f"{camera['pictures']:,}")
+        values = (console.cell(camera["camera_id"]) or "unknown", f"{camera['pictures']:,}")
         table.add_row(*values, camera["first"] or "", camera["last"] or "")
     if summary.cameras:
         console.out.print(table)

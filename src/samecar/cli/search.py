@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 NUMBERS = ("rank", "like", "same", "id")
 """Columns that are set to the right: 'like' is the similarity, 'same' the probability of the same vehicle."""
 
+TEXTS = ("camera", "vehicle", "address")
+"""Columns that may be long, and then take several lines."""
+
 ID = "id:"
 """Begins a query that is a stored picture's number."""
 
@@ -85,7 +88,8 @@ def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", pat
         sighting = found.entry.sighting
         lines = (sighting.camera_id, "" if sighting.time is None else time_text(sighting.time), sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
-        pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, tuple(filter(None, lines))))
+        texts = tuple(console.visible(line) for line in lines if line)
+        pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
     with written_file(path) as temporary:
         found_figure(query, pictures).savefig(temporary)
 
@@ -103,7 +107,7 @@ def _print_answer(answer: "Answer") -> None:
     shown = [heading for heading in rows[0] if any(row[heading] for row in rows)]
     for heading in shown:
         table.add_column(
-            heading, justify="right" if heading in NUMBERS else "left", no_wrap=heading != "address", overflow="fold"
+            heading, justify="right" if heading in NUMBERS else "left", no_wrap=heading not in TEXTS, overflow="fold"
         )
     for row in rows:
         table.add_row(*(row[heading] for heading in shown))
@@ -114,8 +118,6 @@ def _print_answer(answer: "Answer") -> None:
 
 
 def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
-    from rich.markup import escape
-
     from samecar.retrieval.times import time_text
 
     sighting = found.entry.sighting
@@ -124,10 +126,10 @@ def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
         "like": f"{found.similarity:.3f}",
         "same": "" if found.probability is None else f"{100 * found.probability:.1f} %",
         "id": str(found.entry.id),
-        "camera": escape(sighting.camera_id),
+        "camera": console.cell(sighting.camera_id),
         "time (UTC)": "" if sighting.time is None else time_text(sighting.time).removesuffix("Z").replace("T", " "),
-        "vehicle": escape(sighting.vehicle_id),
-        "address": escape(sighting.address.removeprefix(folder)),
+        "vehicle": console.cell(sighting.vehicle_id),
+        "address": console.cell(sighting.address.removeprefix(folder)),
     }
 
 
