@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,10 @@ def test_a_file_that_is_gone_is_an_unreadable_picture(tmp_path):
         Incoming(tmp_path / "gone.jpg").read()
     with pytest.raises(UnreadablePictureError, match="null byte"):
         Incoming(Path("a\0b")).read()
+
+
+def test_what_may_never_end_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), tmp_path):
+        with pytest.raises(UnreadablePictureError, match=f"{path} cannot be read: it is no file"):
+            Incoming(path).read()

@@ -200,6 +200,21 @@ def test_a_copy_that_was_begun_is_finished(gallery, target):
     assert contents[picture_content(jpeg())] == replace(entries[-1].sighting, address="changed", labels={})
 
 
+def test_a_judgement_on_what_came_too_late_is_left_out(gallery, target, monkeypatch):
+    judgements = gallery.engine.judgements
+
+    def later():
+        gallery.add([Incoming(jpeg() + b"later", address="later.jpg")])
+        gallery.engine.judge(Judgement(UPLOADED, gallery.engine.listed()[-1].id, True))
+        return judgements()
+
+    judge_some(gallery)
+    before = judgements()
+    monkeypatch.setattr(gallery.engine, "judgements", later)
+    copy_gallery(gallery.engine, target.engine)
+    assert [judgement.query for judgement in target.engine.judgements()] == [judgement.query for judgement in before]
+
+
 def test_galleries_of_different_models_are_not_mixed(gallery, tmp_path):
     stranger = bound_model(tiny_run(tmp_path / "stranger", seed=2))
     with (

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
+from samecar.retrieval.records import Sighting
 from samecar.retrieval.times import parse_time, time_text
 
 
@@ -36,3 +37,9 @@ def test_a_time_that_was_written_is_read_again(seconds):
 def test_times_are_written_in_utc():
     assert time_text(1714566600) == "2024-05-01T12:30:00Z"
     assert time_text(0.25) == "1970-01-01T00:00:00.250000Z"
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), 1e300, -1e12])
+def test_no_sighting_has_a_time_that_cannot_be_told(seconds):
+    with pytest.raises(SamecarError, match="cannot be understood"):
+        Sighting("content", time=seconds)

@@ -16,6 +16,8 @@ PAGE = 1000
 def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent) -> int:
     """Copies sightings, embeddings, thumbnails, judgements and the attached model and calibration.
 
+    The source may be in use; what is added to it meanwhile may be missing, with its judgements.
+
     What the target holds already, by content, stays as it is, so that a copy that was interrupted can be begun again.
     Entries get numbers of the target, in the order of the source's; judgements follow them.
 
@@ -23,7 +25,7 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
         The number of entries that were new.
 
     Raises:
-        SamecarError: the galleries are of different models.
+        SamecarError: the galleries are of different models, or an entry was removed just before it was copied.
     """
     refuse_other_model(source.facts.model, target.facts.model)
     for name in (*MODEL_FILES, CALIBRATION_FILE):
@@ -59,5 +61,7 @@ def _copy_judgements(source: Engine, target: Engine) -> None:
     entries = source.entries(sorted({judgement.entry for judgement in judgements}))
     numbers = target.known([entry.sighting.content for entry in entries.values()])
     for judgement in judgements:
-        number = numbers[entries[judgement.entry].sighting.content]
-        target.judge(Judgement(judgement.query, number, judgement.same, judgement.query_picture))
+        entry = entries.get(judgement.entry)  # which may have been removed meanwhile, or added too late to be copied
+        if entry is not None and entry.sighting.content in numbers:
+            number = numbers[entry.sighting.content]
+            target.judge(Judgement(judgement.query, number, judgement.same, judgement.query_picture))

@@ -61,11 +61,13 @@ class Incoming:
         """The picture's bytes.
 
         Raises:
-            UnreadablePictureError: the file cannot be read.
+            UnreadablePictureError: the file cannot be read, or is a pipe or a device, which may never end.
         """
         if isinstance(self.picture, bytes):
             return self.picture
         try:
+            if self.picture.exists() and not self.picture.is_file():
+                raise UnreadablePictureError(self.name, "it is no file")
             return self.picture.read_bytes()
         except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
             raise UnreadablePictureError(self.name, (getattr(error, "strerror", None) or str(error)).lower()) from error

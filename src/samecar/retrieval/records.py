@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from samecar.retrieval.times import time_text
+
 
 @dataclass(frozen=True)
 class Sighting:
@@ -19,10 +21,13 @@ class Sighting:
             each content once.
         address: where the picture lies: a path or an URL; "" where it lies nowhere.
         camera_id: "" where it is not known, as in all texts below.
-        time: seconds since 1970-01-01 UTC; None where it is not known.
+        time: seconds since 1970-01-01 UTC, in the years 1 to 9999; None where it is not known.
         track_id: pictures of one passage by one camera.
         vehicle_id: the vehicle, if somebody knows it.
         labels: free texts by name, such as a lane or a note.
+
+    Raises:
+        SamecarError: the time is no number, or lies in no such year.
     """
 
     content: str
@@ -32,6 +37,10 @@ class Sighting:
     track_id: str = ""
     vehicle_id: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.time is not None:
+            time_text(self.time)
 
 
 @dataclass(frozen=True)

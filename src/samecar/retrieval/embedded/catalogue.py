@@ -1,7 +1,6 @@
 """The catalogue of a gallery in a folder: what is stored, in SQLite."""
 
 import json
-import math
 import os
 import sqlite3
 from collections import deque
@@ -336,8 +335,6 @@ def _insert_labels(connection: sqlite3.Connection, labels: Sequence[tuple[int, M
 
 
 def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str]:
-    if sighting.time is not None and not math.isfinite(sighting.time):
-        raise SamecarError(f"the time of {sighting.address or sighting.content} is {sighting.time}; give a finite one")
     return sighting.address, sighting.camera_id, sighting.time, sighting.track_id, sighting.vehicle_id
 
 

@@ -1,6 +1,5 @@
 """The engine that keeps galleries on a PostgreSQL server: any number of services read and write at a time."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, LiteralString, Self, TypeVar
 
@@ -161,7 +160,7 @@ class PostgresEngine:
         """Adds all or nothing; gives the number of each. What it holds already stays as it is and keeps its number.
 
         Raises:
-            SamecarError: an embedding has another size, is not finite or not of length one, or a time is not finite.
+            SamecarError: an embedding has another size, is not finite or not of length one.
         """
         matrix = stored_embeddings(additions, self._size)
         offered: dict[str, tuple[Addition, NDArray[np.float16]]] = {}
@@ -373,8 +372,6 @@ class PostgresEngine:
 
 def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str, Jsonb]:
     """What the table of entries holds of a sighting, in the order of `COLUMNS`."""
-    if sighting.time is not None and not math.isfinite(sighting.time):
-        raise SamecarError(f"the time of {sighting.address or sighting.content} is {sighting.time}; give a finite one")
     return (
         sighting.address,
         sighting.camera_id,
