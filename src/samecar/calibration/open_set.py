@@ -1,0 +1,141 @@
+"""Whether a vehicle is in a gallery at all: thresholds on a query's best similarity."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy.special import gammaln
+
+from samecar.calibration.part import Part, refuse_falling
+
+SIZES_PER_DOUBLING = 2
+"""Gallery sizes between a number of vehicles and twice as many at which thresholds are measured."""
+
+FEWEST_EXCESSES, TAIL = 50, 0.01
+"""Similarities of different vehicles that the tail is fitted to: the highest hundredth, but no fewer than so many."""
+
+ROUNDING = 1e-9
+"""Of sums of shares."""
+
+
+class OpenSet(Part):
+    """The threshold on a query's best similarity, for a gallery of any size.
+
+    The more pictures a gallery has, the more similar is the most similar wrong one. Up to `pictures[-1]` thresholds are
+    measured; beyond they follow the generalised Pareto distribution of the highest similarities of different vehicles,
+    as a level that is reached once in so many comparisons: an extrapolation.
+
+    Attributes:
+        false_alarm_rate: share of queries whose vehicle the gallery lacks that are still said to be in it.
+        pictures: gallery sizes, rising.
+        thresholds: at these sizes, never falling.
+        shape: of the generalised Pareto distribution above the last threshold; below 0 it has an end.
+        scale: of the same.
+    """
+
+    false_alarm_rate: float = Field(gt=0, lt=1)
+    pictures: tuple[float, ...] = Field(min_length=1)
+    thresholds: tuple[float, ...]
+    shape: float
+    scale: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        refuse_falling("pictures", self.pictures, self.thresholds)
+        return self
+
+    @classmethod
+    def fit(cls, best: NDArray[np.floating], pictures_per_vehicle: float, false_alarm_rate: float) -> "OpenSet":
+        """Measures thresholds on galleries of so many of the vehicles, exactly over all such galleries.
+
+        A vehicle that comes later is one more than those seen here, and may turn out to be the worst of them: it is
+        counted among those that reach the threshold, so that the rate holds on average for few vehicles too.
+
+        Args:
+            best: (queries, vehicles) similarity of each query's most similar picture of each vehicle that a gallery
+                may hold; -infinite for the query's own, and where there is nothing to compare.
+            pictures_per_vehicle: mean over a gallery.
+            false_alarm_rate: above 0 and below 1.
+        """
+        falling = -np.sort(-best.astype(np.float64), axis=1)  # (queries, vehicles)
+        falling = falling[np.isfinite(falling[:, 0])]
+        known = np.isfinite(falling).sum(axis=1)  # (queries,)
+        order = np.argsort(-falling, axis=None, kind="stable")
+        values = falling.ravel()[order]
+        vehicles = falling.shape[1]
+        reaching = (false_alarm_rate * (vehicles + 1) - 1) / vehicles + ROUNDING
+        last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # of equal values, which are reached together
+        sizes = gallery_sizes(int(known.min()))
+        thresholds = []
+        for size in sizes:
+            shares = _share_of_best(known, vehicles, size).ravel()[order] / len(falling)
+            few_enough = last[np.cumsum(shares)[last] <= reaching]
+            thresholds.append(values[few_enough[-1]] if len(few_enough) else np.nextafter(values[0], np.inf))
+        shape, scale = _tail(values[np.isfinite(values)], thresholds[-1])
+        return cls(
+            false_alarm_rate=false_alarm_rate,
+            pictures=tuple(size * pictures_per_vehicle for size in sizes),
+            thresholds=tuple(np.maximum.accumulate(thresholds).tolist()),
+            shape=shape,
+            scale=scale,
+        )
+
+    def threshold(self, gallery_pictures: float) -> float:
+        """The similarity from which a best match counts, at most 1."""
+        if gallery_pictures <= self.pictures[-1]:
+            size = np.log(max(gallery_pictures, 1))
+            return float(np.interp(size, np.log(self.pictures), self.thresholds))
+        times = gallery_pictures / self.pictures[-1]
+        beyond = np.log(times) if self.shape == 0 else np.expm1(self.shape * np.log(times)) / self.shape
+        return float(min(1.0, self.thresholds[-1] + self.scale * beyond))
+
+
+def gallery_sizes(most: int) -> list[int]:
+    """Numbers of vehicles from 1 to `most`, each a step more than the one before."""
+    steps = int(np.ceil(np.log2(most) * SIZES_PER_DOUBLING)) + 1
+    return sorted({round(size) for size in np.geomspace(1, most, steps).tolist()})
+
+
+def _share_of_best(known: NDArray[np.int64], columns: int, size: int) -> NDArray[np.float64]:
+    """How likely each rank is the best of a gallery of `size` vehicles drawn from those known.
+
+    Rank j, from 0, is the best if it is drawn and none before it is: C(known - 1 - j, size - 1) / C(known, size).
+
+    Args:
+        known: (queries,) vehicles to draw from.
+        columns: ranks.
+        size: vehicles drawn.
+
+    Returns:
+        (queries, columns); each row's sum is one.
+    """
+    after = known[:, None] - 1 - np.arange(columns)  # (queries, columns) vehicles behind the rank
+    possible = after >= size - 1
+    ways = _log_choose(np.where(possible, after, size - 1), size - 1) - _log_choose(known, size)[:, None]
+    return np.where(possible, np.exp(ways), 0.0)
+
+
+def _log_choose(all_of: NDArray[np.int64], some: int) -> NDArray[np.float64]:
+    ways: NDArray[np.float64] = gammaln(all_of + 1) - gammaln(some + 1) - gammaln(all_of - some + 1)
+    return ways
+
+
+def _tail(values: NDArray[np.float64], threshold: float) -> tuple[float, float]:
+    """Shape and scale of the generalised Pareto distribution above a threshold.
+
+    Args:
+        values: falling.
+        threshold: above which the distribution is wanted; it is fitted from there, or from further down if few values
+            lie above.
+    """
+    from scipy.stats import genpareto  # takes long to import, and only fitting needs it
+
+    count = min(max(FEWEST_EXCESSES, round(TAIL * len(values))), len(values) - 1)
+    start = min(values[count], threshold)
+    excesses = values[values > start] - start
+    if not len(excesses):  # the highest are all equal
+        return 0.0, 0.0
+    shape, _, scale = genpareto.fit(excesses / excesses.mean(), floc=0)
+    scale *= excesses.mean()
+    return float(shape), float(max(0.0, scale + shape * (threshold - start)))
