@@ -220,6 +220,16 @@ def test_something_wrong_is_status_1(gallery):
     assert finished.errors.startswith("error: the thumbnail of entry 3 is no JPEG")
 
 
+def test_a_gallery_without_its_model_is_wrong(gallery):
+    (gallery / "model" / "model.json").unlink()
+    (gallery / "model" / "calibration.json").write_text("{}")
+    finished = run("gallery", "check", gallery)
+    assert finished.status == 1
+    lacking, calibration = finished.errors.splitlines()
+    assert lacking.startswith("error: the model lacks model.json")
+    assert calibration.startswith("error: calibration.json is no calibration")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

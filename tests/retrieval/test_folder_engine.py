@@ -77,6 +77,23 @@ def test_no_gallery_is_opened_where_none_is(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_that_is_not_unicode_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad\udcff"
+    for attempt in (lambda: FolderEngine.create(path, FACTS), lambda: FolderEngine.open(path)):
+        with pytest.raises(SamecarError, match="is not valid text; give names that UTF-8 can write"):
+            attempt()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["a?b#c%41 d", "-dash", "two\nlines", "ü[bold]"])
+def test_a_folder_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    with closing(FolderEngine.create(tmp_path / name, FACTS)) as engine:
+        engine.add(random_additions(3))
+    with closing(FolderEngine.open(tmp_path / name)) as engine:
+        assert len(engine.search(random_embeddings(1, seed=3), 3)[0]) == 3
+        assert engine.check() == []
+
+
 def test_a_closed_gallery_says_so(folder: Path) -> None:
     engine = FolderEngine.open(folder)
     engine.close()

@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.gallery import Device, Engine, Json
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.calibration import Calibration, MeasuredRate, Method
     from samecar.comparison import Likeness
-
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
-Engine = Annotated[
-    str | None, typer.Option(envvar="SAMECAR_ENGINE", help="server that keeps the gallery, as postgresql://…")
-]
 
 
 def calibrate(
@@ -33,7 +29,7 @@ def calibrate(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="of random halves of the vehicles")] = 1,
     json: Json = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
     workers: Annotated[int | None, typer.Option(min=0, help="processes that read pictures")] = None,
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""

@@ -96,7 +96,7 @@ def add(
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.incoming import Incoming, incoming_from
 
-    defaults = Incoming(b"", camera_id=camera, time=_time("--time", time), labels=_labels(label))
+    defaults = Incoming(b"", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, device=device) as opened,
         console.interruptible("what was added is kept, and the same command adds the rest"),
@@ -165,7 +165,7 @@ def check(name: Name, engine: Engine = None) -> None:
     from samecar.retrieval.gallery import Gallery
 
     with Gallery.open(name, engine=engine) as opened, console.progress_bars() as progress:
-        findings = opened.engine.check(progress)
+        findings = opened.check(progress)
     for finding in findings:
         console.fail(finding)
     if findings:
@@ -257,13 +257,18 @@ def filter_of(
     return Filter(
         cameras=tuple(camera or ()),
         not_cameras=tuple(not_camera or ()),
-        after=_time("--after", after),
-        before=_time("--before", before),
+        after=time_of("--after", after),
+        before=time_of("--before", before),
         labels=_labels(label),
     )
 
 
-def _time(option: str, text: str | None) -> float | None:
+def time_of(option: str, text: str | None) -> float | None:
+    """The time that an option gives, if it gives one.
+
+    Raises:
+        SamecarError: it cannot be understood.
+    """
     from samecar.retrieval.times import parse_time
 
     try:

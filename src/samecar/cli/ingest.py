@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.gallery import Engine, Json, time_of
 
 
 def ingest(
@@ -14,10 +15,7 @@ def ingest(
     camera: Annotated[str, typer.Option(help="name of the camera that took it")],
     gallery: Annotated[str, typer.Option(help="gallery to add to")],
     detector: Annotated[Path, typer.Option(help="ONNX file in YOLOX form; see docs/films.md")],
-    engine: Annotated[
-        str | None,
-        typer.Option(envvar="SAMECAR_ENGINE", help="address of a PostgreSQL server that keeps the gallery"),
-    ] = None,
+    engine: Engine = None,
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="when the film begins, such as 2026-11-20T07:30:00; UTC")
     ] = None,
@@ -32,7 +30,7 @@ def ingest(
     draw: Annotated[
         Path | None, typer.Option(help="folder to write a frame a second into, with boxes and tracks' numbers")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    json: Json = False,
 ) -> None:
     """Finds the vehicles of a film with your own detector, follows each, and adds it to a gallery as one entry.
 
@@ -41,7 +39,6 @@ def ingest(
     from samecar.films import FilmSettings, YoloxDetector
     from samecar.films import ingest as ingest_film
     from samecar.retrieval.gallery import Gallery
-    from samecar.retrieval.times import parse_time
 
     settings = FilmSettings(
         frames_per_second=frames_per_second,
@@ -49,7 +46,7 @@ def ingest(
         minimum_size=minimum_size,
         pool=pool,
     )
-    begins = None if start is None else parse_time(start)
+    begins = time_of("--start", start)
     finds = YoloxDetector.open(detector, [name.strip() for name in classes.split(",")])
     with (
         Gallery.open(gallery, engine=engine) as opened,

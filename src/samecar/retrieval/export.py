@@ -97,7 +97,9 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
         seen.add(name)
         rows.append(manifest_row(entry.sighting, name, entry.sighting.vehicle_id, "gallery"))
     ids = [entry.id for entry in entries]
-    matrix = np.concatenate([engine.embeddings(ids[first : first + PAGE]) for first in range(0, len(ids), PAGE)])
+    matrix = np.empty((len(ids), engine.facts.size), np.float32)
+    for first in range(0, len(ids), PAGE):
+        matrix[first : first + PAGE] = engine.embeddings(ids[first : first + PAGE])
     Embeddings(matrix, Manifest.from_rows(path.parent, rows), engine.facts.model).save(path)
     return Exported(len(entries))
 

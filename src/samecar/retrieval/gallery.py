@@ -278,6 +278,16 @@ class Gallery:
             progress("removing", removed, removed)
         return removed
 
+    def check(self, progress: Progress = silent) -> list[str]:
+        """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""
+        findings = self.engine.check(progress)
+        for part in (lambda: self.model.load(), lambda: self.calibration):
+            try:
+                part()
+            except SamecarError as error:
+                findings.append(str(error))
+        return findings
+
     # what is asked of it
 
     def search(self, pictures: Sequence[Image.Image], top: int = 20, allowed: Filter = EVERYTHING) -> list[Answer]:

@@ -73,6 +73,7 @@ class FolderEngine:
             SamecarError: there is something already, it cannot be written, or there is no such index.
         """
         _check_kind(facts.index.kind)
+        _check_name(folder)
         faiss_module()
         with told(folder):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -92,6 +93,7 @@ class FolderEngine:
         Raises:
             SamecarError: there is none, or it is damaged or newer than this samecar.
         """
+        _check_name(folder)
         if not (folder / _FACTS).is_file():
             raise SamecarError(f"{folder} is no gallery, it has no {_FACTS}; make one with `samecar gallery create`")
         return cls(folder)
@@ -251,6 +253,12 @@ class FolderEngine:
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
         raise SamecarError(f"a gallery in a folder has no index {kind!r}; known are {', '.join(KINDS)}")
+
+
+def _check_name(folder: Path) -> None:
+    """Refuses a name that FAISS could not write a file under."""
+    with told(folder):
+        str(folder).encode()
 
 
 def _write_facts(folder: Path, facts: GalleryFacts) -> None:
