@@ -6,9 +6,10 @@
 For each backbone, with random weights, makes a gallery of drawn embeddings in a temporary folder and runs
 `samecar serve` on it. By turns, and with the same JPEG pictures: the model alone, in this process, decodes, transforms
 and embeds batches as large as the service's largest, the next one decoded by as many threads as the service has while
-the model is at work, with Python's threads taking turns as often as there; one client of the service; and many
-clients, each of which sends its next picture when it has an answer. Clients are one process with prepared requests, on
-the same cores as the service. The ratio is the median of those of the turns; latencies are of all turns together.
+the model is at work, with Python's threads taking turns and freed memory kept as there; one client of the service; and
+many clients, each of which sends its next picture when it has an answer. Clients are one process with prepared
+requests, on the same cores as the service. The ratio is the median of those of the turns; latencies are of all turns
+together.
 Writes results/service.json.
 """
 
@@ -38,6 +39,7 @@ from PIL import Image
 from results import write_results
 from safetensors.torch import save
 
+from samecar.cli.process import keep_freed_memory
 from samecar.config import ModelSettings
 from samecar.data.pictures import decode_picture
 from samecar.models import build_embedder
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--result", default="service", help="name of the result file")
     options = parser.parse_args()
     sys.setswitchinterval(SWITCH_INTERVAL)
+    keep_freed_memory()
     pictures = draw_pictures(options)
     models = {}
     for backbone in options.backbones:

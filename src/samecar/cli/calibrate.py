@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import Device, Engine, Json
+from samecar.cli.options import Device, Engine, Json, Source, Workers
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def calibrate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`")],
-    source: Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH")],
+    source: Source,
     method: Annotated[
         str | None, typer.Option(help="isotonic or logistic; default: the better one on vehicles not fitted to")
     ] = None,
@@ -30,7 +30,7 @@ def calibrate(
     seed: Annotated[int, typer.Option(min=0, help="of random halves of the vehicles")] = 1,
     json: Json = False,
     device: Device = "auto",
-    workers: Annotated[int | None, typer.Option(min=0, help="processes that read pictures")] = None,
+    workers: Workers = None,
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""
     from samecar.comparison import calibrate as calibrate_run

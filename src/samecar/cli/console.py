@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -240,13 +239,3 @@ def _percent(evaluation: "Evaluation", name: str) -> str:
     }
     deviation = f" ± {100 * evaluation.deviation[name]:.1f}" if name in evaluation.deviation else ""
     return f"{100 * values[name]:.1f}{deviation}"
-
-
-def prepare_libraries() -> None:
-    """Keeps libraries from writing between our lines, and torch's threads from spinning while they wait.
-
-    Spinning threads take the cores from the processes that read pictures: on two busy cores training is then many
-    times slower. Both are settings that a library reads when it is loaded, and the user's own come first.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

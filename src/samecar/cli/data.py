@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.options import Json, Workers
 
 data = typer.Typer(help="Look at, convert and split sets of pictures.", no_args_is_help=True)
 
@@ -16,8 +17,8 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv 
 @data.command()
 def check(
     source: Source,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
-    workers: Annotated[int | None, typer.Option(min=0, help="processes that read pictures")] = None,
+    json: Json = False,
+    workers: Workers = None,
 ) -> None:
     """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""
     from functools import partial

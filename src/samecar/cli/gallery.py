@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
+from samecar.cli.options import Device, Engine, Json
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
 gallery = typer.Typer(help="Keep pictures to search in, bound to one trained model.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
-Engine = Annotated[
-    str | None,
-    typer.Option(
-        envvar="SAMECAR_ENGINE",
-        show_default=False,
-        help="a server that keeps the gallery, such as postgresql://user@host/database; without it a folder does",
-    ),
-]
 Camera = Annotated[list[str] | None, typer.Option(help="only of this camera; may be given several times")]
 NotCamera = Annotated[list[str] | None, typer.Option(help="not of this camera; may be given several times")]
 After = Annotated[str | None, typer.Option(help="only at this time or later, such as 2024-05-01T12:30; UTC")]
@@ -33,8 +26,6 @@ Label = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="only with this label; may be given several times"),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
 Run = Annotated[Path, typer.Option(help="run folder of `samecar train`, whose model the gallery is bound to")]
 
 
@@ -295,14 +286,14 @@ def _standard_input() -> Iterator[str]:
 
 
 def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[str, Any]:
-    from samecar.retrieval.times import time_text
+    from samecar.retrieval.times import known_time_text
 
     cameras = [
         {
             "camera_id": camera.camera_id,
             "pictures": camera.pictures,
-            "first": None if camera.first is None else time_text(camera.first),
-            "last": None if camera.last is None else time_text(camera.last),
+            "first": known_time_text(camera.first),
+            "last": known_time_text(camera.last),
         }
         for camera in summary.cameras
     ]

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import Engine, Json, time_of
+from samecar.cli.gallery import time_of
+from samecar.cli.options import Engine, Json
 
 
 def ingest(

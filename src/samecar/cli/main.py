@@ -14,7 +14,9 @@ from samecar.cli.calibrate import calibrate, compare
 from samecar.cli.data import data
 from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
+from samecar.cli.options import Device, Json, Source, Workers
 from samecar.cli.plot import plot
+from samecar.cli.process import prepare_process
 from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
 from samecar.cli.serve import serve
@@ -60,19 +62,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Workers = Annotated[
-    int | None, typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
-]
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
 Flip = Annotated[bool, typer.Option("--flip", help="average each embedding with that of the mirrored picture")]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
 
 
 def main() -> None:
     """Runs the command line."""
-    console.prepare_libraries()
+    prepare_process()
     app()
 
 

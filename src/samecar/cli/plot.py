@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.options import Device, Source, Workers
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -18,10 +19,7 @@ plot = typer.Typer(help="Draw figures of models, runs and data, as PNG and SVG."
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`")]
 Picture = Annotated[Path, typer.Argument(help="a picture of a vehicle")]
-Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Query = Annotated[str | None, typer.Option(help="end of a query's path; default: one of middling average precision")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="files to write, without .png and .svg")]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.options import Device, Workers
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -45,10 +46,8 @@ def reproduce(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of every row")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
-    ] = None,
+    device: Device = "auto",
+    workers: Workers = None,
 ) -> None:
     """Runs rows of the report's tables, each distinct run once, and sets its numbers beside ours."""
     from samecar.reproduce import Choices, Scale, all_rows, choose_rows

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.options import Device, Json
 
 if TYPE_CHECKING:
     from samecar.evaluation import Options
@@ -78,9 +79,9 @@ def score(
     float64: Float64 = False,
     bootstrap: Bootstrap = 1000,
     seed: Annotated[int, typer.Option(help="of random galleries and confidence intervals")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "cpu",
+    device: Device = "cpu",
     out: Annotated[Path | None, typer.Option("-o", "--out", help=".json to write, for `samecar compare-runs`")] = None,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    json: Json = False,
 ) -> None:
     """Scores embeddings from anywhere under a declared protocol."""
     from samecar.evaluation import find_protocol, with_junk
@@ -122,7 +123,7 @@ def compare_runs(
     first: Annotated[Path, typer.Argument(metavar="A", help="run folder, or .json of scores")],
     second: Annotated[Path, typer.Argument(metavar="B", help="another")],
     seed: Annotated[int, typer.Option(help="of the permutations")] = 1,
-    json: Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")] = False,
+    json: Json = False,
 ) -> None:
     """Says whether two runs differ by more than chance, query by query."""
     from samecar.evaluation.records import compare_runs as compare

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import After, Before, Camera, Device, Engine, Json, Label, Name, NotCamera, filter_of
+from samecar.cli.gallery import After, Before, Camera, Label, Name, NotCamera, filter_of
+from samecar.cli.options import Device, Engine, Json
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -81,12 +82,12 @@ def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
 def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
     from samecar.files import written_file
     from samecar.plots.found import FoundPicture, found_figure
-    from samecar.retrieval.times import time_text
+    from samecar.retrieval.times import known_time_text
 
     pictures = []
     for found in answer.found:
         sighting = found.entry.sighting
-        lines = (sighting.camera_id, "" if sighting.time is None else time_text(sighting.time), sighting.vehicle_id)
+        lines = (sighting.camera_id, known_time_text(sighting.time), sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
         texts = tuple(console.visible(line) for line in lines if line)
         pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
@@ -118,7 +119,7 @@ def _print_answer(answer: "Answer") -> None:
 
 
 def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
-    from samecar.retrieval.times import time_text
+    from samecar.retrieval.times import known_time_text
 
     sighting = found.entry.sighting
     return {
@@ -127,7 +128,7 @@ def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
         "same": "" if found.probability is None else f"{100 * found.probability:.1f} %",
         "id": str(found.entry.id),
         "camera": console.cell(sighting.camera_id),
-        "time (UTC)": "" if sighting.time is None else time_text(sighting.time).removesuffix("Z").replace("T", " "),
+        "time (UTC)": (known_time_text(sighting.time) or "").removesuffix("Z").replace("T", " "),
         "vehicle": console.cell(sighting.vehicle_id),
         "address": console.cell(sighting.address.removeprefix(folder)),
     }
@@ -152,7 +153,7 @@ def _verdict(answer: "Answer") -> str:
 
 
 def _as_dict(picture: str, answer: "Answer") -> dict[str, Any]:
-    from samecar.retrieval.times import time_text
+    from samecar.retrieval.times import known_time_text
 
     results = []
     for found in answer.found:
@@ -163,7 +164,7 @@ def _as_dict(picture: str, answer: "Answer") -> dict[str, Any]:
                 "similarity": found.similarity,
                 "probability": found.probability,
                 "camera_id": sighting.camera_id,
-                "time": None if sighting.time is None else time_text(sighting.time),
+                "time": known_time_text(sighting.time),
                 "track_id": sighting.track_id,
                 "vehicle_id": sighting.vehicle_id,
                 "labels": dict(sighting.labels),

@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.options import Device, Engine
 from samecar.errors import SamecarError
 
 
 def serve(
     gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="folder, or with --engine a name on that server")],
-    engine: Annotated[
-        str | None, typer.Option(envvar="SAMECAR_ENGINE", metavar="ADDRESS", help="such as postgresql://host/database")
-    ] = None,
+    engine: Engine = None,
     host: Annotated[str, typer.Option(help="address to listen on; any but loopback needs a token")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="to listen on; 0 takes a free one")] = 8000,
     token_file: Annotated[
@@ -29,7 +28,7 @@ def serve(
     rate: Annotated[int, typer.Option(min=0, help="requests a second by one address; 0 does not limit them")] = 50,
     waiting: Annotated[int, typer.Option(min=1, help="requests in progress at a time; more are turned away")] = 128,
     read_only: Annotated[bool, typer.Option("--read-only", help="let nobody add, change, remove or judge")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Serves a gallery over HTTP, with a web page to search it."""
     try:

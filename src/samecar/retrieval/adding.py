@@ -80,6 +80,7 @@ class PictureAdder:
     def __init__(self, engine: Engine, model: "Callable[[], BoundModel]") -> None:
         self._engine = engine
         self._model = model
+        self._thumbnail = engine.facts.thumbnail
         self._report = AddReport()
         self._in_flight: set[str] = set()
 
@@ -140,12 +141,12 @@ class PictureAdder:
         self._in_flight = set(prepared)  # the next batch was compared with the gallery before these were in it
 
     def _prepare(self, picture: _Read) -> _Prepared:
-        model, side = self._model(), self._engine.facts.thumbnail
+        model = self._model()
         decoded = decode_picture(picture.content, picture.incoming.name, model.decoded_size)
         embedding = picture.incoming.embedding
         return _Prepared(
             picture.sighting,
-            thumbnail_of(decoded, side),
+            thumbnail_of(decoded, self._thumbnail),
             model.prepare(decoded) if embedding is None else None,
             embedding,
         )

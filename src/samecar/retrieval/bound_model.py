@@ -20,10 +20,6 @@ from samecar.models import Embedder, build_embedder
 from samecar.models.devices import find_device
 from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, tensors_digest
 
-CACHED_PICTURES = 4
-"""Pictures that go through the model at a time on a CPU: its caches do not hold what a network makes of many, and each
-would take up to twice as long."""
-
 
 class BoundModel:
     """A model that a gallery is bound to; built when it is first needed. It may be used from several threads.
@@ -108,12 +104,9 @@ class BoundModel:
         model = self.load()[0]
         if not pictures:
             return np.empty((0, model.embedding_size), np.float32)
-        device = next(model.parameters()).device
-        portion = CACHED_PICTURES if device.type == "cpu" else len(pictures)
         with torch.inference_mode():
-            batch = torch.stack(list(pictures)).to(device)  # (pictures, 3, height, width)
-            outputs = torch.cat([model(part).float() for part in torch.split(batch, portion)])
-            embeddings: NDArray[np.float32] = functional.normalize(outputs).cpu().numpy()
+            batch = torch.stack(list(pictures)).to(next(model.parameters()).device)  # (pictures, 3, height, width)
+            embeddings: NDArray[np.float32] = functional.normalize(model(batch).float()).cpu().numpy()
         return embeddings
 
 

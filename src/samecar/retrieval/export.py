@@ -16,7 +16,7 @@ from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.incoming import LABELS
 from samecar.retrieval.judged import JudgedPicture, judged_pictures
 from samecar.retrieval.records import Sighting
-from samecar.retrieval.times import time_text
+from samecar.retrieval.times import known_time_text
 
 PAGE = 1000
 """Embeddings that are read together."""
@@ -157,7 +157,7 @@ def manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> 
         "vehicle_id": vehicle_id,
         "camera_id": sighting.camera_id,
         "split": split,
-        "time": "" if sighting.time is None else time_text(sighting.time),
+        "time": known_time_text(sighting.time) or "",
         "track_id": sighting.track_id,
         **{name: sighting.labels.get(name, "") for name in LABELS},
     }

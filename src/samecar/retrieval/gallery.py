@@ -321,21 +321,12 @@ class Gallery:
         """
         every = self.engine.search(matrix, top, allowed)
         entries = self.engine.entries(sorted({match.id for matches in every for match in matches}))
-        return [self._answer(matches, entries, allowed) for matches in every]
-
-    def _answer(self, matches: Sequence[Match], entries: dict[int, Entry], allowed: Filter) -> Answer:
-        present = [match for match in matches if match.id in entries]  # another process may have removed one since
-        similarities = np.array([match.similarity for match in present])
+        present = [[match for match in matches if match.id in entries] for matches in every]  # some may be gone since
         calibration = self.calibration
         if calibration is None:
-            return Answer([Found(entries[match.id], match.similarity, None) for match in present])
-        found = [
-            Found(entries[match.id], match.similarity, float(probability))
-            for match, probability in zip(present, calibration.probability(similarities), strict=True)
-        ]
+            return [Answer([Found(entries[match.id], match.similarity, None) for match in row]) for row in present]
         threshold = calibration.open_set_threshold(self._searched(allowed))
-        best = found[0].similarity if found else -np.inf
-        return Answer(found, threshold, calibration.false_alarm_rate, bool(best >= threshold))
+        return [_calibrated_answer(row, entries, calibration, threshold) for row in present]
 
     def _searched(self, allowed: Filter) -> int:
         """Pictures by the cameras that a filter allows, counted a few seconds ago at most.
@@ -351,3 +342,15 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
+
+
+def _calibrated_answer(
+    matches: Sequence[Match], entries: dict[int, Entry], calibration: "Calibration", threshold: float
+) -> Answer:
+    similarities = np.array([match.similarity for match in matches])
+    found = [
+        Found(entries[match.id], match.similarity, float(probability))
+        for match, probability in zip(matches, calibration.probability(similarities), strict=True)
+    ]
+    best = found[0].similarity if found else -np.inf
+    return Answer(found, threshold, calibration.false_alarm_rate, bool(best >= threshold))

@@ -37,6 +37,11 @@ def time_text(seconds: float) -> str:
         raise _refusal(str(seconds)) from error
 
 
+def known_time_text(seconds: float | None) -> str | None:
+    """The same of a time that may not be known, which stays None."""
+    return None if seconds is None else time_text(seconds)
+
+
 def _parse_date(stripped: str, text: str) -> float:
     try:
         moment = datetime.fromisoformat(stripped)

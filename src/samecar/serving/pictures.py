@@ -109,7 +109,7 @@ async def show_thumbnail(number: Number, service: Served) -> Response:
 
 
 def _picture(entry: Entry, service: Service) -> Picture:
-    return Picture(**facts_of(entry, service.gallery.facts.thumbnail > 0))
+    return Picture(**facts_of(entry, service.keeps_thumbnails))
 
 
 def _change(service: Service, number: int, values: dict[str, Any]) -> Entry:

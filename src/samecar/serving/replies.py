@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from samecar.errors import SamecarError
 from samecar.retrieval.records import CameraSummary, Entry, Filter, IndexSettings
-from samecar.retrieval.times import parse_time, time_text
+from samecar.retrieval.times import known_time_text, parse_time
 from samecar.serving.errors import invalid
 from samecar.serving.uploads import FIELD_BYTES
 
@@ -246,13 +246,8 @@ def seconds(text: str | None, name: str) -> float | None:
 
 def camera_of(summary: CameraSummary) -> Camera:
     """What is answered about a camera."""
-    first, last = moment(summary.first), moment(summary.last)
+    first, last = known_time_text(summary.first), known_time_text(summary.last)
     return Camera(camera_id=summary.camera_id, pictures=summary.pictures, first=first, last=last)
-
-
-def moment(time: float | None) -> str | None:
-    """A time as ISO 8601."""
-    return None if time is None else time_text(time)
 
 
 def facts_of(entry: Entry, thumbnails: bool) -> dict[str, Any]:
@@ -266,7 +261,7 @@ def facts_of(entry: Entry, thumbnails: bool) -> dict[str, Any]:
     return {
         "id": entry.id,
         "camera_id": sighting.camera_id,
-        "time": moment(sighting.time),
+        "time": known_time_text(sighting.time),
         "track_id": sighting.track_id,
         "vehicle_id": sighting.vehicle_id,
         "labels": dict(sighting.labels),

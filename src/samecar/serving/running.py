@@ -1,7 +1,5 @@
 """Running a service until it is told to end."""
 
-import ctypes
-import platform
 import signal
 import socket
 import sys
@@ -17,12 +15,6 @@ from samecar.serving.settings import ServiceSettings
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which Python's threads take turns: at its own 0.005 the model waits long for threads that decode."""
-
-M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -8, -3, -1
-"""Numbers of glibc's options in malloc.h: heaps, size from which memory is the system's, and free memory to keep."""
-
-KEPT_BYTES = 1 << 30
-"""More than a model's layer makes of the pictures of a batch."""
 
 CONNECTIONS = 2048
 """That may wait to be taken up; as many as servers commonly allow."""
@@ -74,24 +66,11 @@ def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings, 
     )
     server = uvicorn.Server(config)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    keep_freed_memory()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises a signal once more when it is done
     server.run([listening])
     if failures:
         raise failures[0]
-
-
-def keep_freed_memory() -> None:
-    """Lets glibc keep freed memory instead of giving it back and taking it anew for each layer of the model.
-
-    That would cost the model a tenth of its time and more, above all in threads. Other C libraries are left alone.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    change = ctypes.CDLL(None).mallopt
-    for option, value in ((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, KEPT_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES)):
-        change(option, value)
 
 
 def _end(*_: object) -> NoReturn:

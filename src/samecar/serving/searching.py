@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Path, Query, Request
 
+from samecar.retrieval.times import known_time_text
 from samecar.serving.errors import documented
 from samecar.serving.replies import (
     LARGEST_ID,
@@ -18,7 +19,6 @@ from samecar.serving.replies import (
     Verdict,
     camera_of,
     facts_of,
-    moment,
 )
 from samecar.serving.service import SearchOutcome, Service
 from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
@@ -26,7 +26,7 @@ from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
 routes = APIRouter(route_class=LimitedRoute)
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # a plain function would be called in a thread, for every request
     service: Service = request.app.state.service
     return service
 
@@ -43,16 +43,16 @@ async def describe_gallery(service: Served) -> GalleryReply:
     gallery, settings = service.gallery, service.settings
     summary = await service.summary()
     times = [time for camera in summary.cameras for time in (camera.first, camera.last) if time is not None]
-    calibration = await service.read(lambda: gallery.calibration)
+    facts, calibration = await service.read(lambda: (gallery.facts, gallery.calibration))
     return GalleryReply(
         name=settings.name,
-        model=gallery.facts.model,
-        index=gallery.facts.index,
+        model=facts.model,
+        index=facts.index,
         pictures=summary.pictures,
         vehicles=summary.vehicles,
         cameras=[camera_of(camera) for camera in summary.cameras],
-        first=moment(min(times, default=None)),
-        last=moment(max(times, default=None)),
+        first=known_time_text(min(times, default=None)),
+        last=known_time_text(max(times, default=None)),
         calibrated=calibration is not None,
         false_alarm_rate=None if calibration is None else calibration.false_alarm_rate,
         limits=Limits(bytes=settings.bytes, pixels=settings.pixels, top=settings.top),
@@ -85,12 +85,11 @@ async def search_from_entry(number: Number, service: Served, asked: Annotated[Se
 
 def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: float) -> SearchReply:
     answer = found.answer
-    thumbnails = service.gallery.facts.thumbnail > 0
     return SearchReply(
         query=query,
         results=[
             Result(
-                **facts_of(result.entry, thumbnails),
+                **facts_of(result.entry, service.keeps_thumbnails),
                 similarity=result.similarity,
                 probability=result.probability,
                 judgement=found.judged.get(result.entry.id),

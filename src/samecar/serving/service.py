@@ -100,6 +100,7 @@ class Service:
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
         self._summary: tuple[float, Summary] | None = None
+        self.keeps_thumbnails = False  # until it is loaded
         self.metrics.queue.set_function(lambda: len(self._embedder.queue))
 
     @property
@@ -134,6 +135,7 @@ class Service:
         gallery = self.open_gallery()
         blank = Image.new("RGB", (gallery.model.width, gallery.model.height))
         gallery.search([blank], 1)
+        self.keeps_thumbnails = gallery.facts.thumbnail > 0
         return gallery
 
     async def close(self) -> None:

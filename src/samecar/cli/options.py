@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="processes that read pictures; default: one a core, at most 8")
+]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SAMECAR_ENGINE",
+        show_default=False,
+        help="a server that keeps the gallery, such as postgresql://user@host/database; without it a folder does",
+    ),
+]
