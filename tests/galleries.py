@@ -1,12 +1,14 @@
 """A small gallery of painted pictures, and services over it: in this process, or on a socket."""
 
+import asyncio
 import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx2
 import torch
 import uvicorn
 from conftest import TINY, paint_picture
@@ -78,6 +80,18 @@ def serving(gallery: Path, **settings: object) -> Iterator[TestClient]:
     """A client of a service in this process, once it is ready."""
     with TestClient(service(gallery, **settings), raise_server_exceptions=False) as client:
         wait_until(lambda: client.get("/ready").status_code == 200)
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def asking(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client that may ask many things at a time of a service in this process, once it is ready."""
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://testserver") as client,
+    ):
+        while (await client.get("/ready")).status_code != 200:
+            await asyncio.sleep(0.02)
         yield client
 
 

@@ -75,7 +75,7 @@ def calibrate(
         chosen.vehicle_id,
         chosen.camera_id,
         model=embeddings.model,
-        data=f"{manifest.source}:{manifest.root.absolute().name}",
+        data=manifest.name,
         data_digest=chosen.digest,
         kind=kind,
         method=method,

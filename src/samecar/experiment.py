@@ -101,8 +101,8 @@ def train(
     settings = recipe.training
     training = manifest.of_split("train")
     if not len(training):
-        raise SamecarError(f"{_name(manifest)} has no train pictures; `samecar data split` makes some")
-    run_data = RunData(_name(manifest), training.digest, len(training), ())
+        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    run_data = RunData(manifest.name, training.digest, len(training), ())
     held_out: Manifest | None = None
     if settings.validation:
         training, held_out = hold_out_validation(training, settings.validation, settings.seed)
@@ -210,7 +210,7 @@ def evaluate(
         protocol,
         distance=distance,
         provenance=Provenance(
-            data=_name(manifest),
+            data=manifest.name,
             data_digest=embeddings.manifest.digest,
             model=embeddings.model,
             epoch_choice=facts["epoch_choice"],
@@ -282,7 +282,7 @@ def of_test(manifest: Manifest) -> Manifest:
     """
     test = manifest.select(np.flatnonzero(manifest.split != "train"))
     if not len(test):
-        raise SamecarError(f"{_name(manifest)} has no query and gallery pictures; `samecar data split` makes some")
+        raise SamecarError(f"{manifest.name} has no query and gallery pictures; `samecar data split` makes some")
     return test
 
 
@@ -308,19 +308,19 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
     test = of_test(manifest)
     if protocol.gallery == "one per vehicle":
         if np.unique(test.vehicle_id[test.vehicle_id != ""], return_counts=True)[1].max(initial=0) < 2:
-            raise SamecarError(f"no test vehicle of {_name(manifest)} has two pictures, query and match; see {CHECK}")
+            raise SamecarError(f"no test vehicle of {manifest.name} has two pictures, query and match; see {CHECK}")
         return
     query, gallery = (test.of_split(split) for split in ("query", "gallery"))
     if not len(query) or not len(gallery):
         raise SamecarError(
-            f"{_name(manifest)} has {len(query)} query and {len(gallery)} gallery pictures; protocol {protocol.name!r} "
+            f"{manifest.name} has {len(query)} query and {len(gallery)} gallery pictures; protocol {protocol.name!r} "
             "needs both, and `samecar data split` makes them"
         )
     queries, pictures = (Labels(part.vehicle_id, part.camera_id) for part in (query, gallery))
     relevance = Relevance(queries, pictures, protocol)
     if not any(len(relevance.of(row)[0]) for row in range(len(query))):
         raise SamecarError(
-            f"none of {len(query)} queries of {_name(manifest)} has a match in the gallery under protocol "
+            f"none of {len(query)} queries of {manifest.name} has a match in the gallery under protocol "
             f"{protocol.name!r} (junk: {protocol.junk}); see {CHECK}"
         )
 
@@ -369,7 +369,3 @@ def _evaluation_name(manifest: Manifest, evaluation: Evaluation) -> str:
     usual = PROTOCOLS[card.protocol].junk if card.protocol in PROTOCOLS else card.junk_rule
     changes = [card.junk_rule, card.interpolation, card.post_processing]
     return name if changes == [usual, "none", "none"] else f"{name}-{digest(changes)}"
-
-
-def _name(manifest: Manifest) -> str:
-    return f"{manifest.source}:{manifest.root.absolute().name}"

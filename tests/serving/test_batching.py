@@ -27,49 +27,51 @@ def test_everybody_gets_the_own_result_and_batches_are_no_larger_than_allowed():
     assert len(sizes) == 13
 
 
-def test_what_comes_while_a_batch_runs_goes_together():
-    begun, go_on, batches = threading.Event(), threading.Event(), []
+class Slow:
+    """Multiplies, but not before it is let."""
 
-    def work(items):
-        batches.append(items)
-        begun.set()
-        assert go_on.wait(10)
-        return items
+    def __init__(self, factor):
+        self.factor = factor
+        self.begun, self.go_on, self.batches = threading.Event(), threading.Event(), []
+
+    def __call__(self, items):
+        self.batches.append(items)
+        self.begun.set()
+        assert self.go_on.wait(10)
+        return [self.factor * item for item in items]
+
+
+def test_what_comes_while_a_batch_runs_goes_together():
+    slow = Slow(1)
 
     async def main():
-        batcher = Batcher(work, largest=8, waiting=8, name="slow")
+        batcher = Batcher(slow, largest=8, waiting=8, name="slow")
         first = asyncio.create_task(batcher(0))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(slow.begun.wait, 10)
         others = [asyncio.create_task(batcher(item)) for item in (1, 2, 3)]
         await asyncio.sleep(0.02)
         assert len(batcher.queue) == 3
-        go_on.set()
+        slow.go_on.set()
         results = await asyncio.gather(first, *others)
         await batcher.close()
         return results
 
     assert run(main()) == [0, 1, 2, 3]
-    assert batches == [[0], [1, 2, 3]]
+    assert slow.batches == [[0], [1, 2, 3]]
 
 
 def test_whoever_gives_up_is_left_out_and_disturbs_nobody():
-    begun, go_on, batches = threading.Event(), threading.Event(), []
-
-    def work(items):
-        batches.append(items)
-        begun.set()
-        assert go_on.wait(10)
-        return [10 * item for item in items]
+    slow = Slow(10)
 
     async def main():
-        batcher = Batcher(work, largest=8, waiting=8, name="slow")
+        batcher = Batcher(slow, largest=8, waiting=8, name="slow")
         running = asyncio.create_task(batcher(0))
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(slow.begun.wait, 10)
         waiting = [asyncio.create_task(batcher(item)) for item in (1, 2, 3)]
         await asyncio.sleep(0)
         running.cancel()
         waiting[1].cancel()
-        go_on.set()
+        slow.go_on.set()
         results = await asyncio.gather(running, *waiting, return_exceptions=True)
         await batcher.close()
         return results
@@ -78,7 +80,7 @@ def test_whoever_gives_up_is_left_out_and_disturbs_nobody():
     assert isinstance(first, asyncio.CancelledError)
     assert isinstance(third, asyncio.CancelledError)
     assert (second, fourth) == (10, 30)
-    assert batches == [[0], [1, 3]]
+    assert slow.batches == [[0], [1, 3]]
 
 
 def test_more_than_may_wait_are_refused():

@@ -3,10 +3,9 @@ import hashlib
 import io
 import threading
 
-import httpx2
 import numpy as np
 import pytest
-from galleries import SECONDS, painted, service, serving, wait_until
+from galleries import SECONDS, asking, painted, service, serving, wait_until
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -471,13 +470,7 @@ def test_many_clients_at_once_each_get_the_own_answer(painted_gallery, tmp_path)
     app = service(painted_gallery)
 
     async def main():
-        transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client,
-        ):
-            while (await client.get("/ready")).status_code != 200:
-                await asyncio.sleep(0.02)
+        async with asking(app) as client:
             asked = [client.post("/api/search", files={"picture": ("q", file)}, data={"top": 1}) for file in files]
             answers = await asyncio.gather(*asked)
             return [answer.json()["results"][0]["id"] for answer in answers], (await client.get("/metrics")).text

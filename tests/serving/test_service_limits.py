@@ -10,7 +10,7 @@ import zlib
 
 import httpx2
 import pytest
-from galleries import listening, painted, service, serving, wait_until
+from galleries import asking, listening, painted, service, serving, wait_until
 from PIL import Image
 
 from samecar.errors import SamecarError
@@ -372,13 +372,7 @@ def test_a_flood_is_turned_away_and_the_service_lives(painted_gallery, query):
 
     async def main():
         nonlocal most
-        transport = httpx2.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client,
-        ):
-            while (await client.get("/ready")).status_code != 200:
-                await asyncio.sleep(0.02)
+        async with asking(app) as client:
             served = app.state.service
             embed = served.gallery.model.embed_prepared
             go_on = threading.Event()

@@ -112,6 +112,11 @@ class Manifest:
         """Sixteen hexadecimal digits of all columns; neither the rows' order nor `root` changes them."""
         return digest(sorted(self.rows()))
 
+    @property
+    def name(self) -> str:
+        """What it is called in sentences and on cards: its source, and the folder without where that lies."""
+        return f"{self.source}:{self.root.absolute().name}"
+
     def absolute_path(self, row: int) -> Path:
         """Where the picture of a row lies."""
         return self.root / str(self.path[row])

@@ -179,12 +179,15 @@ def thumbnail_of(picture: Image.Image, side: int) -> bytes | None:
         picture: in RGB; it is left as it is.
         side: the longer side in pixels, which smaller pictures are not brought up to; 0 makes none.
     """
-    if side == 0:
-        return None
+    return shrunk_jpeg(picture, side, THUMBNAIL_QUALITY) if side else None
+
+
+def shrunk_jpeg(picture: Image.Image, side: int, quality: int) -> bytes:
+    """A JPEG whose longer side has no more pixels than this; the picture, in RGB, is left as it is."""
     small = picture.copy()
     small.thumbnail((side, side))
     content = io.BytesIO()
-    small.save(content, "JPEG", quality=THUMBNAIL_QUALITY)
+    small.save(content, "JPEG", quality=quality)
     return content.getvalue()
 
 

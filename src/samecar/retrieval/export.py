@@ -70,9 +70,7 @@ def export_judgements(engine: Engine, path: Path) -> Exported:
     judged = judged_pictures(engine)
     rows = _Rows(path)
     for picture in judged.pictures:
-        sighting = Sighting(picture.content) if picture.entry is None else picture.entry.sighting
-        split = "train" if picture.vehicle_id else "gallery"
-        rows.add(sighting, picture.vehicle_id, split, partial(_small_picture, engine, picture))
+        rows.add(picture.sighting, picture.vehicle_id, picture.split, partial(_small_picture, engine, picture))
     exported = rows.write("nothing was judged, or of no judged picture is there a file or a thumbnail")
     return Exported(exported.pictures, (*judged.contradictions, *exported.warnings))
 

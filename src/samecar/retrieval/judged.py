@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from samecar.retrieval.engine import Engine
-from samecar.retrieval.records import Entry
+from samecar.retrieval.records import Entry, Sighting
 
 NAME_DIGITS = 12
 """Of a content's 64 in the name of a vehicle that judgements alone know: two names do not meet by chance."""
@@ -30,6 +30,16 @@ class JudgedPicture:
     vehicle_id: str
     entry: Entry | None
     query_picture: bytes | None
+
+    @property
+    def sighting(self) -> Sighting:
+        """What is known; of a query that is not in the gallery its content alone."""
+        return Sighting(self.content) if self.entry is None else self.entry.sighting
+
+    @property
+    def split(self) -> str:
+        """In a manifest: pictures whose vehicle is known are for training, others are unlabelled and gallery."""
+        return "train" if self.vehicle_id else "gallery"
 
 
 @dataclass(frozen=True)

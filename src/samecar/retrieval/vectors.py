@@ -32,19 +32,22 @@ def stored_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.fl
     return matrix
 
 
-def checked_queries(queries: ArrayLike, size: int) -> NDArray[np.float32]:
+def checked_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float32]:
     """Queries as engines search with them.
 
     Args:
         queries: (queries, size) of length one.
         size: numbers in an embedding of the gallery.
+        top: how many results each is to have.
 
     Returns:
         (queries, size) contiguous.
 
     Raises:
-        SamecarError: they have another size, are not finite or not of length one.
+        SamecarError: they have another size, are not finite or not of length one, or `top` is less than 1.
     """
+    if top < 1:
+        raise SamecarError(f"{top} results were asked for; ask for 1 or more")
     return _checked(np.asarray(queries), size, "a query")
 
 

@@ -1,19 +1,18 @@
 """Routes to what people said on whether two pictures show the same vehicle."""
 
-import io
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Response
-from PIL import Image
 
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import is_picture_name
+from samecar.retrieval.adding import shrunk_jpeg
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.export import manifest_row
 from samecar.retrieval.judged import judged_pictures
-from samecar.retrieval.records import Judgement, Sighting
+from samecar.retrieval.records import Judgement
 from samecar.serving.errors import ServiceError, documented, invalid, not_found
 from samecar.serving.replies import Content, Id, JudgementFacts, JudgementForm, JudgementsReply, last_part
 from samecar.serving.searching import Served
@@ -74,11 +73,10 @@ async def download_manifest(service: Served) -> Response:
 def _manifest(engine: Engine) -> bytes:
     rows: dict[str, dict[str, str]] = {}
     for picture in judged_pictures(engine).pictures:
-        sighting = Sighting(picture.content) if picture.entry is None else picture.entry.sighting
-        name = last_part(sighting.address)
+        name = last_part(picture.sighting.address)
         if not is_picture_name(name) or name in rows:
             name = f"{picture.content}.jpg"
-        rows[name] = manifest_row(sighting, name, picture.vehicle_id, "train" if picture.vehicle_id else "gallery")
+        rows[name] = manifest_row(picture.sighting, name, picture.vehicle_id, picture.split)
     if not rows:
         raise ServiceError(404, "not_found", "nothing was judged yet, so that there are no labels to export")
     with tempfile.TemporaryDirectory() as folder:
@@ -98,12 +96,4 @@ async def _query_of(form: JudgementForm, service: Service) -> tuple[str, bytes |
     upload = await service.decode(await form.query.read(), crop)
     if await service.read(service.gallery.engine.known, [upload.content]):
         return upload.content, None
-    return upload.content, await service.read(_jpeg, upload.picture)
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    small = picture.copy()
-    small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
+    return upload.content, await service.read(shrunk_jpeg, upload.picture, LONGEST_SIDE, QUALITY)

@@ -185,9 +185,7 @@ class FolderEngine:
         Raises:
             SamecarError: a query has another size, is not finite or not of length one, or `top` is less than 1.
         """
-        if top < 1:
-            raise SamecarError(f"{top} results were asked for; ask for 1 or more")
-        checked = checked_queries(queries, self._facts.size)
+        checked = checked_queries(queries, self._facts.size, top)
         return self._index.search(self.facts.index.kind, checked, top, allowed)
 
     def judge(self, judgement: Judgement) -> None:

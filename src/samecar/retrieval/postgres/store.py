@@ -268,9 +268,7 @@ class PostgresEngine:
             top: how many for each query, 1 or more.
             allowed: which entries may be found.
         """
-        if top < 1:
-            raise SamecarError(f"{top} results cannot be searched for; ask for 1 or more")
-        queries = checked_queries(queries, self._size)
+        queries = checked_queries(queries, self._size, top)
 
         def work(cursor: Cursor) -> list[list[Match]]:
             by_index = self._facts(cursor).index.kind == HNSW

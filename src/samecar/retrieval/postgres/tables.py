@@ -69,7 +69,6 @@ GALLERY: Final = """
         PRIMARY KEY (query, entry)
     );
     CREATE INDEX ON {judgements} (entry);
-    CREATE INDEX ON {judgements} (query);
     CREATE TABLE {files} (
         name text PRIMARY KEY,
         content bytea NOT NULL
