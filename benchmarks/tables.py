@@ -22,6 +22,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/gallery.md",
     "docs/report.md",
+    "docs/scaling.md",
     "docs/service.md",
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
@@ -188,10 +189,35 @@ def service(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def engines(results: dict[str, Any]) -> str:
+    """How long a folder and a server take to answer, on the same embeddings."""
+    lines = [
+        "| pictures | kept by | recall@10 | one query | one camera, one query | each of a batch | on disk |",
+        "|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    names = {"folder": "folder, exact", "server": "server, exact", "hnsw": "server, HNSW"}
+    for size in results["sizes"]:
+        for key, name in names.items():
+            if key in size:
+                kept = size[key]
+                recall = f"{kept['recall']:.3f}" if "recall" in kept else "exact"
+                times = " | ".join(f"{kept[of]:.1f} ms" for of in ("single", "one_camera", "in_batch"))
+                lines.append(f"| {size['pictures']:,} | {name} | {recall} | {times} | {kept['bytes'] / 1e6:,.0f} MB |")
+    server = results["server"]
+    lines.append("")
+    lines.append(
+        f"Drawn embeddings of {results['size']} numbers, {results['cameras']} cameras, the {results['top']} nearest, "
+        f"batches of {results['batch']}; the quickest of several calls; PostgreSQL {server['server_version']} with its "
+        f"own settings (shared_buffers {server['shared_buffers']}), on the same {results['machine']['cores']} cores."
+    )
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "two_camera": two_camera,
     "report_on_drawn": report_on_drawn,
     "reranking": reranking,
+    "engines": engines,
     "search": search,
     "service": service,
 }
