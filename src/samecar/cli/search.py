@@ -145,9 +145,9 @@ def _common_folder(addresses: list[str]) -> str:
 def _verdict(answer: "Answer") -> str:
     if answer.in_gallery is None or answer.threshold is None or answer.false_alarm_rate is None:
         return "Whether the vehicle is in the gallery at all is not known; `samecar calibrate` makes it so."
-    said = "is in the gallery" if answer.in_gallery else "is not in the gallery"
+    said = "The vehicle is probably in the gallery" if answer.in_gallery else "No sure match in the gallery"
     return (
-        f"The vehicle {said}: the best is {answer.found[0].similarity:.3f}, the threshold {answer.threshold:.3f}; of "
+        f"{said}: the best is {answer.found[0].similarity:.3f}, the threshold {answer.threshold:.3f}; of "
         f"vehicles that a gallery lacks, {100 * answer.false_alarm_rate:g} % are still said to be in it."
     )
 
