@@ -24,11 +24,37 @@ def wait_for_an_epoch(folder, process_ended):
         time.sleep(0.01)
 
 
+SMALLEST_APP = """
+import typer
+app = typer.Typer()
+@app.command()
+def one(number: int = 1) -> None: ...
+@app.command()
+def two(number: int = 1) -> None: ...
+app()
+"""
+
+
+def processor_seconds(command, tries=3):
+    """Least of several tries; what other processes do does not count."""
+
+    def spent():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+    return min(spent() for _ in range(tries))
+
+
+@pytest.fixture(scope="module")
+def smallest_app():
+    """Seconds that the command line's library takes for itself on this machine."""
+    return processor_seconds([sys.executable, "-c", SMALLEST_APP, "one", "--help"])
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]], ids=" ".join)
-def test_help_takes_less_than_half_a_second(arguments):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    subprocess.run(samecar_process(*arguments), check=True, stdout=subprocess.DEVNULL)
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 0.5
+def test_help_takes_hardly_longer_than_that_of_the_smallest_app(arguments, smallest_app):
+    assert processor_seconds(samecar_process(*arguments)) < 2 * smallest_app
 
 
 def test_the_command_line_does_not_import_torch_before_it_needs_it():

@@ -7,7 +7,14 @@ from PIL import Image
 
 from samecar.config import AugmentationSettings, ModelSettings
 from samecar.data import evaluation_transform, training_transform
-from samecar.data.transforms import CentreCrop, PCAColour, RandomErasing, RandomTranslation
+from samecar.data.transforms import (
+    CentreCrop,
+    PCAColour,
+    RandomErasing,
+    RandomTranslation,
+    normalising,
+    resizing,
+)
 
 MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
 MODEL = ModelSettings(height=32, width=48)
@@ -40,6 +47,17 @@ def test_evaluation_resizes_and_normalises():
     assert tensor.dtype == torch.float32
     assert tensor.shape == (3, 32, 48)
     np.testing.assert_allclose(tensor, naive_evaluation(noise(), 32, 48), atol=1e-5)
+
+
+def test_pictures_that_are_normalised_together_are_as_one_by_one():
+    pictures = [noise(seed=seed) for seed in range(3)]
+    small = torch.stack([resizing(32, 48)(picture) for picture in pictures])
+    assert small.dtype == torch.uint8
+    before = small.clone()
+    together = normalising(MEAN, DEVIATION)(small)
+    assert torch.equal(small, before)
+    transform = evaluation_transform(32, 48, MEAN, DEVIATION)
+    assert torch.equal(together, torch.stack([transform(picture) for picture in pictures]))
 
 
 def test_training_with_everything_off_is_evaluation():

@@ -11,7 +11,10 @@ from torchvision.transforms import v2
 from samecar.config import AugmentationSettings, ModelSettings
 
 PictureTransform = Callable[[Image.Image], torch.Tensor]
-"""An RGB picture to a tensor: float32 (3, height, width), normalised."""
+"""An RGB picture to a tensor: float32 (3, height, width), normalised unless it says otherwise."""
+
+TensorTransform = Callable[[torch.Tensor], torch.Tensor]
+"""A tensor to a tensor of the same shape."""
 
 TRANSLATION_SCALE: Final = 1.125
 BRIGHTNESS: Final = 0.2
@@ -69,23 +72,36 @@ def evaluation_transform(
         mean: of R, G and B in pictures from 0 to 1.
         deviation: of R, G and B in pictures from 0 to 1.
     """
-    return _Steps(
-        [
-            Resize(height, width),
-            v2.PILToTensor(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(mean), list(deviation)),
-        ]
-    )
+    return _Steps([resizing(height, width), normalising(mean, deviation)])
+
+
+def resizing(height: int, width: int) -> PictureTransform:
+    """The part of evaluation that needs the picture itself; gives uint8 (3, height, width).
+
+    Args:
+        height: of the result, in pixels.
+        width: of the result, in pixels.
+    """
+    return _Steps([Resize(height, width), v2.PILToTensor()])
+
+
+def normalising(mean: Sequence[float], deviation: Sequence[float]) -> TensorTransform:
+    """The rest of evaluation: takes uint8 (..., 3, height, width), also of many pictures, and gives float32.
+
+    Args:
+        mean: of R, G and B in pictures from 0 to 1.
+        deviation: of R, G and B in pictures from 0 to 1.
+    """
+    return _Steps([v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(deviation))])
 
 
 class _Steps:
-    """One step after the other, on a picture and then on a tensor."""
+    """One step after the other, on a picture or a tensor."""
 
     def __init__(self, steps: Sequence[Callable[..., object]]) -> None:
         self.steps = v2.Compose(list(steps))
 
-    def __call__(self, picture: Image.Image) -> torch.Tensor:
+    def __call__(self, picture: Image.Image | torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.steps(picture)
         return result
 
