@@ -32,6 +32,7 @@ from measuring import measured, resident
 from numpy.typing import NDArray
 from results import FOLDER, read_results, write_results
 
+from samecar.cli.process import prepare_libraries
 from samecar.ranking import unit_length
 from samecar.retrieval.embedded.index import KINDS
 from samecar.retrieval.embedded.store import FolderEngine
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--result", default="search", help="name of the result file")
     options = parser.parse_args()
+    prepare_libraries()  # for the processes that measure
     sizes = {}
     if (FOLDER / f"{options.result}.json").is_file():
         sizes = {row["pictures"]: row for row in read_results(options.result)["sizes"]}

@@ -61,14 +61,15 @@ def test_the_most_similar_are_those_of_brute_force(rows, size, queries, top, spr
 def test_borders_of_chunks_hide_nothing(monkeypatch, rows, queries):
     monkeypatch.setattr(exact, "CHUNK_ROWS", 64)
     monkeypatch.setattr(exact, "CHUNK_QUERIES", 8)
-    monkeypatch.setattr(exact, "PRODUCT_ELEMENTS", 4 * 128)
+    monkeypatch.setattr(exact, "NUMPY_QUERIES", 5)
+    monkeypatch.setattr(exact, "PRODUCT_BYTES", 4 * 4 * 128)
     codes, ids, asked = drawn(rows, 16, queries, seed=rows)
 
     assert_same(most_similar(codes, ids, asked, 7), brute_force(codes, ids, asked, 7))
 
 
 @pytest.mark.usefixtures("precision")
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.29, 0.31, 0.99, 1.0])
 def test_filters_come_before_the_ranking(monkeypatch, share):
     monkeypatch.setattr(exact, "CHUNK_ROWS", 128)
     codes, ids, queries = drawn(1500, 32, 5)
@@ -89,7 +90,7 @@ def test_rows_side_by_side_and_all_but_one():
 @pytest.mark.usefixtures("precision")
 def test_equal_embeddings_are_in_the_order_of_their_numbers(monkeypatch):
     monkeypatch.setattr(exact, "CHUNK_ROWS", 64)
-    monkeypatch.setattr(exact, "PRODUCT_ELEMENTS", 64)
+    monkeypatch.setattr(exact, "PRODUCT_BYTES", 64)
     codes, ids, queries = drawn(800, 16, 5)
     codes[100:700] = codes[0]
     queries[1] = codes[0].astype(np.float32)

@@ -6,7 +6,6 @@ processor multiplies that, else in single precision. Candidates are multiplied a
 depends neither on the quick products' precision nor on chunks, threads and the other queries of a batch.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,13 +19,14 @@ Integers = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
 CHUNK_ROWS = 4096
-"""Embeddings that are converted at a time: 8 MB of single precision at 512 numbers each, which a cache holds."""
+"""Most embeddings that are converted or collected at a time: 8 MB of single precision at 512 numbers each, which a
+cache holds."""
 
 CHUNK_QUERIES = 1024
 """Queries that share a conversion; more would hardly make it cheaper, and need more memory."""
 
-PRODUCT_ELEMENTS = 8192 * 1024
-"""Quick products that are held at a time: 34 MB in single precision, half of that in half."""
+PRODUCT_BYTES = 16 << 20
+"""Quick products that are held at a time: what is looked at at once is still in a cache."""
 
 BLOCK = 64
 """Products of which only the largest is looked at first: enough to skip most, few enough to open little in vain."""
@@ -34,8 +34,15 @@ BLOCK = 64
 PAIR_ELEMENTS = 1_000_000
 """Numbers of candidates that are multiplied in double precision at a time: 8 MB for each side."""
 
-BATCH = 4
+BATCH = 3
 """Fewest queries for which it is worth converting the embeddings; for fewer, reading them is what takes the time."""
+
+NUMPY_QUERIES = 256
+"""Fewest queries whose products in single precision are left to NumPy. On some processors its product is the quicker
+one, but its threads and torch's get into each other's way at each change."""
+
+MANY = 0.3
+"""Share of the embeddings from which on those of the allowed rows are not collected: all are multiplied instead."""
 
 LONGEST = 1.01
 """Bound on an embedding's length: one, and what rounding to half precision may add."""
@@ -68,16 +75,15 @@ def most_similar(
         Numbers and similarities, each (queries, the smaller of `top` and the rows allowed). A similarity is the inner
         product of a stored embedding and the query, rounded to single precision.
     """
-    rows = None if allowed is None else _positions(allowed)
-    count = len(codes) if rows is None else len(rows)
-    shape = (len(queries), min(top, count))
+    rows = _Rows(codes, allowed)
+    shape = (len(queries), min(top, rows.allowed))
     nearest = Nearest(np.empty(shape, np.int64), np.empty(shape, np.float32))
     if nearest.ids.size == 0:
         return nearest
     for start in range(0, len(queries), CHUNK_QUERIES):
         part = slice(start, start + CHUNK_QUERIES)
         chunk = np.ascontiguousarray(queries[part], np.float32)
-        nearest.ids[part], nearest.similarities[part] = _searched(_Rows(codes, rows, count), ids, chunk, shape[1])
+        nearest.ids[part], nearest.similarities[part] = _searched(rows, ids, chunk, shape[1])
     return nearest
 
 
@@ -95,24 +101,40 @@ def _searched(rows: "_Rows", ids: Integers, queries: Singles, top: int) -> Neare
     return found
 
 
-@dataclass(frozen=True, eq=False)
 class _Rows:
-    """The allowed rows, which are counted from 0 here."""
+    """The rows that are multiplied: the allowed ones or, where those are many, all, and `refused` tells which not."""
 
-    codes: NDArray[np.float16]
-    rows: Integers | None  # (count,) positions in codes; None for all
-    count: int
+    def __init__(self, codes: NDArray[np.float16], allowed: NDArray[np.bool_] | Integers | None) -> None:
+        import torch
 
-    def chunk(self, first: int, last: int) -> NDArray[np.float16]:
-        """Embeddings of some; a copy only where they do not lie side by side."""
-        if self.rows is None:
+        self.codes = torch.from_numpy(codes)
+        self.collected: torch.Tensor | None = None  # (count,) positions in codes; None for all
+        self.refused: torch.Tensor | None = None  # (count,)
+        self.count = self.allowed = len(codes)
+        if allowed is None:
+            return
+        positions = np.flatnonzero(allowed) if allowed.dtype == np.bool_ else allowed
+        self.allowed = len(positions)
+        if self.allowed > MANY * len(codes):
+            refused = np.ones(len(codes), np.bool_)
+            refused[positions] = False
+            self.refused = torch.from_numpy(refused)
+        else:
+            self.collected = torch.from_numpy(positions.astype(np.int64, copy=False))
+            self.count = self.allowed
+
+    def chunk(self, first: int, last: int, room: "torch.Tensor | None") -> "torch.Tensor":
+        """Embeddings of some rows; in `room` where they do not lie side by side."""
+        if self.collected is None or room is None:
             return self.codes[first:last]
-        low, high = self.rows[first], self.rows[last - 1] + 1
-        return self.codes[low:high] if high - low == last - first else self.codes[self.rows[first:last]]
+        import torch
 
-    def positions(self, numbers: Integers) -> Integers:
+        return torch.index_select(self.codes, 0, self.collected[first:last], out=room[: last - first])
+
+    def positions(self, rows: "torch.Tensor") -> Integers:
         """Where they lie in codes."""
-        return numbers if self.rows is None else self.rows[numbers]
+        positions: Integers = (rows if self.collected is None else self.collected[rows]).numpy()
+        return positions
 
 
 class _Candidates(NamedTuple):
@@ -139,27 +161,31 @@ class _Products:
         added = (size + 2) * torch.finfo(torch.float32).eps  # twice what any order of adding can be off
         self.margin = LONGEST * (rounded + (torch.finfo(precision).eps + added) * length)
         """(queries,) bound on how far a product is off: rounding the query, the row and the product, and adding."""
-        self.width = max(1, PRODUCT_ELEMENTS // len(queries) // CHUNK_ROWS) * CHUNK_ROWS
+        converts, collects = precision != torch.float16, rows.collected is not None
+        most = PRODUCT_BYTES // precision.itemsize // len(queries) // BLOCK * BLOCK
+        self.width = max(BLOCK, min(most, CHUNK_ROWS) if converts or collects else most)
         """Rows that are multiplied at a time."""
-        self.products = torch.empty((len(queries), min(self.width, _up_to_block(rows.count))), dtype=precision)
-        self.converted = torch.empty((min(CHUNK_ROWS, rows.count), size), dtype=precision)
+        held = min(self.width, rows.count)
+        self.products = torch.empty((_up_to_block(held), len(queries)), dtype=precision)
+        self.collected = torch.empty((held, size), dtype=torch.float16) if collects else None
+        self.converted = torch.empty((held, size), dtype=precision) if converts else None
 
     def multiply(self, start: int, stop: int) -> "torch.Tensor":
-        """Products with these rows, (queries, a multiple of BLOCK); minus infinity where there are no more rows."""
+        """Products of these rows, (a multiple of BLOCK, queries); minus infinity where there is no allowed row."""
         import torch
 
-        for first in range(start, stop, CHUNK_ROWS):
-            last = min(first + CHUNK_ROWS, stop)
-            chunk = torch.from_numpy(self.rows.chunk(first, last))
-            if chunk.dtype != self.queries.dtype:
-                chunk = self.converted[: last - first].copy_(chunk)
-            products = self.products[:, first - start : last - start]
-            if chunk.dtype == torch.float32:  # NumPy's product is the quicker one on some processors
-                np.matmul(self.queries.numpy(), chunk.numpy().T, out=products.numpy())
-            else:
-                torch.mm(self.queries, chunk.T, out=products)
-        padded = self.products[:, : _up_to_block(stop - start)]
-        padded[:, stop - start :] = -torch.inf
+        chunk = self.rows.chunk(start, stop, self.collected)
+        if self.converted is not None:
+            chunk = self.converted[: stop - start].copy_(chunk)
+        padded = self.products[: _up_to_block(stop - start)]
+        products = padded[: stop - start]
+        if chunk.dtype == torch.float32 and products.shape[1] >= NUMPY_QUERIES:
+            np.matmul(chunk.numpy(), self.queries.numpy().T, out=products.numpy())
+        else:
+            torch.mm(chunk, self.queries.T, out=products)
+        padded[stop - start :] = -torch.inf
+        if self.rows.refused is not None:
+            padded[: stop - start].masked_fill_(self.rows.refused[start:stop, None], -torch.inf)
         return padded
 
 
@@ -205,18 +231,20 @@ class _Search:
         import torch
 
         products, margin = self.products.multiply(start, stop), self.products.margin
+        blocks = products.unflatten(0, (-1, BLOCK))  # type: ignore[no-untyped-call]  # (blocks, BLOCK, queries)
+        largest = blocks.amax(dim=1)  # (blocks, queries)
         if start == 0 and stop >= self.top:
-            least = products.topk(self.top, dim=1, sorted=False).values.amin(dim=1)
+            some = largest if len(largest) >= self.top else products
+            least = some.topk(self.top, dim=0, sorted=False).values.amin(dim=0)
             self.floor = torch.maximum(self.floor, least - margin)
-        lowest = (self.floor - margin)[:, None]  # (queries, 1)
-        blocks = products.unflatten(1, (BLOCK, -1))  # type: ignore[no-untyped-call]  # (queries, BLOCK, blocks)
-        query, block = torch.nonzero(blocks.amax(dim=1) >= lowest, as_tuple=True)
+        lowest = self.floor - margin  # (queries,)
+        block, query = torch.nonzero(largest >= lowest, as_tuple=True)
         if self.coarse and len(query) > self.most_pairs:
             return None
-        opened = blocks[query, :, block].float()  # (opened blocks, BLOCK)
-        hit, place = torch.nonzero(opened >= lowest[query], as_tuple=True)
+        opened = blocks[block, :, query].float()  # (opened blocks, BLOCK)
+        hit, place = torch.nonzero(opened >= lowest[query, None], as_tuple=True)
         query, product = query[hit], opened[hit, place]
-        row = self.rows.positions((place * blocks.shape[2] + block[hit] + start).numpy())
+        row = self.rows.positions(start + BLOCK * block[hit] + place)
         margin = margin[query]
         return _Candidates(query.numpy(), row, (product - margin).numpy(), (product + margin).numpy())
 
@@ -246,13 +274,9 @@ class _Search:
         step = max(1, PAIR_ELEMENTS // max(1, queries.shape[1]))
         for start in range(0, len(row), step):
             pairs = slice(start, start + step)
-            codes = torch.from_numpy(self.rows.codes[row[pairs]]).double().numpy()
+            codes = self.rows.codes[torch.from_numpy(row[pairs])].double().numpy()
             exact[pairs] = np.vecdot(codes, queries[query[pairs]])
         return exact
-
-
-def _positions(allowed: NDArray[np.bool_] | Integers) -> Integers:
-    return np.flatnonzero(allowed) if allowed.dtype == np.bool_ else allowed.astype(np.int64, copy=False)
 
 
 def _joined(first: _Candidates, second: _Candidates) -> _Candidates:
