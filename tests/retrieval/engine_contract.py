@@ -1,7 +1,7 @@
 """What every engine must do: a class of tests, to be inherited with a fixture `place` that says where galleries lie."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
-from samecar.retrieval.engine import FORMAT, Engine, all_entries
+from samecar.retrieval.engine import FORMAT, NO_FILES, Engine, all_entries
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
@@ -44,7 +44,7 @@ class Place(Protocol):
     approximate: tuple[str, ...]
     """Kinds of index other than 'exact'."""
 
-    def create(self, facts: GalleryFacts) -> Engine:
+    def create(self, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Engine:
         """Makes the gallery."""
         ...
 
@@ -154,6 +154,12 @@ class EngineContract:
         assert engine.attached("model.json") == b"\x00\xff" * 100_000
         engine.attach("empty", b"")
         assert other.attached("empty") == b""
+
+    def test_files_are_attached_from_the_beginning(self, place: Place, opened: Callable[[], Engine]) -> None:
+        files = {"model.json": b"{}", "tensors": b"\x00\xff" * 100_000}
+        with closing(place.create(FACTS, files)) as engine:
+            assert {name: engine.attached(name) for name in (*files, "other")} == {**files, "other": None}
+        assert opened().attached("tensors") == files["tensors"]
 
     def test_closing_twice_does_no_harm(self, engine: Engine) -> None:
         engine.add(random_additions(3))

@@ -1,5 +1,6 @@
 """Every engine that needs no server fulfils the contract."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from engine_contract import EngineContract
 
 from samecar.retrieval.embedded.index import KINDS
 from samecar.retrieval.embedded.store import FolderEngine
+from samecar.retrieval.engine import NO_FILES
 from samecar.retrieval.records import GalleryFacts
 
 
@@ -18,8 +20,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def create(self, facts: GalleryFacts) -> FolderEngine:
-        return FolderEngine.create(self.path, facts)
+    def create(self, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> FolderEngine:
+        return FolderEngine.create(self.path, facts, files)
 
     def open(self) -> FolderEngine:
         return FolderEngine.open(self.path)

@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -275,6 +277,39 @@ def test_a_calibrated_gallery_gives_probabilities_and_a_verdict(filled, calibrat
         assert again.search([query])[0].in_gallery  # it is the very picture
         (nothing,) = again.search([query], 5, Filter(cameras=("nowhere",)))
         assert (nothing.found, nothing.in_gallery) == ([], False)
+
+
+def test_a_calibration_by_another_process_is_noticed(filled, calibration, manifest, tmp_path, monkeypatch):
+    query = read_picture(manifest.absolute_path(0))
+    assert filled.search([query])[0].in_gallery is None
+    with Gallery.open(str(tmp_path / "gallery")) as other:
+        other.calibrate(calibration.to_json().encode())
+    monkeypatch.setattr("samecar.retrieval.gallery.RECENT_SECONDS", 3600)
+    assert filled.search([query])[0].in_gallery is None
+    monkeypatch.setattr("samecar.retrieval.gallery.RECENT_SECONDS", 0)
+    assert filled.search([query])[0].in_gallery
+    assert filled.calibration is filled.calibration  # not read again while its file is the same
+
+
+def test_a_gallery_is_made_with_its_calibration_or_not_at_all(model, calibration, tmp_path):
+    other = calibration.model_copy(update={"model": "f" * 16})
+    with pytest.raises(SamecarError, match="the calibration belongs to model ffff"):
+        Gallery.create(str(tmp_path / "gallery"), model, calibration=other.to_json().encode())
+    assert not list(tmp_path.iterdir())
+    with Gallery.create(str(tmp_path / "gallery"), model, calibration=calibration.to_json().encode()) as made:
+        assert made.calibration == calibration
+
+
+def test_a_gallery_whose_model_cannot_be_written_is_not_there(model, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("samecar.retrieval.embedded.store.durable_file", full)
+        with pytest.raises(SamecarError, match="is full; free some space"):
+            Gallery.create(str(tmp_path / "gallery"), model)
+    assert not list(tmp_path.iterdir())
+    Gallery.create(str(tmp_path / "gallery"), model).close()
 
 
 def test_a_calibration_of_another_model_is_refused(gallery, calibration):

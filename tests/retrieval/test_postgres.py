@@ -11,6 +11,7 @@ import pytest
 from engine_contract import EngineContract
 
 from samecar.errors import SamecarError
+from samecar.retrieval.engine import NO_FILES
 from samecar.retrieval.postgres import PostgresEngine, searching
 from samecar.retrieval.records import Addition, Filter, GalleryFacts, IndexSettings, Judgement, Sighting
 
@@ -62,8 +63,8 @@ class Server:
     def __init__(self, address, name):
         self.address, self.name = address, name
 
-    def create(self, facts):
-        return PostgresEngine.create(self.address, self.name, facts)
+    def create(self, facts, files=NO_FILES):
+        return PostgresEngine.create(self.address, self.name, facts, files)
 
     def open(self):
         return PostgresEngine.open(self.address, self.name)

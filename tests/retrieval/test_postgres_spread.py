@@ -9,6 +9,7 @@ import pytest
 from engine_contract import FACTS, EngineContract, random_additions
 
 from samecar.errors import SamecarError
+from samecar.retrieval.engine import NO_FILES
 from samecar.retrieval.postgres import PostgresEngine
 from samecar.retrieval.records import Filter
 
@@ -46,8 +47,8 @@ class PartitionedPlace:
     def __init__(self, postgres, address, by):
         self.postgres, self.address, self.by = postgres, address, by
 
-    def create(self, facts):
-        engine = PostgresEngine.create(self.address, "gallery", facts)
+    def create(self, facts, files=NO_FILES):
+        engine = PostgresEngine.create(self.address, "gallery", facts, files)
         partitioned(self.postgres, self.address, self.by)
         return engine
 

@@ -43,12 +43,11 @@ def create(
     from samecar.training import Run as TrainedRun
 
     model = bound_model(TrainedRun.open(run))
-    calibration = run / CALIBRATION_FILE
-    with Gallery.create(name, model, engine=engine, index=index, thumbnail=thumbnail) as made:
-        if calibration.is_file():
-            made.calibrate(calibration.read_bytes())
+    path = run / CALIBRATION_FILE
+    calibration = path.read_bytes() if path.is_file() else None
+    with Gallery.create(name, model, calibration=calibration, engine=engine, index=index, thumbnail=thumbnail) as made:
         facts = made.facts
-    known = "calibrated" if calibration.is_file() else "not calibrated"
+    known = "not calibrated" if calibration is None else "calibrated"
     console.say(f"{name}: an empty gallery for model {facts.model}, {facts.index.kind} search, {known}")
 
 

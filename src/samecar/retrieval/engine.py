@@ -1,6 +1,7 @@
 """What keeps a gallery: the contract that the folder with FAISS and SQLite and the PostgreSQL server both fulfil."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,9 @@ from samecar.retrieval.records import (
 
 FORMAT = 1
 """Of galleries that this version writes; older ones are brought up to it, newer ones refused."""
+
+NO_FILES: Mapping[str, bytes] = MappingProxyType({})
+"""Nothing is attached to a new gallery."""
 
 
 class Engine(Protocol):
@@ -144,9 +148,3 @@ def all_entries(engine: Engine, allowed: Filter = EVERYTHING, page: int = 1000) 
     while entries := engine.listed(allowed, beyond=beyond, limit=page):
         yield from entries
         beyond = entries[-1].id
-
-
-def attach_all(engine: Engine, files: Mapping[str, bytes]) -> None:
-    """Attaches several files."""
-    for name, content in files.items():
-        engine.attach(name, content)

@@ -15,7 +15,7 @@ from PIL import Image
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
-from samecar.retrieval.engine import FORMAT, Engine, attach_all
+from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, incoming_of
 from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
@@ -40,8 +40,9 @@ THUMBNAIL = 160
 CALIBRATION_FILE = "calibration.json"
 """What similarities of the gallery's model mean, attached to it where that is known."""
 
-COUNT_SECONDS = 10
-"""For so long a gallery's count of pictures is used again: its threshold hardly changes with a few of them."""
+RECENT_SECONDS = 10
+"""For so long a gallery's calibration and its count of pictures are used again, which another process may change: its
+threshold hardly changes with a few pictures."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Gallery:
         self._device = device
         self._lock = Lock()
         self._model: BoundModel | None = None
-        self._calibration: Calibration | None = None
+        self._calibration: tuple[float, bytes | None, Calibration | None] | None = None
         self._counted: tuple[float, dict[str, int]] | None = None
 
     @classmethod
@@ -103,6 +104,7 @@ class Gallery:
         name: str,
         model: "BoundModel",
         *,
+        calibration: bytes | None = None,
         engine: str | None = None,
         index: str = "exact",
         thumbnail: int = THUMBNAIL,
@@ -113,13 +115,14 @@ class Gallery:
         Args:
             name: a folder; with `engine` the gallery's name on that server.
             model: whose embeddings it will hold; a copy is kept in it.
+            calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
             index: how it is searched; 'exact' looks at every embedding.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
             device: where the model runs: auto, cpu or cuda.
 
         Raises:
-            SamecarError: there is one already, or the engine has no such index.
+            SamecarError: there is one already, the engine has no such index, or the calibration is not of this model.
         """
         facts = GalleryFacts(
             format=FORMAT,
@@ -129,9 +132,11 @@ class Gallery:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             index=IndexSettings(kind=index),
         )
-        gallery = cls(create_engine(name, engine, facts), device)
-        attach_all(gallery.engine, model.files)
-        return gallery
+        files = dict(model.files)
+        if calibration is not None:
+            _checked_calibration(calibration, model.digest)
+            files[CALIBRATION_FILE] = calibration
+        return cls(create_engine(name, engine, facts, files), device)
 
     @classmethod
     def open(cls, name: str, *, engine: str | None = None, device: str = "auto") -> Self:
@@ -187,14 +192,20 @@ class Gallery:
 
     @property
     def calibration(self) -> "Calibration | None":
-        """What similarities mean; None if nobody has said.
+        """What similarities mean, as of a few seconds ago at most; None if nobody has said.
 
         Raises:
             SamecarError: it is damaged, or belongs to another model.
         """
-        if self._calibration is None and (content := self.engine.attached(CALIBRATION_FILE)) is not None:
-            self._calibration = self._checked_calibration(content)
-        return self._calibration
+        known = self._calibration
+        if known is None or time.monotonic() - known[0] > RECENT_SECONDS:
+            content = self.engine.attached(CALIBRATION_FILE)
+            if known is not None and content == known[1]:
+                calibration = known[2]
+            else:
+                calibration = None if content is None else _checked_calibration(content, self.facts.model)
+            self._calibration = known = time.monotonic(), content, calibration
+        return known[2]
 
     def calibrate(self, content: bytes) -> None:
         """Keeps a calibration, as `samecar calibrate` writes it, with the gallery.
@@ -202,15 +213,9 @@ class Gallery:
         Raises:
             SamecarError: it is damaged, or belongs to another model.
         """
-        self._calibration = self._checked_calibration(content)
+        _checked_calibration(content, self.facts.model)
         self.engine.attach(CALIBRATION_FILE, content)
-
-    def _checked_calibration(self, content: bytes) -> "Calibration":
-        from samecar.calibration import Calibration
-
-        calibration = Calibration.from_json(content, CALIBRATION_FILE)
-        calibration.check_model(self.facts.model)
-        return calibration
+        self._calibration = None
 
     # what it holds
 
@@ -334,7 +339,7 @@ class Gallery:
         Its other conditions may allow fewer; the threshold for more is stricter, so that the rate of false alarms
         stays below the stated one.
         """
-        if self._counted is None or time.monotonic() - self._counted[0] > COUNT_SECONDS:
+        if self._counted is None or time.monotonic() - self._counted[0] > RECENT_SECONDS:
             cameras = {camera.camera_id: camera.pictures for camera in self.engine.summary().cameras}
             self._counted = time.monotonic(), cameras
         return sum(
@@ -342,6 +347,14 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
+
+
+def _checked_calibration(content: bytes, model: str) -> "Calibration":
+    from samecar.calibration import Calibration
+
+    calibration = Calibration.from_json(content, CALIBRATION_FILE)
+    calibration.check_model(model)
+    return calibration
 
 
 def _calibrated_answer(

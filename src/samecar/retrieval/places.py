@@ -1,23 +1,25 @@
 """Where a gallery lies: a folder, or a server whose address is given as `--engine`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from samecar.errors import SamecarError
-from samecar.retrieval.engine import Engine
+from samecar.retrieval.engine import NO_FILES, Engine
 from samecar.retrieval.records import GalleryFacts
 
 SERVER_SCHEMES = ("postgresql", "postgres")
 """How the address of a PostgreSQL server begins."""
 
 
-def create_engine(name: str, engine: str | None, facts: GalleryFacts) -> Engine:
+def create_engine(name: str, engine: str | None, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Engine:
     """Makes an empty gallery.
 
     Args:
         name: a folder; with `engine` the gallery's name on that server.
         engine: address of a server, such as postgresql://user@host/database; None for a folder.
         facts: what it is.
+        files: attached to it from the beginning, by name.
 
     Raises:
         SamecarError: there is one already, or the place cannot be written to.
@@ -25,11 +27,11 @@ def create_engine(name: str, engine: str | None, facts: GalleryFacts) -> Engine:
     if engine is None:
         from samecar.retrieval.embedded.store import FolderEngine
 
-        return FolderEngine.create(Path(name), facts)
+        return FolderEngine.create(Path(name), facts, files)
     _refuse_scheme(engine)
     from samecar.retrieval.postgres import PostgresEngine
 
-    return PostgresEngine.create(engine, name, facts)
+    return PostgresEngine.create(engine, name, facts, files)
 
 
 def open_engine(name: str, engine: str | None = None) -> Engine:

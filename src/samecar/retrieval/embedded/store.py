@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +19,7 @@ from samecar.retrieval.embedded.checking import catalogue_faults
 from samecar.retrieval.embedded.following import FollowingIndex
 from samecar.retrieval.embedded.index import KINDS, faiss_module
 from samecar.retrieval.embedded.writing import WriterLock, durable_file, sync_folder, told
-from samecar.retrieval.engine import FORMAT
+from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
@@ -62,12 +62,13 @@ class FolderEngine:
         self._closed = False
 
     @classmethod
-    def create(cls, folder: Path, facts: GalleryFacts) -> Self:
-        """Makes an empty gallery.
+    def create(cls, folder: Path, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Self:
+        """Makes an empty gallery, all of it or nothing.
 
         Args:
             folder: must not exist, or be empty.
             facts: what the gallery is.
+            files: attached to it from the beginning, by name.
 
         Raises:
             SamecarError: there is something already, it cannot be written, or there is no such index.
@@ -81,6 +82,8 @@ class FolderEngine:
             with written_folder(folder) as temporary:
                 (temporary / _ATTACHED).mkdir()
                 with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
+                    for name, content in files.items():
+                        _attach(temporary, name, content)
                     Catalogue.create(temporary / _CATALOGUE)
                     _write_facts(temporary, facts)
             sync_folder(folder.absolute().parent)
@@ -110,13 +113,12 @@ class FolderEngine:
 
     def attach(self, name: str, content: bytes) -> None:
         """Keeps a file with the gallery; one of that name is replaced."""
-        path = self._attached_path(name)
-        with self._writer.held(), durable_file(path) as temporary:
-            temporary.write_bytes(content)
+        with self._writer.held():
+            _attach(self._folder, name, content)
 
     def attached(self, name: str) -> bytes | None:
         """A file that was attached, None if none was."""
-        path = self._attached_path(name)
+        path = _attached_path(self._folder, name)
         with told(self._folder):
             return path.read_bytes() if path.is_file() else None
 
@@ -242,11 +244,6 @@ class FolderEngine:
         except SamecarError as error:
             _LOG.warning("the index was not saved and is brought up to date at the next opening: %s", error)
 
-    def _attached_path(self, name: str) -> Path:
-        if not name or Path(name).name != name or name.startswith("."):
-            raise SamecarError(f"{name!r} is no name for an attached file; give a plain file name")
-        return self._folder / _ATTACHED / name
-
 
 def _check_kind(kind: str) -> None:
     if kind not in KINDS:
@@ -257,6 +254,17 @@ def _check_name(folder: Path) -> None:
     """Refuses a name that FAISS could not write a file under."""
     with told(folder):
         str(folder).encode()
+
+
+def _attached_path(folder: Path, name: str) -> Path:
+    if not name or Path(name).name != name or name.startswith("."):
+        raise SamecarError(f"{name!r} is no name for an attached file; give a plain file name")
+    return folder / _ATTACHED / name
+
+
+def _attach(folder: Path, name: str, content: bytes) -> None:
+    with durable_file(_attached_path(folder, name)) as temporary:
+        temporary.write_bytes(content)
 
 
 def _write_facts(folder: Path, facts: GalleryFacts) -> None:

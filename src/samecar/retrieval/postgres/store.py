@@ -1,6 +1,6 @@
 """The engine that keeps galleries on a PostgreSQL server: any number of services read and write at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, LiteralString, Self, TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
+from samecar.retrieval.engine import NO_FILES
 from samecar.retrieval.postgres.connections import Connections, Cursor
 from samecar.retrieval.postgres.searching import (
     LARGEST_ID,
@@ -46,6 +47,10 @@ Result = TypeVar("Result")
 
 ENTRY: Final = "SELECT id, content, {columns} FROM {entries} JOIN {contents} USING (id) "
 
+ATTACH: Final = """
+    INSERT INTO {files} (name, content) VALUES (%s, %s)
+    ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
+
 CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
     (
         "SELECT count(*) FROM {contents} LEFT JOIN {entries} USING (id) WHERE {entries}.id IS NULL",
@@ -78,13 +83,14 @@ class PostgresEngine:
         self._size = facts.size
 
     @classmethod
-    def create(cls, address: str, name: str, facts: GalleryFacts) -> Self:
-        """Makes an empty gallery, and what the database needs for the first one.
+    def create(cls, address: str, name: str, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Self:
+        """Makes an empty gallery, all of it or nothing, and what the database needs for the first one.
 
         Args:
             address: as libpq takes it: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.
             name: of the gallery, any text.
             facts: what it is going to be; `facts.index.kind` is 'exact' or 'hnsw'.
+            files: attached to it from the beginning, by name.
 
         Raises:
             SamecarError: the server cannot be used, lacks pgvector or the right to use it, or has such a gallery.
@@ -96,7 +102,10 @@ class PostgresEngine:
 
         def work(cursor: Cursor) -> Tables:
             prepare_database(cursor, connections.server)
-            return create_gallery(cursor, connections.server, name, facts)
+            tables = create_gallery(cursor, connections.server, name, facts)
+            for attached, content in files.items():
+                cursor.execute(tables.statement(ATTACH), [attached, content])
+            return tables
 
         return cls(connections, name, connections.prepare(work), facts)
 
@@ -144,10 +153,7 @@ class PostgresEngine:
 
     def attach(self, name: str, content: bytes) -> None:
         """Keeps a file with the gallery; one of that name is replaced."""
-        text: LiteralString = """
-            INSERT INTO {files} (name, content) VALUES (%s, %s)
-            ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
-        self._write(lambda cursor: cursor.execute(self._tables.statement(text), [name, content]))
+        self._write(lambda cursor: cursor.execute(self._tables.statement(ATTACH), [name, content]))
 
     def attached(self, name: str) -> bytes | None:
         """A file that was attached, None if none was."""
