@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import sys
 import zlib
@@ -173,4 +174,7 @@ def test_a_name_that_is_no_text_is_named(strange, tmp_path):
     (tmp_path / "whole.jpg").rename(os.fsdecode(os.fsencode(tmp_path) + b"/v\xff.jpg"))
     for command in (["check"], ["convert", "-o", tmp_path / "new.csv"]):
         sentence = refused("data", command[0], f"folder:{tmp_path}", *command[1:])
-        assert sentence == r"the name of picture 'v\udcff.jpg' is not UTF-8; rename the file"
+        assert sentence == rf"no picture in {tmp_path} has a name that is UTF-8: 'v\udcff.jpg'; rename the files"
+    shutil.copy(next(strange.glob("cmyk_*")), tmp_path / "café.jpg")
+    printed = done("data", "check", f"folder:{tmp_path}")
+    assert r"left out because their names are not UTF-8: 'v\udcff.jpg'; rename the files" in printed

@@ -30,6 +30,8 @@ def folder(path: Path) -> Manifest:
     - `**` between slashes stands for any folders, or none.
     - A picture suffix at the end is matched in any case of letters.
 
+    Pictures whose names are not UTF-8 are left out, with a warning.
+
     Without a pattern every picture below the folder is taken, unlabelled. A pattern without `{split}` makes every
     picture `train`, or `gallery` if there is no `{vehicle_id}` either.
 
@@ -39,7 +41,11 @@ def folder(path: Path) -> Manifest:
     root, pattern = _parted(path)
     require_folder(root)
     expression = _compiled(pattern, str(path))
-    names = list(picture_names(root))
+    every = list(picture_names(root))
+    names = [name for name in every if _is_text(name)]
+    strange = [ascii(name) for name in every if not _is_text(name)]
+    if strange and not names:
+        raise SamecarError(f"no picture in {root} has a name that is UTF-8: {first_few(strange)}; rename the files")
     if not names:
         raise SamecarError(f"folder {root} holds no pictures; it needs files that end in {', '.join(PICTURE_SUFFIXES)}")
     matches = {name: expression.fullmatch(name) for name in names}
@@ -57,8 +63,17 @@ def folder(path: Path) -> Manifest:
         for name, match in matches.items()
         if match is not None
     ]
-    sentence = f"{len(others):,} pictures do not match {pattern!r} and are left out: {first_few(others)}"
-    return Manifest.from_rows(root, rows, source="folder", warnings=(sentence,) if others else ())
+    warnings = []
+    if others:
+        warnings.append(f"{len(others):,} pictures do not match {pattern!r} and are left out: {first_few(others)}")
+    if strange:
+        warnings.append(f"left out because their names are not UTF-8: {first_few(strange)}; rename the files")
+    return Manifest.from_rows(root, rows, source="folder", warnings=tuple(warnings))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8; where it is not, Python stands in surrogates for its bytes."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _parted(path: Path) -> tuple[Path, str]:
