@@ -19,6 +19,7 @@ let query = null; // {id} of a stored picture, or {file, url, crop}
 let answered = null; // {query, content} that the shown results belong to
 let judging = Promise.resolve(); // until all judgements so far are kept: they go one after the other
 const uploads = new Map(); // files by the number that the browser's history keeps
+const early = []; // files that came before the gallery was known
 
 // What is shown
 
@@ -203,6 +204,7 @@ function visit() {
 }
 
 function take(files) {
+  if (gallery === null) early.splice(0, early.length, ...files);
   if (files.length === 0 || at("work").hidden) return; // nothing to search in, as the page says
   const [file] = files;
   if (file.size > gallery.limits.bytes) {
@@ -284,6 +286,7 @@ function start() {
     filterForm.offer(gallery);
     say("");
     if (gallery.pictures > 0) visit();
+    take(early.splice(0));
   });
 }
 

@@ -1,0 +1,133 @@
+"""The page for everybody: by touch and by keys alone, on a phone, in light and dark, for a screen reader."""
+
+import itertools
+import re
+
+import pytest
+from browsing import crop_of, needs_browser, results, searched, upload
+from playwright.sync_api import expect
+
+pytestmark = needs_browser
+
+
+def test_a_crop_by_touch(visit, port, picture):
+    page = visit(port, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740})
+    upload(page, picture)
+    box = page.locator("#crop").bounding_box()
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *place):
+        points = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in place]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    with searched(page) as asked:
+        touch("touchStart", (0.2, 0.2))
+        touch("touchMove", (0.5, 0.5))
+        touch("touchMove", (0.8, 0.7))
+        touch("touchEnd")
+    assert crop_of(asked) == pytest.approx([0.2, 0.2, 0.6, 0.5], abs=0.03)
+
+
+def test_everything_can_be_done_with_keys_alone(visit, port):
+    page = visit(port)
+    expect(page.locator("#pictures .card")).to_have_count(12)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the results")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#pictures .frame").first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(results(page)).to_have_count(11)
+    expect(page.locator("#found")).to_be_focused()
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    expect(keys).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    page.keyboard.press("Tab")  # the first point of the timeline
+    rank = page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Enter")
+    expect(results(page).nth(int(rank) - 1).get_by_role("link")).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_on_a_phone_nothing_is_cut_off(visit, own_port, picture):
+    page = visit(own_port, has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740})
+    width = "document.documentElement.scrollWidth"
+    expect(page.locator("#pictures .card")).to_have_count(12)
+    assert page.evaluate(width) == 360
+    upload(page, picture)
+    page.get_by_text("As a table").tap()
+    page.locator("#filter summary").tap()
+    page.get_by_label("All but").check()
+    assert page.evaluate(width) == 360
+    small = page.evaluate("""[...document.querySelectorAll("button, select, summary, .drop .button")]
+        .filter((one) => one.checkVisibility() && !one.matches(".point, .untimed button"))
+        .filter((one) => one.getBoundingClientRect().height < 43.9).map((one) => one.outerHTML)""")
+    assert small == []
+
+
+CONTRASTS = """() => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const rgb = (colour) => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const light = (colour) => {
+        const linear = (share) => share <= .04045 ? share / 12.92 : ((share + .055) / 1.055) ** 2.4;
+        const [red, green, blue] = colour.map((value) => linear(value / 255));
+        return .2126 * red + .7152 * green + .0722 * blue;
+    };
+    const ground = (element) => {
+        for (let one = element; one !== null; one = one.parentElement) {
+            const colour = rgb(getComputedStyle(one).backgroundColor);
+            if (colour[3] === 255) return colour;
+        }
+        return [0, 0, 0];
+    };
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    const poor = [];
+    while (texts.nextNode()) {
+        const element = texts.currentNode.parentElement;
+        if (texts.currentNode.data.trim() === "" || !element.checkVisibility()) continue;
+        const [one, other] = [light(rgb(getComputedStyle(element).color)), light(ground(element))].sort();
+        const contrast = (other + .05) / (one + .05);
+        if (contrast < 4.5) poor.push(`${texts.currentNode.data.trim()}: ${contrast.toFixed(2)}`);
+    }
+    return poor;
+}"""
+"""Texts with too little contrast against the colour behind them."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_have_contrast(visit, own_port, picture, scheme):
+    page = visit(own_port, color_scheme=scheme, reduced_motion="reduce")
+    upload(page, picture)
+    results(page).nth(0).get_by_role("button", name="Same", exact=True).click()
+    results(page).nth(1).get_by_role("button", name="Not the same").click()
+    expect(results(page).nth(1)).to_have_attribute("data-judgement", "different")
+    page.mouse.move(0, 0)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == {"light": "rgb(252, 252, 250)", "dark": "rgb(21, 24, 27)"}[scheme]
+    assert page.evaluate(CONTRASTS) == []
+
+
+def test_every_control_has_a_name(visit, own_port, picture):
+    page = visit(own_port)
+    upload(page, picture)
+    page.get_by_text("As a table").click()
+    page.get_by_label("Only", exact=True).check()
+    tree = page.locator("body").aria_snapshot()
+    controls = re.findall(
+        r"^\s*- (button|link|slider|checkbox|radio|combobox|textbox|spinbutton|img)\b(.*)$", tree, re.MULTILINE
+    )
+    assert len(controls) > 60
+    assert [control for control in controls if not control[1].startswith(' "')] == []
+    for landmark in ("banner", "main", 'navigation "Tools"', 'region "Query"', 'form "Filter"'):
+        assert f"- {landmark}" in tree
+    levels = [int(level) for level in re.findall(r"heading .*\[level=(\d)\]", tree)]
+    assert levels[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))

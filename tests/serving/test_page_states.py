@@ -1,0 +1,153 @@
+"""The page when things are not as usual: nothing to find, a service that fails or refuses, a token, a calibration."""
+
+import re
+import threading
+
+import numpy as np
+from browsing import TOKEN, needs_browser, ready, results
+from galleries import listening, service, tiny_model
+from playwright.sync_api import expect
+
+from samecar.evaluation.calibrating import calibrate
+from samecar.retrieval.gallery import Gallery
+from samecar.serving.app import create_app
+from samecar.serving.settings import ServiceSettings
+
+pytestmark = needs_browser
+
+
+def test_an_empty_gallery_says_how_to_fill_it(visit, tmp_path):
+    name = str(tmp_path / "bare")
+    Gallery.create(name, tiny_model(tmp_path / "model")).close()
+    with ready(service(tmp_path / "bare")) as port:
+        page = visit(port)
+        expect(page.get_by_role("heading", name="This gallery is empty.")).to_be_visible()
+        expect(page.get_by_text("samecar gallery add bare SOURCE")).to_be_visible()
+        expect(page.get_by_text("Choose a picture", exact=True)).to_be_hidden()
+
+
+def test_pictures_that_cannot_be_searched(visit, painted_gallery, tmp_path, picture):
+    (tmp_path / "note.jpg").write_text("no picture")
+    (tmp_path / "large.jpg").write_bytes(bytes(2_100_000))
+    with ready(service(painted_gallery, bytes=2_000_000, pixels=1500)) as port:
+        page = visit(port)
+        page.expected = ["status of 413", "status of 422"]
+        expect(page.locator("#pictures .card")).to_have_count(12)
+        for name, says in (
+            ("note.jpg", "The picture cannot be read"),
+            ("large.jpg", "large.jpg has 2.1\u00a0MB; the service takes at most 2\u00a0MB."),
+            (picture.name, "The picture has more than the 1,500 pixels allowed."),
+        ):
+            page.get_by_label("Choose a picture").set_input_files(tmp_path / name)
+            expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
+
+
+def test_a_service_that_is_gone(visit, painted_gallery, picture):
+    with ready(service(painted_gallery)) as port:
+        page = visit(port)
+        expect(page.locator("#pictures .card")).to_have_count(12)
+    page.expected = ["net::ERR_"]
+    page.get_by_label("Choose a picture").set_input_files(picture)
+    alert = page.get_by_role("alert")
+    expect(alert.filter(has_text="The service cannot be reached")).to_be_visible()
+    expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_service_that_is_not_ready_is_asked_again(visit, painted_gallery):
+    may_open = threading.Event()
+
+    def opened():
+        assert may_open.wait(30)
+        return Gallery.open(str(painted_gallery))
+
+    with listening(create_app(opened, ServiceSettings(name="yard", rate=0))) as port:
+        page = visit(port)
+        page.expected = ["status of 503", "status of 429"]
+        expect(page.get_by_role("alert").filter(has_text="still being loaded")).to_contain_text("Trying again in 2 s.")
+        may_open.set()
+        expect(page.locator("#pictures .card")).to_have_count(12)
+        expect(page.get_by_role("alert").filter(has_text="still being loaded")).to_be_hidden()
+        tired = '{"error": {"code": "too_many_requests", "message": "this address asks too often; wait 1 s"}}'
+        headers = {"Retry-After": "1", "Content-Type": "application/json"}
+        page.route("**/similar?*", lambda route: route.fulfill(status=429, headers=headers, body=tired), times=1)
+        page.locator("#pictures .frame").first.click()
+        expect(page.get_by_role("alert").filter(has_text="asks too often")).to_contain_text("Trying again in 1 s.")
+        expect(results(page)).to_have_count(11)
+
+
+def test_a_token_is_asked_for_and_kept_in_the_tab(visit, own_gallery):
+    with ready(service(own_gallery, token=TOKEN)) as port:
+        page = visit(port)
+        page.expected = ["status of 401"]
+        dialog = page.get_by_role("dialog", name="This service asks for a token")
+        dialog.get_by_label("Token").fill("another-token-than-that")
+        dialog.get_by_role("button", name="Continue").click()
+        expect(dialog.get_by_text("This token was not accepted.")).to_be_visible()
+        dialog.get_by_label("Token").fill(TOKEN)
+        dialog.get_by_label("Token").press("Enter")
+        expect(dialog).to_be_hidden()
+        image = page.locator("#pictures img").first
+        expect(image).to_have_attribute("src", re.compile("^blob:"))
+        page.wait_for_function("document.querySelector('#pictures img').naturalWidth > 0")
+        page.reload()
+        expect(page.locator("#pictures .card")).to_have_count(12)
+        expect(dialog).to_be_hidden()
+
+
+def test_a_read_only_service_offers_no_judgements(visit, port):
+    page = visit(port, "/?id=1")
+    expect(results(page)).to_have_count(11)
+    expect(page.get_by_text("read-only")).to_be_visible()
+    expect(page.get_by_role("button", name="Not the same")).to_have_count(0)
+
+
+def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, own_gallery):
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(40, 1, 16))
+    matrix = (centres + generator.normal(0, 0.8, (40, 4, 16))).reshape(160, 16).astype(np.float32)
+    vehicles, seen_by = np.repeat(np.arange(40), 4).astype(str), np.tile(["c0", "c1"], 80)
+    with Gallery.open(str(own_gallery)) as gallery:
+        calibration = calibrate(matrix, vehicles, seen_by, model=gallery.facts.model).calibration
+        gallery.calibrate(calibration.to_json().encode())
+    with Gallery.open(str(own_gallery)) as gallery:
+        answer = gallery.search_like(1)
+    with ready(service(own_gallery)) as port:
+        page = visit(port, "/?id=1")
+        probability = re.compile(r"^probability (above |below )?\d+\s%$")
+        expect(results(page).first.locator(".probability")).to_have_text(probability)
+        headline = "Probably in this gallery." if answer.in_gallery else "No sure match in this gallery."
+        expect(page.get_by_role("heading", name=headline)).to_be_visible()
+        why = page.locator("#verdict-why")
+        expect(why).to_contain_text(f"The best similarity is {answer.found[0].similarity:.3f}")
+        expect(why).to_contain_text(f"{answer.threshold:.3f}, at which 5\u00a0% of vehicles that are not here would be")
+
+
+def test_the_words(visit, port):
+    page = visit(port)
+    said = page.evaluate("""async () => {
+        const words = await import("/page/words.js");
+        const verdict = { in_gallery: false, threshold: 0.55, false_alarm_rate: 0.05 };
+        return [
+            words.counted(1, "picture"), words.counted(1014, "picture"), words.counted(2, "query", "queries"),
+            words.percent(0.873), words.percent(0.9999), words.percent(0), words.rateText(0.001),
+            words.timeText("2026-03-01T07:45:10.250Z"), words.timeText(null), words.megabytes(12_345_678),
+            words.sentence("it is full"), words.verdictWords(verdict, 0.4123).join(" "),
+            words.verdictWords({ ...verdict, in_gallery: true }, 0.8).join(" "),
+        ].map((text) => text.replaceAll("\\u00a0", " "));
+    }""")
+    meaning = "at which 5 % of vehicles that are not here would be reported."
+    assert said == [
+        "1 picture",
+        "1,014 pictures",
+        "2 queries",
+        "87 %",
+        "above 99 %",
+        "below 1 %",
+        "0.1 %",
+        "2026-03-01 07:45:10 UTC",
+        "time unknown",
+        "12.3 MB",
+        "It is full.",
+        f"No sure match in this gallery. The best similarity is 0.412, below 0.550, {meaning}",
+        f"Probably in this gallery. The best similarity is 0.800; the threshold is 0.550, {meaning}",
+    ]
