@@ -203,12 +203,14 @@ def engines(results: dict[str, Any]) -> str:
                 recall = f"{kept['recall']:.3f}" if "recall" in kept else "exact"
                 times = " | ".join(f"{kept[of]:.1f} ms" for of in ("single", "one_camera", "in_batch"))
                 lines.append(f"| {size['pictures']:,} | {name} | {recall} | {times} | {kept['bytes'] / 1e6:,.0f} MB |")
-    server = results["server"]
+    server, largest = results["server"], results["sizes"][-1]
+    each = largest["server"]["single"] / largest["pictures"] * 1e6  # milliseconds, of a million pictures
     lines.append("")
     lines.append(
         f"Drawn embeddings of {results['size']} numbers, {results['cameras']} cameras, the {results['top']} nearest, "
         f"batches of {results['batch']}; the quickest of several calls; PostgreSQL {server['server_version']} with its "
-        f"own settings (shared_buffers {server['shared_buffers']}), on the same {results['machine']['cores']} cores."
+        f"own settings (shared_buffers {server['shared_buffers']}), on the same {results['machine']['cores']} cores. "
+        f"At {largest['pictures']:,} pictures the server's exact search took {each / 1000:.2f} s for each million."
     )
     return "\n".join(lines) + "\n"
 
