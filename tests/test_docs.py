@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 from command_line import run, tiny
 from conftest import TINY, paint_picture
+from tiny_run import tiny_run
 
 from samecar import config, experiment
 from samecar.drawing import draw_set
@@ -30,6 +31,9 @@ BLOCK = re.compile(
     r"(?:<!-- (?P<comment>.*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 LINK = re.compile(r"\]\((?P<target>[^)#]*)(?:#(?P<part>[^)]*))?\)")
+SERVER = "postgresql://user@host/vehicles"
+"""What docs/scaling.md gives as a server's address."""
+
 INSTALLS = re.compile(r"^pip install ")
 
 SMALL = {"train": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"], "calibrate": ["--workers", "0"]}
@@ -104,6 +108,28 @@ def test_what_a_page_shows_runs(page, place, tmp_path, monkeypatch, quick_python
     if page == "docs/getting-started.md":
         assert (tmp_path / "runs" / "first" / "report.html").is_file()
         assert "car_0000_cam1.jpg" in capsys.readouterr().out
+
+
+def test_what_the_page_on_servers_shows_runs_on_a_server(place, postgres, tmp_path, monkeypatch):
+    (tmp_path / "crops").symlink_to(place / "crops")
+    monkeypatch.chdir(tmp_path)
+    address = postgres.address(postgres.new_database())
+    tiny_run(tmp_path / "runs" / "first")
+    assert run("gallery", "create", "garage", "--run", "runs/first").status == 0
+    ran = 0
+    for block in blocks_of("docs/scaling.md"):
+        if block.reason:
+            continue
+        for program, *arguments in commands_of(block._replace(text=block.text.replace(SERVER, address))):
+            if program == "export":
+                monkeypatch.setenv(*arguments[0].split("=", 1))
+                continue
+            finished = run(*arguments)
+            assert (program, finished.status) == ("samecar", 0), f"line {block.line}: {arguments}: {finished.errors}"
+            ran += 1
+    assert ran == 8
+    assert (tmp_path / "backup").is_dir()
+    assert (tmp_path / "second").is_dir()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -4,6 +4,12 @@ from typing import Annotated
 
 import typer
 
+
+def folder_if_empty(engine: str | None) -> str | None:
+    """What `--engine` means: an empty one is none, so that it undoes SAMECAR_ENGINE for one command."""
+    return engine or None
+
+
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Workers = Annotated[
@@ -15,6 +21,8 @@ Engine = Annotated[
     typer.Option(
         envvar="SAMECAR_ENGINE",
         show_default=False,
-        help="a server that keeps the gallery, such as postgresql://user@host/database; without it a folder does",
+        callback=folder_if_empty,
+        help="a server that keeps the gallery, such as postgresql://user@host/database; without it, or where it is "
+        "empty, a folder does",
     ),
 ]
