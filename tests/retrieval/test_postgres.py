@@ -235,6 +235,13 @@ def test_an_index_can_be_changed_both_ways(engine):
         engine.rebuild("ivf")
 
 
+def test_no_more_than_all_of_the_nearest_are_found(engine):
+    """Of as many equal ones the eleven that are found need not hold the query itself."""
+    engine.add(additions(np.repeat(vectors(1), 30, axis=0)))
+    settings = engine.rebuild("hnsw")
+    assert (settings.recall, settings.pictures) == (1.0, 30)
+
+
 def test_an_empty_gallery_has_no_recall_yet(address):
     engine = PostgresEngine.create(address, "empty", facts("hnsw"))
     assert engine.facts.index == IndexSettings(kind="hnsw")

@@ -128,7 +128,8 @@ def measure_recall(cursor: Cursor, tables: Tables, progress: Progress) -> tuple[
         for (own, _), right, given in zip(portion, exact, by_index, strict=True):
             similarities = [match.similarity for match in right if match.id != own][:NEAREST]
             nearest += len(similarities)
-            found += sum(match.id != own and match.similarity >= similarities[-1] for match in given)
+            near = [match for match in given if match.id != own and match.similarity >= similarities[-1]]
+            found += len(near[: len(similarities)])  # eleven are asked for, and the query itself need not be among them
     progress("recall", len(sample), len(sample))
     return found / nearest, len(sample)
 
