@@ -521,11 +521,13 @@ class EngineContract:
             built = engine.rebuild(kind)
             assert built.kind == kind
             if kind == "exact":
-                assert built.recall is None
+                assert (built.recall, built.pictures, built.fault(10**6)) == (None, 0, None)
             else:
                 assert built.recall is not None
                 assert 0.2 <= built.recall <= 1
                 assert built.measured_on > 0
+                assert (built.pictures, built.fault(3000)) == (1500, None)
+                assert built.fault(3001) == "it was made of 1,500 pictures, and the gallery holds 3,001"
             assert engine.facts == other.facts == opened().facts == FACTS.model_copy(update={"index": built})
             (new,) = engine.add(random_additions(1, seed=sum(map(ord, kind))))
             (query,) = random_additions(1, seed=sum(map(ord, kind)))

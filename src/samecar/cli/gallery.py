@@ -13,7 +13,7 @@ from samecar.cli.options import Device, Engine, Json
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
-    from samecar.retrieval.records import Filter, GalleryFacts, Summary
+    from samecar.retrieval.records import Filter, GalleryFacts, IndexSettings, Summary
 
 gallery = typer.Typer(help="Keep pictures to search in, bound to one trained model.", no_args_is_help=True)
 
@@ -34,7 +34,9 @@ def create(
     name: Name,
     run: Run,
     engine: Engine = None,
-    index: Annotated[str, typer.Option(help="how it is searched; exact looks at every picture")] = "exact",
+    index: Annotated[
+        str, typer.Option(help="exact; another index is made of the pictures, by `samecar gallery index`")
+    ] = "exact",
     thumbnail: Annotated[int, typer.Option(min=0, help="longer side of thumbnails in pixels; 0 keeps none")] = 160,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
@@ -96,10 +98,14 @@ def add(
         for warning in coming.warnings:
             console.warn(warning)
         report = opened.add(coming.pictures, total=coming.total, progress=progress)
+        settings = opened.facts.index
+        advice = None if settings.kind == "exact" else _advice(name, settings, opened.engine.summary().pictures)
     for sentence in report.unreadable:
         console.warn(f"left out: {sentence}")
     counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
     console.say(f"{name}: {counts}")
+    if advice is not None:
+        console.warn(advice)
 
 
 @gallery.command()
@@ -196,16 +202,19 @@ def copy(
     to_engine: Annotated[
         str | None, typer.Option(show_default=False, help="a server for the copy; without it a folder")
     ] = None,
-    index: Annotated[str, typer.Option(help="how the copy is searched")] = "exact",
+    index: Annotated[
+        str, typer.Option(help="how the copy is searched; another index than exact is made and measured in the end")
+    ] = "exact",
     resume: Annotated[bool, typer.Option("--resume", help="go on with a copy that was begun")] = False,
 ) -> None:
     """Copies a gallery, also to another engine, without embedding anything again; pictures get new numbers."""
     from samecar.retrieval.copying import copy_gallery
-    from samecar.retrieval.places import create_engine, open_engine
+    from samecar.retrieval.places import check_index, create_engine, open_engine
     from samecar.retrieval.records import IndexSettings
 
     with closing(open_engine(name, engine)) as source:
-        facts = source.facts.model_copy(update={"index": IndexSettings(kind=index)})
+        check_index(index, to_engine, source.facts.size)
+        facts = source.facts.model_copy(update={"index": IndexSettings()})
         opened = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts)
         with (
             closing(opened) as copied,
@@ -213,7 +222,10 @@ def copy(
             console.progress_bars() as progress,
         ):
             new = copy_gallery(source, copied, progress=progress)
+            settings = None if index == "exact" else copied.rebuild(index, progress)
     console.say(f"{target}: {new:,} pictures copied")
+    if settings is not None:
+        console.say(f"{target}: {_index(settings)}")
 
 
 @gallery.command("index")
@@ -227,7 +239,7 @@ def index_again(
 
     with Gallery.open(name, engine=engine) as opened, console.progress_bars() as progress:
         settings = opened.engine.rebuild(kind, progress)
-    console.say(f"{name}: {_index(settings.kind, settings.recall, settings.measured_on)}")
+    console.say(f"{name}: {_index(settings)}")
 
 
 def filter_of(
@@ -313,7 +325,10 @@ def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated
         f"{name}: {summary.pictures:,} pictures, {summary.vehicles:,} known vehicles, {summary.judgements:,} judgements"
     )
     console.say(f"model {facts.model}, {facts.size} numbers, {'calibrated' if calibrated else 'not calibrated'}")
-    console.say(_index(facts.index.kind, facts.index.recall, facts.index.measured_on))
+    console.say(_index(facts.index))
+    advice = _advice(name, facts.index, summary.pictures)
+    if advice is not None:
+        console.warn(advice)
     table = Table()
     table.add_column("camera", overflow="fold")
     table.add_column("pictures", justify="right")
@@ -326,7 +341,18 @@ def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated
         console.out.print(table)
 
 
-def _index(kind: str, recall: float | None, measured_on: int) -> str:
-    if recall is None:
-        return f"{kind} search"
-    return f"{kind} search, which finds {100 * recall:.2f} % of the ten nearest (measured on {measured_on:,} pictures)"
+def _index(settings: "IndexSettings") -> str:
+    if settings.kind == "exact":
+        return "exact search"
+    if settings.recall is None:
+        return f"{settings.kind} search; how many of the nearest it finds was not measured"
+    found = f"{100 * settings.recall:.2f} % of the ten nearest"
+    return f"{settings.kind} search, which finds {found} (measured on {settings.measured_on:,} pictures)"
+
+
+def _advice(name: str, settings: "IndexSettings", pictures: int) -> str | None:
+    """What to do about an index of a gallery with so many pictures, if anything."""
+    fault = settings.fault(pictures)
+    if fault is None:
+        return None
+    return f"make the index {settings.kind} anew: {fault}; run `samecar gallery index {name} {settings.kind}`"

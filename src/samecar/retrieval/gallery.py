@@ -17,14 +17,13 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, incoming_of
-from samecar.retrieval.places import create_engine, open_engine
+from samecar.retrieval.places import check_index, create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
     Entry,
     Filter,
     GalleryFacts,
-    IndexSettings,
     Match,
     Sighting,
 )
@@ -117,20 +116,26 @@ class Gallery:
             model: whose embeddings it will hold; a copy is kept in it.
             calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
-            index: how it is searched; 'exact' looks at every embedding.
+            index: how it is searched: 'exact'. Another index is made of pictures, by `engine.rebuild`.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
             device: where the model runs: auto, cpu or cuda.
 
         Raises:
-            SamecarError: there is one already, the engine has no such index, or the calibration is not of this model.
+            SamecarError: there is one already, the index is none of an empty gallery, or the calibration is not of this
+                model.
         """
+        if index != "exact":
+            check_index(index, engine, model.embedding_size)
+            raise SamecarError(
+                f"an empty gallery is searched by 'exact', as the index {index!r} is made of pictures and measured on "
+                f"them; fill the gallery, then make it with `samecar gallery index {name} {index}`"
+            )
         facts = GalleryFacts(
             format=FORMAT,
             model=model.digest,
             size=model.embedding_size,
             thumbnail=thumbnail,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            index=IndexSettings(kind=index),
         )
         files = dict(model.files)
         if calibration is not None:

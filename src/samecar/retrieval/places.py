@@ -50,6 +50,28 @@ def open_engine(name: str, engine: str | None = None) -> Engine:
     return PostgresEngine.open(engine, name)
 
 
+def check_index(kind: str, engine: str | None, size: int) -> None:
+    """Checks that galleries in a place can be searched in a way.
+
+    Args:
+        kind: of the index.
+        engine: as in `create_engine`.
+        size: numbers in an embedding.
+
+    Raises:
+        SamecarError: they cannot.
+    """
+    if engine is None:
+        from samecar.retrieval.embedded.store import check_kind as check_folder_kind
+
+        check_folder_kind(kind)
+        return
+    _refuse_scheme(engine)
+    from samecar.retrieval.postgres import check_kind
+
+    check_kind(kind, size)
+
+
 def _refuse_scheme(engine: str) -> None:
     scheme = urlsplit(engine).scheme
     if scheme not in SERVER_SCHEMES:  # the address itself may hold a password, and is not printed

@@ -154,6 +154,10 @@ class Summary:
     cameras: tuple[CameraSummary, ...]
 
 
+OUTGROWN = 2
+"""Times as many pictures as an approximate index was made of, beyond which it should be made anew."""
+
+
 class IndexSettings(BaseModel):
     """How embeddings are searched.
 
@@ -162,6 +166,7 @@ class IndexSettings(BaseModel):
         recall: share of the ten nearest by exact search that this index finds, as measured when it was built; None
             where nothing was measured, which is so for 'exact'.
         measured_on: number of stored embeddings that were the queries of that measurement.
+        pictures: number of entries that an approximate index was made of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -169,6 +174,17 @@ class IndexSettings(BaseModel):
     kind: str = "exact"
     recall: float | None = None
     measured_on: int = 0
+    pictures: int = 0
+
+    def fault(self, pictures: int) -> str | None:
+        """Why it should be made anew in a gallery of so many pictures; None if there is no reason."""
+        if self.kind == "exact":
+            return None
+        if self.recall is None:
+            return "how many of the nearest it finds was not measured"
+        if pictures > OUTGROWN * self.pictures:
+            return f"it was made of {self.pictures:,} pictures, and the gallery holds {pictures:,}"
+        return None
 
 
 class GalleryFacts(BaseModel):

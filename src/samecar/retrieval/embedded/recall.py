@@ -38,7 +38,7 @@ def measured_recall(
     numbers = [number for (number,) in connection.execute("SELECT id FROM embeddings")]
     wanted = min(NEIGHBOURS, len(numbers) - 1)
     if wanted < 1:
-        return IndexSettings(kind=kind)
+        return IndexSettings(kind=kind, pictures=len(numbers))
     chosen = np.random.default_rng(0).choice(numbers, min(QUERIES, len(numbers)), replace=False)
     stored = catalogue.stored(connection, chosen.tolist())
     queries = np.stack(list(stored.values())).astype(np.float32)
@@ -55,4 +55,5 @@ def measured_recall(
     for number, ranking, least in zip(own, search(queries, wanted + 1), nearest.min(axis=1), strict=True):
         near = [match for match in ranking if match.id != number and match.similarity >= least - _ROUNDING]
         found += len(near[:wanted])
-    return IndexSettings(kind=kind, recall=found / (wanted * len(queries)), measured_on=len(queries))
+    recall = found / (wanted * len(queries))
+    return IndexSettings(kind=kind, recall=recall, measured_on=len(queries), pictures=len(numbers))

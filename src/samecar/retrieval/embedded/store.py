@@ -73,7 +73,7 @@ class FolderEngine:
         Raises:
             SamecarError: there is something already, it cannot be written, or there is no such index.
         """
-        _check_kind(facts.index.kind)
+        check_kind(facts.index.kind)
         _check_name(folder)
         faiss_module()
         with told(folder):
@@ -221,7 +221,7 @@ class FolderEngine:
         Raises:
             SamecarError: there is no such kind.
         """
-        _check_kind(kind)
+        check_kind(kind)
         with self._writer.held():
             settings = self._index.rebuild(kind, progress)
             _write_facts(self._folder, self.facts.model_copy(update={"index": settings}))
@@ -245,7 +245,8 @@ class FolderEngine:
             _LOG.warning("the index was not saved and is brought up to date at the next opening: %s", error)
 
 
-def _check_kind(kind: str) -> None:
+def check_kind(kind: str) -> None:
+    """Raises SamecarError if a gallery in a folder cannot be searched in that way."""
     if kind not in KINDS:
         raise SamecarError(f"a gallery in a folder has no index {kind!r}; known are {', '.join(KINDS)}")
 

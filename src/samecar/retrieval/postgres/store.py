@@ -354,22 +354,27 @@ class PostgresEngine:
             SamecarError: the engine has no such kind.
         """
         check_kind(kind, self._size)
-        settings = IndexSettings(kind=kind)
 
-        def replace(cursor: Cursor) -> None:
+        def replace(cursor: Cursor) -> IndexSettings:
             self._tables.rebuild_index(cursor, kind)
-            self._tables.write_index_settings(cursor, settings)
+            pictures = 0
+            if kind == HNSW:
+                row = cursor.execute(self._tables.statement("SELECT count(*) FROM {entries}")).fetchone()
+                pictures = row[0] if row else 0
+            made = IndexSettings(kind=kind, pictures=pictures)
+            self._tables.write_index_settings(cursor, made)
+            return made
 
         def note(cursor: Cursor) -> None:
             if self._facts(cursor).index.kind == kind:  # nobody has replaced it meanwhile
                 self._tables.write_index_settings(cursor, settings)
 
         progress("index", 0, 1)
-        self._write(replace)
+        settings = self._write(replace)
         progress("index", 1, 1)
         if kind == HNSW:
             recall, queries = self._connections.read(lambda cursor: measure_recall(cursor, self._tables, progress))
-            settings = IndexSettings(kind=kind, recall=recall, measured_on=queries)
+            settings = settings.model_copy(update={"recall": recall, "measured_on": queries})
             self._write(note)
         return settings
 
