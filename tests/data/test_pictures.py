@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -57,6 +58,43 @@ def test_grey_of_sixteen_bits_is_scaled_not_cut_off():
     values = np.array([[0, 257, 128 * 257, 65535]], np.uint16)
     result = decode_picture(encoded(Image.fromarray(values)), "name")
     assert np.asarray(result)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_every_grey_value_of_sixteen_bits_becomes_that_of_eight_in_little_memory():
+    values = np.arange(2**20, dtype=np.uint16).reshape(1024, 1024)  # each of them, 16 times
+    content = encoded(Image.fromarray(values))
+    tracemalloc.start()
+    result = decode_picture(content, "name")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(np.asarray(result)[:, :, 1], values // 257)
+    assert peak < 9 * values.size, "a picture of 25 million pixels takes hundreds of megabytes"
+
+
+def test_grey_of_more_than_sixteen_bits_is_cut_off_at_black_and_white():
+    values = np.array([[-5, 257, 65535, 2**31 - 1]], np.int32)
+    result = decode_picture(encoded(Image.fromarray(values), "TIFF"), "name")
+    assert np.asarray(result)[0, :, 0].tolist() == [0, 1, 255, 255]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_grey_of_sixteen_bits_in_either_order_of_bytes(order):
+    values = np.array([[0, 257, 128 * 257, 65535]], f"{order}u2")
+    picture = Image.frombytes("I;16B" if order == ">" else "I;16", (4, 1), values.tobytes())
+    result = decode_picture(encoded(picture, "TIFF"), "name")
+    assert np.asarray(result)[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "ICO", "ICNS", "EPS", "PPM", "TGA", "PDF"])
+def test_formats_that_no_name_of_a_picture_promises_are_not_opened(kind):
+    content = encoded(gradient(64, 64), kind)
+    with pytest.raises(UnreadablePictureError, match="not a picture of a known format"):
+        decode_picture(content, "name")
+
+
+def test_of_a_jpeg_with_several_pictures_the_first_one_is_read():
+    content = encoded(gradient(), "MPO", save_all=True, append_images=[Image.new("RGB", (60, 40))])
+    assert decode_picture(content, "name").getpixel((50, 30))[0] > 60
 
 
 def test_transparent_parts_become_the_background():

@@ -73,6 +73,26 @@ def bomb(width, height):
     )
 
 
+def icon(picture):
+    """An ICO that holds this picture and says of it what an icon can: one pixel."""
+    entry = struct.pack("<BBBBHHII", 1, 1, 0, 0, 1, 32, len(picture), 22)
+    return struct.pack("<HHH", 0, 1, 1) + entry + picture
+
+
+def apple_icon(picture):
+    """An ICNS that holds this picture and says that it has 16 by 16 pixels."""
+    return b"icns" + struct.pack(">I", len(picture) + 16) + b"icp4" + struct.pack(">I", len(picture) + 8) + picture
+
+
+def blank(width, height):
+    """A PNG of one colour."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+
 # sizes
 
 
@@ -88,6 +108,20 @@ def test_a_picture_bomb_is_refused_by_its_head(own_gallery, size):
             said(client.put("/api/judgements", files=sent, data={"entry": 1, "same": "true"}), 413) == "too_many_pixels"
         )
         assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("kind", ["ICO", "ICNS", "EPS"])
+def test_a_format_that_works_before_its_size_is_known_is_refused_unopened(own_gallery, kind, monkeypatch):
+    file = {"ICO": icon(blank(300, 300)), "ICNS": apple_icon(blank(300, 300)), "EPS": EPS}[kind]
+    sent = {"picture": ("q.png", file)}
+    opened = []
+    with serving(own_gallery, pixels=50_000) as client:
+        Image.init()
+        monkeypatch.setitem(Image.OPEN, kind, (lambda *_: opened.append(kind), None))
+        assert said(search(client, file), 422) == "unreadable_picture"
+        assert "known format" in search(client, file).json()["error"]["message"]
+        assert said(client.post("/api/pictures", files=sent), 422) == "unreadable_picture"
+    assert opened == []
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(port):

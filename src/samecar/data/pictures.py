@@ -12,6 +12,12 @@ from samecar.errors import SamecarError
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """File names that count as pictures, in any case of letters."""
 
+PICTURE_FORMATS: Final = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+"""What these names promise, as Pillow calls it; a JPEG may hold several pictures (MPO).
+
+Nothing else is opened: some decoders of Pillow decode, or start other programs, before anybody can look at the size.
+"""
+
 PIXEL_LIMIT: Final = 80_000_000
 """Pictures with more pixels are refused: no crop of a vehicle is that big, and decoding one can exhaust the memory.
 
@@ -32,6 +38,7 @@ _TURNS: Final = {
 }
 
 _SIXTEEN_BIT_MODES: Final = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+"""Grey values of 16 bits; "I" has room for more, which stands for white."""
 
 
 class UnreadablePictureError(SamecarError):
@@ -55,7 +62,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
     """Reads a file as an upright RGB picture.
 
     Args:
-        path: any format that Pillow reads; of several frames the first one is taken.
+        path: any of `PICTURE_FORMATS`, whatever its name; of several frames the first one is taken.
         size: height and width that are wanted in the end; a JPEG that is at least twice as large each way is decoded at
             a half, quarter or eighth, never below `size`, which is quicker. The result is *not* resized to it.
 
@@ -96,7 +103,7 @@ class _TooLargeError(Exception):
 
 def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
     picture: Image.Image
-    with Image.open(io.BytesIO(content)) as picture:
+    with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
         width, height = picture.size
         if width * height > PIXEL_LIMIT:
             raise _TooLargeError(f"it has {width * height:,} pixels; at most {PIXEL_LIMIT:,} are allowed")
@@ -124,8 +131,10 @@ def _upright(picture: Image.Image) -> Image.Image:
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in _SIXTEEN_BIT_MODES:
-        values = np.asarray(picture).astype(np.int64)  # (height, width)
-        return Image.fromarray((values.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+        values = np.asarray(picture)  # (height, width)
+        if picture.mode == "I":
+            values = values.clip(0, 65535).astype(np.uint16)
+        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
         covered = picture.convert("RGBA")
         ground = Image.new("RGBA", covered.size, (*BACKGROUND, 255))

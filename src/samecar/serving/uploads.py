@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from PIL import Image
 
-from samecar.data.pictures import UnreadablePictureError, decode_picture
+from samecar.data.pictures import PICTURE_FORMATS, UnreadablePictureError, decode_picture
 from samecar.retrieval.records import picture_content
 from samecar.serving.errors import ServiceError, invalid
 from samecar.serving.settings import ServiceSettings
@@ -153,7 +153,7 @@ def refuse_bomb(file: bytes, pixels: int) -> None:
         ServiceError: it has too many pixels, or is no picture.
     """
     try:
-        with Image.open(io.BytesIO(file)) as picture:
+        with Image.open(io.BytesIO(file), formats=PICTURE_FORMATS) as picture:
             count: float = picture.width * picture.height
     except Image.DecompressionBombError:
         count = math.inf
