@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from command_line import done, refused
@@ -43,8 +44,9 @@ def test_a_film_is_ingested_and_again_adds_nothing(arguments, place):
         (entry,) = gallery.engine.listed()
     assert 0 <= entry.sighting.time - parse_time("2026-11-20T07:30:00Z") < 2
     assert entry.sighting.labels["type"] == "car"
-    assert (place / "crops" / "yard-0001-car-1.png").is_file()
-    assert (place / "drawn" / "00001.00.png").is_file()
+    assert Path(entry.sighting.address).parent == place / "crops"
+    assert Path(entry.sighting.address).is_file()
+    assert (place / "drawn" / "yard-00001.00.png").is_file()
 
 
 def test_what_is_left_out_is_told(arguments):

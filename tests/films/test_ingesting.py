@@ -11,8 +11,10 @@ from tiny_run import tiny_run
 from samecar.errors import SamecarError
 from samecar.experiment import bound_model
 from samecar.films import Detections, FilmSettings, Frame, YoloxDetector, ingest, opened_film, passages
+from samecar.films.choosing import Crop
 from samecar.films.sketching import Sketcher
 from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.records import track_content
 
 START = 1_800_000_000.0
 SETTINGS = FilmSettings(minimum_size=24, pool=4)
@@ -26,6 +28,13 @@ def traffic():
         paint_vehicle(picture, "car", 12 * i - 40, 10)
         paint_vehicle(picture, "bus", 12 * (45 - i), 45, width=60, height=40)
         yield picture
+
+
+class OtherLight:
+    """Finds painted vehicles in pictures that were made half as strong and lighter."""
+
+    def detect(self, picture, least):
+        return ColourDetector().detect(2 * (np.clip(picture.astype(int), 60, 187) - 60), least)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +85,9 @@ def test_each_vehicle_that_passes_becomes_one_entry(film, gallery):
 def test_an_entry_is_the_mean_of_its_crops_brought_to_length_one(film, gallery, model, tmp_path):
     ingest_film(film, gallery, crops=tmp_path / "crops")
     for kind, entry in by_kind(gallery).items():
-        number = int(entry.sighting.track_id.split("/")[1])
-        paths = sorted((tmp_path / "crops").glob(f"monday-{number:04d}-{kind}-*.png"))
+        stem, number, mark = entry.sighting.track_id.split("/")
+        assert entry.sighting.content.startswith(mark)
+        paths = sorted((tmp_path / "crops").glob(f"{stem}-{int(number):04d}-{kind}-{mark}-*.png"))
         assert 2 <= len(paths) <= 4
         assert entry.sighting.address == str(paths[0].resolve())
         mean = model.embed([Image.open(path).convert("RGB") for path in paths]).mean(axis=0)
@@ -114,6 +124,42 @@ def test_an_interruption_keeps_what_has_passed_and_the_rest_is_added_later(film,
         assert [e.sighting for e in whole.engine.listed()] == [e.sighting for e in gallery.engine.listed()]
 
 
+def test_films_of_one_name_keep_their_crops_and_tracks_apart(film, gallery, tmp_path):
+    """The same cars in another light, filmed in another folder: same numbers, same kinds, other pictures."""
+    other = write_film(tmp_path / "monday.mov", [picture // 2 + 60 for picture in traffic()])
+    crops = tmp_path / "crops"
+    ingest_film(film, gallery, crops=crops)
+    before = {path.name: path.read_bytes() for path in crops.iterdir()}
+    ingest_film(film, gallery, crops=crops, settings=FilmSettings(minimum_size=24, pool=2))
+    ingest(other, gallery, OtherLight(), camera="south", settings=SETTINGS, crops=crops)
+    sightings = [entry.sighting for entry in gallery.engine.listed()]
+    assert len(sightings) == 6
+    assert len({sighting.track_id for sighting in sightings}) == 6
+    assert len({sighting.address for sighting in sightings}) == 6
+    assert {name: (crops / name).read_bytes() for name in before} == before
+    for sighting in sightings:
+        paths = crops.glob(Path(sighting.address).name.replace("-1.png", "-*.png"))
+        digests = [Crop(0, 0, np.asarray(Image.open(path))).content for path in paths]
+        assert track_content(digests) == sighting.content
+
+
+def test_a_file_that_is_no_crop_of_the_film_is_not_overwritten(film, gallery, tmp_path):
+    ingest_film(film, gallery, crops=tmp_path / "crops")
+    best = Path(by_kind(gallery)["car"].sighting.address)
+    written = best.stat().st_mtime_ns
+    assert ingest_film(film, gallery, crops=tmp_path / "crops").known == 2
+    assert best.stat().st_mtime_ns == written
+    for content in (b"a note", None):
+        if content is None:
+            Image.new("RGB", (44, 33)).save(best)
+        else:
+            best.write_bytes(content)
+        there = best.read_bytes()
+        with pytest.raises(SamecarError, match=f"{best.name} is there already and is not this crop; choose another"):
+            ingest_film(film, gallery, crops=tmp_path / "crops")
+        assert best.read_bytes() == there
+
+
 def test_progress_tells_frames_of_all_frames(film, gallery):
     told = []
     ingest_film(film, gallery, progress=lambda task, done, total, note="": told.append((task, done, total)))
@@ -124,7 +170,7 @@ def test_progress_tells_frames_of_all_frames(film, gallery):
 def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
     ingest_film(film, gallery, draw=tmp_path / "drawn")
     paths = sorted((tmp_path / "drawn").iterdir())
-    assert [path.name for path in paths] == [f"{second:08.2f}.png" for second in range(5)]
+    assert [path.name for path in paths] == [f"monday-{second:08.2f}.png" for second in range(5)]
     with opened_film(film) as opened:
         frames = list(opened.frames(1))
     drawn = np.asarray(Image.open(paths[1]))
@@ -138,8 +184,8 @@ def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
 def test_unsure_detections_that_belong_to_no_track_are_not_drawn(tmp_path):
     boxes = np.array([[20, 20, 60, 50], [100, 20, 140, 50]], np.float32)
     found = Detections(boxes, np.array([0.5, 0.3], np.float32), ("car", "car"))
-    Sketcher(tmp_path, 0.4)(Frame(0, road()), found, {})
-    drawn = np.asarray(Image.open(tmp_path / "00000.00.png"))
+    Sketcher(tmp_path, "road", 0.4)(Frame(0, road()), found, {})
+    drawn = np.asarray(Image.open(tmp_path / "road-00000.00.png"))
     assert (drawn[20, 20:60] != road()[20, 20:60]).any(axis=1).all()
     assert (drawn[:, 90:] == road()[:, 90:]).all()
 

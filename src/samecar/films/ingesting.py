@@ -1,12 +1,16 @@
 """From a film to a gallery: each vehicle's passage becomes one entry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
+from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
 from samecar.files import written_file
+from samecar.films.choosing import Crop
 from samecar.films.decoding import opened_film
 from samecar.films.detection import Detector
 from samecar.films.following import DEFAULT_SETTINGS, FilmSettings, Passage, passages
@@ -16,6 +20,10 @@ from samecar.retrieval.records import Sighting, track_content
 
 if TYPE_CHECKING:
     from samecar.retrieval.gallery import Gallery
+
+MARK: Final = 12
+"""Digits of a passage's content that tell it from one of the same number, of another film of the same name or of the
+same film looked at in another way."""
 
 
 @dataclass
@@ -71,20 +79,22 @@ def ingest(
         progress: is told how many frames are done, of how many.
 
     Raises:
-        SamecarError: the film cannot be read, or the camera has no name.
+        SamecarError: the film cannot be read, the camera has no name, or a crop's file is there already and shows
+            something else.
     """
     if not camera.strip():
         raise SamecarError("--camera is empty; give the name of the camera that took the film")
     report = IngestReport(path.name)
-    watch = Sketcher(draw, settings.minimum_confidence) if draw else None
+    watch = Sketcher(draw, path.stem, settings.minimum_confidence) if draw else None
     with opened_film(path) as film:
         for passage in passages(film, detector, settings, watch=watch, progress=progress):
             report.tracks += 1
             if not passage.crops:
                 report.left_out += 1
                 continue
-            address = _saved(crops, path, passage) if crops else ""
-            sighting = _sighting(passage, path, camera, start, address)
+            sighting = _sighting(passage, path, camera, start)
+            if crops:
+                sighting = replace(sighting, address=_saved(crops, path, passage, sighting.content))
             if gallery.engine.known([sighting.content]):
                 report.known += 1
             else:
@@ -94,23 +104,35 @@ def ingest(
     return report
 
 
-def _sighting(passage: Passage, path: Path, camera: str, start: float | None, address: str) -> Sighting:
+def _sighting(passage: Passage, path: Path, camera: str, start: float | None) -> Sighting:
+    content = track_content([crop.content for crop in passage.crops])
     return Sighting(
-        content=track_content([crop.content for crop in passage.crops]),
-        address=address,
+        content=content,
         camera_id=camera,
         time=None if start is None else start + passage.crops[0].time,
-        track_id=f"{path.stem}/{passage.number}",
+        track_id=f"{path.stem}/{passage.number}/{content[:MARK]}",
         labels={"type": passage.kind, "film": path.name, "seconds": f"{passage.first:.1f}-{passage.last:.1f}"},
     )
 
 
-def _saved(folder: Path, path: Path, passage: Passage) -> str:
+def _saved(folder: Path, path: Path, passage: Passage, content: str) -> str:
     """Writes a passage's crops; gives the path of the best one."""
-    names = [
-        f"{path.stem}-{passage.number:04d}-{passage.kind}-{place}.png" for place in range(1, 1 + len(passage.crops))
-    ]
-    for name, crop in zip(names, passage.crops, strict=True):
-        with written_file(folder / name) as temporary:
+    name = f"{path.stem}-{passage.number:04d}-{passage.kind}-{content[:MARK]}"
+    paths = [folder.resolve() / f"{name}-{place}.png" for place in range(1, 1 + len(passage.crops))]
+    for file, crop in zip(paths, passage.crops, strict=True):
+        if file.exists():
+            _refuse_another(file, crop)
+            continue
+        with written_file(file) as temporary:
             crop.image().save(temporary)
-    return str(folder.resolve() / names[0])
+    return str(paths[0])
+
+
+def _refuse_another(file: Path, crop: Crop) -> None:
+    """Refuses to go on where a file that is there is not the crop: an entry may lead to it."""
+    try:
+        same = np.array_equal(np.asarray(read_picture(file)), crop.picture)
+    except UnreadablePictureError:
+        same = False
+    if not same:
+        raise SamecarError(f"{file} is there already and is not this crop; choose another folder for --crops")

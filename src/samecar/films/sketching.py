@@ -20,13 +20,15 @@ class Sketcher:
     """Draws a frame every so many seconds.
 
     Args:
-        folder: to write TIME.png into, made if it is not there.
+        folder: to write FILM-TIME.png into, made if it is not there.
+        film: the film's name.
         sure: confidence from which detections without a track are drawn too.
         every: seconds from one drawn frame to the next.
     """
 
-    def __init__(self, folder: Path, sure: float, every: float = 1.0) -> None:
+    def __init__(self, folder: Path, film: str, sure: float, every: float = 1.0) -> None:
         self._folder = folder
+        self._film = film
         self._sure = sure
         self._every = every
         self._due = 0.0
@@ -50,5 +52,5 @@ class Sketcher:
             text = f"{number or ''} {kind} {confidence:.2f}".strip()
             draw.rectangle(box, outline=colour, width=2)
             draw.text((box[0] + 3, box[1] + 2), text, fill=colour, font=font, stroke_width=2, stroke_fill="#000000")
-        with written_file(self._folder / f"{frame.time:08.2f}.png") as temporary:
+        with written_file(self._folder / f"{self._film}-{frame.time:08.2f}.png") as temporary:
             picture.save(temporary)
