@@ -110,11 +110,10 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder) / "gallery", model, options)
         with service(Path(folder) / "gallery") as port, multiprocessing.get_context("spawn").Pool(1) as clients:
-            for turn in range(options.repeats + 1):
-                seconds = options.seconds if turn else options.seconds / 2  # the first warms up
-                alone.append(model_alone(model, pictures, seconds))
-                single.append(clients.apply(ask, (port, pictures, 1, seconds)))
-                many.append(clients.apply(ask, (port, pictures, options.clients, seconds)))
+            for _ in range(options.repeats + 1):  # the first turn warms up
+                alone.append(model_alone(model, pictures, options.seconds))
+                single.append(clients.apply(ask, (port, pictures, 1, options.seconds)))
+                many.append(clients.apply(ask, (port, pictures, options.clients, options.seconds)))
     return {
         "height": model.height,
         "width": model.width,
