@@ -10,6 +10,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from samecar.data.manifest import Manifest
+from samecar.errors import SamecarError
 from samecar.retrieval.embedded.writing import WriterLock
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
@@ -408,6 +409,89 @@ def test_metrics(painted_gallery, query):
     assert float(lines["samecar_embedding_seconds_total"]) > 0
     assert float(lines['samecar_request_seconds_sum{route="/api/search"}']) > 0
     assert "somewhere" not in text
+
+
+def slow_summary(served, begun, go_on):
+    """Lets a service's counts begin, and end not before they are let; gives how many there were."""
+    counts, summary = [], served.gallery.engine.summary
+
+    def slow():
+        counts.append(1)
+        found = summary()
+        begun.set()
+        assert go_on.wait(20)
+        return found
+
+    served.gallery.engine.summary = slow
+    return counts
+
+
+async def until(event):
+    await asyncio.to_thread(event.wait, 20)
+
+
+def test_all_who_ask_how_much_there_is_share_one_count(painted_gallery, monkeypatch):
+    app = service(painted_gallery)
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def main():
+        async with asking(app) as client:
+            counts = slow_summary(app.state.service, begun, go_on)
+            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 0)  # what was counted before is too old
+            asked = [asyncio.create_task(client.get(path)) for path in ("/ready", "/api/gallery", "/metrics") * 20]
+            await until(begun)
+            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 60)
+            others = await client.get("/api/pictures/3")
+            asked += [asyncio.create_task(client.get("/ready")) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            go_on.set()
+            answers = await asyncio.gather(*asked)
+            later = await client.get("/ready")  # which takes what was just counted
+            return counts, {answer.status_code for answer in (others, *answers, later)}
+
+    assert asyncio.run(main()) == ([1], {200})
+
+
+def test_a_count_that_began_before_a_change_is_not_given_after_it(own_gallery, query, monkeypatch):
+    app = service(own_gallery)
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def main():
+        async with asking(app) as client:
+            counts = slow_summary(app.state.service, begun, go_on)
+            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 0)
+            before = asyncio.create_task(client.get("/api/gallery"))
+            await until(begun)
+            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 60)
+            added = await client.post("/api/pictures", files={"picture": ("q.png", query)})
+            after = [asyncio.create_task(client.get("/api/gallery")) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            go_on.set()
+            return counts, added.status_code, [(await each).json()["pictures"] for each in (before, *after)]
+
+    assert asyncio.run(main()) == ([1, 1], 201, [12] + [13] * 20)
+
+
+def test_a_count_that_fails_fails_for_all_who_wait_and_the_next_one_counts_again(painted_gallery, monkeypatch):
+    app = service(painted_gallery)
+    monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 0)
+    counts = []
+
+    def failing():
+        counts.append(1)
+        raise SamecarError("the server is gone")
+
+    async def main():
+        async with asking(app) as client:
+            engine = app.state.service.gallery.engine
+            summary, engine.summary = engine.summary, failing
+            answers = await asyncio.gather(*(client.get("/ready") for _ in range(20)))
+            engine.summary = summary
+            return [answer.status_code for answer in answers], (await client.get("/ready")).status_code
+
+    statuses, again = asyncio.run(main())
+    assert (set(statuses), again) == ({503}, 200)
+    assert len(counts) < 5
 
 
 def test_two_services_in_one_process_count_for_themselves(painted_gallery):

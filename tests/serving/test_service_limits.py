@@ -400,6 +400,23 @@ def test_one_address_that_asks_too_often_is_told_to_wait(painted_gallery):
         assert client.get("/health").status_code == 200
 
 
+def test_asking_whether_it_is_ready_is_limited_by_itself(painted_gallery):
+    with serving(painted_gallery, rate=1, burst=5) as client:
+        statuses = [client.get("/ready").status_code for _ in range(12)]
+        assert statuses.count(429) >= 6
+        assert set(statuses) <= {200, 429}
+        answer = client.get("/ready")
+        assert (said(answer, 429), answer.headers["retry-after"]) == ("too_many_requests", "1")
+        assert client.get("/api/pictures/1").status_code == 200
+
+
+def test_whoever_asks_too_often_uses_up_nothing_of_a_probe(painted_gallery):
+    with serving(painted_gallery, rate=1, burst=5) as client:
+        assert 429 in [client.get("/api/pictures/1").status_code for _ in range(12)]
+        time.sleep(1.1)  # a probe's pause
+        assert client.get("/ready").status_code == 200
+
+
 def test_a_flood_is_turned_away_and_the_service_lives(painted_gallery, query):
     app = service(painted_gallery, waiting=4)
     most = 0

@@ -18,6 +18,9 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 
+READY = "/ready"
+"""What asks for no token and yet asks the gallery."""
+
 API = "/api/"
 """How the addresses begin of all that reads or changes the gallery."""
 
@@ -36,6 +39,7 @@ class Guard:
         self.settings = settings
         self.metrics = metrics
         self.rate = RateLimit(settings.rate, settings.burst)
+        self.probes = RateLimit(settings.rate, settings.burst)  # clients must not use up what a probe needs
         self.token = None if settings.token is None else settings.token.get_secret_value().encode()
         self.host_names = LOOPBACK_NAMES | {name.lower() for name in settings.host_names}
         self.in_progress = 0
@@ -92,17 +96,22 @@ class Guard:
     def _check(self, scope: Scope) -> None:
         """Refuses what is not allowed, cheapest first."""
         path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
+        if path == READY:
+            self._check_rate(self.probes, scope)
         if path != "/metrics" and not path.startswith(API):
             return
         if self.token is None:
             self._check_origin(method, headers)
         elif not self._bears_token(headers):
             raise ServiceError(401, "unauthorized", "this service asks for a token: Authorization: Bearer TOKEN")
-        if wait := self.rate.seconds_to_wait((scope.get("client") or ("",))[0]):
-            message = f"this address asks too often; wait {wait} s"
-            raise ServiceError(429, "too_many_requests", message, retry_after=wait)
+        self._check_rate(self.rate, scope)
         if path.startswith(API) and self.in_progress >= self.settings.waiting:
             raise busy()
+
+    def _check_rate(self, rate: RateLimit, scope: Scope) -> None:
+        if wait := rate.seconds_to_wait((scope.get("client") or ("",))[0]):
+            message = f"this address asks too often; wait {wait} s"
+            raise ServiceError(429, "too_many_requests", message, retry_after=wait)
 
     def _bears_token(self, headers: Headers) -> bool:
         assert self.token is not None

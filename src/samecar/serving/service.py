@@ -31,7 +31,7 @@ Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 SUMMARY_SECONDS = 2.0
-"""How old a summary may be that is answered with: counting a large gallery takes a while, and nobody sees the delay."""
+"""How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
 
 OTHERS = 4
 """Threads beside the model's that decode pictures and read the gallery."""
@@ -63,6 +63,20 @@ class SearchOutcome(NamedTuple):
 
     answer: Answer
     judged: dict[int, bool]
+
+
+class Counted(NamedTuple):
+    """A summary that was counted.
+
+    Attributes:
+        done: when, by the clock of `time.monotonic`.
+        changes: how many changes of this service it knows of at least.
+        summary: the gallery's.
+    """
+
+    done: float
+    changes: int
+    summary: Summary
 
 
 class Service:
@@ -99,7 +113,9 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
-        self._summary: tuple[float, Summary] | None = None
+        self._changes = 0
+        self._counted: Counted | None = None
+        self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
         self.keeps_thumbnails = False  # until it is loaded
         self.metrics.queue.set_function(lambda: len(self._embedder.queue))
 
@@ -160,7 +176,7 @@ class Service:
         self.refuse_if_read_only()
         running = asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(*args, **more))
         value = await asyncio.shield(running)
-        self._summary = None
+        self._changes += 1
         return value
 
     async def entry(self, number: int) -> Entry:
@@ -248,17 +264,36 @@ class Service:
             number, new = await self._adder(incoming)
         except QueueFullError as error:
             raise busy() from error
-        self._summary = None
+        self._changes += 1
         if number is None:
             raise unreadable("it is truncated or corrupt")
         return number, new
 
     async def summary(self) -> Summary:
-        """How much the gallery holds, now or a moment ago."""
-        now = time.monotonic()
-        if self._summary is None or now - self._summary[0] > SUMMARY_SECONDS:
-            self._summary = now, await self.read(self.gallery.engine.summary)
-        return self._summary[1]
+        """How much the gallery holds, now or a moment ago, with all that this service has changed.
+
+        There is one count at a time, whose outcome all get who wait for it: anybody may ask whether the service is
+        ready, and a large gallery takes seconds to count.
+        """
+        changes = self._changes
+        while True:
+            counted = self._counted
+            if counted and counted.changes >= changes and time.monotonic() - counted.done <= SUMMARY_SECONDS:
+                return counted.summary
+            if self._counting is None:
+                self._counting = self._changes, asyncio.create_task(self._count(self._changes))
+            known, counting = self._counting
+            if known >= changes:
+                return (await asyncio.shield(counting)).summary
+            await asyncio.wait([counting])
+
+    async def _count(self, changes: int) -> Counted:
+        try:
+            summary = await self.read(self.gallery.engine.summary)
+            self._counted = Counted(time.monotonic(), changes, summary)
+        finally:
+            self._counting = None
+        return self._counted
 
     def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
