@@ -18,6 +18,7 @@ from faulty_process import FACTS, SIZE, addition, embedding
 
 from samecar.errors import SamecarError
 from samecar.retrieval.embedded import schema
+from samecar.retrieval.embedded.catalogue import Catalogue
 from samecar.retrieval.embedded.store import FolderEngine
 from samecar.retrieval.embedded.writing import WriterLock
 from samecar.retrieval.records import Judgement
@@ -125,6 +126,73 @@ def test_a_folder_that_cannot_be_written_to_is_searched(folder: Path, used: bool
     assert found == {"found": 4, "faults": [], "pictures": 41 if used else 40}
     assert "cannot be used: Read-only file system" in refused["sentence"]
     assert finished.stderr == ""  # nobody is told of an index that was not saved
+
+
+@pytest.fixture
+def unwritable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The gallery, for those who may not write to it."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    return folder
+
+
+def change(folder: Path, number: int) -> None:
+    """Somebody else removes an entry and adds others, which stand in the catalogue's own file then."""
+    with closing(FolderEngine.open(folder)) as engine:
+        engine.remove([number])
+        engine.add([addition(1000 * number + row) for row in range(200)])
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["pages of both", "pages that do not fit together"])
+def test_what_is_changed_while_it_is_read_is_read_again(unwritable: Path, damaged: bool) -> None:
+    calls = []
+
+    def work(connection: sqlite3.Connection) -> tuple[int, int]:
+        (entries,) = connection.execute("SELECT count(*) FROM entries").fetchone()
+        calls.append(entries)
+        if len(calls) < 3:
+            change(unwritable, len(calls))
+            if damaged:
+                raise sqlite3.DatabaseError("database disk image is malformed")
+        return entries, len(connection.execute("SELECT embedding FROM embeddings").fetchall())
+
+    catalogue = Catalogue.open(unwritable / "catalogue.sqlite", WriterLock(unwritable / "writer.lock"), SIZE)
+    with closing(catalogue):
+        assert catalogue.read(work) == (438, 438)
+    assert calls == [40, 239, 438]
+
+
+def test_what_is_changed_whenever_it_is_read_is_given_up(unwritable: Path) -> None:
+    calls: list[int] = []
+
+    def work(connection: sqlite3.Connection) -> None:
+        calls.append(connection.execute("SELECT count(*) FROM entries").fetchone()[0])
+        change(unwritable, len(calls))
+
+    catalogue = Catalogue.open(unwritable / "catalogue.sqlite", WriterLock(unwritable / "writer.lock"), SIZE)
+    with closing(catalogue), pytest.raises(SamecarError, match="was changed by somebody else each time"):
+        catalogue.read(work)
+    assert 1 < len(calls) < 10
+
+
+def test_an_index_takes_in_nothing_that_was_changed_meanwhile(
+    unwritable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unwritable / "index.faiss").unlink()
+    added = Catalogue.added
+    changed = []
+
+    def interrupted(catalogue: Catalogue, connection: sqlite3.Connection, beyond: int, rows: int = 8192) -> Iterator:
+        for portion in added(catalogue, connection, beyond, 10):
+            yield portion
+            if not changed:
+                changed.append(True)
+                change(unwritable, 3)
+
+    monkeypatch.setattr(Catalogue, "added", interrupted)
+    with closing(FolderEngine.open(unwritable)) as engine:
+        found = [match.id for match in engine.search(embedding(3)[None], 1000)[0]]
+    assert len(found) == 239
+    assert set(found) == {*range(1, 241)} - {3}
 
 
 @pytest.mark.parametrize("limited", ["fill", "limit"])

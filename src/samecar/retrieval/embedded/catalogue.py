@@ -4,10 +4,10 @@ import json
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,10 @@ from samecar.retrieval.records import (
 
 _LARGEST = 2**63 - 1  # whole number that SQLite knows
 
+_ATTEMPTS = 5  # to read what others write to, without being able to hold them up
+
+Result = TypeVar("Result")
+
 
 class Changes(NamedTuple):
     """How far something follows the catalogue.
@@ -39,6 +43,22 @@ class Changes(NamedTuple):
 
     entry: int
     removal: int
+
+
+class _State(NamedTuple):
+    """Differs when the catalogue's file was written to, or when somebody began or ended to write.
+
+    Attributes:
+        file: number of the file on its disk.
+        size: bytes in it.
+        changed: when, in nanoseconds.
+        log: number of the file beside it that tells of a writer; None if there is none.
+    """
+
+    file: int
+    size: int
+    changed: int
+    log: int | None
 
 
 class Catalogue:
@@ -79,8 +99,7 @@ class Catalogue:
             SamecarError: it is absent, damaged or newer than this samecar.
         """
         catalogue = cls(path, lock, size)
-        with catalogue.reading() as connection:
-            version = checked_version(connection, path)
+        version = catalogue.read(lambda connection: checked_version(connection, path))
         if version < VERSION:
             with catalogue.writing() as connection:
                 migrate(connection)
@@ -92,11 +111,37 @@ class Catalogue:
         while self._idle:
             self._idle.pop().close()
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that sees the catalogue as it is now, whatever is written meanwhile."""
-        with self._transaction("BEGIN") as connection:
-            yield connection
+    def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What some work finds in the catalogue as it is now, whatever is written meanwhile.
+
+        SQLite keeps files beside the catalogue while it is in use, also by readers. Where none can be made, because
+        disk or folder cannot be written to, and no writer's lie there, the catalogue is read without them. Nobody holds
+        up a writer then: if there was one the work is done again, from the beginning.
+
+        Args:
+            work: reads with the connection that it is given; may be done several times.
+
+        Raises:
+            SamecarError: the catalogue cannot be read, or was written to during every attempt.
+        """
+        if os.access(self._path.parent, os.W_OK):
+            with self._transaction("BEGIN") as connection:
+                return work(connection)
+        for _ in range(_ATTEMPTS):
+            before = self._state()
+            try:
+                with self._transaction("BEGIN", fixed=before.log is None) as connection:
+                    found = work(connection)
+            except Exception:  # whatever somebody makes of half a change
+                if self._state() == before:
+                    raise
+            else:
+                if before.log is not None or self._state() == before:
+                    return found
+        raise SamecarError(
+            f"{self._path.parent} cannot be written to, and was changed by somebody else each time that it was read; "
+            "do it again when that is done"
+        )
 
     @contextmanager
     def writing(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
@@ -105,9 +150,9 @@ class Catalogue:
             yield connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str, *, fixed: bool = False) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction; a fixed one takes the file for one that nobody changes."""
         with told(self._path.parent):
-            fixed = self._is_fixed()
             connection = self._opened("mode=ro&immutable=1") if fixed else self._connection()
             try:
                 connection.execute(begin)
@@ -138,14 +183,14 @@ class Catalogue:
         address = f"{self._path.absolute().as_uri()}?{mode}"
         return sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
 
-    def _is_fixed(self) -> bool:
-        """Whether the file can only be read as it stands.
-
-        SQLite keeps files beside the catalogue while it is in use, also by readers. Where none can be made, because
-        disk or folder cannot be written to, and no writer's lie there, the catalogue is read without them.
-        """
-        log = self._path.with_name(f"{self._path.name}-wal")
-        return not os.access(self._path.parent, os.W_OK) and not log.exists()
+    def _state(self) -> "_State":
+        with told(self._path.parent):
+            file = self._path.stat()
+            try:
+                log = self._path.with_name(f"{self._path.name}-wal").stat().st_ino
+            except FileNotFoundError:
+                log = None
+            return _State(file.st_ino, file.st_size, file.st_mtime_ns, log)
 
     # --- entries ---
 
@@ -199,45 +244,29 @@ class Catalogue:
 
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         """Numbers of those contents that are there."""
-        with self.reading() as connection:
-            return _known(connection, contents)
+        return self.read(lambda connection: _known(connection, contents))
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Entries by number; those that are not there are left out."""
-        with self.reading() as connection:
-            rows = connection.execute(
-                "SELECT * FROM sightings WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
-            )
-            return {row[0]: _entry(row) for row in rows}
+        rows = self._rows("SELECT * FROM sightings WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)])
+        return {row[0]: _entry(row) for row in rows}
 
     def listed(self, allowed: Filter, beyond: int, limit: int) -> list[Entry]:
         """A page of allowed entries in the order of their numbers."""
         text, values = condition(allowed)
-        with self.reading() as connection:
-            statement = f"SELECT * FROM sightings WHERE id > ? AND {text} ORDER BY id LIMIT ?"  # noqa: S608
-            rows = connection.execute(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
-            return [_entry(row) for row in rows]
+        statement = f"SELECT * FROM sightings WHERE id > ? AND {text} ORDER BY id LIMIT ?"  # noqa: S608
+        rows = self._rows(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
+        return [_entry(row) for row in rows]
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         """A small JPEG; None if there is none."""
-        with self.reading() as connection:
-            row = connection.execute(
-                "SELECT thumbnail FROM thumbnails WHERE id IN (SELECT value FROM json_each(?))", [_json([id])]
-            ).fetchone()
-            return None if row is None else row[0]
+        statement = "SELECT thumbnail FROM thumbnails WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._rows(statement, [_json([id])])
+        return rows[0][0] if rows else None
 
     def summary(self) -> Summary:
         """How much there is."""
-        with self.reading() as connection:
-            cameras = connection.execute(
-                "SELECT camera_id, count(*), min(time), max(time) FROM entries GROUP BY camera_id ORDER BY camera_id"
-            ).fetchall()
-            vehicles = connection.execute(
-                "SELECT count(DISTINCT vehicle_id) FROM entries WHERE vehicle_id != ''"
-            ).fetchone()[0]
-            judgements = connection.execute("SELECT count(*) FROM judgements").fetchone()[0]
-        rows = tuple(CameraSummary(*row) for row in cameras)
-        return Summary(sum(row.pictures for row in rows), vehicles, judgements, rows)
+        return self.read(_summary)
 
     # --- judgements ---
 
@@ -267,9 +296,11 @@ class Catalogue:
         """All judgements, or those on one query, oldest first."""
         condition, values = ("", []) if query is None else ("WHERE query = ?", [query])
         statement = f"SELECT query, entry, same, query_picture FROM judgements {condition} ORDER BY number"  # noqa: S608
-        with self.reading() as connection:
-            rows = connection.execute(statement, values)
-            return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
+        rows = self._rows(statement, values)
+        return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
+
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self.read(lambda connection: connection.execute(statement, values).fetchall())
 
     # --- what an index is made of ---
 
@@ -300,6 +331,16 @@ def removed(connection: sqlite3.Connection, beyond: int) -> NDArray[np.int64]:
     """Numbers of entries that were removed after a removal."""
     rows = connection.execute("SELECT entry FROM removals WHERE number > ?", [beyond])
     return np.fromiter((entry for (entry,) in rows), np.int64)
+
+
+def _summary(connection: sqlite3.Connection) -> Summary:
+    cameras = connection.execute(
+        "SELECT camera_id, count(*), min(time), max(time) FROM entries GROUP BY camera_id ORDER BY camera_id"
+    ).fetchall()
+    vehicles = connection.execute("SELECT count(DISTINCT vehicle_id) FROM entries WHERE vehicle_id != ''").fetchone()[0]
+    judgements = connection.execute("SELECT count(*) FROM judgements").fetchone()[0]
+    rows = tuple(CameraSummary(*row) for row in cameras)
+    return Summary(sum(row.pictures for row in rows), vehicles, judgements, rows)
 
 
 def _known(connection: sqlite3.Connection, contents: Sequence[str]) -> dict[str, int]:

@@ -19,7 +19,8 @@ def catalogue_faults(catalogue: Catalogue, size: int, progress: Progress = silen
         size: numbers that an embedding must have.
         progress: is told how many embeddings were looked at.
     """
-    with catalogue.reading() as connection:
+
+    def work(connection: sqlite3.Connection) -> list[str]:
         faults = [f"the catalogue is damaged: {row[0]}" for row in connection.execute("PRAGMA integrity_check")]
         if faults != ["the catalogue is damaged: ok"]:
             return faults
@@ -27,6 +28,8 @@ def catalogue_faults(catalogue: Catalogue, size: int, progress: Progress = silen
             *_missing(connection),
             *_embedding_faults(catalogue, connection, size, progress),
         ]
+
+    return catalogue.read(work)
 
 
 def _missing(connection: sqlite3.Connection) -> list[str]:

@@ -69,9 +69,15 @@ class FollowingIndex:
             top: how many for each.
             allowed: which entries may be found.
         """
-        with self._lock, self._catalogue.reading() as connection:
-            index = self._up_to_date(connection, kind)
-            return self._rankings(connection, index, queries, top, mask(connection, allowed, self._holds.entry))
+
+        def work(connection: sqlite3.Connection) -> tuple[VectorIndex, Changes, list[list[Match]]]:
+            index, holds = self._up_to_date(connection, kind)
+            chosen = mask(connection, allowed, holds.entry)
+            return index, holds, self._rankings(connection, index, queries, top, chosen)
+
+        with self._lock:
+            self._index, self._holds, rankings = self._catalogue.read(work)
+            return rankings
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
         """Writes the file anew and measures its index; the catalogue must not be written to meanwhile.
@@ -81,7 +87,8 @@ class FollowingIndex:
         Raises:
             SamecarError: the file cannot be written.
         """
-        with self._catalogue.reading() as connection:
+
+        def work(connection: sqlite3.Connection) -> IndexSettings:
             newest = changes(connection)
             index = self._empty(connection, kind)
             self._follow(connection, index, NOTHING, progress)
@@ -92,13 +99,16 @@ class FollowingIndex:
             write_snapshot(self._path, index, self._size, newest)
             return settings
 
+        return self._catalogue.read(work)
+
     def save(self, kind: str) -> None:
         """Writes the file if it misses much; the catalogue must not be written to meanwhile.
 
         Raises:
             SamecarError: the file cannot be written.
         """
-        with self._lock, self._catalogue.reading() as connection:
+
+        def work(connection: sqlite3.Connection) -> None:
             newest = changes(connection)
             try:
                 saved = described(self._path).changes
@@ -106,12 +116,17 @@ class FollowingIndex:
                 saved = NOTHING
             missing = newest.entry - saved.entry + newest.removal - saved.removal
             if self._damaged or missing > _SAVED_BEHIND * newest.entry:
-                write_snapshot(self._path, self._up_to_date(connection, kind), self._size, newest)
+                self._index, self._holds = self._up_to_date(connection, kind)
+                write_snapshot(self._path, self._index, self._size, newest)
                 self._damaged = False
+
+        with self._lock:
+            self._catalogue.read(work)
 
     def check(self, kind: str) -> list[str]:
         """A sentence for each thing that is wrong with the file."""
-        with self._catalogue.reading() as connection:
+
+        def work(connection: sqlite3.Connection) -> list[str]:
             try:
                 index, holds = read_snapshot(self._path, kind, self._size, changes(connection))
             except FileNotFoundError:
@@ -120,6 +135,8 @@ class FollowingIndex:
                 return [f"{self._path} is damaged: {error}; another is made when the gallery is searched"]
             self._follow(connection, index, holds)
             return self._differences(connection, index)
+
+        return self._catalogue.read(work)
 
     def _differences(self, connection: sqlite3.Connection, index: VectorIndex) -> list[str]:
         """A sentence if index and catalogue do not hold the same."""
@@ -149,7 +166,11 @@ class FollowingIndex:
         stored = self._catalogue.stored(connection, np.unique(candidates).tolist())
         return [_reranked(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
 
-    def _up_to_date(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
+    def _up_to_date(self, connection: sqlite3.Connection, kind: str) -> tuple[VectorIndex, Changes]:
+        """The index with everything that the catalogue holds, and how far that is.
+
+        One that had to take something in is kept by the caller, once it is certain that it was read rightly.
+        """
         newest = changes(connection)
         index, holds = self._index, self._holds
         if index is None or index.kind != kind:
@@ -157,8 +178,7 @@ class FollowingIndex:
         if holds != newest:
             self._index = None  # until it has taken in all of them
             self._follow(connection, index, holds)
-        self._index, self._holds = index, newest
-        return index
+        return index, newest
 
     def _taken_up(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
         """The index of the file, or an empty one that has everything before it."""

@@ -165,8 +165,7 @@ class FolderEngine:
         Raises:
             SamecarError: one is not there.
         """
-        with self._catalogue.reading() as connection:
-            stored = self._catalogue.stored(connection, ids)
+        stored = self._catalogue.read(lambda connection: self._catalogue.stored(connection, ids))
         missing = [number for number in ids if number not in stored]
         if missing:
             raise SamecarError(f"{self._folder} has no entry {missing[0]}; list its entries")
