@@ -1,0 +1,103 @@
+"""Connections to clients: how many there may be, and how long one may stay silent."""
+
+import asyncio
+from functools import partial
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from samecar.serving.settings import ServiceSettings
+
+HEAD_BYTES: Final = 65_536
+"""Most bytes of a request's head; addresses and headers of this service take a few thousand."""
+
+_Protocol: Any = AutoHTTPProtocol  # uvicorn has two, which are alike in all that is used here
+
+
+class Shared:
+    """What the connections of one service share.
+
+    Args:
+        settings: how many there may be, and how long the head of a request may take.
+
+    Attributes:
+        waiting: connections on which no request is in progress, the one that has waited longest first.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.most = settings.connections
+        self.seconds = settings.head_seconds
+        self.waiting: dict[Connection, None] = {}
+
+
+class Connection(_Protocol):  # type: ignore[misc]
+    """A connection that is closed if the head of a request does not come in time.
+
+    uvicorn itself waits without end for the first head, and for the rest of one that has begun. Where there are too
+    many connections, the one goes that has waited longest for a request, so that silent ones keep nobody out; if all
+    others are at work, the new one goes.
+
+    Args:
+        shared: with the other connections.
+        options: of uvicorn.
+    """
+
+    def __init__(self, shared: Shared, **options: Any) -> None:
+        super().__init__(**options)
+        self.shared = shared
+        self.deadline: asyncio.TimerHandle | None = None
+        self.head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begins to wait for a request, and makes room if there is none."""
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > self.shared.most:
+            next(iter(self.shared.waiting)).hang_up()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what has come, and waits on unless it makes a head whole."""
+        super().data_received(data)
+        if self._is_at_work():
+            self._wait_no_more()
+            return
+        self.head_bytes += len(data)
+        if self.head_bytes > HEAD_BYTES:
+            self.hang_up()
+
+    def on_response_complete(self) -> None:
+        """Begins to wait for the next request, unless it is there already."""
+        super().on_response_complete()
+        if not self._is_at_work():
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Is over."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def hang_up(self) -> None:
+        """Ends the connection at once, also where the client has not taken all of the last answer."""
+        self._wait_no_more()
+        self.connections.discard(self)
+        self.transport.abort()
+
+    def _is_at_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait(self) -> None:
+        self._wait_no_more()
+        self.shared.waiting[self] = None
+        self.deadline = self.loop.call_later(self.shared.seconds, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        self.head_bytes = 0
+        self.shared.waiting.pop(self, None)
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+
+def connections(settings: ServiceSettings) -> type[asyncio.Protocol]:
+    """What uvicorn makes a service's connections with."""
+    return cast(type[asyncio.Protocol], partial(Connection, Shared(settings)))
