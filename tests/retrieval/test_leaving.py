@@ -25,6 +25,8 @@ from samecar.retrieval.records import Judgement, picture_content
 UPLOADED = "0f" * 32
 """Content of a query that is not in the gallery."""
 
+WITHOUT_LANE = "a manifest has no column for these labels, which are left out: lane; `samecar gallery copy` keeps them"
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -59,7 +61,7 @@ def gallery(tmp_path, model, crops):
 
 def test_an_exported_manifest_opens_as_a_source(gallery, crops, tmp_path):
     exported = export_manifest(gallery.engine, tmp_path / "out" / "gallery.csv")
-    assert (exported.pictures, exported.warnings) == (9, ())
+    assert (exported.pictures, exported.warnings) == (9, (WITHOUT_LANE,))
     manifest = open_source(f"csv:{tmp_path}/out/gallery.csv")
     assert [manifest.absolute_path(row) for row in range(8)] == [crops.absolute_path(row) for row in range(8)]
     for name in ("vehicle_id", "camera_id", "track_id", "colour", "split"):
@@ -70,11 +72,12 @@ def test_an_exported_manifest_opens_as_a_source(gallery, crops, tmp_path):
 
 
 def test_a_manifest_brings_a_gallery_back(gallery, model, tmp_path):
-    export_manifest(gallery.engine, tmp_path / "gallery.csv")
+    exported = export_manifest(gallery.engine, tmp_path / "gallery.csv")
     with Gallery.create(str(tmp_path / "again"), model) as again:
         again.add(incoming_of_manifest(open_source(f"csv:{tmp_path}/gallery.csv")))
         sightings = [entry.sighting for entry in again.engine.listed()]
     assert sightings[:8] == [entry.sighting for entry in gallery.engine.listed()][:8]
+    assert (sightings[8].labels, exported.warnings) == ({}, (WITHOUT_LANE,))  # what is lost is told
 
 
 def test_pictures_with_neither_file_nor_thumbnail_are_left_out_aloud(tmp_path, model, crops):
@@ -87,7 +90,7 @@ def test_pictures_with_neither_file_nor_thumbnail_are_left_out_aloud(tmp_path, m
 
 def test_exported_embeddings_are_scored_as_those_of_the_gallery(gallery, tmp_path):
     exported = export_embeddings(gallery.engine, tmp_path / "gallery.npz")
-    assert exported.pictures == 9
+    assert (exported.pictures, exported.warnings) == (9, (WITHOUT_LANE,))
     embeddings = Embeddings.load(tmp_path / "gallery.npz")
     assert embeddings.model == gallery.facts.model
     ids = [entry.id for entry in all_entries(gallery.engine)]
@@ -125,7 +128,7 @@ def judge_some(gallery):
 def test_judgements_become_labels(gallery, tmp_path):
     contents = judge_some(gallery)
     exported = export_judgements(gallery.engine, tmp_path / "labels.csv")
-    assert (exported.pictures, exported.warnings) == (6, ())
+    assert (exported.pictures, exported.warnings) == (6, (WITHOUT_LANE,))
     manifest = open_source(f"csv:{tmp_path}/labels.csv")
     found = {str(manifest.path[row]): str(manifest.vehicle_id[row]) for row in range(6)}
     assert found == {

@@ -1,6 +1,6 @@
 """What leaves a gallery: manifests, embeddings, and judgements as labels."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,9 @@ from samecar.retrieval.times import known_time_text
 
 PAGE = 1000
 """Embeddings that are read together."""
+
+NAMED = 20
+"""Labels that cannot be written and are named; there is hardly a gallery with more."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
         raise SamecarError("the gallery is empty; add pictures first")
     seen: set[str] = set()
     rows = []
+    labels: set[str] = set()
     for entry in entries:
+        labels.update(entry.sighting.labels)
         address = entry.sighting.address
         name = address if address and address not in seen else f"{entry.sighting.content}.jpg"
         seen.add(name)
@@ -99,7 +104,7 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
     for first in range(0, len(ids), PAGE):
         matrix[first : first + PAGE] = engine.embeddings(ids[first : first + PAGE])
     Embeddings(matrix, Manifest.from_rows(path.parent, rows), engine.facts.model).save(path)
-    return Exported(len(entries))
+    return Exported(len(entries), _without(labels))
 
 
 class _Rows:
@@ -110,6 +115,7 @@ class _Rows:
         self._rows: list[Mapping[str, str]] = []
         self._seen: set[str] = set()
         self._left_out: list[str] = []
+        self._labels: set[str] = set()
 
     def add(self, sighting: Sighting, vehicle_id: str, split: str, thumbnail: Callable[[], bytes | None]) -> None:
         """Adds a picture where it lies, or else its thumbnail; one that has neither is left out."""
@@ -118,6 +124,7 @@ class _Rows:
             self._left_out.append(sighting.address or sighting.content)
             return
         self._seen.add(name)
+        self._labels.update(sighting.labels)
         self._rows.append(manifest_row(sighting, name, vehicle_id, split))
 
     def write(self, nothing: str) -> Exported:
@@ -125,10 +132,11 @@ class _Rows:
         if not self._rows:
             raise SamecarError(f"{nothing}; there is nothing to export to {self._path}")
         Manifest.from_rows(self._path.parent, self._rows).write(self._path)
-        if not self._left_out:
-            return Exported(len(self._rows))
-        left_out = f"{len(self._left_out):,} pictures are left out, since neither file nor thumbnail is there"
-        return Exported(len(self._rows), (f"{left_out}: {first_few(self._left_out)}",))
+        warnings = _without(self._labels)
+        if self._left_out:
+            left_out = f"{len(self._left_out):,} pictures are left out, since neither file nor thumbnail is there"
+            warnings = (f"{left_out}: {first_few(self._left_out)}", *warnings)
+        return Exported(len(self._rows), warnings)
 
     def _lies_there(self, address: str) -> bool:
         path = Path(address)
@@ -146,6 +154,15 @@ class _Rows:
 def _small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
     stored = None if picture.entry is None else engine.thumbnail(picture.entry.id)
     return stored or picture.query_picture
+
+
+def _without(labels: Iterable[str]) -> tuple[str, ...]:
+    """A warning of those labels that a manifest has no column for."""
+    names = sorted(set(labels) - set(LABELS))
+    if not names:
+        return ()
+    sentence = f"a manifest has no column for these labels, which are left out: {first_few(names, NAMED)}"
+    return (f"{sentence}; `samecar gallery copy` keeps them",)
 
 
 def manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> dict[str, str]:
