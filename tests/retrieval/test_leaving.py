@@ -169,6 +169,16 @@ def target(request, tmp_path, model):
         yield made
 
 
+def judged_contents(engine):
+    """Judgements with their pictures, by contents in place of numbers."""
+    judgements = engine.judgements(pictures=True)
+    entries = engine.entries([judgement.entry for judgement in judgements])
+    contents = [entries[judgement.entry].sighting.content for judgement in judgements]
+    return [
+        (each.query, content, each.same, each.query_picture) for each, content in zip(judgements, contents, strict=True)
+    ]
+
+
 def test_a_copy_holds_all_and_needs_no_model(gallery, target):
     judge_some(gallery)
     gallery.engine.remove([5])  # so that numbers change
@@ -183,13 +193,7 @@ def test_a_copy_holds_all_and_needs_no_model(gallery, target):
     for our, their in zip(ours, theirs, strict=True):
         assert gallery.engine.thumbnail(our.id) == target.engine.thumbnail(their.id)
     assert target.engine.attached("calibration.json") == b"{}"
-    assert [
-        (judgement.query, target.engine.entries([judgement.entry])[judgement.entry].sighting.content, judgement.same)
-        for judgement in target.engine.judgements()
-    ] == [
-        (judgement.query, gallery.engine.entries([judgement.entry])[judgement.entry].sighting.content, judgement.same)
-        for judgement in gallery.engine.judgements()
-    ]
+    assert judged_contents(target.engine) == judged_contents(gallery.engine)
     assert copy_gallery(gallery.engine, target.engine) == 0
     assert target.engine.summary() == gallery.engine.summary()
 
@@ -206,10 +210,11 @@ def test_a_copy_that_was_begun_is_finished(gallery, target):
 def test_a_judgement_on_what_came_too_late_is_left_out(gallery, target, monkeypatch):
     judgements = gallery.engine.judgements
 
-    def later():
-        gallery.add([Incoming(jpeg() + b"later", address="later.jpg")])
-        gallery.engine.judge(Judgement(UPLOADED, gallery.engine.listed()[-1].id, True))
-        return judgements()
+    def later(query=None, *, pictures=False):
+        if query is None:
+            gallery.add([Incoming(jpeg() + b"later", address="later.jpg")])
+            gallery.engine.judge(Judgement(UPLOADED, gallery.engine.listed()[-1].id, True))
+        return judgements(query, pictures=pictures)
 
     judge_some(gallery)
     before = judgements()

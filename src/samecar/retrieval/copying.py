@@ -1,6 +1,6 @@
 """From one gallery to another, without embedding anything again."""
 
-from itertools import islice
+from itertools import groupby, islice
 
 from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, silent
@@ -60,8 +60,10 @@ def _copy_judgements(source: Engine, target: Engine) -> None:
     judgements = source.judgements()
     entries = source.entries(sorted({judgement.entry for judgement in judgements}))
     numbers = target.known([entry.sighting.content for entry in entries.values()])
-    for judgement in judgements:
-        entry = entries.get(judgement.entry)  # which may have been removed meanwhile, or added too late to be copied
-        if entry is not None and entry.sighting.content in numbers:
-            number = numbers[entry.sighting.content]
-            target.judge(Judgement(judgement.query, number, judgement.same, judgement.query_picture))
+    for query, together in groupby(judgements, lambda judgement: judgement.query):
+        pictures = {judgement.entry: judgement.query_picture for judgement in source.judgements(query, pictures=True)}
+        for judgement in together:
+            entry = entries.get(judgement.entry)  # perhaps removed meanwhile, or added too late to be copied
+            if entry is not None and entry.sighting.content in numbers:
+                number = numbers[entry.sighting.content]
+                target.judge(Judgement(query, number, judgement.same, pictures.get(judgement.entry)))

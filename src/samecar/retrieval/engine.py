@@ -117,8 +117,13 @@ class Engine(Protocol):
         """Forgets a judgement; whether there was one."""
         ...
 
-    def judgements(self, query: str | None = None) -> list[Judgement]:
-        """All judgements, or those on one query, oldest first."""
+    def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first.
+
+        Args:
+            query: content of the query; None gives all.
+            pictures: whether to read the queries' pictures too, which take much more memory than all the rest.
+        """
         ...
 
     def summary(self) -> Summary:

@@ -153,7 +153,10 @@ class _Rows:
 
 def _small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
     stored = None if picture.entry is None else engine.thumbnail(picture.entry.id)
-    return stored or picture.query_picture
+    if stored:
+        return stored
+    judgements = engine.judgements(picture.content, pictures=True)
+    return next((judgement.query_picture for judgement in judgements if judgement.query_picture), None)
 
 
 def _without(labels: Iterable[str]) -> tuple[str, ...]:

@@ -23,13 +23,11 @@ class JudgedPicture:
         content: SHA-256 of its bytes, in hexadecimal.
         vehicle_id: what follows from the judgements and from known vehicles; "" where nothing does.
         entry: what the gallery knows of it; None for a query that is not in the gallery.
-        query_picture: as JPEG, of a query that is not in the gallery.
     """
 
     content: str
     vehicle_id: str
     entry: Entry | None
-    query_picture: bytes | None
 
     @property
     def sighting(self) -> Sighting:
@@ -72,12 +70,8 @@ def judged_pictures(engine: Engine) -> Judged:
     pairs = [(judgement.query, entries[judgement.entry].sighting.content, judgement.same) for judgement in judgements]
     names = {content: entry.sighting.vehicle_id for content, entry in of_content.items()}
     vehicles, contradictions = vehicles_of_pairs(pairs, names)
-    pictures = {judgement.query: judgement.query_picture for judgement in judgements}
     return Judged(
-        [
-            JudgedPicture(content, vehicle, of_content.get(content), pictures.get(content))
-            for content, vehicle in sorted(vehicles.items())
-        ],
+        [JudgedPicture(content, vehicle, of_content.get(content)) for content, vehicle in sorted(vehicles.items())],
         contradictions,
     )
 

@@ -119,7 +119,8 @@ class Judgement:
         query: content of the query; of a stored one, that of its sighting.
         entry: number of the entry that it was compared with.
         same: the word.
-        query_picture: the query as JPEG where it is not in the gallery itself, so that the label can be exported.
+        query_picture: the query as JPEG where it is not in the gallery itself, so that the label can be exported; None
+            also where it was not asked for.
     """
 
     query: str

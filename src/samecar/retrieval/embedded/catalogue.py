@@ -292,10 +292,11 @@ class Catalogue:
             statement = "DELETE FROM judgements WHERE query = ? AND entry IN (SELECT value FROM json_each(?))"
             return connection.execute(statement, [query, _json([entry])]).rowcount > 0
 
-    def judgements(self, query: str | None = None) -> list[Judgement]:
-        """All judgements, or those on one query, oldest first."""
+    def judgements(self, query: str | None = None, pictures: bool = False) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first, with or without the queries' pictures."""
         condition, values = ("", []) if query is None else ("WHERE query = ?", [query])
-        statement = f"SELECT query, entry, same, query_picture FROM judgements {condition} ORDER BY number"  # noqa: S608
+        picture = "query_picture" if pictures else "NULL"
+        statement = f"SELECT query, entry, same, {picture} FROM judgements {condition} ORDER BY number"  # noqa: S608
         rows = self._rows(statement, values)
         return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
 

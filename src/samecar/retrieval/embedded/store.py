@@ -201,9 +201,14 @@ class FolderEngine:
         """Forgets a judgement; whether there was one."""
         return self._catalogue.withdraw(query, entry)
 
-    def judgements(self, query: str | None = None) -> list[Judgement]:
-        """All judgements, or those on one query, oldest first."""
-        return self._catalogue.judgements(query)
+    def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first.
+
+        Args:
+            query: content of the query; None gives all.
+            pictures: whether to read the queries' pictures too, which take much more memory than all the rest.
+        """
+        return self._catalogue.judgements(query, pictures)
 
     def summary(self) -> Summary:
         """How much it holds."""

@@ -6,12 +6,13 @@ from typing import Any, Final, LiteralString, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
+from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import NO_FILES
-from samecar.retrieval.postgres.connections import Connections, Cursor
+from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
 from samecar.retrieval.postgres.searching import (
     LARGEST_ID,
     condition,
@@ -136,12 +137,26 @@ class PostgresEngine:
         return facts
 
     def _write(self, work: Callable[[Cursor], Result]) -> Result:
-        """Writes while no other writer of this gallery does."""
+        """Writes while no other writer of this gallery does.
+
+        Raises:
+            SamecarError: others have written for too long, or the gallery was removed.
+        """
 
         def alone(cursor: Cursor) -> Result:
+            where = f"gallery {self._name!r} on {self._connections.server}"
             statement = "SELECT number FROM samecar.galleries WHERE number = %s FOR NO KEY UPDATE"
-            if cursor.execute(statement, [self._tables.number]).fetchone() is None:
-                raise SamecarError(f"gallery {self._name!r} on {self._connections.server} was removed; make it anew")
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{SECONDS_FOR_OTHERS}s"])
+            try:
+                row = cursor.execute(statement, [self._tables.number]).fetchone()
+            except errors.LockNotAvailable as error:
+                raise SamecarError(
+                    f"{where} is being written to by another, or its index is being made, since more than "
+                    f"{SECONDS_FOR_OTHERS} s; nothing was changed, do it again when that is done"
+                ) from error
+            if row is None:
+                raise SamecarError(f"{where} was removed; make it anew")
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")  # an index that took hours is not given up for a search
             return work(cursor)
 
         return self._connections.write(alone)
@@ -305,12 +320,17 @@ class PostgresEngine:
         statement = self._tables.statement("DELETE FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
         return self._write(lambda cursor: cursor.execute(statement, [query, possible_ids([entry])]).rowcount > 0)
 
-    def judgements(self, query: str | None = None) -> list[Judgement]:
-        """All judgements, or those on one query, oldest first."""
+    def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first.
+
+        Args:
+            query: content of the query; None gives all.
+            pictures: whether to read the queries' pictures too, which take much more memory than all the rest.
+        """
         text: LiteralString = """
-            SELECT query, entry, same, query_picture FROM {judgements}
+            SELECT query, entry, same, CASE WHEN %(pictures)s THEN query_picture END FROM {judgements}
             WHERE %(query)s::text IS NULL OR query = %(query)s ORDER BY number"""
-        rows = self._rows(text, {"query": query})
+        rows = self._rows(text, {"query": query, "pictures": pictures})
         return [Judgement(*row) for row in rows]
 
     # --- the whole ---
