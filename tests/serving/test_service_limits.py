@@ -450,3 +450,29 @@ def test_a_flood_is_turned_away_and_the_service_lives(painted_gallery, query):
     assert most <= 4
     refused = answers[statuses.index(503)]
     assert (said(refused, 503), refused.headers["retry-after"]) == ("busy", "1")
+
+
+def test_changes_that_wait_leave_room_for_searches(own_gallery, query, tmp_path):
+    app = service(own_gallery, waiting=4)
+    files = [painted(tmp_path, 3, 1, index).read_bytes() for index in range(10, 20)]
+
+    async def main():
+        async with asking(app) as client:
+            engine, go_on = app.state.service.gallery.engine, threading.Event()
+            add = engine.add
+            engine.add = lambda additions: go_on.wait(20) and add(additions)
+            sent = [{"picture": ("q.png", file)} for file in files]
+            adding = [asyncio.create_task(client.post("/api/pictures", files=each)) for each in sent]
+            done, waiting = await asyncio.wait(adding, timeout=1)
+            while len(done) < 8:
+                done, waiting = await asyncio.wait(adding, timeout=1)
+            change = await client.patch("/api/pictures/1", json={"track_id": "x"})
+            searches = await asyncio.gather(search(client, query), client.get("/api/pictures/1"))
+            go_on.set()
+            added = [(await task).status_code for task in waiting]
+            later = await client.patch("/api/pictures/1", json={"track_id": "x"})
+            return [task.result() for task in done], change, [each.status_code for each in searches], added, later
+
+    refused, change, found, added, later = asyncio.run(main())
+    assert [said(answer, 503) for answer in (*refused, change)] == ["busy"] * 9
+    assert (found, added, later.status_code) == ([200, 200], [201, 201], 200)

@@ -21,6 +21,9 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 READY = "/ready"
 """What asks for no token and yet asks the gallery."""
 
+SEARCH = "/api/search"
+"""What is sent like a change and changes nothing."""
+
 API = "/api/"
 """How the addresses begin of all that reads or changes the gallery."""
 
@@ -43,6 +46,8 @@ class Guard:
         self.token = None if settings.token is None else settings.token.get_secret_value().encode()
         self.host_names = LOOPBACK_NAMES | {name.lower() for name in settings.host_names}
         self.in_progress = 0
+        self.changing = 0
+        self.most_changing = max(1, settings.waiting // 2)  # they may all wait for another writer
         metrics.in_progress.set_function(lambda: self.in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,11 +92,14 @@ class Guard:
         if not scope["path"].startswith(API):
             await self.app(scope, receive, send)
             return
+        changes = _changes(scope)
         self.in_progress += 1
+        self.changing += changes
         try:
             await self.app(scope, receive, send)
         finally:
             self.in_progress -= 1
+            self.changing -= changes
 
     def _check(self, scope: Scope) -> None:
         """Refuses what is not allowed, cheapest first."""
@@ -106,6 +114,8 @@ class Guard:
             raise ServiceError(401, "unauthorized", "this service asks for a token: Authorization: Bearer TOKEN")
         self._check_rate(self.rate, scope)
         if path.startswith(API) and self.in_progress >= self.settings.waiting:
+            raise busy()
+        if path.startswith(API) and _changes(scope) and self.changing >= self.most_changing:
             raise busy()
 
     def _check_rate(self, rate: RateLimit, scope: Scope) -> None:
@@ -139,6 +149,11 @@ class Guard:
 def busy() -> ServiceError:
     """More requests wait than may wait."""
     return ServiceError(503, "busy", "too many requests are waiting; try again in a second", retry_after=1)
+
+
+def _changes(scope: Scope) -> bool:
+    """Whether a request to the gallery is one to change it."""
+    return scope["method"] not in SAFE_METHODS and scope["path"] != SEARCH
 
 
 def _has_body(headers: Headers) -> bool:

@@ -27,7 +27,7 @@ class ServiceSettings(BaseModel):
         top: most results of a search, and most entries of a page of them.
         rate: requests a second by one address in the long run; 0 does not limit them.
         burst: requests that one address may make at once.
-        waiting: requests to the gallery that may be in progress at a time; more are turned away.
+        waiting: requests to the gallery that may be in progress at a time, half of them changes; more are turned away.
         connections: that may be open at a time; below the 1,024 files that a process may commonly open.
         head_seconds: how long a connection may wait for a request's head.
         batch: most pictures that go through the model together.

@@ -20,6 +20,9 @@ Result = TypeVar("Result")
 SECONDS_TO_CONNECT: Final = 10
 """Where the address gives no `connect_timeout`; long enough for a busy server, short enough for somebody who waits."""
 
+SECONDS_FOR_OTHERS: Final = 30
+"""How long a writer waits for others of the same gallery: a few batches of theirs, but not the making of an index."""
+
 READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 """One state of the gallery for all statements of a call; also allowed on a replica."""
 
