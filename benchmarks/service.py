@@ -258,7 +258,7 @@ async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -
     await asyncio.gather(*(client(number) for number in range(clients)))
     inside = [moment for moment in sorted(answered) if moment <= end][clients - 1 :]
     if len(inside) <= clients:
-        raise SystemExit(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
+        raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
     return Answered((len(inside) - 1) / (inside[-1] - inside[0]), latencies)
 
 
