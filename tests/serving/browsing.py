@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 
 import pytest
@@ -50,6 +51,26 @@ def upload(page, path):
     expect(page.get_by_role("heading", name="Query", exact=True)).to_be_visible()  # before that nothing can be chosen
     page.get_by_label("Choose a picture").set_input_files(path)
     expect(results(page).first).to_be_visible()
+
+
+def search_on(page, card):
+    """Searches on from a result."""
+    number = card.get_attribute("data-id")
+    card.get_by_role("link").click()
+    expect(page.locator("#stored")).to_contain_text(f"picture {number}")
+    expect(page.locator("body")).not_to_have_class(re.compile("busy"))
+
+
+def hold(page, address):
+    """Holds requests to an address back; gives the list of them, and what lets later ones pass."""
+    held, passing = [], []
+    page.route(address, lambda route: route.continue_() if passing else held.append(route))
+    return held, lambda: passing.append(True)
+
+
+def meanwhile(page, condition):
+    """Waits until something is so, while the page goes on."""
+    wait_until(lambda: page.wait_for_timeout(20) or condition())
 
 
 def parameters(page):

@@ -5,11 +5,12 @@ import io
 import re
 
 import pytest
-from browsing import cameras, crop_of, needs_browser, parameters, results, searched, upload
+from browsing import cameras, crop_of, hold, meanwhile, needs_browser, parameters, results, search_on, searched, upload
 from PIL import Image
 from playwright.sync_api import expect
 
 from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.records import picture_content
 
 pytestmark = needs_browser
 
@@ -32,9 +33,7 @@ def test_from_a_picture_to_the_timeline(visit, port, picture, painted_gallery):
     expect(card).to_contain_text(f"vehicle {best.entry.sighting.vehicle_id}")
     expect(page.get_by_role("status")).to_contain_text("12 results")
     expect(page.get_by_text("This gallery is not calibrated")).to_be_visible()
-    image = card.locator("img")
-    expect(image).to_have_js_property("complete", True)
-    assert image.evaluate("image => image.naturalWidth") > 0
+    expect(card.locator("img")).to_have_js_property("naturalWidth", 40)
 
     timeline = page.get_by_role("region", name="When and where")
     expect(timeline.locator(".lane h4")).to_have_text(["c0", "c1"])
@@ -190,6 +189,33 @@ def test_judgements_are_kept_taken_back_and_exported(visit, own_port, own_galler
     page.get_by_label("Choose a picture").set_input_files(picture)
     expect(one).to_have_attribute("data-judgement", "same")
     expect(two).to_have_attribute("data-judgement", "different")
+    expect(page.locator("#results img")).to_have_count(12)
+
+
+def test_judgements_belong_to_the_search_in_which_they_were_made(visit, own_port, own_gallery, picture):
+    page = visit(own_port)
+    page.expected = ["status of 503"]
+    upload(page, picture)
+    kept = []
+    page.on("response", lambda answer: kept.append(answer.ok) if answer.request.method == "PUT" else None)
+    held, let_pass = hold(page, "**/api/judgements")
+    first, second = (int(results(page).nth(place).get_attribute("data-id")) for place in range(2))
+    results(page).nth(0).get_by_role("button", name="Same", exact=True).click()
+    results(page).nth(1).get_by_role("button", name="Not the same").click()
+    search_on(page, results(page).nth(2))
+    meanwhile(page, lambda: held)
+    let_pass()
+    busy = '{"error": {"code": "busy", "message": "too many requests are waiting; try again in a second"}}'
+    held[0].fulfill(status=503, headers={"Retry-After": "1", "Content-Type": "application/json"}, body=busy)
+    expect(page.get_by_role("alert").filter(has_text="Trying again in 1 s.")).to_be_visible()
+    meanwhile(page, lambda: kept.count(True) == 2)
+
+    query = picture_content(picture.read_bytes())
+    with Gallery.open(str(own_gallery)) as gallery:
+        judged = {(judgement.query, judgement.entry): judgement.same for judgement in gallery.engine.judgements()}
+    assert judged == {(query, first): True, (query, second): False}
+    expect(page.locator("#notice")).to_be_hidden()
+    expect(page.locator("#results .card:not([data-judgement=none])")).to_have_count(0)  # on another query nobody spoke
 
 
 HAND_OVER = """([kind, bytes]) => {
@@ -217,8 +243,7 @@ def test_dropped_and_pasted_pictures(visit, port, picture):
 
 def test_a_picture_dropped_before_the_gallery_is_known_is_searched_then(visit, port, picture):
     page = visit(port)
-    held = []
-    page.route("**/api/gallery", held.append)
+    held, _ = hold(page, "**/api/gallery")
     page.reload()
     page.wait_for_function("document.body.classList.contains('busy')")
     hand_over(page, "drop", picture)

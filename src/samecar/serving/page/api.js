@@ -80,15 +80,9 @@ export async function manifest() {
   return (await request("/api/judgements/manifest")).blob();
 }
 
-/** Lets an image show a picture of the service. An <img> sends no token, so that with one the picture is fetched. */
-export async function show(image, path) {
-  if (token === null) {
-    image.src = path;
-    return;
-  }
-  const url = URL.createObjectURL(await (await request(path)).blob());
-  for (const end of ["load", "error"]) image.addEventListener(end, () => URL.revokeObjectURL(url), { once: true });
-  image.src = url;
+/** A thumbnail, from where the service says that it is. */
+export async function thumbnail(path, signal) {
+  return (await request(path, { signal })).blob(); // an <img> sends no token, and does not say why it shows nothing
 }
 
 /** A filter as the service and the page's own address write it. */

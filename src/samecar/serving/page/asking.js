@@ -3,7 +3,8 @@
 import { ServiceError, rememberToken } from "./api.js";
 import { sentence } from "./words.js";
 
-const AGAIN = 3; // seconds until a busy service is asked again, where it names no time
+/** Seconds until a busy service is asked again, where it names no time. */
+export const AGAIN = 3;
 
 const at = (id) => document.getElementById(id);
 
@@ -62,15 +63,21 @@ export function explain(error, repeat) {
     throw error;
   }
   const text = sentence(error.message);
+  let timer;
+  const press = () => {
+    clearTimeout(timer);
+    notice("");
+    repeat();
+  };
   if (error.status === 401) {
     askToken(repeat);
   } else if (error.status === 429 || error.status === 503) {
     const wait = error.wait ?? AGAIN;
-    again = setTimeout(repeat, wait * 1000);
-    notice(`${text} Trying again in ${wait} s.`, { text: "Try now", press: repeat });
+    again = timer = setTimeout(press, wait * 1000);
+    notice(`${text} Trying again in ${wait} s.`, { text: "Try now", press });
   } else {
     const mayPass = error.status === 0 || error.status === 408 || error.status >= 500;
-    notice(text, mayPass ? { text: "Try again", press: repeat } : null);
+    notice(text, mayPass ? { text: "Try again", press } : null);
   }
 }
 

@@ -1,12 +1,23 @@
 /** Pictures of the gallery as a list of cards: to look at, to search on from, to judge. */
 
 import * as api from "./api.js";
+import { AGAIN } from "./asking.js";
 import { element } from "./elements.js";
 import { cameraName, percent, similarityText, timeText, whereText } from "./words.js";
 
 const template = document.querySelector("#card");
 const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
 const JUDGES = { s: "same", n: "different" };
+const NEAR = "1000px"; // around what is seen, where thumbnails are fetched already
+
+const awaited = new Map(); // by frame, what is called when it comes near to what is seen
+
+const watcher = new IntersectionObserver(
+  (changes) => {
+    for (const { target, isIntersecting } of changes) if (isIntersecting) awaited.get(target)?.();
+  },
+  { rootMargin: NEAR },
+);
 
 /** A list of cards. */
 export class Cards {
@@ -22,6 +33,7 @@ export class Cards {
     this.list = list;
     this.does = does;
     this.shown = new Map(); // pictures by the number in the gallery
+    this.showing = new AbortController(); // until other pictures are shown
     list.addEventListener("click", (event) => this.click(event));
     list.addEventListener("keydown", (event) => this.press(event));
     for (const type of ["pointerover", "focusin"]) list.addEventListener(type, (event) => this.point(event.target));
@@ -30,6 +42,8 @@ export class Cards {
 
   /** Shows these pictures instead of others. */
   show(pictures) {
+    this.showing.abort();
+    this.showing = new AbortController();
     this.shown.clear();
     this.list.replaceChildren();
     this.append(pictures);
@@ -39,7 +53,9 @@ export class Cards {
   append(pictures) {
     for (const picture of pictures) {
       this.shown.set(picture.id, picture);
-      this.list.append(makeCard(picture, this.does.address(picture), this.does.judge !== undefined));
+      const card = makeCard(picture, this.does.address(picture), this.does.judge !== undefined);
+      fillFrame(card.querySelector(".frame"), picture, "", this.showing.signal);
+      this.list.append(card);
     }
   }
 
@@ -53,10 +69,10 @@ export class Cards {
     this.list.querySelector(`[data-id="${id}"] .frame`)?.focus();
   }
 
-  /** Shows the judgement that a picture has now. */
+  /** Shows the judgement that a picture has now, unless it is of an answer that is no longer shown. */
   showJudgement(picture) {
-    const card = this.list.querySelector(`[data-id="${picture.id}"]`);
-    if (card !== null) markJudgement(card, picture);
+    if (this.shown.get(picture.id) !== picture) return;
+    markJudgement(this.list.querySelector(`[data-id="${picture.id}"]`), picture);
   }
 
   pictureOf(element) {
@@ -105,15 +121,67 @@ function opensElsewhere(event) {
   return event.ctrlKey || event.metaKey || event.shiftKey;
 }
 
-/** Shows the picture in a frame, or says that there is none. */
-export function fillFrame(frame, picture, description) {
+/**
+ * Shows the picture in a frame once that comes near to what is seen, or says that there is none.
+ *
+ * @param {HTMLElement} frame
+ * @param {object} picture
+ * @param {string} description
+ * @param {AbortSignal} signal the frame has gone.
+ */
+export async function fillFrame(frame, picture, description, signal) {
   if (picture.thumbnail === null) return;
   const missing = frame.querySelector(".missing");
-  const image = element("img", { alt: description, draggable: false, loading: "lazy", decoding: "async" });
-  const giveUp = () => image.replaceWith(missing);
-  image.addEventListener("error", giveUp, { once: true });
-  missing.replaceWith(image);
-  api.show(image, picture.thumbnail).catch(giveUp);
+  missing.hidden = true;
+  try {
+    const image = await loaded(await fetched(frame, picture.thumbnail, signal));
+    image.alt = description;
+    missing.replaceWith(image);
+  } catch (error) {
+    if (signal.aborted) return;
+    if (error.status !== 404) missing.textContent = "thumbnail not loaded";
+    missing.hidden = false;
+  }
+}
+
+/** Fetches a thumbnail; a service that is busy is asked again when it says so. */
+async function fetched(frame, path, signal) {
+  for (;;) {
+    await near(frame, signal);
+    try {
+      return await api.thumbnail(path, signal);
+    } catch (error) {
+      if (error.status !== 429 && error.status !== 503) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (error.wait ?? AGAIN)));
+    }
+  }
+}
+
+async function near(frame, signal) {
+  signal.throwIfAborted();
+  await new Promise((resolve) => {
+    awaited.set(frame, resolve);
+    signal.addEventListener("abort", resolve, { once: true });
+    watcher.observe(frame);
+  });
+  watcher.unobserve(frame);
+  awaited.delete(frame);
+  signal.throwIfAborted();
+}
+
+async function loaded(content) {
+  const image = element("img", { draggable: false });
+  const url = URL.createObjectURL(content);
+  try {
+    await new Promise((resolve, reject) => {
+      image.addEventListener("load", resolve);
+      image.addEventListener("error", () => reject(new Error("this is no picture")));
+      image.src = url;
+    });
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+  return image;
 }
 
 /** A line for each thing that is known about a picture beside camera and time. */
@@ -131,7 +199,6 @@ function makeCard(picture, address, judged) {
   const description = picture.rank === undefined ? whereText(picture) : `Rank ${picture.rank}. ${whereText(picture)}`;
   part(".frame").href = address;
   part(".frame").setAttribute("aria-label", `${description}. Search on from it`);
-  fillFrame(part(".frame"), picture, "");
   part(".camera").textContent = cameraName(picture.camera_id);
   part(".time").textContent = timeText(picture.time);
   part(".known").append(...knownItems(picture));

@@ -53,7 +53,7 @@ function showQuery() {
 async function showStored(id, signal) {
   const picture = await api.picture(id, signal);
   const frame = element("div", { className: "frame" }, element("span", { className: "missing", textContent: "no thumbnail" }));
-  fillFrame(frame, picture, `The picture that is searched with. ${whereText(picture)}`);
+  fillFrame(frame, picture, `The picture that is searched with. ${whereText(picture)}`, signal);
   const texts = [`picture ${id}`, cameraName(picture.camera_id), timeText(picture.time)];
   const lines = texts.map((textContent) => element("li", { textContent }));
   const caption = element("figcaption", {}, element("ul", {}, ...lines, ...knownItems(picture)));
@@ -134,23 +134,24 @@ function showMore(next) {
     });
 }
 
-function judge(picture, same) {
+/** Keeps a judgement on what was searched with when it was made, whatever has been searched since. */
+function judge(picture, same, asked = answered) {
   const before = picture.judgement;
   picture.judgement = same;
   cards.showJudgement(picture);
-  judging = judging.then(() => keep(picture, same, before, answered));
+  judging = judging.then(() => keep(picture, same, before, asked));
 }
 
-async function keep(picture, same, before, { query, content }) {
+async function keep(picture, same, before, asked) {
   try {
-    if (same === null) await api.withdraw(content, picture.id);
-    else await api.judge(query, picture.id, same);
+    if (same === null) await api.withdraw(asked.content, picture.id);
+    else await api.judge(asked.query, picture.id, same);
     const word = { true: "the same vehicle", false: "not the same vehicle", null: "not judged" }[same];
-    say(`Rank ${picture.rank}: ${word}`);
+    if (asked === answered) say(`Rank ${picture.rank}: ${word}`);
   } catch (error) {
     picture.judgement = before;
     cards.showJudgement(picture);
-    explain(error, () => judge(picture, same));
+    explain(error, () => judge(picture, same, asked));
   }
 }
 
