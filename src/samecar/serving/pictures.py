@@ -1,9 +1,10 @@
 """Routes to the entries of a gallery: listing, adding, changing and removing them, and their thumbnails."""
 
+import hashlib
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from samecar.retrieval.incoming import Incoming
@@ -27,8 +28,8 @@ from samecar.serving.uploads import MULTIPART, LimitedRoute, refuse_bomb
 
 routes = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 
-THUMBNAIL_SECONDS = 86_400
-"""How long a browser may keep a thumbnail: it never changes, but may be removed."""
+TAG_DIGITS = 32
+"""Of a thumbnail's SHA-256 in its ETag: two thumbnails do not meet by chance."""
 
 NAME_LENGTH = 256
 """Most letters of a file's name."""
@@ -97,14 +98,21 @@ async def remove_picture(number: Number, service: Served) -> None:
 @routes.get(
     "/api/pictures/{number}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/jpeg": {}}}, **documented(404)},
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        304: {"description": "the one that the client has"},
+        **documented(404),
+    },
 )
-async def show_thumbnail(number: Number, service: Served) -> Response:
-    """Gives an entry's thumbnail."""
+async def show_thumbnail(number: Number, service: Served, request: Request) -> Response:
+    """Gives an entry's thumbnail; a client may keep it, but asks each time whether it is still this one."""
     thumbnail = await service.read(service.gallery.engine.thumbnail, number)
     if thumbnail is None:
         raise not_found(f"a thumbnail of entry {number}")
-    kept = {"Cache-Control": f"private, max-age={THUMBNAIL_SECONDS}"}
+    tag = f'"{hashlib.sha256(thumbnail).hexdigest()[:TAG_DIGITS]}"'
+    kept = {"Cache-Control": "private, no-cache", "ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=kept)
     return Response(thumbnail, media_type="image/jpeg", headers=kept)
 
 
