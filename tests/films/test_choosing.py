@@ -70,8 +70,16 @@ def test_a_crop_has_its_own_pixels_and_its_content_tells_them_apart():
 
 @pytest.mark.parametrize(
     "box",
-    [(3, 20, 63, 60), (40, 1, 100, 41), (138, 20, 198, 60), (40, 59, 100, 99), (40, 20, 100, 49), (40, 20, 69, 60)],
-    ids=["left", "top", "right", "bottom", "low", "narrow"],
+    [
+        (3, 20, 63, 60),
+        (40, 1, 100, 41),
+        (138, 20, 198, 60),
+        (40, 59, 100, 99),
+        (40, 10, 100, 96),
+        (40, 20, 100, 49),
+        (40, 20, 69, 60),
+    ],
+    ids=["left", "top", "right", "bottom", "large, near the bottom", "low", "narrow"],
 )
 def test_what_is_cut_off_or_small_is_no_crop(box):
     assert crop_of(FRAME, detections(box), 0, 30) is None

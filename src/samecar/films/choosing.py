@@ -12,7 +12,7 @@ from samecar.films.detection import Detections
 from samecar.retrieval.records import picture_content
 
 BORDER = 0.02
-"""A box that comes nearer to the frame's border, as a share of the frame's side, may be cut off there."""
+"""A vehicle whose box comes nearer to the frame's border, as a share of the frame's side, may be cut off there."""
 
 SHARPNESS_SIDE = 64
 """Crops are made so wide and high before their sharpness is measured, so that large and small ones compare."""
@@ -21,7 +21,10 @@ POOR = 0.4
 """A crop whose quality is below this share of the track's best one is left out."""
 
 MARGIN = 0.05
-"""Share of its width and height by which a crop is larger than the detector's box, on each side."""
+"""Share of its width and height by which a crop is larger than the detector's box, on each side.
+
+Boxes are no more exact than that: a vehicle whose crop would reach over the frame's border may be cut off there too.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +101,11 @@ def crop_of(frame: Frame, detections: Detections, index: int, minimum_size: int)
     left, top, right, bottom = box.tolist()
     if min(right - left, bottom - top) < minimum_size:
         return None
-    if min(min(left, width - right) / width, min(top, height - bottom) / height) < BORDER:
-        return None
     across, down = MARGIN * (right - left), MARGIN * (bottom - top)
-    rows = slice(max(0, round(top - down)), round(bottom + down))
-    columns = slice(max(0, round(left - across)), round(right + across))
+    if min(left, width - right) < max(across, BORDER * width) or min(top, height - bottom) < max(down, BORDER * height):
+        return None
+    rows = slice(round(top - down), round(bottom + down))
+    columns = slice(round(left - across), round(right + across))
     picture = frame.picture[rows, columns].copy()
     size = float(np.sqrt(areas(box[None])[0]))
     free = 1 - covered(detections.boxes, index)
