@@ -178,7 +178,7 @@ def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
     left, top = 12 * 10 - 40, 10  # of the car after one second
     assert changed[top, left : left + 40].all()
     assert changed[top : top + 30, left].all()
-    assert not changed[45:80, :100].any()
+    assert not changed[45:65, :100].any()  # between the car and the truck's name, which stands above its box
 
 
 def test_unsure_detections_that_belong_to_no_track_are_not_drawn(tmp_path):
@@ -188,6 +188,14 @@ def test_unsure_detections_that_belong_to_no_track_are_not_drawn(tmp_path):
     drawn = np.asarray(Image.open(tmp_path / "road-00000.00.png"))
     assert (drawn[20, 20:60] != road()[20, 20:60]).any(axis=1).all()
     assert (drawn[:, 90:] == road()[:, 90:]).all()
+
+
+def test_names_stay_within_the_frame(tmp_path):
+    boxes = np.array([[225, 0, 240, 20]], np.float32)
+    Sketcher(tmp_path, "road", 0.4)(Frame(0, road()), Detections(boxes, np.array([0.9], np.float32), ("bus",)), {})
+    changed = (np.asarray(Image.open(tmp_path / "road-00000.00.png")) != road()).any(axis=2)
+    assert changed.any(axis=0)[200:].all()
+    assert changed.any(axis=0).sum() < 60
 
 
 def test_a_truncated_film_gives_what_it_holds_and_says_so(film, gallery, tmp_path):

@@ -49,8 +49,25 @@ class Sketcher:
             if not number and confidence < self._sure:
                 continue
             colour = COLOURS[number % len(COLOURS)] if number else UNTRACKED
-            text = f"{number or ''} {kind} {confidence:.2f}".strip()
+            text = f"{number}: {kind} {confidence:.2f}" if number else f"{kind} {confidence:.2f}"
             draw.rectangle(box, outline=colour, width=2)
-            draw.text((box[0] + 3, box[1] + 2), text, fill=colour, font=font, stroke_width=2, stroke_fill="#000000")
+            _write(draw, text, box, picture.width, colour, font)
         with written_file(self._folder / f"{self._film}-{frame.time:08.2f}.png") as temporary:
             picture.save(temporary)
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    box: list[float],
+    limit: int,
+    colour: str,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
+    """Writes a text above a box, so that the vehicle is seen, but within a frame that is `limit` pixels wide."""
+    _, _, width, height = draw.textbbox((0, 0), text, font=font)
+    width, height = width + 4, height + 3
+    left = max(0, min(box[0], limit - width))
+    top = max(0, box[1] - height)
+    draw.rectangle((left, top, left + width, top + height), fill=colour)
+    draw.text((left + 2, top + 1), text, fill="#000000", font=font)
