@@ -279,23 +279,35 @@ class EngineContract:
         new = replace(
             additions[0].sighting, camera_id="new", time=1e9, labels={"lane": "9"}, vehicle_id="", address="there"
         )
-        engine.update(ids[0], new)
+        assert engine.update(ids[0], lambda _: new) == new
         for view in (engine, opened()):
             assert view.entries([ids[0]])[ids[0]].sighting == new
             for allowed in (Filter(cameras=("new",)), Filter(after=1e8), Filter(labels={"lane": "9"})):
                 assert [entry.id for entry in view.listed(allowed)] == [ids[0]]
                 assert [match.id for match in view.search(random_embeddings(1), 5, allowed)[0]] == [ids[0]]
-        engine.update(ids[0], replace(new, labels={}, time=None))
+        engine.update(ids[0], lambda before: replace(before, labels={}, time=None))
+        assert engine.entries([ids[0]])[ids[0]].sighting == replace(new, labels={}, time=None)
         assert engine.listed(Filter(labels={"lane": "9"})) == []
         assert engine.listed(Filter(after=1e8)) == []
+
+    def test_updates_at_the_same_time_undo_nothing(self, engine: Engine, opened: Callable[[], Engine]) -> None:
+        ids = engine.add(random_additions(1))
+        views = [engine, opened(), opened()]
+
+        def label(name: str) -> None:
+            views[int(name) % 3].update(ids[0], lambda now: replace(now, labels={**now.labels, name: "told"}))
+
+        engine.update(ids[0], lambda now: replace(now, labels={}))
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(label, map(str, range(24))))
+        assert engine.entries(ids)[ids[0]].sighting.labels == dict.fromkeys(map(str, range(24)), "told")
 
     def test_an_update_keeps_the_picture(self, engine: Engine) -> None:
         first, second = random_additions(2)
         (number,) = engine.add([first])
         with pytest.raises(SamecarError, match=f"{number}"):
-            engine.update(number, second.sighting)
-        with pytest.raises(SamecarError, match=f"{number + 1}"):
-            engine.update(number + 1, first.sighting)
+            engine.update(number, lambda _: second.sighting)
+        assert engine.update(number + 1, lambda _: first.sighting) is None
         assert engine.entries([number])[number].sighting == first.sighting
 
     def test_numbers_that_cannot_be_are_not_there(self, engine: Engine) -> None:

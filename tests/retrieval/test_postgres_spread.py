@@ -74,7 +74,7 @@ def test_a_filled_gallery_moves_into_partitions(postgres, address):
         assert [engine.search(query, 10) for query in queries] == before
         assert engine.rebuild("hnsw").recall > 0.9
         assert engine.check() == []
-        engine.update(ids[0], random_additions(1)[0].sighting)
+        engine.update(ids[0], lambda _: random_additions(1)[0].sighting)
         assert engine.remove(ids[:5]) == 5
         assert engine.summary().pictures == 195
     partitions = "SELECT count(*) FROM pg_indexes WHERE tablename LIKE 'entries_1_%' AND indexdef LIKE '%USING hnsw%'"

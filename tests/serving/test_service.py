@@ -2,6 +2,8 @@ import asyncio
 import hashlib
 import io
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,6 +205,34 @@ def test_adding_describing_changing_and_removing(writer, query):
     ):
         refused(answer, 404, "not_found")
     assert writer.get("/api/gallery").json()["pictures"] == 12
+
+
+def test_two_services_that_change_an_entry_undo_nothing_of_each_other(own_gallery):
+    with serving(own_gallery) as first, serving(own_gallery) as second, ThreadPoolExecutor(2) as threads:
+        for turn in range(5):
+            changes = [(first, {"track_id": f"t{turn}"}), (second, {"vehicle_id": f"v{turn}"})]
+            answers = list(threads.map(lambda pair: pair[0].patch("/api/pictures/1", json=pair[1]), changes))
+            assert [answer.status_code for answer in answers] == [200, 200]
+            known = first.get("/api/pictures/1").json()
+            assert (known["track_id"], known["vehicle_id"], known["camera_id"]) == (f"t{turn}", f"v{turn}", "c0")
+
+
+def test_a_change_takes_in_what_others_have_changed_until_it_is_written(own_gallery):
+    with serving(own_gallery) as client, Gallery.open(str(own_gallery)) as other:
+        engine = client.app.state.service.gallery.engine
+        update = engine.update
+
+        def late(number, change):
+            if number == 1:
+                other.engine.update(1, lambda sighting: replace(sighting, vehicle_id="van"))
+            else:
+                other.engine.remove([number])
+            return update(number, change)
+
+        engine.update = late
+        changed = client.patch("/api/pictures/1", json={"track_id": "t9"}).json()
+        assert (changed["track_id"], changed["vehicle_id"]) == ("t9", "van")
+        refused(client.patch("/api/pictures/2", json={"track_id": "t9"}), 404, "not_found")
 
 
 def test_what_is_added_over_http_has_the_embedding_that_every_other_way_gives(writer, own_gallery, query, tmp_path):

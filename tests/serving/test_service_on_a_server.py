@@ -59,10 +59,9 @@ def test_another_writer_on_the_server_is_not_waited_for_without_end(address, tmp
 def test_what_is_told_of_another_writer_and_that_work_itself_may_take_longer(address, monkeypatch):
     monkeypatch.setattr(store, "SECONDS_FOR_OTHERS", 1)
     with Gallery.open("yard", engine=address) as gallery:
-        entry = gallery.engine.entries([1])[1]
         told = r"'yard' on .* is being written to by another, or its index is being made, .* do it again"
         with another_writer(address), pytest.raises(SamecarError, match=told):
-            gallery.engine.update(1, entry.sighting)
+            gallery.engine.update(1, lambda sighting: sighting)
         gallery.engine.rebuild("hnsw")
         with psycopg.connect(address) as reader, ThreadPoolExecutor() as threads:
             reader.execute("SELECT count(*) FROM samecar.entries_1")  # the index that goes waits for this

@@ -1,6 +1,6 @@
 """What keeps a gallery: the contract that the folder with FAISS and SQLite and the PostgreSQL server both fulfil."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -61,11 +61,18 @@ class Engine(Protocol):
         """Removes entries with embedding, thumbnail and judgements; gives how many of them were there."""
         ...
 
-    def update(self, id: int, sighting: Sighting) -> None:  # noqa: A002
-        """Replaces what is known about an entry; its content must stay.
+    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
+        """Changes what is known about an entry, while nobody else changes it; its content must stay.
+
+        Args:
+            id: of the entry.
+            change: gives what is to be known of what is; it is told of changes that others have made before.
+
+        Returns:
+            What is known now; None if there is no such entry.
 
         Raises:
-            SamecarError: there is no such entry, or the content differs.
+            SamecarError: the content differs.
         """
         ...
 

@@ -121,12 +121,12 @@ def _picture(entry: Entry, service: Service) -> Picture:
 
 
 def _change(service: Service, number: int, values: dict[str, Any]) -> Entry:
-    engine = service.gallery.engine
-    entry = engine.entries([number]).get(number)
-    if entry is None:
+    def changed(sighting: Sighting) -> Sighting:
+        return replace(sighting, **values)
+
+    sighting = service.gallery.engine.update(number, changed)
+    if sighting is None:
         raise not_found(f"entry {number}")
-    sighting: Sighting = replace(entry.sighting, **values)
-    engine.update(number, sighting)
     return Entry(number, sighting)
 
 

@@ -30,6 +30,8 @@ _LARGEST = 2**63 - 1  # whole number that SQLite knows
 
 _ATTEMPTS = 5  # to read what others write to, without being able to hold them up
 
+_BY_NUMBER = "SELECT * FROM sightings WHERE id IN (SELECT value FROM json_each(?))"
+
 Result = TypeVar("Result")
 
 
@@ -221,19 +223,19 @@ class Catalogue:
                 "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)]
             ).rowcount
 
-    def update(self, id: int, sighting: Sighting) -> None:  # noqa: A002
-        """Replaces what is known about an entry.
+    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
+        """Changes what is known about an entry; gives what is known then, None if there is no such entry.
 
         Raises:
-            SamecarError: there is no such entry, or the content differs.
+            SamecarError: the content differs.
         """
         with self.writing() as connection:
-            found = connection.execute(
-                "SELECT content FROM entries WHERE id IN (SELECT value FROM json_each(?))", [_json([id])]
-            ).fetchone()
-            if found is None:
-                raise SamecarError(f"the gallery has no entry {id}; list its entries")
-            if found[0] != sighting.content:
+            row = connection.execute(_BY_NUMBER, [_json([id])]).fetchone()
+            if row is None:
+                return None
+            before = _entry(row).sighting
+            sighting = change(before)
+            if sighting.content != before.content:
                 raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
             connection.execute(
                 "UPDATE entries SET address = ?, camera_id = ?, time = ?, track_id = ?, vehicle_id = ? WHERE id = ?",
@@ -241,6 +243,7 @@ class Catalogue:
             )
             connection.execute("DELETE FROM labels WHERE entry = ?", [id])
             _insert_labels(connection, [(id, sighting.labels)])
+            return sighting
 
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         """Numbers of those contents that are there."""
@@ -248,7 +251,7 @@ class Catalogue:
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Entries by number; those that are not there are left out."""
-        rows = self._rows("SELECT * FROM sightings WHERE id IN (SELECT value FROM json_each(?))", [_json(ids)])
+        rows = self._rows(_BY_NUMBER, [_json(ids)])
         return {row[0]: _entry(row) for row in rows}
 
     def listed(self, allowed: Filter, beyond: int, limit: int) -> list[Entry]:

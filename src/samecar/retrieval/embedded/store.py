@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -139,13 +139,20 @@ class FolderEngine:
         self._wrote = True
         return self._catalogue.remove(ids)
 
-    def update(self, id: int, sighting: Sighting) -> None:  # noqa: A002
-        """Replaces what is known about an entry; its content must stay.
+    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
+        """Changes what is known about an entry, while nobody else changes it; its content must stay.
+
+        Args:
+            id: of the entry.
+            change: gives what is to be known of what is; it is told of changes that others have made before.
+
+        Returns:
+            What is known now; None if there is no such entry.
 
         Raises:
-            SamecarError: there is no such entry, or the content differs.
+            SamecarError: the content differs.
         """
-        self._catalogue.update(id, sighting)
+        return self._catalogue.update(id, change)
 
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         """Numbers of those contents that it holds."""

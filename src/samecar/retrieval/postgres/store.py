@@ -48,6 +48,8 @@ Result = TypeVar("Result")
 
 ENTRY: Final = "SELECT id, content, {columns} FROM {entries} JOIN {contents} USING (id) "
 
+BY_NUMBER: Final = ENTRY + "WHERE id = ANY(%s)"
+
 ATTACH: Final = """
     INSERT INTO {files} (name, content) VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
@@ -226,24 +228,33 @@ class PostgresEngine:
         statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s)")
         return self._write(lambda cursor: cursor.execute(statement, [possible_ids(ids)]).rowcount)
 
-    def update(self, id: int, sighting: Sighting) -> None:  # noqa: A002
-        """Replaces what is known about an entry; its content must stay.
+    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
+        """Changes what is known about an entry, while nobody else changes it; its content must stay.
+
+        Args:
+            id: of the entry.
+            change: gives what is to be known of what is; it is told of changes that others have made before.
+
+        Returns:
+            What is known now; None if there is no such entry.
 
         Raises:
-            SamecarError: there is no such entry, or the content differs.
+            SamecarError: the content differs.
         """
 
-        def work(cursor: Cursor) -> None:
-            statement = self._tables.statement("SELECT content FROM {contents} WHERE id = ANY(%s)")
-            row = cursor.execute(statement, [possible_ids([id])]).fetchone()
+        def work(cursor: Cursor) -> Sighting | None:
+            row = cursor.execute(self._tables.statement(BY_NUMBER), [possible_ids([id])]).fetchone()
             if row is None:
-                raise SamecarError(f"the gallery has no entry {id}; list its entries")
-            if row[0] != sighting.content:
+                return None
+            before = _entry(row).sighting
+            sighting = change(before)
+            if sighting.content != before.content:
                 raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
             text: LiteralString = "UPDATE {entries} SET ({columns}) = (%s, %s, %s, %s, %s, %s) WHERE id = %s"
             cursor.execute(self._tables.statement(text), [*_columns(sighting), id])
+            return sighting
 
-        self._write(work)
+        return self._write(work)
 
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         """Numbers of those contents that it holds."""
@@ -251,7 +262,7 @@ class PostgresEngine:
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Entries by number; those that are not there are left out."""
-        return {row[0]: _entry(row) for row in self._rows(ENTRY + "WHERE id = ANY(%s)", [possible_ids(ids)])}
+        return {row[0]: _entry(row) for row in self._rows(BY_NUMBER, [possible_ids(ids)])}
 
     def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
         """A page of entries in the order of their numbers, from the first number above `beyond`."""
