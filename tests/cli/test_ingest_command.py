@@ -49,6 +49,16 @@ def test_a_film_is_ingested_and_again_adds_nothing(arguments, place):
     assert (place / "drawn" / "yard-00001.00.png").is_file()
 
 
+def test_a_film_is_ingested_into_a_gallery_on_a_server(arguments, postgres):
+    on_server = ("--engine", postgres.address(postgres.new_database()))
+    done("gallery", "create", "north", "--run", "run", *on_server)
+    ingest = [*arguments, "--gallery", "north", "--minimum-size", 24, "--json", *on_server]
+    added = [json.loads(done(*ingest))["added"] for _ in range(2)]
+    assert added == [1, 0]
+    facts = json.loads(done("gallery", "info", "north", "--json", *on_server))
+    assert [camera["camera_id"] for camera in facts["cameras"]] == ["yard"]
+
+
 def test_what_is_left_out_is_told(arguments):
     assert "left out because always cut off, or smaller than 40 pixels: 1" in done(*arguments, "--minimum-size", 40)
 
