@@ -12,6 +12,8 @@ from playwright.sync_api import expect
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import picture_content
 
+pytest_plugins = ["browsing"]  # its fixtures
+
 pytestmark = needs_browser
 
 
@@ -169,6 +171,8 @@ def test_judgements_are_kept_taken_back_and_exported(visit, own_port, own_galler
     two.get_by_role("link").focus()
     page.keyboard.press("n")
     expect(two.get_by_role("button", name="Not the same")).to_have_attribute("aria-pressed", "true")
+    tops = [button.bounding_box()["y"] for button in two.get_by_role("button").all()]
+    assert tops[0] == tops[1]  # what is pressed does not move away from the pointer
     page.keyboard.press("ArrowRight")
     page.keyboard.press("s")
     expect(three.get_by_role("button", name="Same", exact=True)).to_have_attribute("aria-pressed", "true")
