@@ -7,6 +7,8 @@ import pytest
 from browsing import crop_of, needs_browser, results, searched, upload
 from playwright.sync_api import expect
 
+pytest_plugins = ["browsing"]  # its fixtures
+
 pytestmark = needs_browser
 
 

@@ -13,6 +13,8 @@ from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
 
+pytest_plugins = ["browsing"]  # its fixtures
+
 pytestmark = needs_browser
 
 

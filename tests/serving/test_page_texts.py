@@ -10,6 +10,8 @@ from playwright.sync_api import expect
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 
+pytest_plugins = ["browsing"]  # its fixtures
+
 pytestmark = needs_browser
 
 NAMED = "<img src=x onerror=window.hacked=1>"
