@@ -1,11 +1,13 @@
 import http.client
 import json
 import re
+import resource
 import shlex
 import shutil
 import socket
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,13 +31,21 @@ def ask(port, target, headers=None):
 
 
 @contextmanager
-def served(gallery, *options):
-    """A process that serves a gallery, once it is ready; it is told to end and must then end with status 0."""
+def served(gallery, *options, said="", watch=lambda _: None):
+    """A process that serves a gallery, once it is ready; it is told to end and must then end with status 0.
+
+    Args:
+        gallery: that is served.
+        options: of the command.
+        said: on standard error in the end, a regular expression.
+        watch: is given the port as soon as the process tells it.
+    """
     command = samecar_process("serve", gallery, "--port", 0, "--device", "cpu", *options)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline()
         port = int(re.search(r"http://.*:(\d+)/", line)[1])
+        watch(port)
         wait_until(lambda: process.poll() is not None or ask(port, "/ready")[0] == 200, 120)
         assert process.poll() is None, process.communicate()
         yield process, port
@@ -46,7 +56,8 @@ def served(gallery, *options):
     finally:
         process.kill()
         process.wait()
-    assert (process.returncode, out, errors) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    assert re.fullmatch(said, errors), errors
 
 
 def add(port, file):
@@ -87,12 +98,51 @@ def test_nothing_that_was_acknowledged_is_lost_when_it_is_told_to_end(own_galler
 
 def test_it_answers_before_the_model_is_loaded_and_asks_for_its_token(painted_gallery, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
+    early = []
+
+    def watch(port):
+        began = time.monotonic()
+        early.extend([ask(port, "/health"), ask(port, "/ready"), ask(port, "/api/gallery")])
+        early.append(time.monotonic() - began)
+
     options = ("--host", "0.0.0.0", "--token-file", tmp_path / "token", "--read-only", "--max-top", 7)
-    with served(painted_gallery, *options) as (_, port):
+    with served(painted_gallery, *options, watch=watch) as (_, port):
+        (health, _), (readiness, told), (unknown, _), seconds = early
+        assert (health, readiness, unknown) == (200, 503, 401)
+        assert json.loads(told)["error"]["code"] == "not_ready"
+        assert seconds < 10
         assert ask(port, "/api/gallery")[0] == 401
         status, content = ask(port, "/api/gallery", {"Authorization": f"Bearer {TOKEN}"})
         facts = json.loads(content)
         assert (status, facts["name"], facts["limits"]["top"], facts["writable"]) == (200, "yard", 7, False)
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux lets others set a process's limits")
+def test_a_full_disk_is_told_and_searches_go_on(own_gallery, tmp_path):
+    """No file may grow beyond a size, which fails in the midst of a write as a full disk does."""
+    files = [painted(tmp_path, 2, 1, index).read_bytes() for index in (7, 8)]
+
+    def search(port):
+        sent = {"picture": ("q.png", files[0])}
+        return httpx2.post(f"http://127.0.0.1:{port}/api/search", files=sent, timeout=60)
+
+    room = 33_000  # what SQLite needs to read, and less than it needs to add
+    reason = r"POST /api/pictures: .*catalogue.sqlite cannot be used: disk I/O error\n"
+    with served(own_gallery, said=f"({reason}){{2}}") as (process, port):
+        found = search(port).json()["results"]
+        before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (room, before[1]))
+        for _ in range(2):
+            refused = add(port, files[0])
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "gallery_unavailable")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert str(own_gallery) not in refused.text
+            assert search(port).json()["results"] == found
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
+        assert [add(port, file).json() for file in files] == [{"id": 13, "added": True}, {"id": 14, "added": True}]
+        assert {13, 14} <= {result["id"] for result in search(port).json()["results"]}
+    with Gallery.open(str(own_gallery)) as gallery:
+        assert (gallery.engine.check(), gallery.engine.summary().pictures) == ([], 14)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -186,23 +186,32 @@ def test_a_slow_body_is_refused(port):
     sent.close()
 
 
-def test_a_body_that_is_cut_off_leaves_nothing_behind(own_gallery, query, tmp_path, monkeypatch):
+def in_progress(port):
+    text = ask(port, "GET", "/metrics")[2].decode()
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("samecar_requests_in_progress"))
+
+
+def test_a_body_that_is_cut_off_leaves_nothing_behind(own_gallery, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     large = io.BytesIO()
     Image.effect_noise((1500, 1500), 80).save(large, "PNG")  # larger than what a form keeps in memory
-    body, kind = form(large.getvalue())
-    app = service(own_gallery)
-    with listening(app) as port:
+    body, kind = form(large.getvalue(), camera_id="c1")
+    picture = body.index(large.getvalue())
+    whole = picture + len(large.getvalue())
+    cuts = [0, 1, picture - 10, picture, picture + 20, len(body) // 2, whole - 1, whole, len(body) - 1]
+    with listening(service(own_gallery)) as port:
         wait_until(lambda: ask(port, "GET", "/ready")[0] == 200)
-        for _ in range(3):
-            sent = socket.create_connection(("127.0.0.1", port), timeout=20)
-            head = f"POST /api/pictures HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
-            sent.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: len(body) * 9 // 10])
-            sent.close()
-        wait_until(lambda: "samecar_requests_in_progress 0.0" in ask(port, "GET", "/metrics")[2].decode())
-        assert json.loads(ask(port, "GET", "/api/gallery")[2])["pictures"] == 12
-        assert ask(port, "POST", "/api/pictures", form(query)[0], {"Content-Type": form(query)[1]})[0] in (201, 400)
+        for cut in cuts:
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as sent:
+                head = f"POST /api/pictures HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+                sent.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:cut])
+                wait_until(lambda: in_progress(port) == 1)
+            wait_until(lambda: in_progress(port) == 0)
+            assert json.loads(ask(port, "GET", "/api/gallery")[2])["pictures"] == 12, cut
+            assert list((tmp_path / "temporary").iterdir()) == []
+        assert ask(port, "POST", "/api/pictures", body, {"Content-Type": kind})[0] == 201
+        assert json.loads(ask(port, "GET", "/api/gallery")[2])["pictures"] == 13
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
