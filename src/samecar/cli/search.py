@@ -115,6 +115,8 @@ def _print_answer(answer: "Answer") -> None:
     console.out.print(table)
     if folder:
         console.say(f"Addresses are below {folder}")
+    if "same" in shown:
+        console.say("'same' holds if it was 50 % before; of many pictures few show the vehicle, which it does not know.")
     console.say(_verdict(answer))
 
 
