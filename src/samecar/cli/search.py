@@ -116,7 +116,7 @@ def _print_answer(answer: "Answer") -> None:
     if folder:
         console.say(f"Addresses are below {folder}")
     if "same" in shown:
-        console.say("'same' holds if it was 50 % before; of many pictures few show the vehicle, which it does not know.")
+        console.say("'same' holds if it was 50 % before; that few of many pictures show the vehicle it does not know.")
     console.say(_verdict(answer))
 
 
