@@ -8,7 +8,7 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a network
 
-pytest.register_assert_rewrite("engine_contract")
+pytest.register_assert_rewrite("engine_contract", "browsing")
 
 TINY = [
     "model.backbone=test_resnet",
@@ -56,6 +56,24 @@ def painted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def painted_source(painted_folder: Path) -> str:
     """The painted folder as a source."""
     return f"folder:{painted_folder}/{{split}}/{{vehicle_id}}_{{camera_id}}_*.png"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of a tiny model."""
+    from tiny_run import tiny_run
+
+    return tiny_run(tmp_path_factory.mktemp("tiny") / "run").folder
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of six vehicles by two cameras."""
+    folder = tmp_path_factory.mktemp("crops")
+    for vehicle in range(6):
+        for camera in (1, 2):
+            paint_picture(folder / f"v{vehicle}_c{camera}.png", vehicle, camera, 0)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -28,22 +28,6 @@ BATCH = 32
 """Pictures that `add` keeps at a time."""
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run folder."""
-    return tiny_run(tmp_path_factory.mktemp("tiny") / "run").folder
-
-
-@pytest.fixture(scope="module")
-def crops(tmp_path_factory):
-    """Six vehicles by two cameras."""
-    folder = tmp_path_factory.mktemp("crops")
-    for vehicle in range(6):
-        for camera in (1, 2):
-            paint_picture(folder / f"v{vehicle}_c{camera}.png", vehicle, camera, 0)
-    return folder
-
-
 @pytest.fixture
 def empty(tmp_path, trained):
     """The path of an empty gallery."""

@@ -5,32 +5,14 @@ from contextlib import ExitStack
 
 import pytest
 from command_line import done, refused, run
-from conftest import paint_picture
 from galleries import wait_until
 from starlette.testclient import TestClient
-from tiny_run import tiny_run
 
 from samecar.data import Manifest
 from samecar.embeddings import Embeddings
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run folder."""
-    return tiny_run(tmp_path_factory.mktemp("tiny") / "run").folder
-
-
-@pytest.fixture(scope="module")
-def crops(tmp_path_factory):
-    """Six vehicles by two cameras."""
-    folder = tmp_path_factory.mktemp("crops")
-    for vehicle in range(6):
-        for camera in (1, 2):
-            paint_picture(folder / f"v{vehicle}_c{camera}.png", vehicle, camera, 0)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,11 @@ from contextlib import closing
 import pytest
 from command_line import done, refused, run
 from conftest import paint_picture
-from tiny_run import tiny_run
 
 from samecar.retrieval.places import open_engine
 from samecar.retrieval.records import IndexSettings
 
 NOT_MEASURED = "how many of the nearest it finds was not measured"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run folder."""
-    return tiny_run(tmp_path_factory.mktemp("tiny") / "run").folder
 
 
 @pytest.fixture(scope="module")

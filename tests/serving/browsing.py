@@ -52,8 +52,10 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser):
+def visit(browser, request):
     """Opens a page of its own at an address; in the end, nobody else was asked and nothing was complained about."""
+    if "own_port" in request.fixturenames:
+        request.getfixturevalue("own_port")  # so that its service ends after the pages that still ask it
     contexts, hosts, complaints = [], set(), []
 
     def visited(port, path="/", **options):

@@ -379,7 +379,7 @@ class PostgresEngine:
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
         """Makes the index anew from what is stored, of this kind, measures its recall, and gives what it is then.
 
-        Others can search meanwhile; writers wait.
+        Others can search meanwhile; writers wait, and are told so where it takes long.
 
         Raises:
             SamecarError: the engine has no such kind.

@@ -95,7 +95,7 @@ class Tables:
         cursor.execute(self.statement(GALLERY, size=sql.Literal(size)))
 
     def rebuild_index(self, cursor: Cursor, kind: str) -> None:
-        """Makes the index anew. Others can search during the work and wait only for its end; writers wait for all."""
+        """Makes the index anew. Others can search during the work and wait only for its end; writers wait."""
         name, new = f"entries_{self.number}_hnsw", f"entries_{self.number}_hnsw_new"
         if kind == HNSW:
             text: LiteralString = "CREATE INDEX {new} ON {entries} USING hnsw (embedding halfvec_ip_ops)"
