@@ -1,6 +1,7 @@
 import asyncio
 import threading
 
+import numpy as np
 import pytest
 
 from samecar.serving.batching import Batcher, QueueFullError
@@ -58,6 +59,48 @@ def test_what_comes_while_a_batch_runs_goes_together():
 
     assert run(main()) == [0, 1, 2, 3]
     assert slow.batches == [[0], [1, 2, 3]]
+
+
+def asked_in_turns(clients, turns, halves, largest=100):
+    """Sizes of the batches where each client asks again as soon as it has its answer."""
+    sizes = []
+
+    async def main():
+        batcher = Batcher(
+            lambda items: items, largest=largest, waiting=1000, name="turns", observe=sizes.append, halves=halves
+        )
+
+        async def client(number):
+            for _ in range(turns):
+                assert await batcher(number) == number
+
+        await asyncio.gather(*(client(number) for number in range(clients)))
+        await batcher.close()
+
+    run(main())
+    assert sum(sizes) == clients * turns
+    return sizes
+
+
+def test_halves_take_turns():
+    sizes = asked_in_turns(32, turns=50, halves=True)
+    assert sizes[:2] == [16, 16]
+    assert max(sizes) == 16
+    assert np.median(sizes) == 16
+
+
+@pytest.mark.parametrize(("clients", "first"), [(1, 1), (2, 1), (3, 2), (7, 4)])
+def test_half_of_a_few_is_at_least_one(clients, first):
+    sizes = asked_in_turns(clients, turns=3, halves=True)
+    assert sizes[0] == first
+
+
+def test_halves_too_are_no_larger_than_allowed():
+    assert max(asked_in_turns(64, turns=5, halves=True, largest=8)) == 8
+
+
+def test_all_who_wait_go_together_without_halves():
+    assert asked_in_turns(32, turns=1, halves=False) == [32]
 
 
 def test_whoever_gives_up_is_left_out_and_disturbs_nobody():

@@ -18,6 +18,7 @@ from samecar.config import ModelSettings
 from samecar.data.transforms import PictureTransform, TensorTransform, normalising, resizing
 from samecar.errors import SamecarError
 from samecar.models import Embedder, build_embedder
+from samecar.models.cores import in_parts
 from samecar.models.devices import find_device
 from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, tensors_digest
 
@@ -115,13 +116,17 @@ class BoundModel:
     def embed_prepared(self, pictures: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """Embeds what `prepare` made, in one batch; (pictures, size) float32 of length one."""
         model, _, normalise = self.load()
+        device = next(model.parameters()).device
+
+        def embedded(part: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+            with torch.inference_mode():
+                batch = normalise(torch.stack(list(part)).to(device))  # (pictures, 3, height, width)
+                embeddings: NDArray[np.float32] = functional.normalize(model(batch).float()).cpu().numpy()
+            return embeddings
+
         if not pictures:
             return np.empty((0, model.embedding_size), np.float32)
-        with torch.inference_mode():
-            stacked = torch.stack(list(pictures)).to(next(model.parameters()).device)
-            batch = normalise(stacked)  # (pictures, 3, height, width)
-            embeddings: NDArray[np.float32] = functional.normalize(model(batch).float()).cpu().numpy()
-        return embeddings
+        return np.concatenate(in_parts(embedded, pictures)) if device.type == "cpu" else embedded(pictures)
 
 
 def _described(content: bytes) -> tuple[ModelSettings, int]:

@@ -29,6 +29,9 @@ class Batcher(Generic[Item, Result]):
         waiting: items that may wait.
         name: of the thread.
         observe: is told the size of each batch.
+        halves: whether a batch takes only half of those that wait or were in the last one, who may soon come again.
+            While one half is worked on, the other one gets its answers and prepares what it asks next; else all would
+            wait for the work together, and then the work for them.
     """
 
     def __init__(
@@ -39,11 +42,13 @@ class Batcher(Generic[Item, Result]):
         waiting: int,
         name: str,
         observe: Callable[[int], None] | None = None,
+        halves: bool = False,
     ) -> None:
         self.work = work
         self.largest = largest
         self.waiting = waiting
         self.observe = observe
+        self.halves = halves
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self.queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self.runner: asyncio.Task[None] | None = None
@@ -71,14 +76,18 @@ class Batcher(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             await asyncio.sleep(PAUSE)
-            while batch := self._next():
+            batch = self._next(0)
+            while batch:
                 await self._do(batch)
+                batch = self._next(len(batch))
         finally:
             self.runner = None
 
-    def _next(self) -> list[tuple[Item, "asyncio.Future[Result]"]]:
+    def _next(self, last: int) -> list[tuple[Item, "asyncio.Future[Result]"]]:
+        """What goes together next, after a batch of this many."""
+        most = min(self.largest, -(-(len(self.queue) + last) // 2)) if self.halves else self.largest
         batch: list[tuple[Item, asyncio.Future[Result]]] = []
-        while self.queue and len(batch) < self.largest:
+        while self.queue and len(batch) < most:
             item, result = self.queue.popleft()
             if not result.done():  # it is done where its client has gone
                 batch.append((item, result))

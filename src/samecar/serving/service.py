@@ -110,6 +110,7 @@ class Service:
             waiting=settings.waiting,
             name="model",
             observe=metrics.batch.observe,
+            halves=True,
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")

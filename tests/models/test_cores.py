@@ -1,0 +1,74 @@
+import threading
+
+import pytest
+import torch
+
+from samecar.models.cores import in_parts
+
+
+@pytest.fixture
+def cores(request):
+    """As many cores as are asked for, whatever this machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def seen(part):
+    """What a part sees: its items, torch's threads, and whose thread does it."""
+    return list(part), torch.get_num_threads(), threading.get_ident()
+
+
+@pytest.mark.parametrize("cores", [2, 3, 5], indirect=True)
+@pytest.mark.parametrize("count", [10, 11, 64])
+def test_each_core_gets_about_as_much_and_one_thread_of_torch(cores, count):
+    parts, threads, _ = zip(*in_parts(seen, range(count)), strict=True)
+    assert sum(parts, []) == list(range(count))
+    assert len(parts) == cores
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert threads == (1,) * cores
+
+
+@pytest.mark.parametrize("cores", [3], indirect=True)
+def test_torch_keeps_its_threads_elsewhere(cores):
+    in_parts(seen, range(12))
+    later = []
+    thread = threading.Thread(target=lambda: later.append((torch.ones(9).sum(), torch.get_num_threads())))
+    thread.start()
+    thread.join()
+    assert torch.get_num_threads() == cores
+    assert later[0][1] == cores
+
+
+@pytest.mark.parametrize(("cores", "count"), [(4, 7), (4, 1), (1, 64)], indirect=["cores"])
+def test_what_is_too_small_for_parts_is_done_whole_with_all_threads(cores, count):
+    assert in_parts(seen, range(count)) == [(list(range(count)), cores, threading.get_ident())]
+
+
+@pytest.mark.parametrize("cores", [2], indirect=True)
+def test_an_error_in_a_part_is_raised(cores):
+    def work(part):
+        if 5 in part:
+            raise ValueError("five")
+        return part
+
+    with pytest.raises(ValueError, match="five"):
+        in_parts(work, range(8))
+    assert [list(part) for part in in_parts(work, range(4))] == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("cores", [2], indirect=True)
+def test_many_threads_may_ask_at_a_time(cores):
+    outcomes = {}
+
+    def ask(number):
+        outcomes[number] = [in_parts(sum, range(number, number + 40)) for _ in range(20)]
+
+    asking = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    for number in range(8):
+        assert outcomes[number] == [[sum(range(number, number + 20)), sum(range(number + 20, number + 40))]] * 20
