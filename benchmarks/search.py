@@ -11,6 +11,10 @@ scanned query by query, as FAISS's own half-precision index is, is asked a part 
 beside it. A query is a further picture of a vehicle of the gallery. Recall is the share of the ten nearest by exact
 search in single precision that are found. Single queries: median; batches: the quickest. Memory (Linux): by how much
 resident memory grows when the index is loaded and first used, and by how much at most, beyond this, during a batch.
+
+Then `samecar serve` runs on the gallery with each index and is asked with pictures, on the same cores: by one client,
+and by many, each of which sends its next picture when it has an answer. The model has random weights; embeddings have
+as many numbers as its own.
 """
 
 import argparse
@@ -21,6 +25,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -28,17 +33,19 @@ from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
+from clients import ask, draw_pictures, random_model, service, summary
 from measuring import measured, resident
 from numpy.typing import NDArray
 from results import FOLDER, read_results, write_results
 
 from samecar.cli.process import prepare_libraries
 from samecar.ranking import unit_length
+from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.embedded.index import KINDS
 from samecar.retrieval.embedded.store import FolderEngine
-from samecar.retrieval.engine import FORMAT
 from samecar.retrieval.exact import most_similar
-from samecar.retrieval.records import EVERYTHING, Addition, Filter, GalleryFacts, Sighting
+from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.records import EVERYTHING, Addition, Filter, Sighting
 
 Matrix = NDArray[np.float32]
 Found = NDArray[np.int64]
@@ -52,6 +59,9 @@ NOISE = 0.8
 
 PORTION = 20_000
 """Entries that are drawn and added at a time."""
+
+PICTURE = (300, 240)
+"""Width and height in pixels of the pictures that clients send."""
 
 NUMPY_PRODUCTS = 50_000_000
 """Products that plain NumPy holds at a time: 200 MB."""
@@ -76,20 +86,23 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--size", type=int, default=512, help="numbers in an embedding")
+    parser.add_argument("--backbone", default="resnet18", help="of the service's model")
     parser.add_argument("--batch", type=int, default=1000, help="queries of a batch")
     parser.add_argument("--singles", type=int, default=15, help="single queries")
     parser.add_argument("--repeats", type=int, default=2, help="turns of batches")
+    parser.add_argument("--clients", type=int, default=32, help="of the service at a time")
+    parser.add_argument("--seconds", type=float, default=10, help="that clients ask")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--result", default="search", help="name of the result file")
     options = parser.parse_args()
+    options.size = random_model(options.backbone, options.seed).embedding_size
     prepare_libraries()  # for the processes that measure
     sizes = {}
     if (FOLDER / f"{options.result}.json").is_file():
         sizes = {row["pictures"]: row for row in read_results(options.result)["sizes"]}
     for pictures in options.pictures:
-        with multiprocessing.get_context("spawn").Pool(1) as fresh:
-            sizes[pictures] = fresh.apply(measure, (pictures, options))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+            sizes[pictures] = fresh.submit(measure, pictures, options).result()
         content = {"libraries_beside": {"faiss": version("faiss-cpu")}, "sizes": [sizes[key] for key in sorted(sizes)]}
         print(f"wrote {write_results(options.result, content)}")
 
@@ -110,6 +123,8 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
         "camera_0": int((cameras == 0).sum()),
         "size": options.size,
         "batch": options.batch,
+        "clients": options.clients,
+        "backbone": options.backbone,
         "seed": options.seed,
         "sides": {},
     }
@@ -122,7 +137,8 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
         "FAISS, half precision": scalar_megabytes,
     }
     with tempfile.TemporaryDirectory() as folder:
-        fill(Path(folder) / "gallery", centres, cameras, options)
+        model = random_model(options.backbone, options.seed)
+        fill(Path(folder) / "gallery", model, centres, cameras, options)
         for kind in KINDS:
             with closing(FolderEngine.open(Path(folder) / "gallery")) as engine:
                 engine.rebuild(kind)
@@ -132,6 +148,7 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
                 beside = baselines if kind == "exact" else beside_others
                 found = by_turns({kind: ours, **beside}, queries, expected, options)
             row["sides"][kind] = {**found.pop(kind), "megabytes": held[kind], "beside": found}
+            row["sides"][kind] |= asked_by_clients(Path(folder) / "gallery", options)
     for name, side in row["sides"]["exact"].pop("beside").items():
         row["sides"][name] = {**side, "megabytes": held[name]}
     print(*(f"{pictures:,} {name}: {side}" for name, side in row["sides"].items()), sep="\n", flush=True)
@@ -170,6 +187,17 @@ def by_turns(
         }
         for name in sides
     }
+
+
+def asked_by_clients(gallery: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """What one client and many get from a service, which warms up before."""
+    pictures = draw_pictures(PICTURE, options.seed)
+    answered = {}
+    with service(gallery) as port, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        for name, clients in (("one_client", 1), ("many_clients", options.clients)):
+            turns = [process.submit(ask, port, pictures, clients, options.seconds).result() for _ in range(2)]
+            answered[name] = summary(turns[1:])  # the first warms up
+    return answered
 
 
 def share_found(found: Found, expected: Found) -> float:
@@ -283,10 +311,12 @@ def engine_side(engine: FolderEngine, part: int) -> Side:
     return Side(search, part)
 
 
-def fill(folder: Path, centres: Matrix, cameras: NDArray[np.int64], options: argparse.Namespace) -> None:
+def fill(
+    folder: Path, model: BoundModel, centres: Matrix, cameras: NDArray[np.int64], options: argparse.Namespace
+) -> None:
     """Makes a gallery of the same embeddings."""
-    facts = GalleryFacts(format=FORMAT, model="0" * 64, size=options.size, thumbnail=0, created="2026-01-01T00:00:00Z")
-    with closing(FolderEngine.create(folder, facts)) as engine:
+    with closing(Gallery.create(str(folder), model)) as gallery:
+        engine = gallery.engine
         row = 0
         for matrix in draw(centres, len(cameras), options):
             additions = []

@@ -158,7 +158,27 @@ def search(results: dict[str, Any]) -> str:
         "index is scanned query by query; one of 20 cameras. In brackets: how many times as quick as FAISS alone in "
         f"single precision, measured by turns. {results['machine']['cores']} cores."
     )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_asked_by_clients(results["sizes"])]) + "\n"
+
+
+def _asked_by_clients(sizes: list[dict[str, Any]]) -> Iterable[str]:
+    """What clients of a service get, by size and index."""
+    first = sizes[0]
+    many = f"{first['clients']} clients"
+    yield f"| pictures | index | one client, answers a second | 50 % within | 95 % | {many} | 50 % within | 95 % |"
+    yield "|---:|---|---:|---:|---:|---:|---:|---:|"
+    for size in sizes:
+        for name, side in size["sides"].items():
+            if "one_client" in side:
+                cells = [f"{size['pictures']:,}", SEARCHERS[name]]
+                for asked in (side["one_client"], side["many_clients"]):
+                    cells += [f"{asked['rates'][0]:.1f}", f"{asked['p50']:,.0f} ms", f"{asked['p95']:,.0f} ms"]
+                yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield (
+        f"The same galleries behind `samecar serve`, asked with pictures on the same cores. Its model, a "
+        f"{first['backbone']}, takes most of the time."
+    )
 
 
 def service(results: dict[str, Any]) -> str:

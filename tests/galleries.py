@@ -1,16 +1,20 @@
-"""A small gallery of painted pictures, and services over it: in this process, or on a socket."""
+"""A small gallery of painted pictures, and services over it: in this process, on a socket, or as the command."""
 
 import asyncio
 import contextlib
+import http.client
+import re
 import shutil
+import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx2
 import torch
 import uvicorn
+from command_line import samecar_process
 from conftest import TINY, paint_picture
 from fastapi import FastAPI
 from starlette.testclient import TestClient
@@ -107,6 +111,46 @@ def listening(app: FastAPI) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def ask(port: int, target: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    """Status and body of what a service on this machine answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("GET", target, headers=headers or {})
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+@contextlib.contextmanager
+def served(
+    gallery: Path | str, *options: object, said: str = "", watch: Callable[[int], object] = lambda _: None
+) -> Iterator[tuple["subprocess.Popen[str]", int]]:
+    """A process that serves a gallery, once it is ready; it is told to end and must then end with status 0.
+
+    Args:
+        gallery: that is served.
+        options: of the command.
+        said: on standard error in the end, a regular expression.
+        watch: is given the port as soon as the process tells it.
+    """
+    command = samecar_process("serve", gallery, "--port", 0, "--device", "cpu", *options)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        port = int(re.search(r"http://.*:(\d+)/", line)[1])
+        watch(port)
+        wait_until(lambda: process.poll() is not None or ask(port, "/ready")[0] == 200, 120)
+        assert process.poll() is None, process.communicate()
+        yield process, port
+        if "--host" not in options:
+            assert "http://127.0.0.1:" in line
+        process.terminate()
+        out, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, out) == (0, "")
+    assert re.fullmatch(said, errors), errors
 
 
 def wait_until(condition, seconds: float = 60.0) -> None:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 from command_line import done, refused, run
-from galleries import wait_until
+from galleries import ask, served, wait_until
 from starlette.testclient import TestClient
 
 from samecar.data import Manifest
@@ -168,3 +168,17 @@ def test_two_services_over_one_gallery_see_what_the_other_adds(address, trained,
         assert first.get("/api/gallery").json()["pictures"] == second.get("/api/gallery").json()["pictures"] == 2
         first.delete(f"/api/pictures/{added.json()['id']}").raise_for_status()
         assert second.get(f"/api/pictures/{added.json()['id']}").status_code == 404
+
+
+def test_the_command_serves_a_gallery_on_a_server(address, trained, source):
+    done("gallery", "create", "north", "--run", trained, "--engine", address)
+    done("gallery", "add", "north", source, "--engine", address)
+    with served("north", "--engine", address) as (_, port):
+        status, body = ask(port, "/api/gallery")
+        assert status == 200
+        assert (json.loads(body)["name"], json.loads(body)["pictures"]) == ("north", 12)
+        status, body = ask(port, "/api/pictures/1/similar?top=3")
+        assert [result["similarity"] for result in json.loads(body)["results"]] == [
+            pytest.approx(similarity, abs=0.01)
+            for _, _, similarity in found("north", "id:1", "--top", 3, "--engine", address)
+        ]

@@ -24,7 +24,7 @@ def seen(part):
 @pytest.mark.parametrize("count", [10, 11, 64])
 def test_each_core_gets_about_as_much_and_one_thread_of_torch(cores, count):
     parts, threads, _ = zip(*in_parts(seen, range(count)), strict=True)
-    assert sum(parts, []) == list(range(count))
+    assert [item for part in parts for item in part] == list(range(count))
     assert len(parts) == cores
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     assert threads == (1,) * cores

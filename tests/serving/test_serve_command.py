@@ -1,6 +1,4 @@
-import http.client
 import json
-import re
 import resource
 import shlex
 import shutil
@@ -8,56 +6,18 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 from command_line import refused, samecar_process
-from galleries import listening, painted, service, wait_until
+from galleries import ask, listening, painted, served, service, wait_until
 from PIL import Image
 
 from samecar.data.manifest import Manifest
 from samecar.retrieval.gallery import Gallery
 
 TOKEN = "a-token-of-sufficient-length"
-
-
-def ask(port, target, headers=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", target, headers=headers or {})
-    answer = connection.getresponse()
-    return answer.status, answer.read()
-
-
-@contextmanager
-def served(gallery, *options, said="", watch=lambda _: None):
-    """A process that serves a gallery, once it is ready; it is told to end and must then end with status 0.
-
-    Args:
-        gallery: that is served.
-        options: of the command.
-        said: on standard error in the end, a regular expression.
-        watch: is given the port as soon as the process tells it.
-    """
-    command = samecar_process("serve", gallery, "--port", 0, "--device", "cpu", *options)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline()
-        port = int(re.search(r"http://.*:(\d+)/", line)[1])
-        watch(port)
-        wait_until(lambda: process.poll() is not None or ask(port, "/ready")[0] == 200, 120)
-        assert process.poll() is None, process.communicate()
-        yield process, port
-        if "--host" not in options:
-            assert "http://127.0.0.1:" in line
-        process.terminate()
-        out, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-        process.wait()
-    assert (process.returncode, out) == (0, "")
-    assert re.fullmatch(said, errors), errors
 
 
 def add(port, file):

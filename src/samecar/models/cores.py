@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from threading import Barrier, Lock
 from typing import TypeVar
 
@@ -34,7 +35,7 @@ def in_parts(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) ->
     if cores == 1 or len(items) < LEAST_PART * cores:
         return [work(items)]
     bounds = [part * len(items) // cores for part in range(cores + 1)]
-    parts = [items[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    parts = [items[start:stop] for start, stop in pairwise(bounds)]
     with _making:
         threads = _threads(cores)
     return list(threads.map(work, parts))

@@ -1,0 +1,159 @@
+"""A running service, and clients that ask it: what benchmarks of the service share."""
+
+import asyncio
+import io
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from samecar.config import ModelSettings
+from samecar.models import build_embedder
+from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, model_tensors
+from samecar.retrieval.bound_model import BoundModel
+
+PICTURES = 64
+"""Different pictures that are sent, again and again."""
+
+PATIENCE = 60
+"""Seconds that a service may take until it is ready."""
+
+
+class Answered(NamedTuple):
+    """What clients got in a turn."""
+
+    rate: float
+    """answers a second"""
+    latencies: list[float]
+    """seconds"""
+
+
+def summary(turns: list[Answered]) -> dict[str, Any]:
+    """Rates, and percentiles of latencies in milliseconds."""
+    latencies = 1000 * np.concatenate([turn.latencies for turn in turns])
+    return {
+        "rates": [round(turn.rate, 2) for turn in turns],
+        "answers": len(latencies),
+        **{f"p{share}": round(float(np.percentile(latencies, share)), 1) for share in (50, 95, 99)},
+    }
+
+
+def draw_pictures(size: tuple[int, int], seed: int) -> list[bytes]:
+    """JPEG files of this width and height, of coarse and fine noise: as much work to decode as photographs are."""
+    generator = np.random.default_rng(seed)
+    files = []
+    for _ in range(PICTURES):
+        coarse = Image.fromarray(generator.integers(0, 256, (12, 12, 3), np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
+        fine = generator.normal(0, 8, (size[1], size[0], 3))
+        picture = Image.fromarray(np.clip(np.asarray(coarse) + fine, 0, 255).astype(np.uint8))
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=85)
+        files.append(file.getvalue())
+    return files
+
+
+def random_model(backbone: str, seed: int) -> BoundModel:
+    """A model that was never trained."""
+    torch.manual_seed(seed)
+    settings = ModelSettings(backbone=backbone, weights="none")
+    model = build_embedder(settings, 0, load_weights=False)
+    description = json.dumps({"model": settings.model_dump(mode="json"), "vehicles": 0}).encode()
+    return BoundModel({DESCRIPTION_FILE: description, TENSORS_FILE: save(model_tensors(model))})
+
+
+@contextmanager
+def service(gallery: Path) -> Iterator[int]:
+    """A running service that is ready; gives its port."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = shutil.which("samecar")
+    assert program is not None
+    command = [program, "serve", str(gallery), "--port", str(port), "--rate", "0"]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}/ready", running)
+        yield port
+    finally:
+        running.terminate()
+        running.wait(PATIENCE)
+
+
+def wait_until_ready(address: str, running: "subprocess.Popen[bytes]") -> None:
+    """Waits for the service.
+
+    Raises:
+        TimeoutError: it takes too long, or has ended.
+    """
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE and running.poll() is None:
+        try:
+            with urllib.request.urlopen(address):
+                return
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{address} does not answer")
+
+
+def ask(port: int, pictures: list[bytes], clients: int, seconds: float) -> Answered:
+    """Searches with as many clients, in a process of its own."""
+    return asyncio.run(_ask(port, [request(picture) for picture in pictures], clients, seconds))
+
+
+async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -> Answered:
+    latencies: list[float] = []
+    answered: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def client(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        place = number
+        while time.perf_counter() < end:
+            sent = time.perf_counter()
+            writer.write(requests[place % len(requests)])
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise ConnectionError(head.decode())
+            lines = head.lower().split(b"\r\n")
+            length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+            await reader.readexactly(length)
+            answered.append(time.perf_counter())
+            latencies.append(answered[-1] - sent)
+            place += clients
+        writer.close()
+        await writer.wait_closed()
+
+    await asyncio.gather(*(client(number) for number in range(clients)))
+    inside = [moment for moment in sorted(answered) if moment <= end][clients - 1 :]
+    if len(inside) <= clients:
+        raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
+    return Answered((len(inside) - 1) / (inside[-1] - inside[0]), latencies)
+
+
+def request(picture: bytes) -> bytes:
+    """A search with a picture, as it goes over the wire."""
+    boundary = "a-boundary-that-no-picture-holds"
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="picture"; filename="picture.jpg"\r\n'
+        "Content-Type: image/jpeg\r\n\r\n"
+    ).encode()
+    body += picture + f"\r\n--{boundary}--\r\n".encode()
+    head = (
+        "POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Type: multipart/form-data; boundary={boundary}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
