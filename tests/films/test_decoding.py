@@ -9,6 +9,7 @@ from film_making import paint_vehicle, road, turn_film, write_film
 
 from samecar.errors import SamecarError
 from samecar.films import opened_film
+from samecar.films.decoding import Film
 
 
 def grey(*values):
@@ -45,6 +46,29 @@ def test_frames_are_chosen_by_their_time_where_the_rate_varies(tmp_path):
 def test_times_begin_with_the_first_frame(tmp_path):
     frames = read(write_film(tmp_path / "film.mov", grey(0, 1), times=[7, 8]), 5)[1]
     assert np.allclose([frame.time for frame in frames], [0, 1])
+
+
+def test_a_clock_that_is_set_back_is_counted_on(tmp_path):
+    """Two recordings of three seconds, one put behind the other as they are: the second begins at 0 again."""
+    part = write_film(tmp_path / "part.ts", grey(*range(0, 240, 8)), rate=10, codec="libx264")
+    path = tmp_path / "whole.ts"
+    path.write_bytes(2 * part.read_bytes())
+    film, frames = read(path, 5)
+    assert len(frames) == 30
+    assert np.allclose([frame.time for frame in frames], np.arange(0, 6, 0.2), atol=0.11)
+    assert [int(frame.picture[0, 0, 0]) // 16 for frame in frames[:15]] == [
+        int(frame.picture[0, 0, 0]) // 16 for frame in frames[15:]
+    ]
+    (warning,) = film.warnings
+    assert "its clock is set back 1 times" in warning
+
+
+def test_frames_out_of_order_are_no_restart(tmp_path, monkeypatch):
+    stamps = iter([0, 0.1, 0.4, 0.3, 0.2, 0.5, 0.6])
+    monkeypatch.setattr(Film, "_timestamp", lambda *_: next(stamps))
+    film, frames = read(write_film(tmp_path / "film.mov", grey(*range(7)), rate=10), 10)
+    assert [frame.time for frame in frames] == [0, 0.1, 0.4, 0.5, 0.6]
+    assert film.warnings == []
 
 
 def test_a_film_from_a_turned_camera_is_upright(tmp_path):

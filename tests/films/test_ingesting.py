@@ -109,6 +109,19 @@ def test_the_same_film_again_adds_nothing(film, gallery):
     assert gallery.engine.listed() == before
 
 
+def test_another_camera_or_time_is_not_taken_over_in_silence(film, gallery):
+    ingest_film(film, gallery, start=START)
+    before = gallery.engine.listed()
+    for changed in ({"start": START + 3600}, {"camera": "south", "start": START}, {}):
+        report = ingest_film(film, gallery, **changed)
+        assert (report.added, report.known, report.kept_otherwise) == (0, 2, 2)
+        (warning,) = report.warnings
+        assert "2 known already are kept with another camera or time" in warning
+        assert "--label film=monday.mov" in warning
+    assert gallery.engine.listed() == before
+    assert ingest_film(film, gallery, start=START).warnings == ()
+
+
 def test_an_interruption_keeps_what_has_passed_and_the_rest_is_added_later(film, gallery, tmp_path, model):
     def interrupt(task, done, total, note=""):
         if gallery.engine.summary().pictures:
@@ -179,6 +192,15 @@ def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
     assert changed[top, left : left + 40].all()
     assert changed[top : top + 30, left].all()
     assert not changed[45:65, :100].any()  # between the car and the truck's name, which stands above its box
+
+
+def test_a_pause_is_not_made_up_for_with_drawings(tmp_path):
+    sketch = Sketcher(tmp_path, "film", sure=0.4)
+    nothing = Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), ())
+    for time in (0, 0.5, 1.2, 1.8, 2.1, 600, 600.2, 600.4, 601.1):
+        sketch(Frame(time, np.zeros((40, 60, 3), np.uint8)), nothing, {})
+    drawn = sorted(float(path.stem.rpartition("-")[2]) for path in tmp_path.iterdir())
+    assert drawn == [0, 1.2, 2.1, 600, 601.1]
 
 
 def test_unsure_detections_that_belong_to_no_track_are_not_drawn(tmp_path):

@@ -66,6 +66,22 @@ def test_a_vehicle_that_stays_away_is_another_one():
     assert (first.number, again.number) == (1, 2)
 
 
+def test_a_film_that_pauses_does_not_carry_a_vehicle_over_the_pause():
+    """Of a camera that films only when something moves: the next car stands where the last one stood, an hour later."""
+    tracker = Tracker(0.4, spacing=0.2)
+    *_, first = [tracker.step(0.2 * i, seen((20, 50)))[0] for i in range(5)]
+    *_, again = [tracker.step(3600 + 0.2 * i, seen((20, 50)))[0] for i in range(5)]
+    assert again is not first
+    assert tracker.ended(3601) == [first]
+
+
+def test_where_frames_are_rare_a_track_waits_for_the_next_one():
+    tracker = Tracker(0.4, spacing=10)
+    assert len({tracker.step(10.0 * i, seen((20, 50)))[0] for i in range(5)}) == 1
+    assert tracker.ended(54) == []
+    assert len(tracker.ended(60)) == 1
+
+
 def test_what_is_seen_twice_has_no_number():
     rows, tracker = follow([seen((20, 50)), seen((20, 50)), seen()])
     assert rows[1][0].number == 0

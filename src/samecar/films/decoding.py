@@ -22,6 +22,10 @@ ROUNDING = 1e-3
 """Share of the time between two wanted frames by which a frame may come too early: timestamps are rounded."""
 
 
+RESTART = 1.0
+"""Seconds by which a film's clock must be set back to count as started anew; less is frames out of order."""
+
+
 class Frame(NamedTuple):
     """A frame of a film.
 
@@ -55,6 +59,7 @@ class Film:
             raise SamecarError(f"film {path} has no pictures, only sound or data; give a file with a video stream")
         self._stream = container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._frame_seconds = 1 / float(self._stream.average_rate or self._stream.guessed_rate)
         if self._stream.width * self._stream.height > PIXEL_LIMIT:
             raise SamecarError(
                 f"film {path} has frames of {self._stream.width} × {self._stream.height} pixels; at most "
@@ -62,24 +67,37 @@ class Film:
             )
         self.seconds = _declared_seconds(container, self._stream)
 
+    def spacing(self, rate: float) -> float:
+        """Seconds that commonly lie between two of the frames that are given at a rate."""
+        return max(1 / rate, self._frame_seconds)
+
     def frames(self, rate: float) -> Iterator[Frame]:
         """Frames at `rate` a second or, where the film has fewer, all of them, chosen by their time.
 
         Raises:
             SamecarError: not one frame can be decoded.
         """
-        first: float | None = None
         last_slot = -1
+        restarts = 0
+        begin: float | None = None  # what the film's clock showed at time 0
         for number, decoded in enumerate(self._decoded()):
             stamp = self._timestamp(decoded, number)
-            first = stamp if first is None else first
-            self.reached = stamp - first
+            begin = stamp if begin is None else begin
+            if stamp - begin < self.reached - RESTART:
+                restarts += 1
+                begin = stamp - self.reached - self._frame_seconds
+            self.reached = max(self.reached, stamp - begin)
             slot = math.floor(self.reached * rate + ROUNDING)
             if slot > last_slot:
                 last_slot = slot
                 self.given += 1
                 yield Frame(self.reached, self._upright(decoded))
-        if first is None:
+        if restarts:
+            self.warnings.append(
+                f"film {self.path} is put together: its clock is set back {restarts} times, so times after that are "
+                "counted on from the frame before and may be wrong"
+            )
+        if begin is None:
             raise SamecarError(f"film {self.path} holds no frame that can be decoded; give another copy of it")
         if self.seconds and self.reached < self.seconds * (1 - MISSING_SHARE) - 1 / rate:
             self.warnings.append(

@@ -94,7 +94,7 @@ def passages(
         watch: is shown each frame and what was found in it.
         progress: is told how many frames are done, of how many.
     """
-    tracker = Tracker(settings.minimum_confidence)
+    tracker = Tracker(settings.minimum_confidence, film.spacing(settings.frames_per_second))
     albums: dict[Track, Album] = {}
     expected = round(film.seconds * settings.frames_per_second)
     least = min(UNSURE, settings.minimum_confidence)

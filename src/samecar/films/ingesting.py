@@ -1,6 +1,5 @@
 """From a film to a gallery: each vehicle's passage becomes one entry."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -37,6 +36,7 @@ class IngestReport:
         tracks: number of vehicles that were followed.
         added: number of those that the gallery holds now and did not before.
         known: number of those that it held already.
+        kept_otherwise: number of those that it holds with another camera or time, which stay as they are.
         left_out: number of those that were always too small, or cut off by the border.
         warnings: a sentence for each thing that could not be read.
     """
@@ -47,8 +47,9 @@ class IngestReport:
     tracks: int = 0
     added: int = 0
     known: int = 0
+    kept_otherwise: int = 0
     left_out: int = 0
-    warnings: Sequence[str] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def ingest(
@@ -95,12 +96,19 @@ def ingest(
             sighting = _sighting(passage, path, camera, start)
             if crops:
                 sighting = replace(sighting, address=_saved(crops, path, passage, sighting.content))
-            if gallery.engine.known([sighting.content]):
+            if known := gallery.engine.known([sighting.content]):
                 report.known += 1
+                kept = gallery.engine.entries(list(known.values()))[known[sighting.content]].sighting
+                report.kept_otherwise += (kept.camera_id, kept.time) != (sighting.camera_id, sighting.time)
             else:
                 gallery.add_pooled(sighting, [crop.image() for crop in passage.crops])
                 report.added += 1
     report.frames, report.seconds, report.warnings = film.given, film.reached, tuple(film.warnings)
+    if report.kept_otherwise:
+        report.warnings += (
+            f"{report.kept_otherwise} known already are kept with another camera or time; to change that remove them "
+            f"(samecar gallery remove, --label film={path.name}) and ingest the film again",
+        )
     return report
 
 

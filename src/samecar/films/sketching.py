@@ -37,7 +37,7 @@ class Sketcher:
         """Draws the frame if it is time to."""
         if frame.time < self._due:
             return
-        self._due += self._every
+        self._due = (frame.time // self._every + 1) * self._every
         picture = Image.fromarray(frame.picture)
         draw = ImageDraw.Draw(picture)
         font = ImageFont.load_default(size=max(12, picture.height // 30))

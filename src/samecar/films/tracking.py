@@ -16,7 +16,7 @@ from samecar.films.boxes import Boxes, areas, centres, closeness
 from samecar.films.detection import Detections
 
 PATIENCE = 1.0
-"""Seconds that a track waits for its vehicle to be seen again."""
+"""Seconds that a track waits at least for its vehicle to be seen again."""
 
 BIRTH_HITS = 3
 """Sure detections that make a track: what is seen less often is mostly no vehicle."""
@@ -87,10 +87,12 @@ class Tracker:
 
     Args:
         sure: confidence from which a detection is sure; only sure ones begin a track.
+        spacing: seconds that commonly lie between two frames; where that is long, tracks wait for one frame.
     """
 
-    def __init__(self, sure: float) -> None:
+    def __init__(self, sure: float, spacing: float = 0.0) -> None:
         self._sure = sure
+        self._patience = max(PATIENCE, 1.5 * spacing)
         self._tracks: list[Track] = []
         self._numbered = 0
 
@@ -106,8 +108,9 @@ class Tracker:
         """
         sure = [i for i in range(len(detections)) if detections.confidences[i] >= self._sure]
         unsure = [i for i in range(len(detections)) if detections.confidences[i] < self._sure]
-        linked = self._pair(time, self._tracks, sure, detections)
-        waiting = [track for track in self._tracks if track not in linked.values() and track.detections > 1]
+        waiting = [track for track in self._tracks if time - track.last <= self._patience]
+        linked = self._pair(time, waiting, sure, detections)
+        waiting = [track for track in waiting if track not in linked.values() and track.detections > 1]
         linked |= self._pair(time, waiting, unsure, detections, unsure=True)
         for i, track in linked.items():
             track.follow(time, detections.boxes[i])
@@ -125,9 +128,9 @@ class Tracker:
         return linked
 
     def ended(self, time: float) -> list[Track]:
-        """Lets go of tracks whose vehicle was not seen for `PATIENCE` before this time, and gives them."""
-        gone = [track for track in self._tracks if time - track.last > PATIENCE]
-        self._tracks = [track for track in self._tracks if time - track.last <= PATIENCE]
+        """Lets go of tracks whose vehicle was not seen for too long before this time, and gives them."""
+        gone = [track for track in self._tracks if time - track.last > self._patience]
+        self._tracks = [track for track in self._tracks if time - track.last <= self._patience]
         return gone
 
     def _pair(
