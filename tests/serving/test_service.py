@@ -441,6 +441,30 @@ def test_metrics(painted_gallery, query):
     assert "somewhere" not in text
 
 
+def test_metrics_are_told_while_the_gallery_cannot_be_asked(painted_gallery, monkeypatch):
+    with serving(painted_gallery) as client:
+        engine = client.app.state.service.gallery.engine
+        monkeypatch.setattr(client.app.state.service, "_counted", None)
+        monkeypatch.setattr(engine, "summary", refuse_to_answer)
+        assert client.get("/ready").status_code == 503
+        answer = client.get("/metrics")
+        assert answer.status_code == 200
+        assert "samecar_gallery_pictures NaN" in answer.text
+
+
+def refuse_to_answer():
+    raise SamecarError("the server is gone")
+
+
+def test_words_that_are_no_methods_are_counted_together(painted_gallery):
+    with serving(painted_gallery) as client:
+        for word in ("FOO1", "FOO2"):
+            assert client.request(word, "/health").status_code == 405
+        text = client.get("/metrics").text
+    assert "FOO" not in text
+    assert 'samecar_requests_total{method="any",route="/health",status="405"} 2.0' in text
+
+
 def slow_summary(served, begun, go_on):
     """Lets a service's counts begin, and end not before they are let; gives how many there were."""
     counts, summary = [], served.gallery.engine.summary

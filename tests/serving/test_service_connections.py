@@ -154,3 +154,47 @@ def test_where_all_connections_are_at_work_a_new_one_goes(painted_gallery):
         assert seconds_until_closed(stack.enter_context(connected(port))) < 10
         go_on.set()
         assert [answered(client) for client in at_work] == [200, 200]
+
+
+def unread(port, stack):
+    """A connection whose client asks for much and reads none of it."""
+    client = stack.enter_context(socket.socket())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20)
+    client.connect(("127.0.0.1", port))
+    client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 600)
+    return client
+
+
+def test_answers_that_nobody_takes_are_given_up(painted_gallery):
+    with running(painted_gallery, unread_seconds=1) as (server, port), contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        unread(port, stack)
+        wait_until(lambda: len(server.server_state.connections) == 1)
+        wait_until(lambda: not server.server_state.connections)
+        assert 0.9 < time.monotonic() - began < 15
+
+
+def test_clients_that_take_no_answer_keep_nobody_out(painted_gallery):
+    with running(painted_gallery, connections=3, unread_seconds=60) as (server, port), contextlib.ExitStack() as stack:
+        for _ in range(3):
+            unread(port, stack)
+        wait_until(lambda: sum(c.transport.get_write_buffer_size() > 0 for c in server.server_state.connections) == 3)
+        time.sleep(0.5)
+        assert [status(port, "/health") for _ in range(5)] == [200] * 5
+
+
+def test_who_reads_late_gets_all_of_the_answer(painted_gallery):
+    with running(painted_gallery, unread_seconds=3) as (_, port), contextlib.ExitStack() as stack:
+        client = unread(port, stack)
+        time.sleep(1)
+        with client.makefile("rb") as file:
+            for _ in range(600):
+                assert file.readline() == b"HTTP/1.1 200 OK\r\n"
+                lengths = [
+                    line.split()[1] for line in iter(file.readline, b"\r\n") if line.startswith(b"content-length")
+                ]
+                file.read(int(lengths[0]))
+        time.sleep(4)  # it is not given up later, either
+        client.sendall(REQUEST)
+        assert answered(client) == 200

@@ -306,6 +306,14 @@ def serving_with_token(gallery, **settings):
     return serving(gallery, host="0.0.0.0", token=TOKEN, host_names=(), **settings)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_a_service_on_another_loopback_address_may_be_asked_by_it(painted_gallery, host):
+    with serving(painted_gallery, host=host) as client:
+        named = f"[{host}]" if ":" in host else host
+        assert client.get("/api/gallery", headers={"Host": f"{named}:8000"}).status_code == 200
+        assert said(client.get("/api/gallery", headers={"Host": "127.0.0.3:8000"}), 403) == "forbidden"
+
+
 def test_other_machines_are_not_let_in_without_a_token():
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):
         with pytest.raises(SamecarError, match="needs a token"):

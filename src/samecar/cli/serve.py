@@ -32,6 +32,7 @@ def serve(
 ) -> None:
     """Serves a gallery over HTTP, with a web page to search it."""
     try:
+        from samecar.serving.guard import address_name
         from samecar.serving.running import listen, run_service
         from samecar.serving.settings import ServiceSettings, read_token
     except ModuleNotFoundError as error:
@@ -53,6 +54,5 @@ def serve(
         read_only=read_only,
     )
     with listen(settings) as listening:
-        place = f"[{host}]" if ":" in host else host
-        console.say(f"Serving {gallery} at http://{place}:{listening.getsockname()[1]}/ until Ctrl+C")
+        console.say(f"Serving {gallery} at http://{address_name(host)}:{listening.getsockname()[1]}/ until Ctrl+C")
         run_service(lambda: Gallery.open(gallery, engine=engine, device=device), settings, listening)

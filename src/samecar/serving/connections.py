@@ -1,4 +1,4 @@
-"""Connections to clients: how many there may be, and how long one may stay silent."""
+"""Connections to clients: how many there may be, and how long one may stay silent or leave answers unread."""
 
 import asyncio
 from functools import partial
@@ -18,24 +18,31 @@ class Shared:
     """What the connections of one service share.
 
     Args:
-        settings: how many there may be, and how long the head of a request may take.
+        settings: how many there may be, how long the head of a request may take, and how long an answer lie unread.
 
     Attributes:
         waiting: connections on which no request is in progress, the one that has waited longest first.
+        unread: connections whose client does not take what is sent, the one that has taken nothing for longest first.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.most = settings.connections
-        self.seconds = settings.head_seconds
+        self.head_seconds = settings.head_seconds
+        self.unread_seconds = settings.unread_seconds
         self.waiting: dict[Connection, None] = {}
+        self.unread: dict[Connection, None] = {}
+
+    def make_room(self, new: "Connection") -> None:
+        """Ends the connection that is missed least: one that waits, else one that does not read, else the new one."""
+        next((other for other in (*self.waiting, *self.unread) if other is not new), new).hang_up()
 
 
 class Connection(_Protocol):  # type: ignore[misc]
-    """A connection that is closed if the head of a request does not come in time.
+    """A connection that is closed if the head of a request does not come in time, or an answer is not taken.
 
-    uvicorn itself waits without end for the first head, and for the rest of one that has begun. Where there are too
-    many connections, the one goes that has waited longest for a request, so that silent ones keep nobody out; if all
-    others are at work, the new one goes.
+    uvicorn itself waits without end for the first head, for the rest of one that has begun, and for a client that does
+    not read. Where there are too many connections, the one goes that has waited longest for a request, so that silent
+    ones keep nobody out; if all others are at work, the new one goes.
 
     Args:
         shared: with the other connections.
@@ -46,6 +53,7 @@ class Connection(_Protocol):  # type: ignore[misc]
         super().__init__(**options)
         self.shared = shared
         self.deadline: asyncio.TimerHandle | None = None
+        self.unread_deadline: asyncio.TimerHandle | None = None
         self.head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -53,7 +61,7 @@ class Connection(_Protocol):  # type: ignore[misc]
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > self.shared.most:
-            next(iter(self.shared.waiting)).hang_up()
+            self.shared.make_room(self)
 
     def data_received(self, data: bytes) -> None:
         """Takes what has come, and waits on unless it makes a head whole."""
@@ -71,15 +79,31 @@ class Connection(_Protocol):  # type: ignore[misc]
         if not self._is_at_work():
             self._wait()
 
+    def pause_writing(self) -> None:
+        """Begins to wait until the client takes what was sent."""
+        super().pause_writing()
+        self._is_read()
+        self.shared.unread[self] = None
+        self.unread_deadline = self.loop.call_later(self.shared.unread_seconds, self.hang_up)
+
+    def resume_writing(self) -> None:
+        """Goes on, since the client has taken most of it."""
+        super().resume_writing()
+        self._is_read()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Is over."""
         self._wait_no_more()
+        self._is_read()
         super().connection_lost(exc)
 
     def hang_up(self) -> None:
         """Ends the connection at once, also where the client has not taken all of the last answer."""
         self._wait_no_more()
+        self._is_read()
         self.connections.discard(self)
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # else more of its answer would be written before the loss is noticed
         self.transport.abort()
 
     def _is_at_work(self) -> bool:
@@ -88,7 +112,7 @@ class Connection(_Protocol):  # type: ignore[misc]
     def _wait(self) -> None:
         self._wait_no_more()
         self.shared.waiting[self] = None
-        self.deadline = self.loop.call_later(self.shared.seconds, self.transport.close)
+        self.deadline = self.loop.call_later(self.shared.head_seconds, self.transport.close)
 
     def _wait_no_more(self) -> None:
         self.head_bytes = 0
@@ -96,6 +120,12 @@ class Connection(_Protocol):  # type: ignore[misc]
         if self.deadline is not None:
             self.deadline.cancel()
             self.deadline = None
+
+    def _is_read(self) -> None:
+        self.shared.unread.pop(self, None)
+        if self.unread_deadline is not None:
+            self.unread_deadline.cancel()
+            self.unread_deadline = None
 
 
 def connections(settings: ServiceSettings) -> type[asyncio.Protocol]:

@@ -18,6 +18,9 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
 
+METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
+"""Methods that are counted one by one; a client may send any word as one."""
+
 READY = "/ready"
 """What asks for no token and yet asks the gallery."""
 
@@ -45,6 +48,8 @@ class Guard:
         self.probes = RateLimit(settings.rate, settings.burst)  # clients must not use up what a probe needs
         self.token = None if settings.token is None else settings.token.get_secret_value().encode()
         self.host_names = LOOPBACK_NAMES | {name.lower() for name in settings.host_names}
+        if settings.loopback:
+            self.host_names |= {address_name(settings.host).lower()}
         self.in_progress = 0
         self.changing = 0
         self.most_changing = max(1, settings.waiting // 2)  # they may all wait for another writer
@@ -80,7 +85,8 @@ class Guard:
             await self._let_in(scope, receive_on, send_on)
         finally:
             route = getattr(scope.get("route"), "path", "none")
-            self.metrics.requests.labels(scope["method"] if route != "none" else "any", route, status).inc()
+            known = route != "none" and scope["method"] in METHODS
+            self.metrics.requests.labels(scope["method"] if known else "any", route, status).inc()
             self.metrics.latency.labels(route).observe(time.perf_counter() - began)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,6 +164,11 @@ def _changes(scope: Scope) -> bool:
 
 def _has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
+def address_name(host: str) -> str:
+    """How an address to listen on stands in the address of a page."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _name(host: str) -> str:

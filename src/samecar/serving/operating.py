@@ -1,10 +1,12 @@
 """Routes for whoever runs the service, and the page."""
 
+import math
 from pathlib import Path
 
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 
+from samecar.errors import SamecarError
 from samecar.serving.errors import documented, not_found
 from samecar.serving.metrics import CONTENT_TYPE_LATEST
 from samecar.serving.replies import State
@@ -44,8 +46,16 @@ async def ready(service: Served) -> State:
 async def metrics(service: Served) -> Response:
     """Counts for Prometheus."""
     if service.is_ready:
-        service.metrics.pictures.set((await service.summary()).pictures)
+        service.metrics.pictures.set(await _pictures(service))
     return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _pictures(service: Served) -> float:
+    """How many the gallery holds; not a number while it cannot be asked, which is when the other counts are needed."""
+    try:
+        return (await service.summary()).pictures
+    except SamecarError:
+        return math.nan
 
 
 @routes.get("/", response_class=FileResponse, include_in_schema=False)
