@@ -65,7 +65,10 @@ def test_a_file_is_replaced_but_a_folder_is_not(tmp_path):
     assert (tmp_path / "file").read_text() == "after"
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").write_text("keep")
-    with pytest.raises(OSError, match="not empty"), written_folder(tmp_path / "folder") as temporary:
+    with (
+        pytest.raises(SamecarError, match=f"{tmp_path}/folder cannot be made: .*not empty; name a new folder"),
+        written_folder(tmp_path / "folder") as temporary,
+    ):
         (temporary / "part").write_text("1")
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mine"]
     assert len(list(tmp_path.iterdir())) == 2

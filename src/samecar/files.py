@@ -17,7 +17,7 @@ def written_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error.
 
     Raises:
-        SamecarError: nothing can be written there.
+        SamecarError: nothing can be written there, or it is there already.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def written_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder beside `path`, and renames it to `path`, which must not exist, when the block ends.
 
     Raises:
-        SamecarError: nothing can be written there.
+        SamecarError: nothing can be written there, or it is there already.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,12 @@ def written_folder(path: Path) -> Iterator[Path]:
     temporary.chmod(0o777 & ~_umask())
     try:
         yield temporary
-        temporary.rename(path)
+        try:
+            temporary.rename(path)
+        except OSError as error:  # a link, or where a disk is mounted, cannot be replaced, even if it is empty
+            raise SamecarError(
+                f"{path} cannot be made: {error.strerror}; name a new folder, such as {path / 'new'}"
+            ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

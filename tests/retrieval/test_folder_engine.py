@@ -176,6 +176,42 @@ def test_an_index_file_is_followed_by_additions_and_removals(folder: Path) -> No
         assert engine.check() == []
 
 
+def test_an_index_file_of_another_state_of_the_catalogue_is_not_believed(folder: Path) -> None:
+    """A catalogue is put back to what it was, and as much added as the index file knows of."""
+    before = (folder / "catalogue.sqlite").read_bytes()
+    with closing(FolderEngine.open(folder)) as engine:
+        engine.add(random_additions(10, seed=1))
+    (folder / "catalogue.sqlite").write_bytes(before)
+    added = random_additions(12, seed=2)
+    with closing(FolderEngine.open(folder)) as engine:
+        ids = engine.add(added)
+        for number, addition in zip(ids, added, strict=True):
+            assert engine.search(addition.embedding[None], 1)[0][0].id == number
+    with closing(FolderEngine.open(folder)) as engine:
+        assert engine.check() == []
+
+
+def test_an_index_file_that_is_replaced_while_it_is_read_is_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process adds and closes between the checksum and the reading."""
+    read_index, times = faiss.read_index, []
+
+    def replaced_before(path: str) -> faiss.Index:
+        times.append(path)
+        if len(times) == 1:
+            with closing(FolderEngine.open(folder)) as other:
+                other.add(random_additions(10, seed=1))
+        return read_index(path)
+
+    monkeypatch.setattr(faiss, "read_index", replaced_before)
+    with closing(FolderEngine.open(folder)) as engine:
+        ids = [match.id for match in engine.search(random_embeddings(1), 100)[0]]
+        assert len(set(ids)) == len(ids) >= 50
+        assert len(engine.search(random_embeddings(1), 100)[0]) == 60
+    assert len(times) >= 2
+
+
 def test_another_handle_takes_up_a_rebuilt_index(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with closing(FolderEngine.open(folder)) as engine, closing(FolderEngine.open(folder)) as other:
         other.search(random_embeddings(1), 1)

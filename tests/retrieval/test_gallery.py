@@ -167,6 +167,14 @@ def test_a_source_that_fails_keeps_what_was_told(gallery, manifest):
     assert len(contents(gallery)) >= told[-1] >= 4
 
 
+@pytest.mark.parametrize("name", ["large.jpg", "large.png"])
+def test_thumbnails_may_be_larger_than_what_the_model_sees(tmp_path, model, name):
+    Image.effect_noise((1600, 1200), 50).convert("RGB").save(tmp_path / name)
+    with Gallery.create(str(tmp_path / "gallery"), model, thumbnail=640) as gallery:
+        gallery.add(incoming(tmp_path / name))
+        assert Image.open(io.BytesIO(gallery.engine.thumbnail(1))).size == (640, 480)
+
+
 def test_thumbnails_are_small_and_upright(tmp_path, model):
     picture = Image.new("RGB", (400, 200), "red")
     exif = picture.getexif()

@@ -71,6 +71,20 @@ def test_an_exported_manifest_opens_as_a_source(gallery, crops, tmp_path):
     assert (uploaded.size, manifest.path[8]) == ((20, 10), f"gallery-pictures/{picture_content(jpeg())}.jpg")
 
 
+def test_a_file_that_shows_something_else_by_now_is_not_exported_under_the_old_name(tmp_path, model):
+    """A camera that overwrites its picture, added twice: both rows show what was added, neither the other one."""
+    latest = tmp_path / "latest.png"
+    with Gallery.create(str(tmp_path / "gallery"), model) as gallery:
+        for vehicle in range(2):
+            paint_picture(latest, vehicle, 0, 0)
+            gallery.add([Incoming(latest, address=str(latest), vehicle_id=f"v{vehicle}")])
+        export_manifest(gallery.engine, tmp_path / "out.csv")
+        exported = Manifest.read(tmp_path / "out.csv")
+        paths = {vehicle: exported.absolute_path(row) for row, vehicle in enumerate(exported.vehicle_id.tolist())}
+        assert paths["v1"] == latest
+        assert paths["v0"].read_bytes() == gallery.engine.thumbnail(gallery.engine.listed()[0].id)
+
+
 def test_a_manifest_brings_a_gallery_back(gallery, model, tmp_path):
     exported = export_manifest(gallery.engine, tmp_path / "gallery.csv")
     with Gallery.create(str(tmp_path / "again"), model) as again:
@@ -205,6 +219,19 @@ def test_a_copy_that_was_begun_is_finished(gallery, target):
     assert copy_gallery(gallery.engine, target.engine) == len(entries) - 1
     contents = {entry.sighting.content: entry.sighting for entry in target.engine.listed()}
     assert contents[picture_content(jpeg())] == replace(entries[-1].sighting, address="changed", labels={})
+
+
+def test_a_copy_that_is_finished_later_keeps_what_was_said_in_it_meanwhile(gallery, target):
+    judge_some(gallery)
+    gallery.engine.attach("calibration.json", b"{}")
+    copy_gallery(gallery.engine, target.engine)
+    first = target.engine.judgements()[0]
+    target.engine.judge(replace(first, same=not first.same))
+    target.engine.attach("calibration.json", b'{"newer": 1}')
+    assert copy_gallery(gallery.engine, target.engine) == 0
+    said = {(judgement.query, judgement.entry): judgement.same for judgement in target.engine.judgements()}
+    assert said[first.query, first.entry] is not first.same
+    assert target.engine.attached("calibration.json") == b'{"newer": 1}'
 
 
 def test_a_judgement_on_what_came_too_late_is_left_out(gallery, target, monkeypatch):

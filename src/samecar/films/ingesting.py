@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +15,10 @@ from samecar.films.detection import Detector
 from samecar.films.following import DEFAULT_SETTINGS, FilmSettings, Passage, passages
 from samecar.films.sketching import Sketcher
 from samecar.progress import Progress, silent
-from samecar.retrieval.records import Sighting, track_content
+from samecar.retrieval.records import CONTENT_MARK, Sighting, track_content
 
 if TYPE_CHECKING:
     from samecar.retrieval.gallery import Gallery
-
-MARK: Final = 12
-"""Digits of a passage's content that tell it from one of the same number, of another film of the same name or of the
-same film looked at in another way."""
 
 
 @dataclass
@@ -105,27 +101,28 @@ def ingest(
                 report.added += 1
     report.frames, report.seconds, report.warnings = film.given, film.reached, tuple(film.warnings)
     if report.kept_otherwise:
-        report.warnings += (
+        sentence = (
             f"{report.kept_otherwise} known already are kept with another camera or time; to change that remove them "
-            f"(samecar gallery remove, --label film={path.name}) and ingest the film again",
+            f"(samecar gallery remove, --label film={path.name}) and ingest the film again"
         )
+        report.warnings = (*report.warnings, sentence)
     return report
 
 
 def _sighting(passage: Passage, path: Path, camera: str, start: float | None) -> Sighting:
-    content = track_content([crop.content for crop in passage.crops])
+    content = track_content([crop.content for crop in passage.crops])  # differs in another film of the same name
     return Sighting(
         content=content,
         camera_id=camera,
         time=None if start is None else start + passage.crops[0].time,
-        track_id=f"{path.stem}/{passage.number}/{content[:MARK]}",
+        track_id=f"{path.stem}/{passage.number}/{content[:CONTENT_MARK]}",
         labels={"type": passage.kind, "film": path.name, "seconds": f"{passage.first:.1f}-{passage.last:.1f}"},
     )
 
 
 def _saved(folder: Path, path: Path, passage: Passage, content: str) -> str:
     """Writes a passage's crops; gives the path of the best one."""
-    name = f"{path.stem}-{passage.number:04d}-{passage.kind}-{content[:MARK]}"
+    name = f"{path.stem}-{passage.number:04d}-{passage.kind}-{content[:CONTENT_MARK]}"
     paths = [folder.resolve() / f"{name}-{place}.png" for place in range(1, 1 + len(passage.crops))]
     for file, crop in zip(paths, passage.crops, strict=True):
         if file.exists():

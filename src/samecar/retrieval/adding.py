@@ -143,10 +143,13 @@ class PictureAdder:
     def _prepare(self, picture: _Read) -> _Prepared:
         model = self._model()
         decoded = decode_picture(picture.content, picture.incoming.name, model.decoded_size)
+        shown = decoded
+        if self._thumbnail > min(model.decoded_size):  # what the model sees may be smaller than the thumbnail
+            shown = decode_picture(picture.content, picture.incoming.name, (self._thumbnail, self._thumbnail))
         embedding = picture.incoming.embedding
         return _Prepared(
             picture.sighting,
-            thumbnail_of(decoded, self._thumbnail),
+            thumbnail_of(shown, self._thumbnail),
             model.prepare(decoded) if embedding is None else None,
             embedding,
         )

@@ -18,7 +18,8 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
 
     The source may be in use; what is added to it meanwhile may be missing, with its judgements.
 
-    What the target holds already, by content, stays as it is, so that a copy that was interrupted can be begun again.
+    What the target holds already, pictures by content, judgements and files, stays as it is, so that a copy that was
+    interrupted can be begun again.
     Entries get numbers of the target, in the order of the source's; judgements follow them.
 
     Returns:
@@ -29,7 +30,7 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
     """
     refuse_other_model(source.facts.model, target.facts.model)
     for name in (*MODEL_FILES, CALIBRATION_FILE):
-        if (content := source.attached(name)) is not None:
+        if target.attached(name) is None and (content := source.attached(name)) is not None:
             target.attach(name, content)
     total = source.summary().pictures
     done = new = 0
@@ -60,10 +61,11 @@ def _copy_judgements(source: Engine, target: Engine) -> None:
     judgements = source.judgements()
     entries = source.entries(sorted({judgement.entry for judgement in judgements}))
     numbers = target.known([entry.sighting.content for entry in entries.values()])
+    held = {(judgement.query, judgement.entry) for judgement in target.judgements()}
     for query, together in groupby(judgements, lambda judgement: judgement.query):
         pictures = {judgement.entry: judgement.query_picture for judgement in source.judgements(query, pictures=True)}
         for judgement in together:
             entry = entries.get(judgement.entry)  # perhaps removed meanwhile, or added too late to be copied
-            if entry is not None and entry.sighting.content in numbers:
-                number = numbers[entry.sighting.content]
+            number = None if entry is None else numbers.get(entry.sighting.content)
+            if number is not None and (query, number) not in held:
                 target.judge(Judgement(query, number, judgement.same, pictures.get(judgement.entry)))

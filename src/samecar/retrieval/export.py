@@ -15,7 +15,7 @@ from samecar.files import written_file
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.incoming import LABELS
 from samecar.retrieval.judged import JudgedPicture, judged_pictures
-from samecar.retrieval.records import Sighting
+from samecar.retrieval.records import CONTENT_MARK, Sighting, picture_content
 from samecar.retrieval.times import known_time_text
 
 PAGE = 1000
@@ -41,8 +41,8 @@ class Exported:
 def export_manifest(engine: Engine, path: Path) -> Exported:
     """Writes every entry as a row of a manifest's gallery.
 
-    A picture is named where it lies. One that lies nowhere, such as an uploaded picture or a pooled track, is written
-    as its thumbnail into a folder beside the manifest.
+    A picture is named where it lies. One that lies nowhere, such as an uploaded picture or a pooled track, or where
+    something else lies now, is written as its thumbnail into a folder beside the manifest.
 
     Args:
         engine: what keeps the gallery.
@@ -119,7 +119,7 @@ class _Rows:
 
     def add(self, sighting: Sighting, vehicle_id: str, split: str, thumbnail: Callable[[], bytes | None]) -> None:
         """Adds a picture where it lies, or else its thumbnail; one that has neither is left out."""
-        name = sighting.address if self._lies_there(sighting.address) else self._written(sighting.content, thumbnail())
+        name = sighting.address if self._lies_there(sighting) else self._written(sighting.content, thumbnail())
         if name is None:
             self._left_out.append(sighting.address or sighting.content)
             return
@@ -138,9 +138,16 @@ class _Rows:
             warnings = (f"{left_out}: {first_few(self._left_out)}", *warnings)
         return Exported(len(self._rows), warnings)
 
-    def _lies_there(self, address: str) -> bool:
-        path = Path(address)
-        return is_picture_name(path.name) and path.is_absolute() and address not in self._seen and path.is_file()
+    def _lies_there(self, sighting: Sighting) -> bool:
+        path = Path(sighting.address)
+        if not (is_picture_name(path.name) and path.is_absolute() and sighting.address not in self._seen):
+            return False
+        try:
+            if sighting.content[:CONTENT_MARK] in path.name:  # a pooled track's, whose content is not that of one file
+                return path.is_file()
+            return picture_content(path.read_bytes()) == sighting.content
+        except OSError:
+            return False
 
     def _written(self, content: str, picture: bytes | None) -> str | None:
         if picture is None:

@@ -210,6 +210,10 @@ class GalleryFacts(BaseModel):
     index: IndexSettings = IndexSettings()
 
 
+CONTENT_MARK = 12
+"""Digits of a content that tell it from others in the name of a pooled track and of its pictures' files."""
+
+
 def picture_content(picture: bytes) -> str:
     """The content of a picture: SHA-256 of its file, in hexadecimal."""
     return hashlib.sha256(picture).hexdigest()

@@ -331,6 +331,12 @@ def changes(connection: sqlite3.Connection) -> Changes:
     return Changes(last.get("entries", 0), last.get("removals", 0))
 
 
+def content_of(connection: sqlite3.Connection, number: int) -> str:
+    """The content of an entry, "" where there is none."""
+    row = connection.execute("SELECT content FROM entries WHERE id = ?", [number]).fetchone()
+    return "" if row is None else str(row[0])
+
+
 def removed(connection: sqlite3.Connection, beyond: int) -> NDArray[np.int64]:
     """Numbers of entries that were removed after a removal."""
     rows = connection.execute("SELECT entry FROM removals WHERE number > ?", [beyond])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.progress import Progress, silent
-from samecar.retrieval.embedded.catalogue import Catalogue, Changes, changes, removed
+from samecar.retrieval.embedded.catalogue import Catalogue, Changes, changes, content_of, removed
 from samecar.retrieval.embedded.filtering import mask
 from samecar.retrieval.embedded.index import FITTED_ON, VectorIndex
 from samecar.retrieval.embedded.recall import measured_recall
@@ -96,7 +96,7 @@ class FollowingIndex:
             if kind != "exact":
                 search = partial(self._rankings, connection, index)
                 settings = measured_recall(self._catalogue, connection, kind, search, progress)
-            write_snapshot(self._path, index, self._size, newest)
+            write_snapshot(self._path, index, self._size, newest, content_of(connection, newest.entry))
             return settings
 
         return self._catalogue.read(work)
@@ -117,7 +117,7 @@ class FollowingIndex:
             missing = newest.entry - saved.entry + newest.removal - saved.removal
             if self._damaged or missing > _SAVED_BEHIND * newest.entry:
                 self._index, self._holds = self._up_to_date(connection, kind)
-                write_snapshot(self._path, self._index, self._size, newest)
+                write_snapshot(self._path, self._index, self._size, newest, content_of(connection, newest.entry))
                 self._damaged = False
 
         with self._lock:
@@ -128,7 +128,7 @@ class FollowingIndex:
 
         def work(connection: sqlite3.Connection) -> list[str]:
             try:
-                index, holds = read_snapshot(self._path, kind, self._size, changes(connection))
+                index, holds = self._read(connection, kind, changes(connection))
             except FileNotFoundError:
                 return []
             except DamagedSnapshotError as error:
@@ -183,7 +183,7 @@ class FollowingIndex:
     def _taken_up(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
         """The index of the file, or an empty one that has everything before it."""
         try:
-            return read_snapshot(self._path, kind, self._size, newest)
+            return self._read(connection, kind, newest)
         except FileNotFoundError:
             if newest != NOTHING:
                 _LOG.info("%s is absent; the index is made anew", self._path)
@@ -191,6 +191,9 @@ class FollowingIndex:
             self._damaged = True
             _LOG.warning("%s cannot be used: %s; the index is made anew", self._path, error)
         return self._empty(connection, kind), NOTHING
+
+    def _read(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
+        return read_snapshot(self._path, kind, self._size, newest, partial(content_of, connection))
 
     def _empty(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
         """An index without entries, fitted to those that the catalogue holds."""

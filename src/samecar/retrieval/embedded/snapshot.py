@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,6 +27,7 @@ class Snapshot(BaseModel):
         kind: of the index.
         size: numbers in an embedding.
         entry: the last entry of the catalogue that it has taken in.
+        content: that of this entry, by which it is known again; "" in files of older versions.
         removal: the last removal that it has taken in.
         length: bytes of the index.
         checksum: CRC-32 of these bytes.
@@ -36,6 +38,7 @@ class Snapshot(BaseModel):
     kind: str
     size: int
     entry: int
+    content: str = ""
     removal: int
     length: int
     checksum: int
@@ -50,8 +53,15 @@ class DamagedSnapshotError(Exception):
     """Why an index file cannot be used; the index is made of the catalogue then."""
 
 
-def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes) -> None:
+def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes, content: str) -> None:
     """Writes an index, whole or not at all; only one process may do so at a time.
+
+    Args:
+        path: the file.
+        index: to be written.
+        size: numbers in an embedding.
+        holds: how far it follows the catalogue.
+        content: of the last entry, "" where that was removed.
 
     Raises:
         SamecarError: it cannot be written.
@@ -69,6 +79,7 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes) ->
             kind=index.kind,
             size=size,
             entry=holds.entry,
+            content=content,
             removal=holds.removal,
             length=length,
             checksum=_checksum(temporary, length),
@@ -77,24 +88,51 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes) ->
             file.write((_MARK + snapshot.model_dump_json().encode()).ljust(_LINE))
 
 
-def read_snapshot(path: Path, kind: str, size: int, newest: Changes) -> tuple[VectorIndex, Changes]:
-    """Reads an index and how far it follows the catalogue.
+def read_snapshot(
+    path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
+) -> tuple[VectorIndex, Changes]:
+    """Reads an index and how far it follows the catalogue; from the beginning, where it is replaced meanwhile.
 
     Args:
         path: the file.
         kind: that it must have.
         size: that it must have.
         newest: how far the catalogue is; an index that knows more belongs to another state of it.
+        content_of: gives the content of an entry of the catalogue, "" where it is not there.
 
     Raises:
         DamagedSnapshotError: it is damaged, too new or of another kind.
         FileNotFoundError: there is none.
     """
+    while True:
+        before = _identity(path)
+        try:
+            taken = _read(path, kind, size, newest, content_of)
+        except DamagedSnapshotError:
+            if _identity(path) == before:
+                raise
+        else:
+            if _identity(path) == before:
+                return taken
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is replaced."""
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def _read(
+    path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
+) -> tuple[VectorIndex, Changes]:
     snapshot = described(path)
     if (snapshot.kind, snapshot.size) != (kind, size):
         raise DamagedSnapshotError(f"it is of kind {snapshot.kind!r} with {snapshot.size} numbers for each embedding")
     if snapshot.entry > newest.entry or snapshot.removal > newest.removal:
         raise DamagedSnapshotError("it is newer than the catalogue")
+    content = content_of(snapshot.entry)
+    if content and snapshot.content and content != snapshot.content:
+        raise DamagedSnapshotError("it belongs to another state of the catalogue")
     if _checksum(path, snapshot.length) != snapshot.checksum:
         raise DamagedSnapshotError("its checksum differs")
     try:
