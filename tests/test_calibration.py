@@ -136,11 +136,10 @@ def test_probabilities_never_fall_and_are_never_certain(same, different, method,
     if np.count_nonzero(counts.same + counts.different) < 2:
         return
     curve = fit_curve(method, counts)
-    probabilities = curve.probability(counts.middles)
+    probabilities = curve.probability(np.concatenate([[-1.0], counts.middles, [1.0]]))
     assert (np.diff(probabilities) >= 0).all()
-    if method == "isotonic":
-        assert probabilities.min() >= 1 / (vehicles + 2)
-        assert probabilities.max() < 1
+    assert probabilities.min() >= 1 / (vehicles + 2)
+    assert probabilities.max() <= 1 - 1 / (vehicles * (vehicles - 1) / 2 + 2)
     again = calibration_of(curve)
     assert Calibration.from_json(again.to_json()) == again
 
@@ -248,6 +247,15 @@ def test_a_calibration_is_read_as_it_was_written(pairs):
         calibration = calibration_of(fit_curve(method, pairs))
         assert Calibration.from_json(calibration.to_json().encode()) == calibration
         assert json.loads(calibration.to_json())["prior"] == 0.5
+
+
+def test_a_logistic_curve_of_an_older_file_is_bounded_by_its_vehicles():
+    content = json.loads(calibration_of(Logistic(slope=400, intercept=-60)).to_json())
+    del content["pairs"]["lowest"], content["pairs"]["highest"]
+    found = Calibration.from_json(json.dumps(content))
+    assert content["evidence"]["vehicles"] == 9
+    assert found.probability([-1, 0.15, 1]).tolist() == pytest.approx([1 / 11, 0.5, 1 - 1 / 38])
+    assert Calibration.from_json(found.to_json()) == found
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from PIL import Image
 
 import samecar
 from samecar.calibration import Calibration
+from samecar.cli import console
 from samecar.comparison import calibrate, compare, find_calibration, unseen_vehicles
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
@@ -173,6 +174,12 @@ def test_calibrate_prints_draws_and_writes(run, source):
     likeness = done("compare", *[picture(source, "gallery/v20_c1.png")] * 2, "--run", run.folder)
     assert "similarity   1.000" in likeness
     assert "same vehicle (from " in likeness
+
+
+def test_no_probability_is_printed_as_certain():
+    shares = (0, 0.0004, 0.001, 0.5, 0.999, 0.99994, 1)
+    printed = ["<0.1 %", "<0.1 %", "0.1 %", "50.0 %", "99.9 %", ">99.9 %", ">99.9 %"]
+    assert [console.probability(share) for share in shares] == printed
 
 
 def test_json_holds_all(run, source):

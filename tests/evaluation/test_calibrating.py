@@ -106,6 +106,19 @@ def test_a_perfect_model_finds_all_and_no_more(data):
     assert quality.brier < 0.01
 
 
+@pytest.mark.parametrize("method", [None, "isotonic", "logistic"])
+def test_a_model_that_separates_well_is_calibrated_and_never_certain(method):
+    """With many numbers in an embedding, similarities of two vehicles differ so little that the curve is steep."""
+    generator = np.random.default_rng(0)
+    parts = [generator.normal(size=(60, 1, 512)), generator.normal(size=(60, 2, 512)), generator.normal(size=512)]
+    matrix = np.sqrt([0.2, 0.75, 0.05])[:, None, None, None] * np.stack(np.broadcast_arrays(*parts))
+    vehicle, camera = np.repeat(np.arange(60).astype(str), 2), np.tile(["a", "b"], 60)
+    calibration = calibrate(matrix.sum(axis=0).reshape(120, 512), vehicle, camera, method=method).calibration
+    assert all(np.isfinite(loss) and loss < 0.1 for loss in calibration.quality.log_loss.values())
+    assert calibration.probability(-1) >= 1 / 62
+    assert calibration.probability(1) <= 1 - 1 / (60 * 59 / 2 + 2)
+
+
 def test_numbers_of_queries_and_intervals_are_told(calibrated):
     quality = calibrated.calibration.quality
     assert quality.halves == HALVES

@@ -18,6 +18,15 @@ PRIOR = 0.5
 """Probability of the same vehicle before anything is seen: one picture of it and one of another are equally likely."""
 
 
+def probability_bounds(vehicles: int) -> tuple[float, float]:
+    """The lowest and the highest probability that pairs of so many vehicles can bear, by the rule of succession.
+
+    Pairs of one vehicle, or of the same two, are no independent cases; what counts is the number of vehicles, and of
+    pairs of vehicles.
+    """
+    return 1 / (vehicles + 2), 1 - 1 / (vehicles * (vehicles - 1) / 2 + 2)
+
+
 @dataclass(frozen=True, eq=False)
 class PairCounts:
     """Pairs of pictures by their similarity, in narrow bins of one width.
@@ -44,12 +53,8 @@ class PairCounts:
         return PRIOR * self.same / self.same.sum(), (1 - PRIOR) * self.different / self.different.sum()
 
     def bounds(self) -> tuple[float, float]:
-        """The lowest and the highest probability that so much data can bear, by the rule of succession.
-
-        Pairs of one vehicle, or of the same two, are no independent cases; what counts is the number of vehicles, and
-        of pairs of vehicles.
-        """
-        return 1 / (self.vehicles + 2), 1 - 1 / (self.vehicles * (self.vehicles - 1) / 2 + 2)
+        """The lowest and the highest probability that so much data can bear."""
+        return probability_bounds(self.vehicles)
 
 
 class Isotonic(Part):
@@ -103,11 +108,15 @@ class Logistic(Part):
     Attributes:
         slope: change of the logarithm of the odds with a similarity one higher.
         intercept: the same at similarity 0.
+        lowest: probability that the curve is level at from there on, as so little data can bear no lower one.
+        highest: the same at its upper end.
     """
 
     method: Literal["logistic"] = "logistic"
     slope: float = Field(gt=0)
     intercept: float
+    lowest: Rate = 0.0
+    highest: Rate = 1.0
 
     @classmethod
     def fit(cls, counts: PairCounts) -> "Logistic":
@@ -131,12 +140,13 @@ class Logistic(Part):
         bounds = [(1e-6, None), (None, None)]  # it may not fall
         found = minimize(loss, [1.0, 0.0], jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14})
         slope, level = found.x
-        return cls(slope=float(slope / spread), intercept=float(level - slope * centre / spread))
+        intercept = level - slope * centre / spread
+        return cls(slope=float(slope / spread), intercept=float(intercept), lowest=low, highest=high)
 
     def probability(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the same vehicle."""
         probabilities: NDArray[np.float64] = expit(self.slope * similarities + self.intercept)
-        return probabilities
+        return np.clip(probabilities, self.lowest, self.highest)
 
     def similarity_at(self, probability: float) -> float:
         """The similarity that has this probability."""

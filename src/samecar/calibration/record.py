@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from scipy.special import expit, logit
 
-from samecar.calibration.curves import PRIOR, Isotonic, Logistic, Method
+from samecar.calibration.curves import PRIOR, Isotonic, Logistic, Method, probability_bounds
 from samecar.calibration.open_set import OpenSet
 from samecar.calibration.part import Part, Rate
 from samecar.errors import SamecarError
@@ -133,6 +133,17 @@ class Calibration(Part):
     open_set: OpenSet
     quality: Quality
     evidence: Evidence
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_bounds(cls, content: Any) -> Any:
+        """Gives a logistic curve of older files the bounds that it lacks: those of all vehicles."""
+        match content:
+            case {"pairs": {"method": "logistic", **curve}, "evidence": {"vehicles": int(vehicles)}} if vehicles > 0:
+                lowest, highest = probability_bounds(vehicles)
+                bounded = {"method": "logistic", "lowest": lowest, "highest": highest, **curve}
+                return {**content, "pairs": bounded}
+        return content
 
     def probability(self, similarities: ArrayLike, *, prior: float | None = None) -> NDArray[np.float64]:
         """The probability that two pictures show the same vehicle.

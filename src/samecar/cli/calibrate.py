@@ -143,7 +143,8 @@ def _print_likeness(likeness: "Likeness", mending: str) -> None:
     if likeness.probability is None:
         console.say(f"There is no calibration, so that no probability can be told; {mending}")
         return
-    console.say(f"probability  {_percent(likeness.probability)} that it is the same vehicle, if it was 50 % before")
+    said = console.probability(likeness.probability)
+    console.say(f"probability  {said} that it is the same vehicle, if it was 50 % before")
     threshold = f"{likeness.threshold:.3f}"
     verdict = f"the same vehicle (from {threshold} on)" if likeness.same else f"different vehicles (below {threshold})"
     console.say(f"verdict      {verdict}")

@@ -102,6 +102,12 @@ def cell(text: str) -> str:
     return escape(visible(text))
 
 
+def probability(share: float) -> str:
+    """A probability in percent; never 0 or 100 %, which nothing learned from pictures can claim."""
+    percent = f"{100 * share:.1f} %"
+    return {"0.0 %": "<0.1 %", "100.0 %": ">99.9 %"}.get(percent, percent)
+
+
 def open_aloud(source: str) -> "Manifest":
     """Opens a source and prints what it noticed."""
     from samecar.data import open_source

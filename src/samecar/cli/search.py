@@ -127,7 +127,7 @@ def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
     return {
         "rank": str(rank),
         "like": f"{found.similarity:.3f}",
-        "same": "" if found.probability is None else f"{100 * found.probability:.1f} %",
+        "same": "" if found.probability is None else console.probability(found.probability),
         "id": str(found.entry.id),
         "camera": console.cell(sighting.camera_id),
         "time (UTC)": (known_time_text(sighting.time) or "").removesuffix("Z").replace("T", " "),
