@@ -1,8 +1,8 @@
 """Where a gallery lies: a folder, or a server whose address is given as `--engine`."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from samecar.errors import SamecarError
 from samecar.retrieval.engine import NO_FILES, Engine
@@ -10,6 +10,8 @@ from samecar.retrieval.records import GalleryFacts
 
 SERVER_SCHEMES = ("postgresql", "postgres")
 """How the address of a PostgreSQL server begins."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 def create_engine(name: str, engine: str | None, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Engine:
@@ -73,9 +75,10 @@ def check_index(kind: str, engine: str | None, size: int) -> None:
 
 
 def _refuse_scheme(engine: str) -> None:
-    scheme = urlsplit(engine).scheme
-    if scheme not in SERVER_SCHEMES:  # the address itself may hold a password, and is not printed
+    scheme, mark, _ = engine.partition("://")
+    if not mark or scheme not in SERVER_SCHEMES:  # the address itself may hold a password, and is not printed
+        beginning = scheme + mark if mark and _SCHEME.fullmatch(scheme) else "no scheme"
         raise SamecarError(
-            f"the engine's address begins with {scheme + '://' if scheme else 'no scheme'!r}; give one such as "
+            f"the engine's address begins with {beginning!r}; give one such as "
             "postgresql://user@host/database, or leave --engine out for a gallery in a folder"
         )

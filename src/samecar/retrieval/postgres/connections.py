@@ -186,7 +186,7 @@ def _parts(address: str) -> dict[str, Any]:
     """Parts of an address; what libpq says about a malformed one is not told, as it may quote the password."""
     try:
         parts = conninfo_to_dict(address)
-    except psycopg.ProgrammingError:
+    except (psycopg.ProgrammingError, UnicodeEncodeError):
         parts = None
     if parts is None or "@" in str(parts.get("host", "")) or not set(str(parts.get("port", ""))) <= set("0123456789,"):
         raise SamecarError(
