@@ -11,10 +11,11 @@ from PIL import Image
 import samecar
 from samecar.calibration import Calibration
 from samecar.cli import console
-from samecar.comparison import calibrate, compare, find_calibration, unseen_vehicles
+from samecar.comparison import _some_pictures, calibrate, compare, find_calibration, unseen_vehicles
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
+from samecar.evaluation.calibrating import matchable_vehicles
 from samecar.experiment import machine, train
 from samecar.training import Run
 
@@ -105,6 +106,36 @@ def test_of_a_large_source_whole_vehicles_are_drawn(trained, source, monkeypatch
     monkeypatch.setattr("samecar.comparison.MOST_PICTURES", 17)
     evidence = calibrate(trained, source, on=HERE).calibration.evidence
     assert (evidence.vehicles, evidence.pictures) == (8, 16)
+
+
+@pytest.mark.parametrize("cameras", [("a", "b"), ("a", "b", "c"), ("",)])
+@pytest.mark.parametrize(
+    ("counts", "left"),
+    [
+        ([70] * 10, 10),  # whole vehicles would be seven
+        ([600] * 3 + [4] * 9, 12),  # the first of them alone may be too large
+        ([400] * 8 + [1] * 900, 8),  # of the others no two pictures show one vehicle
+    ],
+)
+def test_of_vehicles_with_many_pictures_some_of_each_camera_are_drawn(counts, left, cameras, monkeypatch):
+    monkeypatch.setattr("samecar.comparison.MOST_PICTURES", 500)
+    rows = [
+        {"path": f"{vehicle}_{n}.png", "vehicle_id": f"v{vehicle}", "camera_id": cameras[n % len(cameras)], "split": ""}
+        for vehicle, count in enumerate(counts)
+        for n in range(count)
+    ]
+    manifest = Manifest.from_rows(".", [{**row, "split": "train"} for row in rows])
+    drawn = _some_pictures(manifest, seed=1)
+    assert 400 < len(drawn) <= 500
+    assert len(set(drawn.path.tolist())) == len(drawn)
+    assert set(drawn.path.tolist()) <= set(manifest.path.tolist())
+    assert len(matchable_vehicles(drawn.vehicle_id, drawn.camera_id)) == left
+    large = drawn.vehicle_id == "v0"
+    numbers = np.unique(drawn.camera_id[large], return_counts=True)[1]
+    assert len(numbers) == len(cameras)
+    assert np.ptp(numbers) == 0
+    assert _some_pictures(manifest, seed=1).path.tolist() == drawn.path.tolist()
+    assert _some_pictures(manifest, seed=2).path.tolist() != drawn.path.tolist()
 
 
 # calibrate

@@ -1,5 +1,6 @@
 """Whether two pictures show the same vehicle, according to a run: its calibration, and pictures compared under it."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from samecar.calibration import Calibration, Method
 from samecar.data import Manifest, open_source
 from samecar.data.pictures import read_picture
 from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import FALSE_ALARM_RATE, Calibrated
+from samecar.evaluation.calibrating import FALSE_ALARM_RATE, FEWEST_VEHICLES, Calibrated, matchable_vehicles
 from samecar.evaluation.calibrating import calibrate as calibrate_embeddings
 from samecar.experiment import Machine, bound_model, embed_with
 from samecar.files import written_file
@@ -20,7 +21,8 @@ from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.training import Run
 
 MOST_PICTURES = 5000
-"""Of larger sources, vehicles are drawn at random until they have so many: twelve million pairs are enough."""
+"""Of larger sources, vehicles or pictures are drawn at random until there are so many: twelve million pairs are
+enough."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def calibrate(
     """
     manifest = open_source(data) if isinstance(data, str) else data
     chosen, kind = unseen_vehicles(run, manifest, test_vehicles)
-    chosen = _some_vehicles(chosen, seed)
+    chosen = _some_pictures(chosen, seed)
     embeddings = embed_with(run, chosen, on=on, progress=progress)
     calibrated = calibrate_embeddings(
         embeddings.matrix,
@@ -152,11 +154,38 @@ def compare_under(model: BoundModel, calibration: Calibration | None, first: Pat
     return Likeness(similarity, probability, threshold, similarity >= threshold)
 
 
-def _some_vehicles(manifest: Manifest, seed: int) -> Manifest:
-    """Whole vehicles, drawn until the next one would make more than `MOST_PICTURES`."""
+def _some_pictures(manifest: Manifest, seed: int) -> Manifest:
+    """No more than `MOST_PICTURES`: whole vehicles, or some pictures of each where whole ones would be too few."""
     if len(manifest) <= MOST_PICTURES:
         return manifest
-    _, vehicle, count = np.unique(manifest.vehicle_id, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(count))
-    drawn: NDArray[np.int64] = order[np.cumsum(count[order]) <= MOST_PICTURES]
-    return manifest.select(np.flatnonzero(np.isin(vehicle, drawn)))
+    generator = np.random.default_rng(seed)
+    vehicles = generator.permutation(np.unique(manifest.vehicle_id))
+    whole = _first_vehicles(manifest, vehicles)
+    if len(_matchable(whole)) >= FEWEST_VEHICLES:
+        return whole
+    fewer = manifest.select(_evenly_drawn(manifest, generator))
+    matchable_first = vehicles[np.argsort(~np.isin(vehicles, _matchable(fewer)), kind="stable")]
+    return _first_vehicles(fewer, matchable_first)
+
+
+def _matchable(manifest: Manifest) -> NDArray[np.str_]:
+    return matchable_vehicles(manifest.vehicle_id, manifest.camera_id)
+
+
+def _first_vehicles(manifest: Manifest, vehicles: NDArray[np.str_]) -> Manifest:
+    """Whole vehicles, one after the other, until the next one would make more than `MOST_PICTURES`."""
+    names, counts = np.unique(manifest.vehicle_id, return_counts=True)
+    taken = np.cumsum(counts[np.searchsorted(names, vehicles)]) <= MOST_PICTURES
+    return manifest.select(np.flatnonzero(np.isin(manifest.vehicle_id, vehicles[taken])))
+
+
+def _evenly_drawn(manifest: Manifest, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of as many pictures of each vehicle by each camera as fit into `MOST_PICTURES`, but two at least."""
+    order = generator.permutation(len(manifest))
+    keys = np.stack([manifest.vehicle_id, manifest.camera_id])[:, order]
+    _, group, counts = np.unique(keys, axis=1, return_inverse=True, return_counts=True)
+    grouped = np.argsort(group, kind="stable")  # pictures of a vehicle by a camera stand together, in drawn order
+    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = range(2, int(counts.max()) + 1)
+    most = 1 + bisect_right(numbers, MOST_PICTURES, key=lambda number: int(np.minimum(counts, number).sum()))
+    return np.sort(order[grouped[place < max(2, most)]])

@@ -3,7 +3,7 @@ import pytest
 
 from samecar.calibration import Calibration
 from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import FEWEST_VEHICLES, HALVES, calibrate
+from samecar.evaluation.calibrating import FEWEST_VEHICLES, HALVES, calibrate, matchable_vehicles
 
 
 def sightings(vehicles, pictures=4, size=32, spread=0.6, cameras=2, seed=0):
@@ -203,6 +203,12 @@ def test_what_cannot_be_calibrated_is_refused(data):
     opposed = np.where((camera == "c0")[:, None], matrix, -matrix)
     with pytest.raises(SamecarError, match="no more similar to the model than pictures of two"):
         calibrate(opposed, vehicle, camera)
+
+
+def test_a_vehicle_is_matchable_if_two_cameras_saw_it_or_may_have():
+    sightings = ["one a", "one a", "two a", "two b", "three a", "three ", "four ", "four ", "five ", "six b", "six b"]
+    vehicle, camera = np.array([sighting.split(" ") for sighting in sightings]).T
+    assert set(matchable_vehicles(vehicle, camera).tolist()) == {"two", "three", "four"}
 
 
 def test_vehicles_of_one_camera_still_count_as_others():

@@ -117,6 +117,23 @@ def calibrate(
     return Calibrated(calibration, pairs)
 
 
+def matchable_vehicles(vehicle_id: NDArray[np.str_], camera_id: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Names of the vehicles that two cameras saw; a camera that is not known is different from every other.
+
+    Args:
+        vehicle_id: (pictures,)
+        camera_id: (pictures,) "" where it is not known.
+    """
+    names, vehicle = np.unique(vehicle_id, return_inverse=True)
+    seen = np.unique(np.stack([vehicle, _camera_numbers(camera_id)]), axis=1)  # (2, vehicles by cameras)
+    return names[np.bincount(seen[0], minlength=len(names)) > 1]
+
+
+def _camera_numbers(camera_id: NDArray[np.str_]) -> NDArray[np.int64]:
+    known = np.unique(camera_id, return_inverse=True)[1]
+    return np.where(camera_id == "", -1 - np.arange(len(camera_id)), known)
+
+
 class _Pictures:
     """Embeddings of labelled pictures, and what is asked of their similarities.
 
@@ -134,12 +151,11 @@ class _Pictures:
         self._matrix: NDArray[np.float32] = unit_length(embeddings.astype(np.float32, copy=False)).astype(np.float32)
         names, self.vehicle, self.count = np.unique(vehicle_id, return_inverse=True, return_counts=True)
         self.vehicles = len(names)
-        known = np.unique(camera_id, return_inverse=True)[1]
-        self._camera = np.where(camera_id == "", -1 - np.arange(len(camera_id)), known)  # unknown ones differ from all
+        self._camera = _camera_numbers(camera_id)
         self.best = self._best()
         self.own = self.best[np.arange(len(embeddings)), self.vehicle]
-        matchable = np.unique(self.vehicle[np.isfinite(self.own)])
-        self._matchable = np.isin(np.arange(self.vehicles), matchable)
+        matchable = matchable_vehicles(vehicle_id, camera_id)
+        self._matchable = np.isin(names, matchable)
         if len(matchable) < FEWEST_VEHICLES:
             raise SamecarError(
                 f"{len(matchable)} of {self.vehicles} vehicles are seen by two cameras (or in two pictures, where "
