@@ -162,9 +162,10 @@ def test_a_calibration_of_another_model_is_refused(run, source, calibrated):
         find_calibration(run)
 
 
-def test_too_few_vehicles_leave_nothing_behind(run, source):
+def test_too_few_vehicles_leave_nothing_behind_and_are_noticed_before_embedding(run, source, monkeypatch):
     manifest = open_source(source)
     few = manifest.select(np.isin(manifest.vehicle_id, ["v20", "v21", "v22"]))
+    monkeypatch.setattr("samecar.comparison.embed_with", lambda *_, **__: pytest.fail("pictures were embedded"))
     with pytest.raises(SamecarError, match="3 of 3 vehicles"):
         calibrate(run, few, on=HERE)
     assert find_calibration(run) is None
@@ -256,7 +257,8 @@ def test_a_gallery_compares_under_the_calibration_that_it_was_given(kept, run, s
         (["--false-alarm-rate", "5"], "false alarm rate is 5.0; give a share above 0 and below 1"),
     ],
 )
-def test_wrong_options_are_one_sentence(arguments, sentence, run, source):
+def test_wrong_options_are_one_sentence_before_embedding(arguments, sentence, run, source, monkeypatch):
+    monkeypatch.setattr("samecar.comparison.embed_with", lambda *_, **__: pytest.fail("pictures were embedded"))
     assert sentence in refused("calibrate", run.folder, "--data", source, "--workers", 0, *arguments)
 
 

@@ -11,7 +11,14 @@ from samecar.calibration import Calibration, Method
 from samecar.data import Manifest, open_source
 from samecar.data.pictures import read_picture
 from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import FALSE_ALARM_RATE, FEWEST_VEHICLES, Calibrated, matchable_vehicles
+from samecar.evaluation.calibrating import (
+    FALSE_ALARM_RATE,
+    FEWEST_VEHICLES,
+    Calibrated,
+    check_false_alarm_rate,
+    check_vehicles,
+    matchable_vehicles,
+)
 from samecar.evaluation.calibrating import calibrate as calibrate_embeddings
 from samecar.experiment import Machine, bound_model, embed_with
 from samecar.files import written_file
@@ -66,11 +73,13 @@ def calibrate(
         progress: is told how far the work is.
 
     Raises:
-        SamecarError: the source has no vehicles, or too few, that the run was not trained on.
+        SamecarError: the source has no vehicles, or too few, that the run was not trained on, or the rate is no share.
     """
+    check_false_alarm_rate(false_alarm_rate)
     manifest = open_source(data) if isinstance(data, str) else data
     chosen, kind = unseen_vehicles(run, manifest, test_vehicles)
     chosen = _some_pictures(chosen, seed)
+    check_vehicles(chosen.vehicle_id, chosen.camera_id)
     embeddings = embed_with(run, chosen, on=on, progress=progress)
     calibrated = calibrate_embeddings(
         embeddings.matrix,

@@ -87,8 +87,8 @@ def calibrate(
     Raises:
         SamecarError: embeddings are not finite, vehicles or cameras are too few, or similarities tell nothing.
     """
-    if not 0 < false_alarm_rate < 1:
-        raise SamecarError(f"false alarm rate is {false_alarm_rate}; give a share above 0 and below 1, such as 0.05")
+    check_false_alarm_rate(false_alarm_rate)
+    check_vehicles(vehicle_id, camera_id)
     pictures = _Pictures(embeddings, vehicle_id, camera_id)
     pairs = pictures.pairs(np.arange(pictures.vehicles))
     _refuse_uninformative(pairs)
@@ -115,6 +115,31 @@ def calibrate(
         ),
     )
     return Calibrated(calibration, pairs)
+
+
+def check_false_alarm_rate(rate: float) -> None:
+    """Refuses what is no share of searches.
+
+    Raises:
+        SamecarError: the rate is not above 0 and below 1.
+    """
+    if not 0 < rate < 1:
+        raise SamecarError(f"false alarm rate is {rate}; give a share above 0 and below 1, such as 0.05")
+
+
+def check_vehicles(vehicle_id: NDArray[np.str_], camera_id: NDArray[np.str_]) -> None:
+    """Refuses pictures of too few vehicles, which takes no embeddings.
+
+    Raises:
+        SamecarError: two cameras saw fewer than `FEWEST_VEHICLES`.
+    """
+    matchable = len(matchable_vehicles(vehicle_id, camera_id))
+    if matchable < FEWEST_VEHICLES:
+        raise SamecarError(
+            f"{matchable} of {len(np.unique(vehicle_id))} vehicles are seen by two cameras (or in two pictures, where "
+            f"cameras are not known); calibration needs {FEWEST_VEHICLES} such vehicles that the model was not "
+            "trained on"
+        )
 
 
 def matchable_vehicles(vehicle_id: NDArray[np.str_], camera_id: NDArray[np.str_]) -> NDArray[np.str_]:
@@ -154,14 +179,7 @@ class _Pictures:
         self._camera = _camera_numbers(camera_id)
         self.best = self._best()
         self.own = self.best[np.arange(len(embeddings)), self.vehicle]
-        matchable = matchable_vehicles(vehicle_id, camera_id)
-        self._matchable = np.isin(names, matchable)
-        if len(matchable) < FEWEST_VEHICLES:
-            raise SamecarError(
-                f"{len(matchable)} of {self.vehicles} vehicles are seen by two cameras (or in two pictures, where "
-                f"cameras are not known); calibration needs {FEWEST_VEHICLES} such vehicles that the model was not "
-                "trained on"
-            )
+        self._matchable = np.isin(names, matchable_vehicles(vehicle_id, camera_id))
         self._edges = self._bin_edges()
 
     def rows(self, vehicles: NDArray[np.int64]) -> NDArray[np.int64]:
