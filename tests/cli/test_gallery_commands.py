@@ -1,8 +1,11 @@
 """The `samecar gallery` and `samecar search` commands, as a user meets them."""
 
+import contextlib
 import io
 import json
+import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +19,7 @@ from conftest import paint_picture
 from PIL import Image
 from tiny_run import tiny_run
 
+from samecar.cli import console
 from samecar.data import Manifest
 from samecar.embeddings import Embeddings
 from samecar.retrieval.places import open_engine
@@ -212,6 +216,24 @@ def test_a_gallery_without_its_model_is_wrong(gallery):
     lacking, calibration = finished.errors.splitlines()
     assert lacking.startswith("error: the model lacks model.json")
     assert calibration.startswith("error: calibration.json is no calibration")
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(kept, crops, tmp_path):
+    query = tmp_path / os.fsdecode(b"caf\xe9.png")
+    shutil.copy(crops / "v0_c1.png", query)
+    strict = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict")
+    with contextlib.redirect_stdout(strict):
+        console.print_json({"query": str(query)})
+        console.out.file = strict
+        try:
+            console.say(f"Drawn: {query}")
+        finally:
+            console.out.file = None
+    strict.seek(0)
+    found, drawn = strict.read().rsplit("Drawn: ", 1)
+    assert json.loads(found) == {"query": f"{tmp_path}/caf?.png"}
+    assert drawn == f"{tmp_path}/caf\\udce9.png\n"
+    assert json.loads(done("search", kept, query, "--json"))["query"] == f"{tmp_path}/caf?.png"
 
 
 @pytest.mark.parametrize(

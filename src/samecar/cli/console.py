@@ -93,8 +93,11 @@ def warn(text: str) -> None:
 
 
 def visible(text: str) -> str:
-    """A text in which control characters are written out, as names may hold some and a terminal would obey them."""
-    return "".join(repr(sign)[1:-1] if unicodedata.category(sign) == "Cc" else sign for sign in text)
+    """A text in which control characters are written out, as names may hold some and a terminal would obey them.
+
+    So are bytes of a name that are no UTF-8, which cannot be printed.
+    """
+    return "".join(repr(sign)[1:-1] if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
 def cell(text: str) -> str:
@@ -142,8 +145,8 @@ def interruptible(consequence: str) -> Iterator[None]:
 
 
 def print_json(content: Mapping[str, Any]) -> None:
-    """Prints one JSON object and nothing else on standard output."""
-    print(json.dumps(content, indent=2, ensure_ascii=False))
+    """Prints one JSON object and nothing else on standard output; bytes of a name that are no UTF-8 become '?'."""
+    print(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8"))
 
 
 def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = None) -> None:
