@@ -264,6 +264,11 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(kept, crops, tmp_path):
         (["search", "GALLERY", "id:x"], "picture 'id:x' names no stored picture; write its number, as in id:42"),
         (["search", "GALLERY", "id:4711"], "4711"),
         (["search", "GALLERY", "id:1", "--after", "noon"], "--after: time 'noon' cannot be understood"),
+        (
+            ["search", "GALLERY", "id:1", "--before", "2024"],
+            "--before: time '2024' may be a date or seconds since 1970",
+        ),
+        (["gallery", "add", "GALLERY", "CROPS", "--time", "20240501"], "--time: time '20240501' may be a date"),
         (["search", "GALLERY", "id:1", "--save", "x.pdf"], "--save is x.pdf; its name must end in .png"),
         (["search", "GALLERY", "id:1", "--top", "0"], "nvalid value for '--top'"),
     ],

@@ -89,6 +89,11 @@ def test_standard_input_may_be_json_lines():
     assert second.picture == Path("b.jpg")
 
 
+def test_any_number_in_a_source_is_seconds():
+    (picture,) = incoming_of_lines(['{"path": "a.jpg", "time": 20240501}\n'])
+    assert picture.time == 20240501
+
+
 def test_empty_standard_input_is_nothing():
     assert taken("-", []) == []
     assert taken("-", ["\n", "  \n"]) == []

@@ -1,10 +1,12 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
 from samecar.retrieval.records import Sighting
-from samecar.retrieval.times import parse_time, time_text
+from samecar.retrieval.times import parse_recorded_time, parse_time, time_text
 
 
 @pytest.mark.parametrize(
@@ -27,6 +29,26 @@ def test_iso_8601_and_seconds_are_understood_and_no_zone_is_utc(text, seconds):
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(SamecarError, match=r"^time '.*' cannot be understood; write ISO 8601 such as 2024-05-01T12:30"):
         time_text(parse_time(text))
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"])
+def test_a_zone_that_leads_out_of_the_years_is_refused_with_what_was_given(text):
+    with pytest.raises(SamecarError, match=rf"^time '{re.escape(text)}' cannot be understood"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["2024", "20240501", " 20240229 ", "1970", "99991231"])
+def test_digits_that_may_be_a_date_are_seconds_in_sources_alone(text):
+    with pytest.raises(
+        SamecarError, match=rf"^time '{text}' may be a date or seconds since 1970; .* {text.strip()}\.0$"
+    ):
+        parse_time(text)
+    assert parse_recorded_time(text) == parse_time(f"{text.strip()}.0") == int(text)
+
+
+@pytest.mark.parametrize("text", ["20241301", "20230229", "00000000", "0000", "12", "202405", "1714566600", "-2024"])
+def test_digits_that_are_no_date_are_seconds(text):
+    assert parse_time(text) == parse_recorded_time(text) == int(text)
 
 
 @given(st.integers(-60_000_000_000, 250_000_000_000))

@@ -16,7 +16,7 @@ from samecar.data.pictures import UnreadablePictureError
 from samecar.data.sources import open_source
 from samecar.errors import SamecarError
 from samecar.retrieval.records import Sighting, picture_content
-from samecar.retrieval.times import parse_time
+from samecar.retrieval.times import parse_recorded_time
 
 if TYPE_CHECKING:
     from samecar.embeddings import Embeddings
@@ -245,7 +245,7 @@ def _named(fields: Mapping[str, Any], place: str) -> Incoming:
 
 def _incoming(path: Path, fields: Mapping[str, str], place: str) -> Incoming:
     try:
-        time = parse_time(fields["time"]) if fields.get("time") else None
+        time = parse_recorded_time(fields["time"]) if fields.get("time") else None
     except SamecarError as error:
         raise SamecarError(f"{place}: {error}") from error
     labels = {

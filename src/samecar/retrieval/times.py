@@ -1,15 +1,32 @@
 """Times: seconds since 1970 inside, ISO 8601 in UTC outside."""
 
 import math
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 
 from samecar.errors import SamecarError
 
+_BARE_DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d))?")
+
 
 def parse_time(text: str) -> float:
-    """Seconds since 1970-01-01 UTC, from ISO 8601 such as 2024-05-01T12:30 or from such a number itself.
+    """Seconds since 1970-01-01 UTC, as somebody writes them: ISO 8601 such as 2024-05-01T12:30, or such a number.
 
     Without a zone a time is UTC; a date alone is its first moment.
+
+    Raises:
+        SamecarError: the text is neither, or may be both, such as 2024 and 20240501.
+    """
+    if _may_be_date(text.strip()):
+        raise SamecarError(
+            f"time {text!r} may be a date or seconds since 1970; write the date as 2024-05-01, or the seconds with a "
+            f"point, as in {text.strip()}.0"
+        )
+    return parse_recorded_time(text)
+
+
+def parse_recorded_time(text: str) -> float:
+    """The same of a time that stands in a source, where any number is one of seconds: cameras count so.
 
     Raises:
         SamecarError: the text is neither.
@@ -47,9 +64,23 @@ def _parse_date(stripped: str, text: str) -> float:
         moment = datetime.fromisoformat(stripped)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return moment.timestamp()
-    except (ValueError, OverflowError) as error:
+        seconds = moment.timestamp()
+        time_text(seconds)  # its zone may take it out of the years 1 to 9999
+    except (ValueError, OverflowError, SamecarError) as error:
         raise _refusal(text) from error
+    return seconds
+
+
+def _may_be_date(digits: str) -> bool:
+    """Whether digits alone are a year, or a year, a month and a day."""
+    bare = _BARE_DATE.fullmatch(digits)
+    if bare is None:
+        return False
+    try:
+        date(*(int(part or 1) for part in bare.groups()))
+    except ValueError:
+        return False
+    return True
 
 
 def _refusal(text: str) -> SamecarError:
