@@ -82,6 +82,20 @@ def test_standard_input_may_be_a_table():
     assert (second.picture, second.camera_id, second.time, dict(second.labels)) == (Path("c.jpg"), "south", None, {})
 
 
+@pytest.mark.parametrize("header", ['"path","camera_id"', 'path,"camera_id"', '"camera_id","path"', '\ufeff"path"'])
+def test_the_header_of_a_table_may_stand_in_quotes(header):
+    values = {"path": "a.jpg", "camera_id": "north"}
+    names = [name.strip('"\ufeff') for name in header.split(",")]
+    (picture,) = incoming_of_lines([f"{header}\r\n", ",".join(f'"{values[name]}"' for name in names) + "\r\n"])
+    assert (picture.picture, picture.camera_id) == (Path("a.jpg"), "north" if "camera_id" in names else "")
+
+
+@pytest.mark.parametrize("path", ['a "b".jpg', '"a', "a;b.jpg", "path.jpg", "a\rb.jpg", "x" * 200_000])
+def test_a_strange_path_is_no_header(path):
+    (picture,) = incoming_of_lines([f"{path}\n"])
+    assert picture.picture == Path(path)
+
+
 def test_standard_input_may_be_json_lines():
     lines = ['{"path": "a.jpg", "time": 7.5, "vehicle_id": null, "labels": {"lane": 3}}\n', '\n{"path": "b.jpg"}']
     first, second = incoming_of_lines(lines)
@@ -112,6 +126,9 @@ def test_empty_standard_input_is_nothing():
             ['{"path": "a.jpg", "labels": 3}\n'],
             "^line 1 of standard input is not a JSON object with labels in an",
         ),
+        (["path;camera_id\n", "a.jpg;x\n"], r"^standard input begins with a header .* by ';'; part them by commas"),
+        (['"camera_id";"path"\n'], r"^standard input begins with a header .* by ';'; part them by commas"),
+        (["path\tcamera_id\n", "a.jpg\tx\n"], r"^standard input begins with a header .* by '\\t'; part them by"),
         (['{"path": ""}\n'], "^line 1 of standard input names no picture"),
     ],
 )

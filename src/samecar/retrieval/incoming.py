@@ -187,7 +187,7 @@ def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:
       `label:NAME` are labels.
 
     Raises:
-        SamecarError: a line is not what the first one promised.
+        SamecarError: a line is not what the first one promised, or columns are parted by another sign than a comma.
     """
     remaining = iter(lines)
     first = next((line for line in remaining if line.strip()), "")
@@ -195,11 +195,23 @@ def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:
     every = chain([first], remaining)
     if first.lstrip().startswith("{"):
         yield from _of_json(every)
-    elif "path" in first.strip().split(","):
+    elif "path" in _columns(first, ","):
         yield from _of_csv(every)
     else:
+        for sign in (";", "\t"):
+            if "path" in _columns(first, sign):
+                raise SamecarError(
+                    f"standard input begins with a header whose columns are parted by {sign!r}; part them by commas"
+                )
         for line in filter(None, (line.rstrip("\r\n") for line in every)):
             yield _incoming(Path(line), {}, "")
+
+
+def _columns(line: str, sign: str) -> list[str]:
+    try:
+        return next(csv.reader([line.strip()], delimiter=sign))
+    except csv.Error:  # a path may hold anything
+        return []
 
 
 def _of_json(lines: Iterable[str]) -> Iterator[Incoming]:
