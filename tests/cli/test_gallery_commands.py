@@ -242,7 +242,6 @@ def test_a_name_that_is_no_text_is_printed_all_the_same(kept, crops, tmp_path):
         (["gallery", "info", "no/such"], "no/such is no gallery"),
         (["gallery", "create", "GALLERY", "--run", "RUN"], "GALLERY exists already"),
         (["gallery", "create", "new", "--run", "no/run"], "run folder no/run is not there"),
-        (["gallery", "create", "new", "--run", "RUN", "--index", "magic"], "magic"),
         (
             ["gallery", "create", "new", "--run", "RUN", "--engine", "mysql://me:secret@host/db"],
             "begins with 'mysql://'",

@@ -35,11 +35,11 @@ def index_of(gallery):
     return json.loads(done("gallery", "info", gallery, "--json"))["index"]
 
 
-@pytest.mark.parametrize("kind", ["int8", "ivf"])
-def test_an_empty_gallery_has_no_approximate_index(kind, trained, tmp_path):
-    said = refused("gallery", "create", tmp_path / "new", "--run", trained, "--index", kind)
-    assert f"fill the gallery, then make it with `samecar gallery index {tmp_path}/new {kind}`" in said
-    said = refused("gallery", "create", tmp_path / "new", "--run", trained, "--index", "hnsw")
+def test_a_new_gallery_is_exact_and_offers_no_other_index(gallery, trained, tmp_path):
+    assert index_of(gallery)["kind"] == "exact"
+    said = refused("gallery", "create", tmp_path / "new", "--run", trained, "--index", "int8")
+    assert said.startswith("no such option: --index")
+    said = refused("gallery", "copy", gallery, tmp_path / "new", "--index", "hnsw")
     assert said == "a gallery in a folder has no index 'hnsw'; known are exact, int8, ivf"
     assert not (tmp_path / "new").exists()
 

@@ -34,9 +34,6 @@ def create(
     name: Name,
     run: Run,
     engine: Engine = None,
-    index: Annotated[
-        str, typer.Option(help="exact; another index is made of the pictures, by `samecar gallery index`")
-    ] = "exact",
     thumbnail: Annotated[int, typer.Option(min=0, help="longer side of thumbnails in pixels; 0 keeps none")] = 160,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
@@ -47,7 +44,7 @@ def create(
     model = bound_model(TrainedRun.open(run))
     path = run / CALIBRATION_FILE
     calibration = path.read_bytes() if path.is_file() else None
-    with Gallery.create(name, model, calibration=calibration, engine=engine, index=index, thumbnail=thumbnail) as made:
+    with Gallery.create(name, model, calibration=calibration, engine=engine, thumbnail=thumbnail) as made:
         facts = made.facts
     known = "not calibrated" if calibration is None else "calibrated"
     console.say(f"{name}: an empty gallery for model {facts.model}, {facts.index.kind} search, {known}")

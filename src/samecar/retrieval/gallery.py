@@ -17,7 +17,7 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, incoming_of
-from samecar.retrieval.places import check_index, create_engine, open_engine
+from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
@@ -105,31 +105,22 @@ class Gallery:
         *,
         calibration: bytes | None = None,
         engine: str | None = None,
-        index: str = "exact",
         thumbnail: int = THUMBNAIL,
         device: str = "auto",
     ) -> Self:
-        """Makes an empty gallery.
+        """Makes an empty gallery, searched by 'exact'; another index is made of pictures, by `engine.rebuild`.
 
         Args:
             name: a folder; with `engine` the gallery's name on that server.
             model: whose embeddings it will hold; a copy is kept in it.
             calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
-            index: how it is searched: 'exact'. Another index is made of pictures, by `engine.rebuild`.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
             device: where the model runs: auto, cpu or cuda.
 
         Raises:
-            SamecarError: there is one already, the index is none of an empty gallery, or the calibration is not of this
-                model.
+            SamecarError: there is one already, or the calibration is not of this model.
         """
-        if index != "exact":
-            check_index(index, engine, model.embedding_size)
-            raise SamecarError(
-                f"an empty gallery is searched by 'exact', as the index {index!r} is made of pictures and measured on "
-                f"them; fill the gallery, then make it with `samecar gallery index {name} {index}`"
-            )
         facts = GalleryFacts(
             format=FORMAT,
             model=model.digest,
