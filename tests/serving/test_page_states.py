@@ -55,6 +55,22 @@ def test_a_service_that_is_gone(visit, painted_gallery, picture):
     expect(alert.get_by_role("button", name="Try again")).to_be_visible()
 
 
+def test_an_answer_that_is_cut_off_can_be_asked_for_again(visit, port):
+    page = visit(port)
+    page.expected = ["status of 500"]
+    expect(page.locator("#pictures .card")).to_have_count(12)
+    broken = {"headers": {"Content-Type": "application/json"}, "body": '{"error": {"mess'}
+    page.route("**/similar?*", lambda route: route.fulfill(status=500, **broken), times=1)
+    page.route("**/similar?*", lambda route: route.fulfill(status=200, **broken), times=1)  # asked first
+    page.locator("#pictures .frame").first.click()
+    alert = page.get_by_role("alert")
+    expect(alert.filter(has_text="answer was cut off or cannot be read; try again.")).to_be_visible()
+    alert.get_by_role("button", name="Try again").click()
+    expect(alert.filter(has_text="The service answered 500")).to_be_visible()
+    alert.get_by_role("button", name="Try again").click()
+    expect(results(page)).to_have_count(11)
+
+
 def test_a_service_that_is_not_ready_is_asked_again(visit, painted_gallery):
     may_open = threading.Event()
 

@@ -16,6 +16,11 @@ export class ServiceError extends Error {
     this.status = status;
     this.wait = wait;
   }
+
+  /** Whether the same question may be answered another time. */
+  get mayPass() {
+    return [0, 401, 408, 429].includes(this.status) || this.status >= 500;
+  }
 }
 
 /** Uses a token from now on, until the tab is closed. */
@@ -26,7 +31,7 @@ export function rememberToken(text) {
 
 /** What the gallery is and holds. */
 export async function gallery(signal) {
-  return (await request("/api/gallery", { signal })).json();
+  return request("/api/gallery", { signal });
 }
 
 /** A page of the gallery's pictures, from the first number above `beyond`. */
@@ -35,25 +40,25 @@ export async function pictures(filter, beyond, limit, signal) {
   asked.delete("top");
   asked.set("beyond", beyond);
   asked.set("limit", limit);
-  return (await request(`/api/pictures?${asked}`, { signal })).json();
+  return request(`/api/pictures?${asked}`, { signal });
 }
 
 /** One picture of the gallery. */
 export async function picture(id, signal) {
-  return (await request(`/api/pictures/${encodeURIComponent(id)}`, { signal })).json();
+  return request(`/api/pictures/${encodeURIComponent(id)}`, { signal });
 }
 
 /** What is most similar to a query: one of the gallery by its number, or a file and the part of it that is meant. */
 export async function search(query, filter, signal) {
   const asked = parameters(filter);
   if (query.file === undefined) {
-    return (await request(`/api/pictures/${encodeURIComponent(query.id)}/similar?${asked}`, { signal })).json();
+    return request(`/api/pictures/${encodeURIComponent(query.id)}/similar?${asked}`, { signal });
   }
   const body = new FormData();
   for (const [name, value] of asked) body.append(name, value);
   body.append("picture", query.file, query.file.name);
   if (query.crop !== null) body.append("crop", cropText(query.crop));
-  return (await request("/api/search", { method: "POST", body, signal })).json();
+  return request("/api/search", { method: "POST", body, signal });
 }
 
 /** Keeps somebody's word on whether a query and an entry show the same vehicle. */
@@ -72,17 +77,17 @@ export async function judge(query, entry, same) {
 
 /** Forgets a judgement. */
 export async function withdraw(content, entry) {
-  await request(`/api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" });
+  await request(`/api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" }, () => null);
 }
 
 /** All judgements as a manifest. */
 export async function manifest() {
-  return (await request("/api/judgements/manifest")).blob();
+  return request("/api/judgements/manifest", {}, (response) => response.blob());
 }
 
 /** A thumbnail, from where the service says that it is. */
 export async function thumbnail(path, signal) {
-  return (await request(path, { signal })).blob(); // an <img> sends no token, and does not say why it shows nothing
+  return request(path, { signal }, (response) => response.blob()); // an <img> sends no token, nor says why it is empty
 }
 
 /** A filter as the service and the page's own address write it. */
@@ -99,24 +104,28 @@ function cropText(crop) {
   return crop.map((share) => share.toFixed(6)).join(",");
 }
 
-async function request(path, options = {}) {
+async function request(path, options, read = (response) => response.json()) {
   const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ServiceError(0, "the service cannot be reached; see whether it still runs, then try again");
-  }
+  const unreachable = "the service cannot be reached; see whether it still runs, then try again";
+  const response = await orFailure(fetch(path, { ...options, headers }), unreachable);
   if (!response.ok) throw await failure(response);
-  return response;
+  return orFailure(read(response), "the service's answer was cut off or cannot be read; try again");
+}
+
+async function orFailure(coming, message) {
+  try {
+    return await coming;
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new ServiceError(0, message);
+  }
 }
 
 async function failure(response) {
   const wait = Number.parseInt(response.headers.get("Retry-After"), 10);
   let message = `the service answered ${response.status} ${response.statusText}`;
   if (response.headers.get("Content-Type")?.startsWith("application/json")) {
-    message = (await response.json()).error?.message ?? message;
+    const said = await response.json().catch(() => null); // the status is known, also where the rest is cut off
+    message = said?.error?.message ?? message;
   }
   return new ServiceError(response.status, message, Number.isNaN(wait) ? null : wait);
 }

@@ -76,8 +76,7 @@ export function explain(error, repeat) {
     again = timer = setTimeout(press, wait * 1000);
     notice(`${text} Trying again in ${wait} s.`, { text: "Try now", press });
   } else {
-    const mayPass = error.status === 0 || error.status === 408 || error.status >= 500;
-    notice(text, mayPass ? { text: "Try again", press } : null);
+    notice(text, error.mayPass ? { text: "Try again", press } : null);
   }
 }
 
