@@ -75,9 +75,13 @@ export async function judge(query, entry, same) {
   await request("/api/judgements", { method: "PUT", body });
 }
 
-/** Forgets a judgement. */
+/** Forgets a judgement, where there is one. */
 export async function withdraw(content, entry) {
-  await request(`/api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" }, () => null);
+  try {
+    await request(`/api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" }, () => null);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
 }
 
 /** All judgements as a manifest. */

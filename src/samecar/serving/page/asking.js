@@ -8,21 +8,65 @@ export const AGAIN = 3;
 
 const at = (id) => document.getElementById(id);
 
-let running = new AbortController(); // of the work that is under way
-let again; // timer until work is done once more
+/** A bar above everything that says what is wrong, and lets people do something about it. */
+export class Notice {
+  constructor(bar) {
+    this.bar = bar;
+    this.again = undefined; // timer until what failed is done once more
+  }
 
-/** Shows a sentence above everything, or none, with a button that does something about it. */
-export function notice(text, button = null) {
-  const bar = at("notice");
-  bar.hidden = text === "";
-  bar.querySelector("p").textContent = text;
-  const offered = bar.querySelector("button");
-  offered.hidden = button === null;
-  if (button !== null) {
-    offered.textContent = button.text;
-    offered.onclick = button.press;
+  /** Shows a sentence, with a button that does something about it. */
+  show(text, button = null) {
+    this.bar.hidden = text === "";
+    this.bar.querySelector("p").textContent = text;
+    const offered = this.bar.querySelector("button");
+    offered.hidden = button === null;
+    if (button !== null) {
+      offered.textContent = button.text;
+      offered.onclick = button.press;
+    }
+  }
+
+  /** Shows nothing, and repeats nothing. */
+  clear() {
+    clearTimeout(this.again);
+    this.show("");
+  }
+
+  /**
+   * Says what failed; repeats it when the service asks for that, or lets people do so where it may help.
+   *
+   * @param {Error} error
+   * @param {function()} repeat
+   * @param {string} before what is said first.
+   */
+  explain(error, repeat, before = "") {
+    if (!(error instanceof ServiceError)) {
+      this.show("Something is wrong with this page; the browser's console says more.");
+      reportError(error);
+      return;
+    }
+    const text = before + sentence(error.message);
+    const press = () => {
+      this.clear();
+      repeat();
+    };
+    if (error.status === 401) {
+      askToken(repeat);
+    } else if (error.status === 429 || error.status === 503) {
+      const wait = error.wait ?? AGAIN;
+      this.again = setTimeout(press, wait * 1000);
+      this.show(`${text} Trying again in ${wait} s.`, { text: "Try now", press });
+    } else {
+      this.show(text, error.mayPass ? { text: "Try again", press } : null);
+    }
   }
 }
+
+/** Of whatever is asked at the moment. */
+export const notice = new Notice(at("notice"));
+
+let running = new AbortController(); // of the work that is under way
 
 /** Says how things are; what stands elsewhere on the page is only spoken. */
 export function say(text, spoken = "") {
@@ -39,10 +83,9 @@ export function say(text, spoken = "") {
  */
 export async function attempt(saying, work) {
   running.abort();
-  clearTimeout(again);
   running = new AbortController();
   const { signal } = running;
-  notice("");
+  notice.clear();
   say(saying);
   document.body.classList.add("busy");
   try {
@@ -50,33 +93,11 @@ export async function attempt(saying, work) {
   } catch (error) {
     if (signal.aborted) return;
     say("");
-    explain(error, () => attempt(saying, work));
+    notice.explain(error, () => {
+      if (!signal.aborted) attempt(saying, work);
+    });
   } finally {
     if (!signal.aborted) document.body.classList.remove("busy");
-  }
-}
-
-/** Says what failed; repeats it when the service asks for that, or lets people do so where it may help. */
-export function explain(error, repeat) {
-  if (!(error instanceof ServiceError)) {
-    notice("Something is wrong with this page; the browser's console says more.");
-    throw error;
-  }
-  const text = sentence(error.message);
-  let timer;
-  const press = () => {
-    clearTimeout(timer);
-    notice("");
-    repeat();
-  };
-  if (error.status === 401) {
-    askToken(repeat);
-  } else if (error.status === 429 || error.status === 503) {
-    const wait = error.wait ?? AGAIN;
-    again = timer = setTimeout(press, wait * 1000);
-    notice(`${text} Trying again in ${wait} s.`, { text: "Try now", press });
-  } else {
-    notice(text, error.mayPass ? { text: "Try again", press } : null);
   }
 }
 

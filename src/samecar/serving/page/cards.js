@@ -69,10 +69,12 @@ export class Cards {
     this.list.querySelector(`[data-id="${id}"] .frame`)?.focus();
   }
 
-  /** Shows the judgement that a picture has now, unless it is of an answer that is no longer shown. */
-  showJudgement(picture) {
-    if (this.shown.get(picture.id) !== picture) return;
-    markJudgement(this.list.querySelector(`[data-id="${picture.id}"]`), picture);
+  /** Shows the judgement that a picture has now. */
+  showJudgement(id, judgement) {
+    const picture = this.shown.get(id);
+    if (picture === undefined) return;
+    picture.judgement = judgement;
+    markJudgement(this.list.querySelector(`[data-id="${id}"]`), picture);
   }
 
   pictureOf(element) {
@@ -99,7 +101,7 @@ export class Cards {
     if (picture === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     const word = JUDGES[event.key.toLowerCase()];
     if (word !== undefined && this.does.judge !== undefined) {
-      this.judge(picture, word);
+      if (!event.repeat) this.judge(picture, word); // a key held down would take it back and give it again
     } else if (event.key in STEPS) {
       const cards = [...this.list.children];
       const next = cards[cards.indexOf(event.target.closest(".card")) + STEPS[event.key]];

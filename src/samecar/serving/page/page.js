@@ -1,7 +1,7 @@
 /** The page: which query is shown, what is found with it, and what people say about that. */
 
 import * as api from "./api.js";
-import { attempt, explain, notice, say } from "./asking.js";
+import { Notice, attempt, notice, say } from "./asking.js";
 import { Cards, fillFrame, knownItems } from "./cards.js";
 import { Crop } from "./crop.js";
 import { element } from "./elements.js";
@@ -17,7 +17,9 @@ const at = (id) => document.getElementById(id);
 let gallery = null;
 let query = null; // {id} of a stored picture, or {file, url, crop}
 let answered = null; // {query, content} that the shown results belong to
-let judging = Promise.resolve(); // until all judgements so far are kept: they go one after the other
+let keeping = false; // whether judgements are on their way to the service
+const unkept = new Map(); // judgements that the service does not keep yet, by query and entry
+const waiting = new Notice(at("unkept")); // of these; no search takes it away
 const uploads = new Map(); // files by the number that the browser's history keeps
 const early = []; // files that came before the gallery was known
 
@@ -91,6 +93,7 @@ function showAnswer(answer) {
   say(status, headline);
   reveal("answer");
   cards.show(results);
+  for (const word of unkept.values()) mark(word, word.same); // which the answer does not know yet
   timeline.show(results);
 }
 
@@ -134,25 +137,48 @@ function showMore(next) {
     });
 }
 
-/** Keeps a judgement on what was searched with when it was made, whatever has been searched since. */
-function judge(picture, same, asked = answered) {
-  const before = picture.judgement;
-  picture.judgement = same;
-  cards.showJudgement(picture);
-  judging = judging.then(() => keep(picture, same, before, asked));
+/** Keeps somebody's word on a result, whatever is searched meanwhile; on the same pair the last one counts. */
+function judge(picture, same) {
+  const key = `${answered.content} ${picture.id}`;
+  const word = unkept.get(key) ?? { kept: picture.judgement };
+  unkept.set(key, Object.assign(word, { asked: answered, picture, same }));
+  mark(word, same);
+  keepAll();
 }
 
-async function keep(picture, same, before, asked) {
-  try {
-    if (same === null) await api.withdraw(asked.content, picture.id);
-    else await api.judge(asked.query, picture.id, same);
-    const word = { true: "the same vehicle", false: "not the same vehicle", null: "not judged" }[same];
-    if (asked === answered) say(`Rank ${picture.rank}: ${word}`);
-  } catch (error) {
-    picture.judgement = before;
-    cards.showJudgement(picture);
-    explain(error, () => judge(picture, same, asked));
+/** Has the service keep one word after the other; those that it cannot keep now stay, and are tried again. */
+async function keepAll() {
+  if (keeping) return;
+  keeping = true;
+  waiting.clear();
+  while (unkept.size > 0) {
+    const [[key, word]] = unkept;
+    const { asked, picture, same } = word;
+    try {
+      if (same === null) await api.withdraw(asked.content, picture.id);
+      else await api.judge(asked.query, picture.id, same);
+      word.kept = same;
+      const said = { true: "the same vehicle", false: "not the same vehicle", null: "not judged" }[same];
+      if (asked === answered) say(`Rank ${picture.rank}: ${said}`);
+    } catch (error) {
+      if (error.mayPass) {
+        unkept.delete(key);
+        unkept.set(key, word); // the last to be tried, so that it keeps no other back
+        waiting.explain(error, keepAll, `${counted(unkept.size, "judgement is", "judgements are")} not kept yet. `);
+        break;
+      }
+      notice.explain(error);
+    }
+    if (word.same !== same) continue; // somebody changed their mind meanwhile
+    unkept.delete(key);
+    mark(word, word.kept);
   }
+  keeping = false;
+}
+
+/** Shows a judgement where its query is what is shown. */
+function mark({ asked, picture }, judgement) {
+  if (asked.content === answered.content) cards.showJudgement(picture.id, judgement);
 }
 
 async function exportLabels() {
@@ -161,7 +187,7 @@ async function exportLabels() {
     element("a", { href: url, download: `${gallery.name}-labels.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), SAVING);
   } catch (error) {
-    explain(error, exportLabels);
+    notice.explain(error, exportLabels);
   }
 }
 
@@ -200,7 +226,7 @@ function visit() {
   showTrail(trail);
   search();
   if (last?.upload !== undefined && upload === undefined) {
-    notice(`${last.name} is not kept when this page is loaded anew; choose it again.`);
+    notice.show(`${last.name} is not kept when this page is loaded anew; choose it again.`);
   }
 }
 
@@ -209,7 +235,7 @@ function take(files) {
   if (files.length === 0 || at("work").hidden) return; // nothing to search in, as the page says
   const [file] = files;
   if (file.size > gallery.limits.bytes) {
-    notice(`${file.name} has ${megabytes(file.size)}; the service takes at most ${megabytes(gallery.limits.bytes)}.`);
+    notice.show(`${file.name} has ${megabytes(file.size)}; the service takes at most ${megabytes(gallery.limits.bytes)}.`);
     return;
   }
   const upload = crypto.getRandomValues(new Uint32Array(1))[0];
