@@ -222,6 +222,23 @@ def test_judgements_belong_to_the_search_in_which_they_were_made(visit, own_port
     expect(page.locator("#results .card:not([data-judgement=none])")).to_have_count(0)  # on another query nobody spoke
 
 
+def test_going_back_before_the_gallery_is_known_leads_there(visit, port):
+    page = visit(port)
+    page.locator("#pictures .frame").first.click()
+    expect(results(page)).to_have_count(11)
+    held, let_pass = hold(page, "**/api/gallery")
+    page.reload()
+    meanwhile(page, lambda: held)
+    page.evaluate("history.back()")
+    page.wait_for_function("location.search === ''")
+    page.wait_for_timeout(200)
+    let_pass()
+    for route in held:
+        route.continue_()
+    expect(page.locator("#pictures .card")).to_have_count(12)
+    expect(page.locator("#facts")).to_contain_text("yard")
+
+
 HAND_OVER = """([kind, bytes]) => {
     const data = new DataTransfer();
     data.items.add(new File([new Uint8Array(bytes)], `${kind}.png`, { type: "image/png" }));

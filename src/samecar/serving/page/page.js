@@ -286,7 +286,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   at("found").focus();
 });
-addEventListener("popstate", visit);
+addEventListener("popstate", () => {
+  if (!at("work").hidden) visit(); // until then start() is at work, which reads the address itself
+});
 addEventListener("paste", (event) => take([...event.clipboardData.files]));
 addEventListener("dragover", (event) => {
   event.preventDefault();
