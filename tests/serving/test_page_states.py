@@ -111,6 +111,46 @@ def test_a_token_is_asked_for_and_kept_in_the_tab(visit, own_gallery):
         expect(dialog).to_be_hidden()
 
 
+def test_a_token_can_be_entered_later(visit, own_gallery):
+    with ready(service(own_gallery, token=TOKEN)) as port:
+        page = visit(port)
+        page.expected = ["status of 401"]
+        dialog = page.get_by_role("dialog", name="This service asks for a token")
+        expect(dialog).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        alert = page.get_by_role("alert").filter(has_text="This service asks for a token.")
+        alert.get_by_role("button", name="Enter the token").click()
+        dialog.get_by_label("Token").fill(TOKEN)
+        dialog.get_by_label("Token").press("Enter")
+        expect(page.locator("#pictures img")).to_have_count(12)
+        expect(alert).to_be_hidden()
+
+
+def test_with_a_token_everything_is_done_that_waited_for_it(visit, own_gallery):
+    with ready(service(own_gallery)) as port:
+        page = visit(port, "/?id=1")
+        page.expected = ["status of 401"]
+        expect(page.locator("#results img")).to_have_count(11)
+        page.route(re.compile("/similar|/api/judgements"), lambda route: route.fulfill(status=401), times=2)
+        results(page).first.get_by_role("button", name="Same", exact=True).click()
+        dialog = page.get_by_role("dialog", name="This service asks for a token")
+        expect(dialog).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("alert")).to_contain_text("1 judgement is not kept yet. This service asks for a token.")
+        number = results(page).first.get_attribute("data-id")
+        results(page).nth(1).locator(".frame").click()
+        dialog.get_by_label("Token").fill(TOKEN)
+        dialog.get_by_label("Token").press("Enter")
+        expect(page.get_by_role("alert")).to_have_count(0)
+        expect(page.locator("#stored")).to_be_visible()
+        page.go_back()
+        expect(page.locator("#stored")).to_contain_text("picture 1")
+        expect(page.locator(f"#results [data-id='{number}']")).to_have_attribute("data-judgement", "same")
+        with Gallery.open(str(own_gallery)) as gallery:
+            assert [str(judged.entry) for judged in gallery.engine.judgements()] == [number]
+
+
 def test_a_read_only_service_offers_no_judgements(visit, port):
     page = visit(port, "/?id=1")
     expect(results(page)).to_have_count(11)

@@ -52,7 +52,9 @@ export class Notice {
       repeat();
     };
     if (error.status === 401) {
-      askToken(repeat);
+      const ask = () => askToken(press);
+      this.show(`${before}This service asks for a token.`, { text: "Enter the token", press: ask }); // if not now
+      ask();
     } else if (error.status === 429 || error.status === 503) {
       const wait = error.wait ?? AGAIN;
       this.again = setTimeout(press, wait * 1000);
@@ -101,7 +103,10 @@ export async function attempt(saying, work) {
   }
 }
 
+const refused = new Set(); // what is done once there is a token
+
 function askToken(repeat) {
+  refused.add(repeat);
   const dialog = at("ask-token");
   dialog.querySelector("form").onsubmit = (event) => {
     event.preventDefault();
@@ -113,7 +118,9 @@ function askToken(repeat) {
     rememberToken(token);
     at("token-error").textContent = "This token was not accepted."; // seen only if it is asked for again
     dialog.close();
-    repeat();
+    const repeats = [...refused];
+    refused.clear();
+    for (const again of repeats) again();
   };
   if (!dialog.open) dialog.showModal();
   at("token").select();
