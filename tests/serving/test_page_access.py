@@ -4,8 +4,12 @@ import itertools
 import re
 
 import pytest
-from browsing import crop_of, needs_browser, results, searched, upload
+from browsing import crop_of, meanwhile, needs_browser, ready, results, searched, upload
+from galleries import painted, service, tiny_model
 from playwright.sync_api import expect
+
+from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.incoming import Incoming
 
 pytest_plugins = ["browsing"]  # its fixtures
 
@@ -52,6 +56,58 @@ def test_everything_can_be_done_with_keys_alone(visit, port):
     page.keyboard.press("Enter")
     expect(results(page).nth(int(rank) - 1).get_by_role("link")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_the_keyboard_goes_on_where_what_was_pressed_is_gone(visit, port):
+    page = visit(port, "/?id=3")
+    page.expected = ["status of 500"]
+    found = page.locator("#found")
+    page.get_by_role("button", name="Leave out c0").press("Enter")
+    expect(results(page)).to_have_count(6)
+    expect(found).to_be_focused()
+    results(page).first.get_by_role("link").press("Enter")
+    page.get_by_role("button", name="picture 3").press("Enter")
+    expect(page.get_by_role("navigation", name="Searches that led here")).to_be_hidden()
+    expect(found).to_be_focused()
+    page.get_by_label("From", exact=True).fill("2024-01-01T00:00")
+    page.locator("#none").get_by_role("button", name="Clear the filter").press("Enter")
+    expect(results(page)).to_have_count(11)
+    expect(found).to_be_focused()
+    page.route("**/similar?*", lambda route: route.fulfill(status=500), times=1)
+    results(page).first.get_by_role("link").press("Enter")
+    page.get_by_role("alert").get_by_role("button", name="Try again").press("Enter")
+    expect(results(page)).to_have_count(11)
+    expect(found).to_be_focused()
+
+
+def test_the_keyboard_goes_on_to_more_pictures(visit, own_gallery, tmp_path):
+    with Gallery.open(str(own_gallery)) as gallery:
+        gallery.add([Incoming(painted(tmp_path, vehicle, 0, 1)) for vehicle in range(14)])
+    with ready(service(own_gallery)) as port:
+        page = visit(port)
+        expect(page.locator("#pictures .card")).to_have_count(24)
+        page.get_by_role("button", name="More pictures").press("Enter")
+        expect(page.locator("#pictures .card")).to_have_count(26)
+        expect(page.locator("#pictures .frame").nth(24)).to_be_focused()
+
+
+def test_the_keyboard_goes_on_once_a_gallery_is_filled(visit, tmp_path):
+    with Gallery.create(str(tmp_path / "bare"), tiny_model(tmp_path / "model")):
+        pass
+    app = service(tmp_path / "bare")
+    with ready(app) as port:
+        page = visit(port)
+        page.expected = ["status of 500"]
+        page.route("**/api/gallery", lambda route: route.fulfill(status=500), times=1)
+        page.get_by_role("button", name="Look again").press("Enter")
+        page.get_by_role("button", name="Try again").press("Enter")
+        expect(page.get_by_role("heading", name="Where else was this vehicle?")).to_be_focused()
+        page.get_by_role("button", name="Look again").focus()
+        app.state.service.gallery.add([Incoming(painted(tmp_path, 0, 0, 0))])
+        meanwhile(page, lambda: page.request.get(f"http://127.0.0.1:{port}/api/gallery").json()["pictures"] == 1)
+        page.keyboard.press("Enter")
+        expect(page.locator("#pictures .card")).to_have_count(1)
+        expect(page.locator("#found")).to_be_focused()
 
 
 def test_on_a_phone_nothing_is_cut_off(visit, own_port, picture):

@@ -1,6 +1,7 @@
 /** Work that asks the service: what is said meanwhile, and what is done when it fails. */
 
 import { ServiceError, rememberToken } from "./api.js";
+import { keepFocus } from "./elements.js";
 import { sentence } from "./words.js";
 
 /** Seconds until a busy service is asked again, where it names no time. */
@@ -17,10 +18,12 @@ export class Notice {
 
   /** Shows a sentence, with a button that does something about it. */
   show(text, button = null) {
-    this.bar.hidden = text === "";
-    this.bar.querySelector("p").textContent = text;
     const offered = this.bar.querySelector("button");
-    offered.hidden = button === null;
+    this.bar.querySelector("p").textContent = text;
+    keepFocus(() => {
+      this.bar.hidden = text === "";
+      offered.hidden = button === null;
+    });
     if (button !== null) {
       offered.textContent = button.text;
       offered.onclick = button.press;

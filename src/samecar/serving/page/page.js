@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { Notice, attempt, notice, say } from "./asking.js";
 import { Cards, fillFrame, knownItems } from "./cards.js";
 import { Crop } from "./crop.js";
-import { element } from "./elements.js";
+import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
 import { Timeline } from "./timeline.js";
 import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, whereText } from "./words.js";
@@ -100,13 +100,13 @@ function showAnswer(answer) {
 // What is asked
 
 function search() {
-  showQuery();
+  keepFocus(showQuery);
   document.body.classList.toggle("starting", query === null);
   return attempt(query === null ? "" : "Searching …", async (signal) => {
     try {
       await (query === null ? browse(signal) : find(signal));
     } catch (error) {
-      if (!signal.aborted) reveal(null);
+      if (!signal.aborted) keepFocus(() => reveal(null));
       throw error;
     }
   });
@@ -117,14 +117,16 @@ async function find(signal) {
   const stored = asked.id === undefined ? null : showStored(asked.id, signal);
   const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), stored]);
   answered = { query: asked, content: answer.query.content };
-  showAnswer(answer);
+  keepFocus(() => showAnswer(answer));
 }
 
 async function browse(signal) {
   const page = await api.pictures(filterForm.filter, 0, BROWSED, signal);
-  browsed.show(page.pictures);
-  showMore(page.next);
-  reveal(page.pictures.length === 0 ? "none" : "browse");
+  keepFocus(() => {
+    browsed.show(page.pictures);
+    showMore(page.next);
+    reveal(page.pictures.length === 0 ? "none" : "browse");
+  });
 }
 
 function showMore(next) {
@@ -133,7 +135,8 @@ function showMore(next) {
     attempt("", async (signal) => {
       const page = await api.pictures(filterForm.filter, next, BROWSED, signal);
       browsed.append(page.pictures);
-      showMore(page.next);
+      if (document.activeElement === at("more")) browsed.focus(page.pictures[0]?.id);
+      keepFocus(() => showMore(page.next));
     });
 }
 
@@ -223,7 +226,7 @@ function visit() {
   const upload = uploads.get(last?.upload);
   if (last?.id !== undefined) query = { id: last.id };
   else query = upload === undefined ? null : { ...upload, crop: history.state.crop };
-  showTrail(trail);
+  keepFocus(() => showTrail(trail));
   search();
   if (last?.upload !== undefined && upload === undefined) {
     notice.show(`${last.name} is not kept when this page is loaded anew; choose it again.`);
@@ -311,7 +314,7 @@ addEventListener("keydown", (event) => {
 function start() {
   return attempt("Loading …", async (signal) => {
     gallery = await api.gallery(signal);
-    showGallery();
+    keepFocus(showGallery);
     filterForm.offer(gallery);
     say("");
     if (gallery.pictures > 0) visit();
