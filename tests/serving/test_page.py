@@ -157,6 +157,24 @@ def test_a_link_opens_a_search_also_after_reloading(visit, port):
     expect(page.get_by_role("alert").filter(has_text="Entry 99 is not in the gallery.")).to_be_visible()
 
 
+def test_a_camera_that_the_form_does_not_list_is_filtered_too(visit, own_port, picture):
+    page = visit(own_port, "/?id=1")
+    expect(results(page)).to_have_count(11)
+    with picture.open("rb") as file:
+        added = {"picture": {"name": "late.png", "mimeType": "image/png", "buffer": file.read()}, "camera_id": "late"}
+    assert page.request.post(f"http://127.0.0.1:{own_port}/api/pictures", multipart=added).status == 201
+    search_on(page, results(page).first)
+    search_on(page, results(page).and_(page.locator("[data-id='13']")))
+    page.get_by_role("button", name="Leave out late").click()
+    expect(page.locator("#filter-summary")).to_have_text("all but 1 camera")
+    assert parameters(page) == "id=13 not_camera=late top=20"
+    expect(page.get_by_label("late", exact=True)).to_be_checked()
+    page.goto(f"http://127.0.0.1:{own_port}/?id=1&camera=elsewhere")
+    expect(page.get_by_role("heading", name="No picture passes the filter.")).to_be_visible()
+    expect(page.get_by_label("elsewhere", exact=True)).to_be_checked()
+    expect(page.locator("#filter-summary")).to_have_text("only 1 camera")
+
+
 def test_judgements_are_kept_taken_back_and_exported(visit, own_port, own_gallery, picture):
     page = visit(own_port)
     page.expected = ["status of 404"]

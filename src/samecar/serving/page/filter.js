@@ -58,7 +58,10 @@ export class FilterForm {
   set filter(filter) {
     const { mode, after, before, top } = this.form.elements;
     mode.value = filter.mode;
-    for (const box of this.cameras.querySelectorAll("input")) box.checked = filter.cameras.includes(box.value);
+    const boxes = () => [...this.cameras.querySelectorAll("input")];
+    const listed = new Set(boxes().map((box) => box.value));
+    for (const camera of filter.cameras) if (!listed.has(camera)) this.cameras.append(cameraChoice({ camera_id: camera }));
+    for (const box of boxes()) box.checked = filter.cameras.includes(box.value);
     after.value = filter.after;
     before.value = filter.before;
     top.value = filter.top;
@@ -108,6 +111,7 @@ export function readFilter(asked) {
 
 function cameraChoice(camera) {
   const box = element("input", { type: "checkbox", value: camera.camera_id });
-  const count = element("span", { className: "quiet" }, counted(camera.pictures, "picture"));
+  const known = camera.pictures !== undefined; // not of one that an address names, or that came later
+  const count = element("span", { className: "quiet" }, known ? counted(camera.pictures, "picture") : "");
   return element("label", {}, box, ` ${cameraName(camera.camera_id)} `, count);
 }
