@@ -41,6 +41,16 @@ def hostile_gallery(tmp_path):
     return tmp_path / "hostile"
 
 
+def test_labels_hide_nothing_that_has_the_same_name(visit, tmp_path):
+    with Gallery.create(str(tmp_path / "named"), tiny_model(tmp_path / "model")) as gallery:
+        labels = {"vehicle": "van", "track": "left", "lane": "2"}
+        gallery.add([Incoming(painted(tmp_path, 0, 0, 0), vehicle_id="v7", track_id="t3", labels=labels)])
+    with ready(service(tmp_path / "named")) as port:
+        known = visit(port).locator("#pictures .known li")
+        expect(known).to_have_count(5)
+        assert set(known.all_inner_texts()) == {"vehicle v7", "track t3", "vehicle van", "track left", "lane 2"}
+
+
 def test_markup_is_shown_and_does_nothing(visit, hostile_gallery, tmp_path):
     picture = painted(tmp_path, 0, 0, 1).rename(tmp_path / f"upload {NAMED}.png")
     large = tmp_path / f"large {NAMED}.png"

@@ -188,8 +188,8 @@ async function loaded(content) {
 
 /** A line for each thing that is known about a picture beside camera and time. */
 export function knownItems(picture) {
-  const known = { vehicle: picture.vehicle_id, track: picture.track_id, ...picture.labels };
-  return Object.entries(known)
+  const known = [["vehicle", picture.vehicle_id], ["track", picture.track_id], ...Object.entries(picture.labels)];
+  return known
     .filter(([, value]) => value !== "")
     .map(([name, value]) => element("li", {}, `${name} ${value}`));
 }
