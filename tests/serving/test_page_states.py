@@ -24,7 +24,8 @@ def test_an_empty_gallery_says_how_to_fill_it(visit, tmp_path):
     with ready(service(tmp_path / "bare")) as port:
         page = visit(port)
         expect(page.get_by_role("heading", name="This gallery is empty.")).to_be_visible()
-        expect(page.get_by_text("samecar gallery add bare SOURCE")).to_be_visible()
+        expect(page.get_by_text("samecar gallery add GALLERY SOURCE")).to_be_visible()
+        expect(page.get_by_text("GALLERY is what samecar serve was started with")).to_contain_text("--engine")
         expect(page.get_by_text("Choose a picture", exact=True)).to_be_hidden()
 
 

@@ -38,7 +38,6 @@ function showGallery() {
   cards.does.judge = gallery.writable ? judge : undefined;
   at("export").hidden = false;
   at("empty").hidden = gallery.pictures > 0;
-  at("empty").querySelector("code").textContent = `samecar gallery add ${gallery.name} SOURCE`;
   at("work").hidden = gallery.pictures === 0;
 }
 
