@@ -112,7 +112,7 @@ def test_the_same_film_again_adds_nothing(film, gallery):
 def test_another_camera_or_time_is_not_taken_over_in_silence(film, gallery):
     ingest_film(film, gallery, start=START)
     before = gallery.engine.listed()
-    for changed in ({"start": START + 3600}, {"camera": "south", "start": START}, {}):
+    for changed in ({"start": START + 3600}, {"camera": "south", "start": START}, {"camera": "south"}):
         report = ingest_film(film, gallery, **changed)
         assert (report.added, report.known, report.kept_otherwise) == (0, 2, 2)
         (warning,) = report.warnings
@@ -120,6 +120,7 @@ def test_another_camera_or_time_is_not_taken_over_in_silence(film, gallery):
         assert "--label film=monday.mov" in warning
     assert gallery.engine.listed() == before
     assert ingest_film(film, gallery, start=START).warnings == ()
+    assert ingest_film(film, gallery).warnings == ()  # who says no time contradicts none
 
 
 def test_an_interruption_keeps_what_has_passed_and_the_rest_is_added_later(film, gallery, tmp_path, model):

@@ -95,7 +95,8 @@ def ingest(
             if known := gallery.engine.known([sighting.content]):
                 report.known += 1
                 kept = gallery.engine.entries(list(known.values()))[known[sighting.content]].sighting
-                report.kept_otherwise += (kept.camera_id, kept.time) != (sighting.camera_id, sighting.time)
+                another_time = start is not None and kept.time != sighting.time
+                report.kept_otherwise += kept.camera_id != camera or another_time
             else:
                 gallery.add_pooled(sighting, [crop.image() for crop in passage.crops])
                 report.added += 1
