@@ -52,7 +52,14 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, request):
+def serve():
+    """Runs services, which end after the pages that may still ask them; gives the port of each."""
+    with contextlib.ExitStack() as stack:
+        yield lambda app: stack.enter_context(ready(app))
+
+
+@pytest.fixture
+def visit(browser, serve, request):
     """Opens a page of its own at an address; in the end, nobody else was asked and nothing was complained about."""
     if "own_port" in request.fixturenames:
         request.getfixturevalue("own_port")  # so that its service ends after the pages that still ask it

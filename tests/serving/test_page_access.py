@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from browsing import crop_of, meanwhile, needs_browser, ready, results, searched, upload
+from browsing import crop_of, meanwhile, needs_browser, results, searched, upload
 from galleries import painted, service, tiny_model
 from playwright.sync_api import expect
 
@@ -80,34 +80,34 @@ def test_the_keyboard_goes_on_where_what_was_pressed_is_gone(visit, port):
     expect(found).to_be_focused()
 
 
-def test_the_keyboard_goes_on_to_more_pictures(visit, own_gallery, tmp_path):
+def test_the_keyboard_goes_on_to_more_pictures(visit, serve, own_gallery, tmp_path):
     with Gallery.open(str(own_gallery)) as gallery:
         gallery.add([Incoming(painted(tmp_path, vehicle, 0, 1)) for vehicle in range(14)])
-    with ready(service(own_gallery)) as port:
-        page = visit(port)
-        expect(page.locator("#pictures .card")).to_have_count(24)
-        page.get_by_role("button", name="More pictures").press("Enter")
-        expect(page.locator("#pictures .card")).to_have_count(26)
-        expect(page.locator("#pictures .frame").nth(24)).to_be_focused()
+    port = serve(service(own_gallery))
+    page = visit(port)
+    expect(page.locator("#pictures .card")).to_have_count(24)
+    page.get_by_role("button", name="More pictures").press("Enter")
+    expect(page.locator("#pictures .card")).to_have_count(26)
+    expect(page.locator("#pictures .frame").nth(24)).to_be_focused()
 
 
-def test_the_keyboard_goes_on_once_a_gallery_is_filled(visit, tmp_path):
+def test_the_keyboard_goes_on_once_a_gallery_is_filled(visit, serve, tmp_path):
     with Gallery.create(str(tmp_path / "bare"), tiny_model(tmp_path / "model")):
         pass
     app = service(tmp_path / "bare")
-    with ready(app) as port:
-        page = visit(port)
-        page.expected = ["status of 500"]
-        page.route("**/api/gallery", lambda route: route.fulfill(status=500), times=1)
-        page.get_by_role("button", name="Look again").press("Enter")
-        page.get_by_role("button", name="Try again").press("Enter")
-        expect(page.get_by_role("heading", name="Where else was this vehicle?")).to_be_focused()
-        page.get_by_role("button", name="Look again").focus()
-        app.state.service.gallery.add([Incoming(painted(tmp_path, 0, 0, 0))])
-        meanwhile(page, lambda: page.request.get(f"http://127.0.0.1:{port}/api/gallery").json()["pictures"] == 1)
-        page.keyboard.press("Enter")
-        expect(page.locator("#pictures .card")).to_have_count(1)
-        expect(page.locator("#found")).to_be_focused()
+    port = serve(app)
+    page = visit(port)
+    page.expected = ["status of 500"]
+    page.route("**/api/gallery", lambda route: route.fulfill(status=500), times=1)
+    page.get_by_role("button", name="Look again").press("Enter")
+    page.get_by_role("button", name="Try again").press("Enter")
+    expect(page.get_by_role("heading", name="Where else was this vehicle?")).to_be_focused()
+    page.get_by_role("button", name="Look again").focus()
+    app.state.service.gallery.add([Incoming(painted(tmp_path, 0, 0, 0))])
+    meanwhile(page, lambda: page.request.get(f"http://127.0.0.1:{port}/api/gallery").json()["pictures"] == 1)
+    page.keyboard.press("Enter")
+    expect(page.locator("#pictures .card")).to_have_count(1)
+    expect(page.locator("#found")).to_be_focused()
 
 
 def test_on_a_phone_nothing_is_cut_off(visit, own_port, picture):

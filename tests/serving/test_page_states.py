@@ -18,31 +18,31 @@ pytest_plugins = ["browsing"]  # its fixtures
 pytestmark = needs_browser
 
 
-def test_an_empty_gallery_says_how_to_fill_it(visit, tmp_path):
+def test_an_empty_gallery_says_how_to_fill_it(visit, serve, tmp_path):
     name = str(tmp_path / "bare")
     Gallery.create(name, tiny_model(tmp_path / "model")).close()
-    with ready(service(tmp_path / "bare")) as port:
-        page = visit(port)
-        expect(page.get_by_role("heading", name="This gallery is empty.")).to_be_visible()
-        expect(page.get_by_text("samecar gallery add GALLERY SOURCE")).to_be_visible()
-        expect(page.get_by_text("GALLERY is what samecar serve was started with")).to_contain_text("--engine")
-        expect(page.get_by_text("Choose a picture", exact=True)).to_be_hidden()
+    port = serve(service(tmp_path / "bare"))
+    page = visit(port)
+    expect(page.get_by_role("heading", name="This gallery is empty.")).to_be_visible()
+    expect(page.get_by_text("samecar gallery add GALLERY SOURCE")).to_be_visible()
+    expect(page.get_by_text("GALLERY is what samecar serve was started with")).to_contain_text("--engine")
+    expect(page.get_by_text("Choose a picture", exact=True)).to_be_hidden()
 
 
-def test_pictures_that_cannot_be_searched(visit, painted_gallery, tmp_path, picture):
+def test_pictures_that_cannot_be_searched(visit, serve, painted_gallery, tmp_path, picture):
     (tmp_path / "note.jpg").write_text("no picture")
     (tmp_path / "large.jpg").write_bytes(bytes(2_100_000))
-    with ready(service(painted_gallery, bytes=2_000_000, pixels=1500)) as port:
-        page = visit(port)
-        page.expected = ["status of 413", "status of 422"]
-        expect(page.locator("#pictures .card")).to_have_count(12)
-        for name, says in (
-            ("note.jpg", "The picture cannot be read"),
-            ("large.jpg", "large.jpg has 2.1\u00a0MB; the service takes at most 2\u00a0MB."),
-            (picture.name, "The picture has more than the 1,500 pixels allowed."),
-        ):
-            page.get_by_label("Choose a picture").set_input_files(tmp_path / name)
-            expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
+    port = serve(service(painted_gallery, bytes=2_000_000, pixels=1500))
+    page = visit(port)
+    page.expected = ["status of 413", "status of 422"]
+    expect(page.locator("#pictures .card")).to_have_count(12)
+    for name, says in (
+        ("note.jpg", "The picture cannot be read"),
+        ("large.jpg", "large.jpg has 2.1\u00a0MB; the service takes at most 2\u00a0MB."),
+        (picture.name, "The picture has more than the 1,500 pixels allowed."),
+    ):
+        page.get_by_label("Choose a picture").set_input_files(tmp_path / name)
+        expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
 
 
 def test_a_service_that_is_gone(visit, painted_gallery, picture):
@@ -95,61 +95,61 @@ def test_a_service_that_is_not_ready_is_asked_again(visit, painted_gallery):
         expect(page.locator("#results img")).to_have_count(11)
 
 
-def test_a_token_is_asked_for_and_kept_in_the_tab(visit, own_gallery):
-    with ready(service(own_gallery, token=TOKEN)) as port:
-        page = visit(port)
-        page.expected = ["status of 401"]
-        dialog = page.get_by_role("dialog", name="This service asks for a token")
-        dialog.get_by_label("Token").fill("another-token-than-that")
-        dialog.get_by_role("button", name="Continue").click()
-        expect(dialog.get_by_text("This token was not accepted.")).to_be_visible()
-        dialog.get_by_label("Token").fill(TOKEN)
-        dialog.get_by_label("Token").press("Enter")
-        expect(dialog).to_be_hidden()
-        expect(page.locator("#pictures img").first).to_have_js_property("naturalWidth", 40)
-        page.reload()
-        expect(page.locator("#pictures img")).to_have_count(12)
-        expect(dialog).to_be_hidden()
+def test_a_token_is_asked_for_and_kept_in_the_tab(visit, serve, own_gallery):
+    port = serve(service(own_gallery, token=TOKEN))
+    page = visit(port)
+    page.expected = ["status of 401"]
+    dialog = page.get_by_role("dialog", name="This service asks for a token")
+    dialog.get_by_label("Token").fill("another-token-than-that")
+    dialog.get_by_role("button", name="Continue").click()
+    expect(dialog.get_by_text("This token was not accepted.")).to_be_visible()
+    dialog.get_by_label("Token").fill(TOKEN)
+    dialog.get_by_label("Token").press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#pictures img").first).to_have_js_property("naturalWidth", 40)
+    page.reload()
+    expect(page.locator("#pictures img")).to_have_count(12)
+    expect(dialog).to_be_hidden()
 
 
-def test_a_token_can_be_entered_later(visit, own_gallery):
-    with ready(service(own_gallery, token=TOKEN)) as port:
-        page = visit(port)
-        page.expected = ["status of 401"]
-        dialog = page.get_by_role("dialog", name="This service asks for a token")
-        expect(dialog).to_be_visible()
-        page.keyboard.press("Escape")
-        expect(dialog).to_be_hidden()
-        alert = page.get_by_role("alert").filter(has_text="This service asks for a token.")
-        alert.get_by_role("button", name="Enter the token").click()
-        dialog.get_by_label("Token").fill(TOKEN)
-        dialog.get_by_label("Token").press("Enter")
-        expect(page.locator("#pictures img")).to_have_count(12)
-        expect(alert).to_be_hidden()
+def test_a_token_can_be_entered_later(visit, serve, own_gallery):
+    port = serve(service(own_gallery, token=TOKEN))
+    page = visit(port)
+    page.expected = ["status of 401"]
+    dialog = page.get_by_role("dialog", name="This service asks for a token")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    alert = page.get_by_role("alert").filter(has_text="This service asks for a token.")
+    alert.get_by_role("button", name="Enter the token").click()
+    dialog.get_by_label("Token").fill(TOKEN)
+    dialog.get_by_label("Token").press("Enter")
+    expect(page.locator("#pictures img")).to_have_count(12)
+    expect(alert).to_be_hidden()
 
 
-def test_with_a_token_everything_is_done_that_waited_for_it(visit, own_gallery):
-    with ready(service(own_gallery)) as port:
-        page = visit(port, "/?id=1")
-        page.expected = ["status of 401"]
-        expect(page.locator("#results img")).to_have_count(11)
-        page.route(re.compile("/similar|/api/judgements"), lambda route: route.fulfill(status=401), times=2)
-        results(page).first.get_by_role("button", name="Same", exact=True).click()
-        dialog = page.get_by_role("dialog", name="This service asks for a token")
-        expect(dialog).to_be_visible()
-        page.keyboard.press("Escape")
-        expect(page.get_by_role("alert")).to_contain_text("1 judgement is not kept yet. This service asks for a token.")
-        number = results(page).first.get_attribute("data-id")
-        results(page).nth(1).locator(".frame").click()
-        dialog.get_by_label("Token").fill(TOKEN)
-        dialog.get_by_label("Token").press("Enter")
-        expect(page.get_by_role("alert")).to_have_count(0)
-        expect(page.locator("#stored")).to_be_visible()
-        page.go_back()
-        expect(page.locator("#stored")).to_contain_text("picture 1")
-        expect(page.locator(f"#results [data-id='{number}']")).to_have_attribute("data-judgement", "same")
-        with Gallery.open(str(own_gallery)) as gallery:
-            assert [str(judged.entry) for judged in gallery.engine.judgements()] == [number]
+def test_with_a_token_everything_is_done_that_waited_for_it(visit, serve, own_gallery):
+    port = serve(service(own_gallery))
+    page = visit(port, "/?id=1")
+    page.expected = ["status of 401"]
+    expect(page.locator("#results img")).to_have_count(11)
+    page.route(re.compile("/similar|/api/judgements"), lambda route: route.fulfill(status=401), times=2)
+    results(page).first.get_by_role("button", name="Same", exact=True).click()
+    dialog = page.get_by_role("dialog", name="This service asks for a token")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("alert")).to_contain_text("1 judgement is not kept yet. This service asks for a token.")
+    number = results(page).first.get_attribute("data-id")
+    results(page).nth(1).locator(".frame").click()
+    dialog.get_by_label("Token").fill(TOKEN)
+    dialog.get_by_label("Token").press("Enter")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("#stored")).to_be_visible()
+    page.go_back()
+    expect(page.locator("#stored")).to_contain_text("picture 1")
+    expect(page.locator(f"#results [data-id='{number}']")).to_have_attribute("data-judgement", "same")
+    with Gallery.open(str(own_gallery)) as gallery:
+        assert [str(judged.entry) for judged in gallery.engine.judgements()] == [number]
 
 
 def test_a_read_only_service_offers_no_judgements(visit, port):
@@ -159,7 +159,7 @@ def test_a_read_only_service_offers_no_judgements(visit, port):
     expect(page.get_by_role("button", name="Not the same")).to_have_count(0)
 
 
-def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, own_gallery):
+def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, serve, own_gallery):
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(40, 1, 16))
     matrix = (centres + generator.normal(0, 0.8, (40, 4, 16))).reshape(160, 16).astype(np.float32)
@@ -169,16 +169,16 @@ def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, own_galle
         gallery.calibrate(calibration.to_json().encode())
     with Gallery.open(str(own_gallery)) as gallery:
         answer = gallery.search_like(1)
-    with ready(service(own_gallery)) as port:
-        page = visit(port, "/?id=1")
-        expect(page.locator("#results img")).to_have_count(11)
-        probability = re.compile(r"^probability (above |below )?\d+\s%$")
-        expect(results(page).first.locator(".probability")).to_have_text(probability)
-        headline = "Probably in this gallery." if answer.in_gallery else "No sure match in this gallery."
-        expect(page.get_by_role("heading", name=headline)).to_be_visible()
-        why = page.locator("#verdict-why")
-        expect(why).to_contain_text(f"The best similarity is {answer.found[0].similarity:.3f}")
-        expect(why).to_contain_text(f"{answer.threshold:.3f}, at which 5\u00a0% of vehicles that are not here would be")
+    port = serve(service(own_gallery))
+    page = visit(port, "/?id=1")
+    expect(page.locator("#results img")).to_have_count(11)
+    probability = re.compile(r"^probability (above |below )?\d+\s%$")
+    expect(results(page).first.locator(".probability")).to_have_text(probability)
+    headline = "Probably in this gallery." if answer.in_gallery else "No sure match in this gallery."
+    expect(page.get_by_role("heading", name=headline)).to_be_visible()
+    why = page.locator("#verdict-why")
+    expect(why).to_contain_text(f"The best similarity is {answer.found[0].similarity:.3f}")
+    expect(why).to_contain_text(f"{answer.threshold:.3f}, at which 5\u00a0% of vehicles that are not here would be")
 
 
 def test_the_words(visit, port):

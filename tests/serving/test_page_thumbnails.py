@@ -2,7 +2,7 @@
 
 import re
 
-from browsing import TOKEN, hold, meanwhile, needs_browser, ready, results
+from browsing import TOKEN, hold, meanwhile, needs_browser, results
 from galleries import painted, service, serving, tiny_model
 from PIL import Image
 from playwright.sync_api import expect
@@ -39,38 +39,38 @@ def test_a_client_asks_whether_its_thumbnail_is_still_the_one(own_gallery):
         assert (gone.status_code, gone.headers["cache-control"]) == (404, "no-store")
 
 
-def test_another_gallery_at_the_same_address_shows_its_own_thumbnails(visit, own_gallery, tmp_path):
+def test_another_gallery_at_the_same_address_shows_its_own_thumbnails(visit, serve, own_gallery, tmp_path):
     path = painted(tmp_path, 9, 0, 0)
     Image.open(path).resize((80, 40)).save(path)
     with Gallery.create(str(tmp_path / "other"), tiny_model(tmp_path / "model")) as gallery:
         gallery.add([Incoming(path)])
     app = service(own_gallery)
-    with ready(app) as port:
-        page = visit(port)
-        first = page.locator("#pictures img").first
-        expect(first).to_have_js_property("naturalWidth", 40)
-        app.state.service._gallery.close()
-        app.state.service._gallery = Gallery.open(str(tmp_path / "other"))  # as if it were served here from now on
-        page.reload()
-        expect(page.locator("#pictures .card")).to_have_count(1)
-        expect(first).to_have_js_property("naturalWidth", 80)
+    port = serve(app)
+    page = visit(port)
+    first = page.locator("#pictures img").first
+    expect(first).to_have_js_property("naturalWidth", 40)
+    app.state.service._gallery.close()
+    app.state.service._gallery = Gallery.open(str(tmp_path / "other"))  # as if it were served here from now on
+    page.reload()
+    expect(page.locator("#pictures .card")).to_have_count(1)
+    expect(first).to_have_js_property("naturalWidth", 80)
 
 
-def test_thumbnails_are_fetched_when_they_come_near(visit, own_gallery):
-    with ready(service(own_gallery, token=TOKEN)) as port:
-        page = visit(port, viewport={"width": 300, "height": 150})
-        page.expected = ["status of 401"]
-        asked = []
-        page.on("request", lambda request: asked.append(request.url) if THUMBNAILS.search(request.url) else None)
-        page.get_by_role("textbox", name="Token").fill(TOKEN)
-        page.keyboard.press("Enter")
-        images = page.locator("#pictures img")
-        expect(images.first).to_have_js_property("naturalWidth", 40)
-        page.wait_for_load_state("networkidle")
-        assert 0 < len(asked) < 12
-        page.locator("#pictures .card").last.scroll_into_view_if_needed()
-        expect(images).to_have_count(12)
-        assert len(set(asked)) == len(asked) == 12
+def test_thumbnails_are_fetched_when_they_come_near(visit, serve, own_gallery):
+    port = serve(service(own_gallery, token=TOKEN))
+    page = visit(port, viewport={"width": 300, "height": 150})
+    page.expected = ["status of 401"]
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if THUMBNAILS.search(request.url) else None)
+    page.get_by_role("textbox", name="Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    images = page.locator("#pictures img")
+    expect(images.first).to_have_js_property("naturalWidth", 40)
+    page.wait_for_load_state("networkidle")
+    assert 0 < len(asked) < 12
+    page.locator("#pictures .card").last.scroll_into_view_if_needed()
+    expect(images).to_have_count(12)
+    assert len(set(asked)) == len(asked) == 12
 
 
 def test_a_busy_service_is_asked_for_the_thumbnail_again(visit, port):
