@@ -176,8 +176,7 @@ def _asked_by_clients(sizes: list[dict[str, Any]]) -> Iterable[str]:
                 yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
-        f"The same galleries behind `samecar serve`, asked with pictures on the same cores. Its model, a "
-        f"{first['backbone']}, takes most of the time."
+        f"The same galleries behind `samecar serve` with a {first['backbone']}, asked with pictures on the same cores."
     )
 
 

@@ -17,7 +17,7 @@ def written_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error.
 
     Raises:
-        SamecarError: nothing can be written there, or it is there already.
+        SamecarError: nothing can be written there.
     """
     with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)

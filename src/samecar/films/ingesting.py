@@ -94,9 +94,9 @@ def ingest(
                 sighting = replace(sighting, address=_saved(crops, path, passage, sighting.content))
             if known := gallery.engine.known([sighting.content]):
                 report.known += 1
-                kept = gallery.engine.entries(list(known.values()))[known[sighting.content]].sighting
-                another_time = start is not None and kept.time != sighting.time
-                report.kept_otherwise += kept.camera_id != camera or another_time
+                for entry in gallery.engine.entries(list(known.values())).values():
+                    another_time = start is not None and entry.sighting.time != sighting.time
+                    report.kept_otherwise += entry.sighting.camera_id != camera or another_time
             else:
                 gallery.add_pooled(sighting, [crop.image() for crop in passage.crops])
                 report.added += 1
