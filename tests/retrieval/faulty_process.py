@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from samecar.errors import SamecarError
-from samecar.retrieval.embedded.index import faiss_module
+from samecar.retrieval.embedded.library import faiss_module
 from samecar.retrieval.embedded.store import FolderEngine
 from samecar.retrieval.embedded.writing import WriterLock
 from samecar.retrieval.records import Addition, GalleryFacts, Sighting

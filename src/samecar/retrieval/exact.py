@@ -7,6 +7,7 @@ depends neither on the quick products' precision nor on chunks, threads and the 
 """
 
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,8 +32,8 @@ PRODUCT_BYTES = 16 << 20
 BLOCK = 64
 """Products of which only the largest is looked at first: enough to skip most, few enough to open little in vain."""
 
-PAIR_ELEMENTS = 1_000_000
-"""Numbers of candidates that are multiplied in double precision at a time: 8 MB for each side."""
+PAIRS = 512
+"""Candidates that are multiplied in double precision at a time: 2 MB at 512 numbers each, which a cache holds."""
 
 BATCH = 3
 """Fewest queries for which it is worth converting the embeddings; for fewer, reading them is what takes the time."""
@@ -260,23 +261,30 @@ class _Search:
     def _settle(self) -> None:
         """Multiplies the candidates in double precision and keeps the `top` best, best first."""
         query, row, _, _ = self.kept
-        product = self._exact(query, row)
-        order = np.lexsort((self.ids[row], -product, query))
-        order = order[_places(query[order]) < self.top]
-        self.kept = _selected(_Candidates(query, row, product, product), order)
+        product = pair_products(self.rows.codes.numpy(), self.queries, row, query)
+        best = best_pairs(query, product, self.ids[row], self.top)
+        self.kept = _selected(_Candidates(query, row, product, product), best)
 
-    def _exact(self, query: Integers, row: Integers) -> Singles:
-        """Products in double precision, rounded to single."""
-        import torch
 
-        queries = self.queries.astype(np.float64)
-        exact = np.empty(len(row), np.float32)
-        step = max(1, PAIR_ELEMENTS // max(1, queries.shape[1]))
-        for start in range(0, len(row), step):
-            pairs = slice(start, start + step)
-            codes = self.rows.codes[torch.from_numpy(row[pairs])].double().numpy()
-            exact[pairs] = np.vecdot(codes, queries[query[pairs]])
-        return exact
+def pair_products(codes: NDArray[np.float16], queries: Singles, row: Integers, query: Integers) -> Singles:
+    """(pairs,) products of rows and queries in double precision, rounded to single."""
+    doubled = queries.astype(np.float64)
+    order = np.argsort(query, kind="stable")
+    exact = np.empty(len(row), np.float32)
+    for start in range(0, len(order), PAIRS):
+        pairs = order[start : start + PAIRS]
+        chosen, asked = codes[row[pairs]].astype(np.float64), query[pairs]
+        borders = np.flatnonzero(np.diff(asked, prepend=-1, append=-1))
+        for first, last in pairwise(borders.tolist()):
+            exact[pairs[first:last]] = chosen[first:last] @ doubled[asked[first]]
+    return exact
+
+
+def best_pairs(query: Integers, product: Singles, ids: Integers, top: int) -> Integers:
+    """Places of each query's `top` pairs with the largest product, query by query; of equal ones the smaller number."""
+    order = np.lexsort((ids, -product, query))
+    best: Integers = order[_places(query[order]) < top]
+    return best
 
 
 def _joined(first: _Candidates, second: _Candidates) -> _Candidates:

@@ -111,11 +111,13 @@ class FollowingIndex:
         def work(connection: sqlite3.Connection) -> None:
             newest = changes(connection)
             try:
-                saved = described(self._path).changes
+                snapshot = described(self._path)
+                saved, screened = snapshot.changes, snapshot.screened
             except (FileNotFoundError, DamagedSnapshotError):
-                saved = NOTHING
+                saved, screened = NOTHING, False
             missing = newest.entry - saved.entry + newest.removal - saved.removal
-            if self._damaged or missing > _SAVED_BEHIND * newest.entry:
+            unscreened = self._index is not None and self._index.screen is not None and not screened
+            if self._damaged or unscreened or missing > _SAVED_BEHIND * newest.entry:
                 self._index, self._holds = self._up_to_date(connection, kind)
                 write_snapshot(self._path, self._index, self._size, newest, content_of(connection, newest.entry))
                 self._damaged = False

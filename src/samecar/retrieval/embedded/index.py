@@ -1,18 +1,15 @@
 """Searching embeddings with FAISS: every one of them, or the likeliest of an approximate index."""
 
-import importlib.util
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.errors import SamecarError
-from samecar.retrieval.exact import most_similar
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from samecar.retrieval.embedded.library import faiss_module
+from samecar.retrieval.embedded.screen import Screen, screened_most_similar
+from samecar.retrieval.exact import MANY, most_similar
 
 KINDS = ("exact", "int8", "ivf")
 """What an index in a folder looks at: every embedding, in half precision or in one byte for each number, or those in
@@ -20,6 +17,12 @@ the lists whose centres are nearest."""
 
 FITTED_ON = 65_536
 """Stored embeddings that an approximate index is fitted to at most; more make it hardly better, only slower to fit."""
+
+SCREENED_FROM = 10_000
+"""Embeddings from which on an exact index is screened: for fewer, looking at all of them is as quick."""
+
+SCREENED_SIZE = 128
+"""Least numbers in an embedding that is screened: what is off an estimate grows as they become fewer."""
 
 _LISTS_PER_ROOT = 4  # inverted lists for each unit of the square root of the number of embeddings, as FAISS advises
 
@@ -36,11 +39,14 @@ class VectorIndex:
     Args:
         kind: one of `KINDS`.
         index: the FAISS index, which keeps entries in the order in which they were added.
+        screen: of an exact index, as far as it was made.
     """
 
-    def __init__(self, kind: str, index: Any) -> None:
+    def __init__(self, kind: str, index: Any, screen: Screen | None = None) -> None:
         self.kind = kind
         self.faiss_index = index
+        self.screen = screen
+        self._complete_screen()
 
     @classmethod
     def fitted(cls, kind: str, sample: NDArray[np.float16], entries: int) -> Self:
@@ -104,13 +110,26 @@ class VectorIndex:
         """
         if self.kind == "exact":
             self.faiss_index.add_sa_codes(np.ascontiguousarray(matrix).view(np.uint8), ids)
+            self._complete_screen()
         else:
             self.faiss_index.add_with_ids(matrix.astype(np.float32), ids)
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Forgets entries; those that it does not hold are left out."""
-        if len(ids):
-            self.faiss_index.remove_ids(faiss_module().IDSelectorBatch(ids))
+        if not len(ids):
+            return
+        if self.screen is not None:
+            self.screen.remove(np.flatnonzero(np.isin(self.ids, ids)))
+        self.faiss_index.remove_ids(faiss_module().IDSelectorBatch(ids))
+        self._complete_screen()
+
+    def _complete_screen(self) -> None:
+        """Screens what is held, where that makes searches quicker."""
+        if self.screen is None:
+            if self.kind != "exact" or len(self) < SCREENED_FROM or self.codes.shape[1] < SCREENED_SIZE:
+                return
+            self.screen = Screen.empty(self.codes.shape[1])
+        self.screen.follow(self.codes)
 
     def search(
         self, queries: NDArray[np.float32], top: int, allowed: NDArray[np.bool_] | None = None
@@ -128,7 +147,9 @@ class VectorIndex:
         """
         rows = None if allowed is None else allowed[self.ids]
         if self.kind == "exact":
-            return most_similar(self.codes, self.ids, queries, top, rows)
+            if self.screen is None or (rows is not None and rows.mean() <= MANY):
+                return most_similar(self.codes, self.ids, queries, top, rows)
+            return screened_most_similar(self.screen, self.codes, self.ids, queries, top, rows)
         held = len(self) if rows is None else int(rows.sum())
         if not held:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
@@ -150,20 +171,6 @@ class VectorIndex:
         probed = math.ceil(max(_PROBED_AT_LEAST, lists * _PROBED_SHARE) * len(self) / held)
         for probes in (min(probed, lists), lists):
             yield faiss.SearchParametersIVF(sel=selector, nprobe=probes)
-
-
-def faiss_module() -> "ModuleType":
-    """The module faiss.
-
-    Raises:
-        SamecarError: it is not installed.
-    """
-    if importlib.util.find_spec("faiss") is None:
-        raise SamecarError('a gallery in a folder needs faiss; pip install "samecar[gallery]"')
-    import faiss
-
-    module: ModuleType = faiss
-    return module
 
 
 def _view(vector: Any, length: int, kind: type[np.generic]) -> NDArray[Any]:

@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samecar.retrieval.embedded.catalogue import Changes
-from samecar.retrieval.embedded.index import VectorIndex, faiss_module
+from samecar.retrieval.embedded.index import VectorIndex
+from samecar.retrieval.embedded.library import faiss_module
+from samecar.retrieval.embedded.screen import Screen
 from samecar.retrieval.embedded.writing import durable_file
 
 _MARK = b"\nsamecar index "
@@ -29,6 +31,7 @@ class Snapshot(BaseModel):
         entry: the last entry of the catalogue that it has taken in.
         content: that of this entry, by which it is known again; "" in files of older versions.
         removal: the last removal that it has taken in.
+        screened: whether the index's screen follows it.
         length: bytes of the index.
         checksum: CRC-32 of these bytes.
     """
@@ -40,6 +43,7 @@ class Snapshot(BaseModel):
     entry: int
     content: str = ""
     removal: int
+    screened: bool = False
     length: int
     checksum: int
 
@@ -70,7 +74,7 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes, co
         unfinished.unlink()
     with durable_file(path) as temporary:
         try:
-            faiss_module().write_index(index.faiss_index, str(temporary))
+            _write(index, temporary)
         except RuntimeError as error:  # whose text ends in the system's own words
             full = os.strerror(errno.ENOSPC) in str(error)
             raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0]) from error
@@ -81,6 +85,7 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes, co
             entry=holds.entry,
             content=content,
             removal=holds.removal,
+            screened=index.screen is not None,
             length=length,
             checksum=_checksum(temporary, length),
         )
@@ -116,6 +121,15 @@ def read_snapshot(
                 return taken
 
 
+def _write(index: VectorIndex, path: Path) -> None:
+    faiss = faiss_module()
+    writer = faiss.FileIOWriter(str(path))
+    faiss.write_index(index.faiss_index, writer)
+    if index.screen is not None:
+        faiss.write_index(index.screen.faiss_index, writer)
+    del writer  # which closes the file
+
+
 def _identity(path: Path) -> tuple[int, int, int]:
     """What changes when a file is replaced."""
     state = path.stat()
@@ -125,6 +139,7 @@ def _identity(path: Path) -> tuple[int, int, int]:
 def _read(
     path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
 ) -> tuple[VectorIndex, Changes]:
+    faiss = faiss_module()
     snapshot = described(path)
     if (snapshot.kind, snapshot.size) != (kind, size):
         raise DamagedSnapshotError(f"it is of kind {snapshot.kind!r} with {snapshot.size} numbers for each embedding")
@@ -136,10 +151,12 @@ def _read(
     if _checksum(path, snapshot.length) != snapshot.checksum:
         raise DamagedSnapshotError("its checksum differs")
     try:
-        index = faiss_module().read_index(str(path))
+        reader = faiss.FileIOReader(str(path))
+        index = faiss.read_index(reader)
+        screen = Screen(faiss.read_index(reader)) if snapshot.screened else None
     except RuntimeError as error:
         raise DamagedSnapshotError(f"FAISS refuses it: {str(error).splitlines()[0]}") from error
-    return VectorIndex(kind, index), snapshot.changes
+    return VectorIndex(kind, index, screen), snapshot.changes
 
 
 def described(path: Path) -> Snapshot:

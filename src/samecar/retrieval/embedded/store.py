@@ -17,7 +17,8 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.embedded.catalogue import Catalogue
 from samecar.retrieval.embedded.checking import catalogue_faults
 from samecar.retrieval.embedded.following import FollowingIndex
-from samecar.retrieval.embedded.index import KINDS, faiss_module
+from samecar.retrieval.embedded.index import KINDS
+from samecar.retrieval.embedded.library import faiss_module
 from samecar.retrieval.embedded.writing import WriterLock, durable_file, sync_folder, told
 from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.records import (

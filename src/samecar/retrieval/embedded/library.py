@@ -1,0 +1,23 @@
+"""The library FAISS, which comes with an extra."""
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def faiss_module() -> "ModuleType":
+    """The module faiss.
+
+    Raises:
+        SamecarError: it is not installed.
+    """
+    if importlib.util.find_spec("faiss") is None:
+        raise SamecarError('a gallery in a folder needs faiss; pip install "samecar[gallery]"')
+    import faiss
+
+    module: ModuleType = faiss
+    return module
