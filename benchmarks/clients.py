@@ -20,12 +20,15 @@ from PIL import Image
 from safetensors.torch import save
 
 from samecar.config import ModelSettings
-from samecar.models import build_embedder
+from samecar.data.pictures import decode_picture
+from samecar.models import Embedder, build_embedder
 from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, model_tensors
 from samecar.retrieval.bound_model import BoundModel
 
 PICTURES = 64
 """Different pictures that are sent, again and again."""
+
+EMBEDDING_SIZE = 512
 
 PATIENCE = 60
 """Seconds that a service may take until it is ready."""
@@ -66,13 +69,37 @@ def draw_pictures(size: tuple[int, int], seed: int) -> list[bytes]:
     return files
 
 
-def random_model(backbone: str, seed: int) -> BoundModel:
-    """A model that was never trained."""
+def random_model(backbone: str, pictures: list[bytes], seed: int) -> BoundModel:
+    """A model that was never trained, whose batch normalisation is fitted to pictures: else it tells them hardly apart.
+
+    Args:
+        backbone: its name.
+        pictures: JPEG files.
+        seed: of the weights.
+    """
     torch.manual_seed(seed)
-    settings = ModelSettings(backbone=backbone, weights="none")
+    settings = ModelSettings(backbone=backbone, weights="none", head="fc-bn-fc", embedding_size=EMBEDDING_SIZE)
     model = build_embedder(settings, 0, load_weights=False)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            layer.momentum = None  # what it sees replaces what it starts with
+            layer.reset_running_stats()
+    bound = bind(model, settings)
+    _, _, normalise = bound.load()
+    with torch.inference_mode():
+        model.train()(normalise(torch.stack([bound.prepare(decode(bound, file)) for file in pictures])))
+    return bind(model, settings)
+
+
+def bind(model: Embedder, settings: ModelSettings) -> BoundModel:
+    """The model as a gallery keeps it."""
     description = json.dumps({"model": settings.model_dump(mode="json"), "vehicles": 0}).encode()
     return BoundModel({DESCRIPTION_FILE: description, TENSORS_FILE: save(model_tensors(model))})
+
+
+def decode(model: BoundModel, file: bytes) -> Image.Image:
+    """A picture as the service decodes it for this model."""
+    return decode_picture(file, "", model.decoded_size)
 
 
 @contextmanager

@@ -6,15 +6,16 @@
 
 For each number of pictures a fresh process makes a gallery in a temporary folder, with each index in turn, and an exact
 FAISS index in single precision, in whose memory plain NumPy searches too. Everything is measured in the same process
-and by turns: one query at a time, and a batch; among all pictures, and among those of one of 20 cameras. What is
-scanned query by query, as FAISS's own half-precision index is, is asked a part of the batch, and so is what stands
-beside it. A query is a further picture of a vehicle of the gallery. Recall is the share of the ten nearest by exact
-search in single precision that are found. Single queries: median; batches: the quickest. Memory (Linux): by how much
-resident memory grows when the index is loaded and first used, and by how much at most, beyond this, during a batch.
+and by turns: one query at a time, and a batch; of vehicles of the gallery among all pictures, and among those of one of
+20 cameras, and of strangers, to which nothing is much nearer than all the rest. What is scanned query by query, as
+FAISS's own half-precision index is, is asked a part of the batch, and so is what stands beside it. Recall is the share
+of the ten nearest by exact search in single precision that are found. Single queries: median; batches: the quickest.
+Memory (Linux): by how much resident memory grows when the index is loaded and first used, and by how much at most,
+beyond this, during a batch.
 
-Then `samecar serve` runs on the gallery with each index and is asked with pictures, on the same cores: by one client,
-and by many, each of which sends its next picture when it has an answer. The model has random weights; embeddings have
-as many numbers as its own.
+Then `samecar serve` runs on the gallery with each index and is asked with pictures of vehicles that are in it, on the
+same cores: by one client, and by many, each of which sends its next picture when it has an answer. The model has random
+weights.
 """
 
 import argparse
@@ -33,13 +34,13 @@ from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
-from clients import ask, draw_pictures, random_model, service, summary
+from clients import EMBEDDING_SIZE, ask, decode, draw_pictures, random_model, service, summary
+from embeddings import PORTION, Matrix, draw_pictures_of, draw_vehicles
 from measuring import measured, resident
 from numpy.typing import NDArray
 from results import FOLDER, read_results, write_results
 
 from samecar.cli.process import prepare_libraries
-from samecar.ranking import unit_length
 from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.embedded.index import KINDS
 from samecar.retrieval.embedded.store import FolderEngine
@@ -47,19 +48,11 @@ from samecar.retrieval.exact import most_similar
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import EVERYTHING, Addition, Filter, Sighting
 
-Matrix = NDArray[np.float32]
 Found = NDArray[np.int64]
 """(queries, top) numbers of entries"""
 
 TOP = 10
 CAMERAS = 20
-PICTURES_OF_A_VEHICLE = 20
-NOISE = 0.8
-"""Deviation of a picture from its vehicle, whose own deviation is 1."""
-
-PORTION = 20_000
-"""Entries that are drawn and added at a time."""
-
 PICTURE = (300, 240)
 """Width and height in pixels of the pictures that clients send."""
 
@@ -68,6 +61,18 @@ NUMPY_PRODUCTS = 50_000_000
 
 SCANNED_PART = 10
 """One in so many queries of a batch is asked of an index that is scanned query by query."""
+
+
+class Task(NamedTuple):
+    """What is searched.
+
+    Attributes:
+        queries: (queries, size)
+        one_camera: whether only pictures of camera 0 may be found.
+    """
+
+    queries: Matrix
+    one_camera: bool = False
 
 
 class Side(NamedTuple):
@@ -95,7 +100,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--result", default="search", help="name of the result file")
     options = parser.parse_args()
-    options.size = random_model(options.backbone, options.seed).embedding_size
     prepare_libraries()  # for the processes that measure
     sizes = {}
     if (FOLDER / f"{options.result}.json").is_file():
@@ -109,19 +113,22 @@ def main() -> None:
 
 def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
     """Measures one size, in a process of its own; seconds and megabytes (10⁶ bytes)."""
-    warm_up(options.size)
-    centres = np.random.default_rng(options.seed).standard_normal(
-        (-(-pictures // PICTURES_OF_A_VEHICLE), options.size), np.float32
-    )
+    warm_up()
+    sent = draw_pictures(PICTURE, options.seed)
+    model = random_model(options.backbone, sent, options.seed)
+    asked = model.embed([decode(model, file) for file in sent])
+    centres = draw_vehicles(pictures, EMBEDDING_SIZE, options.seed, asked)
     queries = draw_queries(centres, options)
+    strangers = draw_queries(draw_vehicles(pictures, EMBEDDING_SIZE, options.seed + 4), options)
+    tasks = {"": Task(queries), "_one_camera": Task(queries, one_camera=True), "_strangers": Task(strangers)}
     cameras = np.random.default_rng(options.seed + 1).integers(0, CAMERAS, pictures)
     flat, flat_megabytes = grown(lambda: flat_index(centres, pictures, options))
     sides = {"FAISS, single precision": flat_side(flat, cameras), "NumPy, single precision": numpy_side(flat, cameras)}
-    expected = {one: sides["FAISS, single precision"].search(queries, one) for one in (False, True)}
+    expected = {name: sides["FAISS, single precision"].search(*task) for name, task in tasks.items()}
     row: dict[str, Any] = {
         "pictures": pictures,
         "camera_0": int((cameras == 0).sum()),
-        "size": options.size,
+        "size": EMBEDDING_SIZE,
         "batch": options.batch,
         "clients": options.clients,
         "backbone": options.backbone,
@@ -137,7 +144,6 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
         "FAISS, half precision": scalar_megabytes,
     }
     with tempfile.TemporaryDirectory() as folder:
-        model = random_model(options.backbone, options.seed)
         fill(Path(folder) / "gallery", model, centres, cameras, options)
         for kind in KINDS:
             with closing(FolderEngine.open(Path(folder) / "gallery")) as engine:
@@ -146,9 +152,9 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
                 ours = engine_side(engine, 1 if kind == "exact" else SCANNED_PART)
                 _, held[kind] = grown(lambda side=ours: side.search(queries[:1], False))  # type: ignore[misc]
                 beside = baselines if kind == "exact" else beside_others
-                found = by_turns({kind: ours, **beside}, queries, expected, options)
+                found = by_turns({kind: ours, **beside}, tasks, expected, options)
             row["sides"][kind] = {**found.pop(kind), "megabytes": held[kind], "beside": found}
-            row["sides"][kind] |= asked_by_clients(Path(folder) / "gallery", options)
+            row["sides"][kind] |= asked_by_clients(Path(folder) / "gallery", sent, options)
     for name, side in row["sides"]["exact"].pop("beside").items():
         row["sides"][name] = {**side, "megabytes": held[name]}
     print(*(f"{pictures:,} {name}: {side}" for name, side in row["sides"].items()), sep="\n", flush=True)
@@ -156,42 +162,46 @@ def measure(pictures: int, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def by_turns(
-    sides: dict[str, Side], queries: Matrix, expected: dict[bool, Found], options: argparse.Namespace
+    sides: dict[str, Side], tasks: dict[str, Task], expected: dict[str, Found], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Asks all sides in turn; for each its times, memory and recall, among all pictures and those of one camera."""
-    singles: dict[tuple[str, bool], list[float]] = {(name, one): [] for name in sides for one in (False, True)}
-    batches: dict[tuple[str, bool], list[float]] = {key: [] for key in singles}
+    """Asks all sides in turn; for each its times, memory and recall, by task."""
+    singles: dict[tuple[str, str], list[float]] = {(name, task): [] for name in sides for task in tasks}
+    batches: dict[tuple[str, str], list[float]] = {key: [] for key in singles}
     memory, recall = dict.fromkeys(sides, 0.0), {}
     for number in range(options.singles + 1):
-        for name, one in singles:
+        for name, task in singles:
+            queries, one_camera = tasks[task]
             began = time.perf_counter()
-            sides[name].search(queries[number : number + 1], one)
-            singles[name, one].append(time.perf_counter() - began)
+            sides[name].search(queries[number : number + 1], one_camera)
+            singles[name, task].append(time.perf_counter() - began)
     for _ in range(options.repeats):
-        for name, one in batches:
-            asked = queries[: max(1, options.batch // sides[name].part)]
-            found, spent = measured(lambda side=sides[name], asked=asked, one=one: side.search(asked, one))  # type: ignore[misc]
-            batches[name, one].append(len(asked) / spent.seconds)
+        for name, task in batches:
+            queries, one_camera = tasks[task]
+            asked = Task(queries[: max(1, options.batch // sides[name].part)], one_camera)
+            found, spent = measured(lambda side=sides[name], asked=asked: side.search(*asked))  # type: ignore[misc]
+            batches[name, task].append(len(asked.queries) / spent.seconds)
             memory[name] = max(memory[name], spent.megabytes)
-            recall[name, one] = share_found(found, expected[one])
+            recall[name, task] = share_found(found, expected[task])
     return {
         name: {
-            "milliseconds": 1000 * float(np.median(singles[name, False][1:])),  # the first warms up
-            "milliseconds_one_camera": 1000 * float(np.median(singles[name, True][1:])),
-            "queries_a_second": max(batches[name, False]),
-            "queries_a_second_one_camera": max(batches[name, True]),
             "batch": max(1, options.batch // sides[name].part),
             "batch_megabytes": memory[name],
-            "recall": recall[name, False],
-            "recall_one_camera": recall[name, True],
+            **{
+                f"{measure}{task}": value
+                for task in tasks
+                for measure, value in (
+                    ("milliseconds", 1000 * float(np.median(singles[name, task][1:]))),  # the first warms up
+                    ("queries_a_second", max(batches[name, task])),
+                    ("recall", recall[name, task]),
+                )
+            },
         }
         for name in sides
     }
 
 
-def asked_by_clients(gallery: Path, options: argparse.Namespace) -> dict[str, Any]:
+def asked_by_clients(gallery: Path, pictures: list[bytes], options: argparse.Namespace) -> dict[str, Any]:
     """What one client and many get from a service, which warms up before."""
-    pictures = draw_pictures(PICTURE, options.seed)
     answered = {}
     with service(gallery) as port, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         for name, clients in (("one_client", 1), ("many_clients", options.clients)):
@@ -221,33 +231,25 @@ def give_back_memory() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def warm_up(size: int) -> None:
+def warm_up() -> None:
     """Searches a little, so that libraries which are loaded by the first search count as no search's memory."""
-    codes = np.zeros((8, size), np.float16)
-    most_similar(codes, np.arange(8), np.zeros((8, size), np.float32), 1)
+    codes = np.zeros((8, EMBEDDING_SIZE), np.float16)
+    most_similar(codes, np.arange(8), np.zeros((8, EMBEDDING_SIZE), np.float32), 1)
 
 
-def draw(centres: Matrix, pictures: int, options: argparse.Namespace) -> Iterator[Matrix]:
-    """Portions of the gallery's embeddings, of length one, in no order; the same each time."""
-    generator = np.random.default_rng(options.seed + 2)
-    for start in range(0, pictures, PORTION):
-        shown = generator.integers(0, len(centres), min(PORTION, pictures - start))
-        noise = generator.standard_normal((len(shown), options.size), np.float32)
-        yield unit_length(centres[shown] + np.float32(NOISE) * noise).astype(np.float32)
+def draw(vehicles: Matrix, pictures: int, options: argparse.Namespace) -> Iterator[Matrix]:
+    """Portions of the gallery's embeddings; the same each time."""
+    return draw_pictures_of(vehicles, pictures, options.seed + 2)
 
 
-def draw_queries(centres: Matrix, options: argparse.Namespace) -> Matrix:
-    """Further pictures of vehicles of the gallery."""
-    generator = np.random.default_rng(options.seed + 3)
-    count = max(options.batch, options.singles + 1)
-    noise = generator.standard_normal((count, options.size), np.float32)
-    shown = generator.integers(0, len(centres), count)
-    return unit_length(centres[shown] + np.float32(NOISE) * noise).astype(np.float32)
+def draw_queries(vehicles: Matrix, options: argparse.Namespace) -> Matrix:
+    """Further pictures of vehicles."""
+    return np.concatenate([*draw_pictures_of(vehicles, max(options.batch, options.singles + 1), options.seed + 3)])
 
 
 def flat_index(centres: Matrix, pictures: int, options: argparse.Namespace) -> Any:
     """Every embedding in single precision."""
-    index = faiss.IndexFlatIP(options.size)
+    index = faiss.IndexFlatIP(EMBEDDING_SIZE)
     for matrix in draw(centres, pictures, options):
         index.add(matrix)
     return index

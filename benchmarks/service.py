@@ -3,14 +3,14 @@
     python benchmarks/service.py
     python benchmarks/service.py --backbones resnet18 --seconds 3 --repeats 1 --result NAME
 
-For each backbone, with random weights, makes a gallery of drawn embeddings in a temporary folder and runs
-`samecar serve` on it. By turns, and with the same JPEG pictures: the model alone, in this process, decodes, transforms
-and embeds batches as large as the service's largest, the next one decoded by as many threads as the service has while
-the model is at work, with Python's threads taking turns and freed memory kept as there; one client of the service; and
-many clients, each of which sends its next picture when it has an answer. Rates are counted while all clients ask: from
-the answer that ends the first round to the last one within the turn. Clients are one process with prepared requests, on
-the same cores as the service. The ratio is the median of those of the turns; latencies are of all turns
-together.
+For each backbone, with random weights, makes a gallery of drawn embeddings in a temporary folder, also of the vehicles
+whose pictures are sent, and runs `samecar serve` on it. By turns, and with the same JPEG pictures: the model alone, in
+this process, decodes, transforms and embeds batches as large as the service's largest, the next one decoded by as many
+threads as the service has while the model is at work, with Python's threads taking turns and freed memory kept as
+there; one client of the service; and many clients, each of which sends its next picture when it has an answer. Rates
+are counted while all clients ask: from the answer that ends the first round to the last one within the turn. Clients
+are one process with prepared requests, on the same cores as the service. The ratio is the median of those of the turns;
+latencies are of all turns together.
 Writes results/service.json.
 """
 
@@ -27,12 +27,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from clients import ask, draw_pictures, random_model, service, summary
+from clients import ask, decode, draw_pictures, random_model, service, summary
+from embeddings import draw_pictures_of, draw_vehicles
 from results import write_results
 
 from samecar.cli.process import keep_freed_memory
-from samecar.data.pictures import decode_picture
-from samecar.ranking import unit_length
 from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
@@ -78,10 +77,10 @@ def main() -> None:
 
 def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -> dict[str, Any]:
     """Measures one model."""
-    model = random_model(backbone, options.seed)
+    model = random_model(backbone, pictures, options.seed)
     alone, single, many = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        fill(Path(folder) / "gallery", model, options)
+        fill(Path(folder) / "gallery", model, pictures, options)
         with service(Path(folder) / "gallery") as port, multiprocessing.get_context("spawn").Pool(1) as clients:
             for _ in range(options.repeats + 1):  # the first turn warms up
                 alone.append(model_alone(model, pictures, options.seconds))
@@ -98,24 +97,25 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
     }
 
 
-def fill(folder: Path, model: BoundModel, options: argparse.Namespace) -> None:
-    """Makes a gallery of drawn embeddings."""
-    generator = np.random.default_rng(options.seed)
-    matrix = unit_length(generator.standard_normal((options.entries, model.embedding_size), np.float32))
+def fill(folder: Path, model: BoundModel, pictures: list[bytes], options: argparse.Namespace) -> None:
+    """Makes a gallery of drawn embeddings, also of the vehicles that clients ask for."""
+    asked = model.embed([decode(model, file) for file in pictures])
+    vehicles = draw_vehicles(options.entries, model.embedding_size, options.seed, asked)
+    row = 0
     with closing(Gallery.create(str(folder), model)) as gallery:
-        gallery.engine.add(
-            [
-                Addition(Sighting(f"{row:064x}", camera_id=f"camera {row % 20}"), embedding.astype(np.float32))
-                for row, embedding in enumerate(matrix)
+        for matrix in draw_pictures_of(vehicles, options.entries, options.seed + 1):
+            sightings = [
+                Sighting(f"{row + place:064x}", camera_id=f"camera {place % 20}") for place in range(len(matrix))
             ]
-        )
+            gallery.engine.add(list(map(Addition, sightings, matrix)))
+            row += len(matrix)
 
 
 def model_alone(model: BoundModel, pictures: list[bytes], seconds: float) -> float:
     """Pictures a second from files to embeddings."""
 
     def prepared(place: int) -> torch.Tensor:
-        return model.prepare(decode_picture(pictures[place % len(pictures)], "", model.decoded_size))
+        return model.prepare(decode(model, pictures[place % len(pictures)]))
 
     done = 0
     with ThreadPoolExecutor(OTHERS) as threads:
