@@ -119,3 +119,16 @@ def test_a_key_held_down_judges_once(visit, own_port, own_gallery):
     expect(page.get_by_role("status")).to_contain_text("Rank 1: the same vehicle")
     page.wait_for_timeout(300)
     assert judged(own_gallery) == {number: True}
+
+
+def test_the_browser_asks_before_a_judgement_that_waits_is_lost(visit, own_port, own_gallery):
+    page, card, number = card_to_judge(visit, own_port, 503)
+    page.route(JUDGEMENTS, lambda route: route.fulfill(**BUSY))
+    card.get_by_role("button", name="Same", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="not kept yet")).to_be_visible()
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+    page.close(run_before_unload=True)
+    meanwhile(page, lambda: asked == ["beforeunload"])
+    page.unroute(JUDGEMENTS)
+    meanwhile(page, lambda: judged(own_gallery) == {number: True})

@@ -110,20 +110,23 @@ class FollowingIndex:
 
         def work(connection: sqlite3.Connection) -> None:
             newest = changes(connection)
-            try:
-                snapshot = described(self._path)
-                saved, screened = snapshot.changes, snapshot.screened
-            except (FileNotFoundError, DamagedSnapshotError):
-                saved, screened = NOTHING, False
-            missing = newest.entry - saved.entry + newest.removal - saved.removal
-            unscreened = self._index is not None and self._index.screen is not None and not screened
-            if self._damaged or unscreened or missing > _SAVED_BEHIND * newest.entry:
+            if self._damaged or self._misses_much(newest):
                 self._index, self._holds = self._up_to_date(connection, kind)
                 write_snapshot(self._path, self._index, self._size, newest, content_of(connection, newest.entry))
                 self._damaged = False
 
         with self._lock:
             self._catalogue.read(work)
+
+    def _misses_much(self, newest: Changes) -> bool:
+        """Whether the file should be written again."""
+        try:
+            saved = described(self._path)
+        except (FileNotFoundError, DamagedSnapshotError):
+            return newest != NOTHING
+        missing = newest.entry - saved.entry + newest.removal - saved.removal
+        screened = self._index is not None and self._index.screen is not None
+        return missing > _SAVED_BEHIND * newest.entry or (screened and not saved.screened)
 
     def check(self, kind: str) -> list[str]:
         """A sentence for each thing that is wrong with the file."""

@@ -12,8 +12,8 @@ from samecar.retrieval.embedded.screen import Screen, screened_most_similar
 from samecar.retrieval.exact import MANY, most_similar
 
 KINDS = ("exact", "int8", "ivf")
-"""What an index in a folder looks at: every embedding, in half precision or in one byte for each number, or those in
-the lists whose centres are nearest."""
+"""What an index in a folder compares: every embedding that may be among the nearest, in half precision; every one, in
+one byte for each number; or those in the lists whose centres are nearest."""
 
 FITTED_ON = 65_536
 """Stored embeddings that an approximate index is fitted to at most; more make it hardly better, only slower to fit."""

@@ -1,11 +1,12 @@
 /** The page: which query is shown, what is found with it, and what people say about that. */
 
 import * as api from "./api.js";
-import { Notice, attempt, notice, say } from "./asking.js";
+import { attempt, notice, say } from "./asking.js";
 import { Cards, fillFrame, knownItems } from "./cards.js";
 import { Crop } from "./crop.js";
 import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
+import { Judging } from "./judging.js";
 import { Timeline } from "./timeline.js";
 import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, whereText } from "./words.js";
 
@@ -16,10 +17,6 @@ const at = (id) => document.getElementById(id);
 
 let gallery = null;
 let query = null; // {id} of a stored picture, or {file, url, crop}
-let answered = null; // {query, content} that the shown results belong to
-let keeping = false; // whether judgements are on their way to the service
-const unkept = new Map(); // judgements that the service does not keep yet, by query and entry
-const waiting = new Notice(at("unkept")); // of these; no search takes it away
 const uploads = new Map(); // files by the number that the browser's history keeps
 const early = []; // files that came before the gallery was known
 
@@ -35,7 +32,7 @@ function showGallery() {
   document.title = `${gallery.name} – samecar`;
   const facts = [gallery.name, counted(gallery.pictures, "picture"), cameras, span, gallery.writable ? "" : "read-only"];
   at("facts").replaceChildren(...facts.map((textContent) => element("span", { textContent })));
-  cards.does.judge = gallery.writable ? judge : undefined;
+  cards.does.judge = gallery.writable ? (picture, same) => judging.judge(picture, same) : undefined;
   at("export").hidden = false;
   at("empty").hidden = gallery.pictures > 0;
   at("work").hidden = gallery.pictures === 0;
@@ -92,7 +89,7 @@ function showAnswer(answer) {
   say(status, headline);
   reveal("answer");
   cards.show(results);
-  for (const word of unkept.values()) mark(word, word.same); // which the answer does not know yet
+  judging.showUnkept(); // which the answer does not know yet
   timeline.show(results);
 }
 
@@ -115,7 +112,7 @@ async function find(signal) {
   const asked = query;
   const stored = asked.id === undefined ? null : showStored(asked.id, signal);
   const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), stored]);
-  answered = { query: asked, content: answer.query.content };
+  judging.answered = { query: asked, content: answer.query.content };
   keepFocus(() => showAnswer(answer));
 }
 
@@ -137,50 +134,6 @@ function showMore(next) {
       if (document.activeElement === at("more")) browsed.focus(page.pictures[0]?.id);
       keepFocus(() => showMore(page.next));
     });
-}
-
-/** Keeps somebody's word on a result, whatever is searched meanwhile; on the same pair the last one counts. */
-function judge(picture, same) {
-  const key = `${answered.content} ${picture.id}`;
-  const word = unkept.get(key) ?? { kept: picture.judgement };
-  unkept.set(key, Object.assign(word, { asked: answered, picture, same }));
-  mark(word, same);
-  keepAll();
-}
-
-/** Has the service keep one word after the other; those that it cannot keep now stay, and are tried again. */
-async function keepAll() {
-  if (keeping) return;
-  keeping = true;
-  waiting.clear();
-  while (unkept.size > 0) {
-    const [[key, word]] = unkept;
-    const { asked, picture, same } = word;
-    try {
-      if (same === null) await api.withdraw(asked.content, picture.id);
-      else await api.judge(asked.query, picture.id, same);
-      word.kept = same;
-      const said = { true: "the same vehicle", false: "not the same vehicle", null: "not judged" }[same];
-      if (asked === answered) say(`Rank ${picture.rank}: ${said}`);
-    } catch (error) {
-      if (error.mayPass) {
-        unkept.delete(key);
-        unkept.set(key, word); // the last to be tried, so that it keeps no other back
-        waiting.explain(error, keepAll, `${counted(unkept.size, "judgement is", "judgements are")} not kept yet. `);
-        break;
-      }
-      notice.explain(error);
-    }
-    if (word.same !== same) continue; // somebody changed their mind meanwhile
-    unkept.delete(key);
-    mark(word, word.kept);
-  }
-  keeping = false;
-}
-
-/** Shows a judgement where its query is what is shown. */
-function mark({ asked, picture }, judgement) {
-  if (asked.content === answered.content) cards.showJudgement(picture.id, judgement);
 }
 
 async function exportLabels() {
@@ -258,6 +211,7 @@ function point(id) {
 const opening = { address: (picture) => address(picture.id), open: (picture) => open({ id: picture.id }) };
 const cards = new Cards(at("results"), { ...opening, point });
 const browsed = new Cards(at("pictures"), opening);
+const judging = new Judging(at("unkept"), (id, judgement) => cards.showJudgement(id, judgement));
 const timeline = new Timeline(at("timeline"), { choose: (id) => cards.focus(id), point });
 
 function croppable(can) {
@@ -290,6 +244,9 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => {
   if (!at("work").hidden) visit(); // until then start() is at work, which reads the address itself
+});
+addEventListener("beforeunload", (event) => {
+  if (judging.waits) event.preventDefault(); // so that the browser asks whether to leave
 });
 addEventListener("paste", (event) => take([...event.clipboardData.files]));
 addEventListener("dragover", (event) => {
