@@ -30,6 +30,9 @@ PICTURES = 64
 
 EMBEDDING_SIZE = 512
 
+TOP = 10
+"""Results that are asked for."""
+
 PATIENCE = 60
 """Seconds that a service may take until it is ready."""
 
@@ -175,6 +178,7 @@ def request(picture: bytes) -> bytes:
     """A search with a picture, as it goes over the wire."""
     boundary = "a-boundary-that-no-picture-holds"
     body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="top"\r\n\r\n{TOP}\r\n'
         f'--{boundary}\r\nContent-Disposition: form-data; name="picture"; filename="picture.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n"
     ).encode()

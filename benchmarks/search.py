@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
-from clients import EMBEDDING_SIZE, ask, decode, draw_pictures, random_model, service, summary
+from clients import EMBEDDING_SIZE, TOP, ask, decode, draw_pictures, random_model, service, summary
 from embeddings import PORTION, Matrix, draw_pictures_of, draw_vehicles
 from measuring import measured, resident
 from numpy.typing import NDArray
@@ -51,7 +51,6 @@ from samecar.retrieval.records import EVERYTHING, Addition, Filter, Sighting
 Found = NDArray[np.int64]
 """(queries, top) numbers of entries"""
 
-TOP = 10
 CAMERAS = 20
 PICTURE = (300, 240)
 """Width and height in pixels of the pictures that clients send."""

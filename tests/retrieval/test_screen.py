@@ -171,14 +171,13 @@ def test_errors_have_the_stated_size_whatever_the_embeddings_are(size, kind, sim
 
 
 @pytest.mark.parametrize("size", [128, 512, 2048])
-def test_rounding_is_no_more_than_stated(monkeypatch, size):
+def test_rounding_is_no_more_than_stated(size):
     """FAISS adds up whole numbers of 16 bits, also of queries that are stored, whose sums are the largest."""
-    monkeypatch.setattr(screen_module, "ROWS_PER_CANDIDATE", 1)
     matrix = vehicles(160, size)
     screen, _, _ = screened(matrix)
     queries = np.vstack([matrix[:50], random_embeddings(50, size, seed=9)])
 
-    rows, values, rounding = screen.estimates(queries)
+    rows, values, rounding = screen.estimates(queries, 160)
     points = screen._rotation.reverse_transform(screen._blocks.reconstruct_n(0, len(screen)))
     expected = np.take_along_axis(queries @ points.T, rows, axis=1)
     assert (np.abs(values - expected) <= rounding[:, None] + 1e-6).all()
@@ -201,7 +200,7 @@ def test_embeddings_are_removed_and_others_follow():
     kept = np.vstack([np.delete(codes, gone, axis=0), matrix[9_000:].astype(np.float16)])
     screen.follow(kept)
 
-    rows, values, rounding = screen.estimates(matrix[::100])
+    rows, values, rounding = screen.estimates(matrix[::100], 200)
     points = points_of(screen, kept.astype(np.float32))
     expected = np.take_along_axis(matrix[::100] @ points.T, rows, axis=1)
     border = 0.03  # a block that is as near to two points may be replaced by either
@@ -218,6 +217,7 @@ class TestIndex:
         monkeypatch.setattr(index_module, "SCREENED_FROM", 200)
         monkeypatch.setattr(index_module, "SCREENED_SIZE", 16)
         monkeypatch.setattr(screen_module, "ROWS_PER_CANDIDATE", 10)
+        monkeypatch.setattr(screen_module, "ROWS_PER_CANDIDATE_OF_MANY", 20)
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
@@ -307,4 +307,6 @@ class TestScreenedFolder(EngineContract):
         monkeypatch.setattr(index_module, "SCREENED_FROM", 1)
         monkeypatch.setattr(index_module, "SCREENED_SIZE", 1)
         monkeypatch.setattr(screen_module, "ROWS_PER_CANDIDATE", 1)
+        monkeypatch.setattr(screen_module, "ROWS_PER_CANDIDATE_OF_MANY", 1)
+        monkeypatch.setattr(screen_module, "FEW_CANDIDATES", 5)
         return Folder(tmp_path / "gallery")

@@ -42,11 +42,19 @@ PORTION_QUERIES = 256
 FIRST_QUERIES = 32
 """Those that tell whether screening is worth while for the others."""
 
-CANDIDATES = 2048
-"""Rows with the largest estimates that are looked at for each query at most, as looking at all takes no longer then."""
+CANDIDATES = 16_384
+"""Rows with the largest estimates that are looked at for each query at most."""
 
-ROWS_PER_CANDIDATE = 200
-"""A candidate, which lies anywhere, takes as long as so many rows of a product."""
+ROWS_PER_CANDIDATE = 60
+"""A candidate, which lies anywhere, takes about as long as so many rows of a product with a few queries."""
+
+ROWS_PER_CANDIDATE_OF_MANY = 240
+"""And with many queries, whose product is quicker for each."""
+
+MANY_QUERIES = 64
+
+FEW_CANDIDATES = 400
+"""So many are multiplied together with those of other queries; more are searched on their own."""
 
 CERTAINTY = 6.0
 """Deviations by which a row's estimate may be lower than it is on average. Errors are close to normally distributed:
@@ -126,10 +134,10 @@ class Screen:
     def __len__(self) -> int:
         return int(self.faiss_index.ntotal)
 
-    @property
-    def candidates(self) -> int:
-        """Rows that are looked at for each query at most."""
-        return min(CANDIDATES, len(self) // ROWS_PER_CANDIDATE)
+    def candidates(self, queries: int) -> int:
+        """Rows that are looked at for each of so many queries at most."""
+        share = ROWS_PER_CANDIDATE if queries < MANY_QUERIES else ROWS_PER_CANDIDATE_OF_MANY
+        return min(CANDIDATES, len(self) // share)
 
     def follow(self, codes: NDArray[np.float16]) -> None:
         """Takes in the embeddings that it lacks.
@@ -149,13 +157,14 @@ class Screen:
         unfilled = left[len(left) // self._blocks.bbs * self._blocks.bbs :]
         self.faiss_index.remove_ids(faiss_module().IDSelectorBatch(np.concatenate([rows, unfilled])))
 
-    def estimates(self, queries: Singles) -> Estimates:
+    def estimates(self, queries: Singles, candidates: int) -> Estimates:
         """The largest estimates.
 
         Args:
             queries: (queries, size) of length one.
+            candidates: how many for each.
         """
-        values, rows = self.faiss_index.search(queries, self.candidates)
+        values, rows = self.faiss_index.search(queries, candidates)
         rotated = self._rotation.apply(queries).reshape(len(queries), -1, self._points.shape[1])
         tables = rotated @ self._points.T  # (queries, blocks, POINTS)
         steps = np.ptp(tables, axis=2).max(axis=1) / 255  # FAISS rounds each product to a whole number of these
@@ -199,13 +208,16 @@ def screened_most_similar(
     count = min(top, len(codes) if allowed is None else int(allowed.sum()))
     found = Nearest(np.empty((len(queries), count), np.int64), np.empty((len(queries), count), np.float32))
     left = np.ones(len(queries), np.bool_)
+    candidates = screen.candidates(len(queries))
     start, size = 0, FIRST_QUERIES
-    while 0 < 2 * count <= screen.candidates and start < len(queries):
-        part = np.arange(start, min(start + size, len(queries)))
-        settled, nearest = _settled(screen, codes, ids, queries[part], count, allowed)
-        found.ids[part[settled]], found.similarities[part[settled]] = nearest
-        left[part[settled]] = False
-        if settled.mean() < WORTH_WHILE:
+    while 0 < 2 * count <= candidates and start < len(queries):
+        part = slice(start, start + size)
+        rows = _rows_that_matter(screen, codes, ids, queries[part], count, candidates, allowed)
+        settled = [start + place for place, chosen in enumerate(rows) if chosen is not None]
+        chosen = [chosen for chosen in rows if chosen is not None]
+        found.ids[settled], found.similarities[settled] = _nearest_of(chosen, codes, ids, queries[settled], count)
+        left[settled] = False
+        if len(settled) < WORTH_WHILE * len(rows):
             break
         start, size = start + size, PORTION_QUERIES
     if left.any():
@@ -213,20 +225,19 @@ def screened_most_similar(
     return found
 
 
-def _settled(
+def _rows_that_matter(
     screen: Screen,
     codes: NDArray[np.float16],
     ids: Integers,
     queries: Singles,
     count: int,
+    candidates: int,
     allowed: NDArray[np.bool_] | None,
-) -> tuple[NDArray[np.bool_], Nearest]:
-    """Which queries are settled by their candidates, (queries,), and what those find, (settled, count)."""
-    rows, estimates, rounding = screen.estimates(queries)
-    if allowed is None:
-        first = np.broadcast_to(np.arange(rows.shape[1]) < 2 * count, rows.shape)
-    else:
-        first = allowed[rows] & (np.cumsum(allowed[rows], axis=1) <= 2 * count)
+) -> list[Integers | None]:
+    """Ascending rows that hold the result of each query, None where candidates do not tell which these are."""
+    rows, estimates, rounding = screen.estimates(queries, candidates)
+    kept = np.ones(rows.shape, np.bool_) if allowed is None else allowed[rows]
+    first = kept & (np.cumsum(kept, axis=1) <= 2 * count)  # these are probably better than most of the others
     settled = (rows[:, -1] >= 0) & (first.sum(axis=1) >= count)
     query, place = np.nonzero(first & settled[:, None])
     row = rows[query, place]
@@ -235,11 +246,24 @@ def _settled(
     least = np.full(len(queries), np.inf, np.float32)
     least[settled] = screen.least(product[best[count - 1 :: count]]) - rounding[settled]
     settled &= estimates[:, -1] < least
-    query, place = np.nonzero((first | (estimates >= least[:, None])) & settled[:, None])
-    row = rows[query, place]
-    if allowed is not None:
-        query, row = query[allowed[row]], row[allowed[row]]
-    product = pair_products(codes, queries, row, query)
-    best = best_pairs(query, product, ids[row], count)
-    shape = (int(settled.sum()), count)
-    return settled, Nearest(ids[row[best]].reshape(shape), product[best].reshape(shape))
+    matter = first | (kept & (estimates >= least[:, None]))
+    return [np.sort(row[chosen]) if known else None for known, row, chosen in zip(settled, rows, matter, strict=True)]
+
+
+def _nearest_of(
+    rows: list[Integers], codes: NDArray[np.float16], ids: Integers, queries: Singles, count: int
+) -> Nearest:
+    """The nearest of each query among rows of its own."""
+    found = Nearest(np.empty((len(rows), count), np.int64), np.empty((len(rows), count), np.float32))
+    few = [place for place, row in enumerate(rows) if len(row) <= FEW_CANDIDATES]
+    if few:
+        query = np.repeat(np.arange(len(few)), [len(rows[place]) for place in few])
+        row = np.concatenate([rows[place] for place in few])
+        product = pair_products(codes, queries[few], row, query)
+        best = best_pairs(query, product, ids[row], count)
+        found.ids[few], found.similarities[few] = ids[row[best]].reshape(-1, count), product[best].reshape(-1, count)
+    for place, row in enumerate(rows):
+        if len(row) > FEW_CANDIDATES:
+            alone = slice(place, place + 1)
+            found.ids[alone], found.similarities[alone] = most_similar(codes, ids, queries[alone], count, row)
+    return found
