@@ -130,17 +130,17 @@ def search(results: dict[str, Any]) -> str:
     """Recall, time and memory of every index of a gallery in a folder, FAISS alone and NumPy."""
     lines = [
         (
-            "| pictures | index | recall@10 | one query | of one camera | of a stranger "
+            "| pictures | index | recall@10 | of strangers | one query | of one camera | of a stranger "
             "| in a batch, a second | of one camera | of strangers | memory | and during a batch |"
         ),
-        "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for size in results["sizes"]:
         flat = size["sides"]["FAISS, single precision"]
         for name, title in SEARCHERS.items():
             side = size["sides"][name]
             beside = side.get("beside", {}).get("FAISS, single precision", flat)
-            cells = [f"{size['pictures']:,}", title, f"{side['recall']:.4f}"]
+            cells = [f"{size['pictures']:,}", title, f"{side['recall']:.4f}", f"{side['recall_strangers']:.4f}"]
             cells += [
                 f"{side[key]:.1f} ms ({beside[key] / side[key]:.2g}×)"
                 for key in ("milliseconds", "milliseconds_one_camera", "milliseconds_strangers")
