@@ -186,9 +186,9 @@ def by_turns(
             "batch": max(1, options.batch // sides[name].part),
             "batch_megabytes": memory[name],
             **{
-                f"{measure}{task}": value
+                f"{figure}{task}": value
                 for task in tasks
-                for measure, value in (
+                for figure, value in (
                     ("milliseconds", 1000 * float(np.median(singles[name, task][1:]))),  # the first warms up
                     ("queries_a_second", max(batches[name, task])),
                     ("recall", recall[name, task]),

@@ -164,9 +164,9 @@ class Screen:
             queries: (queries, size) of length one.
             candidates: how many for each.
         """
-        values, rows = self.faiss_index.search(queries, candidates)
-        rotated = self._rotation.apply(queries).reshape(len(queries), -1, self._points.shape[1])
-        tables = rotated @ self._points.T  # (queries, blocks, POINTS)
+        rotated = self._rotation.apply(queries)
+        values, rows = self._blocks.search(rotated, candidates)
+        tables = rotated.reshape(len(queries), -1, self._points.shape[1]) @ self._points.T  # (queries, blocks, POINTS)
         steps = np.ptp(tables, axis=2).max(axis=1) / 255  # FAISS rounds each product to a whole number of these
         return Estimates(rows, values, (tables.shape[1] * steps / 2).astype(np.float32))
 
