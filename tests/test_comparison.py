@@ -235,15 +235,15 @@ def test_a_run_without_calibration_says_how_to_get_one(run, source):
 @pytest.mark.parametrize("kept", ["in a folder", "on a server"])
 def test_a_gallery_compares_under_the_calibration_that_it_was_given(kept, run, source, tmp_path, request):
     pytest.importorskip("faiss")
-    gallery, engine, on_server = str(tmp_path / "gallery"), None, ()
+    gallery, engine, on_server, named = str(tmp_path / "gallery"), None, (), ""
     if kept == "on a server":
         postgres = request.getfixturevalue("postgres")
         gallery, engine = "north", postgres.address(postgres.new_database())
-        on_server = ("--engine", engine)
+        on_server, named = ("--engine", engine), " --engine ADDRESS"
     first = picture(source, "gallery/v20_c1.png")
     samecar.Gallery.create(gallery, samecar.bound_model(run), engine=engine).close()
     before = done("compare", first, first, "--gallery", gallery, *on_server)
-    assert f"`samecar gallery calibrate {gallery} --run RUN`" in before
+    assert f"`samecar gallery calibrate {gallery}{named} --run RUN`" in before
     done("calibrate", run.folder, "--data", source, "--workers", 0)
     done("gallery", "calibrate", gallery, "--run", run.folder, *on_server)
     after = done("compare", first, first, "--gallery", gallery, *on_server)

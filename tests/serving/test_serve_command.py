@@ -138,6 +138,7 @@ def test_a_gallery_that_is_not_there_and_a_port_that_is_taken(painted_gallery, t
         command = samecar_process("serve", *arguments)
         finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert finished.returncode == 2, finished
+        assert finished.stdout == "", "it says that it serves what it does not"
         (line,) = finished.stderr.splitlines()
         assert line.startswith("error: ")
         return line

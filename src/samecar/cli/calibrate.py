@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Device, Engine, Json, Source, Workers
+from samecar.cli.options import Device, Engine, Json, Source, Workers, gallery_words
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def compare(
         assert gallery is not None
         with Gallery.open(gallery, engine=engine) as opened:
             likeness = compare_under(opened.model, opened.calibration, first, second)
-        mending = f"give it that of its run with `samecar gallery calibrate {gallery} --run RUN`"
+        mending = f"give it that of its run with `samecar gallery calibrate {gallery_words(gallery, engine)} --run RUN`"
     if json:
         console.print_json(asdict(likeness))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Device, Engine, Json
+from samecar.cli.options import Device, Engine, Json, gallery_words
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -96,13 +96,12 @@ def add(
             console.warn(warning)
         report = opened.add(coming.pictures, total=coming.total, progress=progress)
         settings = opened.facts.index
-        advice = None if settings.kind == "exact" else _advice(name, settings, opened.engine.summary().pictures)
+        pictures = 0 if settings.kind == "exact" else opened.engine.summary().pictures
     for sentence in report.unreadable:
         console.warn(f"left out: {sentence}")
     counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
     console.say(f"{name}: {counts}")
-    if advice is not None:
-        console.warn(advice)
+    _advise(name, engine, settings, pictures)
 
 
 @gallery.command()
@@ -149,7 +148,7 @@ def info(name: Name, engine: Engine = None, json: Json = False) -> None:
     if json:
         console.print_json(_info(facts, summary, calibrated))
     else:
-        _print_info(name, facts, summary, calibrated)
+        _print_info(name, engine, facts, summary, calibrated)
 
 
 @gallery.command()
@@ -315,7 +314,7 @@ def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[s
     }
 
 
-def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> None:
+def _print_info(name: str, engine: str | None, facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> None:
     from rich.table import Table
 
     console.say(
@@ -323,9 +322,7 @@ def _print_info(name: str, facts: "GalleryFacts", summary: "Summary", calibrated
     )
     console.say(f"model {facts.model}, {facts.size} numbers, {'calibrated' if calibrated else 'not calibrated'}")
     console.say(_index(facts.index))
-    advice = _advice(name, facts.index, summary.pictures)
-    if advice is not None:
-        console.warn(advice)
+    _advise(name, engine, facts.index, summary.pictures)
     table = Table()
     table.add_column("camera", overflow="fold")
     table.add_column("pictures", justify="right")
@@ -347,9 +344,9 @@ def _index(settings: "IndexSettings") -> str:
     return f"{settings.kind} search, which finds {found} (measured on {settings.measured_on:,} pictures)"
 
 
-def _advice(name: str, settings: "IndexSettings", pictures: int) -> str | None:
-    """What to do about an index of a gallery with so many pictures, if anything."""
+def _advise(name: str, engine: str | None, settings: "IndexSettings", pictures: int) -> None:
+    """Warns of an index that should be made anew in a gallery of so many pictures."""
     fault = settings.fault(pictures)
-    if fault is None:
-        return None
-    return f"make the index {settings.kind} anew: {fault}; run `samecar gallery index {name} {settings.kind}`"
+    if fault is not None:
+        command = f"samecar gallery index {gallery_words(name, engine)} {settings.kind}"
+        console.warn(f"make the index {settings.kind} anew: {fault}; run `{command}`")

@@ -10,6 +10,11 @@ def folder_if_empty(engine: str | None) -> str | None:
     return engine or None
 
 
+def gallery_words(name: str, engine: str | None) -> str:
+    """A gallery as a command names it; the server's address, which may hold a password, is left to the reader."""
+    return name if engine is None else f"{name} --engine ADDRESS"
+
+
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Workers = Annotated[

@@ -53,6 +53,6 @@ def serve(
         waiting=waiting,
         read_only=read_only,
     )
-    with listen(settings) as listening:
+    with Gallery.open(gallery, engine=engine, device=device) as opened, listen(settings) as listening:
         console.say(f"Serving {gallery} at http://{address_name(host)}:{listening.getsockname()[1]}/ until Ctrl+C")
-        run_service(lambda: Gallery.open(gallery, engine=engine, device=device), settings, listening)
+        run_service(lambda: opened, settings, listening)
