@@ -124,7 +124,7 @@ def test_a_logistic_posterior_is_recovered():
     assert curve.similarity_at(0.5) == pytest.approx(0.25, abs=0.005)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.floats(-1, 1), min_size=1, max_size=20),
     st.lists(st.floats(-1, 1), min_size=1, max_size=20),

@@ -42,7 +42,7 @@ def test_the_batch_size_does_not_matter(model, manifest, embeddings, batch_size)
 
 
 @given(rows=st.lists(st.integers(0, 23), min_size=1, max_size=24, unique=True))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_rows_follow_the_manifest_whatever_its_order_and_whoever_is_beside(model, manifest, embeddings, rows):
     some = embed(model, manifest.select(rows))
     close(some.matrix, embeddings.matrix[rows])

@@ -40,7 +40,7 @@ def batch(vehicles: int, pictures: int, width: int, seed: int) -> tuple[Tensor, 
     return torch.randn(len(labels), width, generator=generator), labels[order]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     labels=st.lists(st.integers(0, 3), min_size=2, max_size=12).filter(lambda labels: len(set(labels)) > 1),
     width=st.integers(1, 6),

@@ -86,7 +86,7 @@ def test_equals_the_paper(queries, gallery, k1, k2, lambda_value):
     np.testing.assert_allclose(found, dense_reference(*embeddings, k1, k2, lambda_value), atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**32 - 1),
     queries=st.integers(1, 8),

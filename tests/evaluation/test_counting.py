@@ -132,7 +132,7 @@ def problems(draw):
     return np.array(asked, np.float32), np.array(matrix, np.float32), np.array(relevance, np.int8), list(order)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(problems())
 def test_ranks_with_many_ties_equal_a_sorted_list_and_ignore_the_gallery_order(problem):
     queries, gallery, relevance, order = problem

@@ -63,21 +63,19 @@ def test_average_precision_is_neither_trapezoidal_nor_interpolated():
     assert average_precision(np.array([2])) == 0.5
 
 
-@settings(deadline=None)
 @given(rankings)
 def test_metrics_equal_plain_loops(hits):
     assert average_precision(ranks_of(hits)) == pytest.approx(naive_average_precision(hits))
     assert inverse_negative_penalty(ranks_of(hits)) == pytest.approx(naive_inverse_negative_penalty(hits))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rankings)
 def test_average_precision_equals_scikit_learn(hits):
     scores = np.arange(len(hits), 0, -1)
     assert average_precision(ranks_of(hits)) == pytest.approx(average_precision_score(hits, scores))
 
 
-@settings(deadline=None)
 @given(st.lists(rankings, min_size=1, max_size=8))
 def test_cmc_equals_a_plain_loop_and_never_falls(lists):
     curve = cumulative_matching([ranks_of(hits) for hits in lists], range(1, 31))
@@ -122,7 +120,6 @@ def naive_interpolated(hits, interpolation):
     return sum(precisions) / len(precisions)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.booleans(), max_size=20), min_size=1, max_size=8))
 def test_all_queries_at_once_equal_plain_loops(lists):
     ranks = [ranks_of(hits) for hits in lists]

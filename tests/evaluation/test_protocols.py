@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
@@ -28,7 +28,6 @@ def naive_relevance(query, shown, junk):
     return 1
 
 
-@settings(deadline=None)
 @given(st.lists(picture, min_size=1, max_size=6), st.lists(picture, min_size=1, max_size=9), st.data())
 def test_relevance_equals_a_plain_loop(queries, gallery, data):
     protocol = data.draw(st.sampled_from(list(PROTOCOLS.values())))

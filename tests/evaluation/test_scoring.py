@@ -124,7 +124,7 @@ def test_scores_equal_plain_loops(seed, protocol):
     assert {rank: evaluation.cmc_curve[rank - 1] for rank in evaluation.cmc} == evaluation.cmc
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
 def test_scores_with_ties_equal_plain_loops_in_any_gallery_order(seed, random):
     generator = np.random.default_rng(seed)

@@ -121,7 +121,7 @@ COMPANIED = [
 ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(batch=st.integers(1, 5), seed=st.integers(0, 1000), embedder=st.sampled_from(COMPANIED))
 def test_embedding_does_not_depend_on_batch_mates(batch: int, seed: int, embedder: Embedder) -> None:
     generator = torch.Generator().manual_seed(seed)

@@ -354,7 +354,6 @@ class EngineContract:
 
     @settings(
         max_examples=60,
-        deadline=None,
         database=None,  # an example that fails on one engine need not fail on the next
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
     )

@@ -158,7 +158,7 @@ numbers = st.integers(min_value=-8, max_value=8).map(lambda number: number / 32)
 """Few different values, so that many products are equal, and short enough that vectors are no longer than one."""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_small_gallery(data):
     rows, size, queries = (data.draw(st.integers(1, most)) for most in (90, 6, 6))

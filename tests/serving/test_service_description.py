@@ -31,7 +31,6 @@ def ask_everything(address, examples):
         @given(case=operation.as_strategy())
         @settings(
             max_examples=examples,
-            deadline=None,
             derandomize=True,
             database=None,
             phases=[Phase.explicit, Phase.generate],
