@@ -88,7 +88,7 @@ def test_a_connection_that_sends_nothing_is_closed(painted_gallery):
 @pytest.mark.parametrize("before", [b"", REQUEST])
 def test_a_head_that_comes_too_slowly_is_not_waited_for(painted_gallery, before):
     """Nor that of a later request on a connection."""
-    with running(painted_gallery, head_seconds=1) as (_, port), connected(port) as slow:
+    with running(painted_gallery, head_seconds=2) as (_, port), connected(port) as slow:
         if before:
             slow.sendall(before)
             assert answered(slow) == 200
@@ -103,11 +103,11 @@ def test_a_head_without_end_is_not_kept(painted_gallery):
 
 
 def test_requests_on_one_connection_one_after_the_other_and_sent_together(painted_gallery):
-    with running(painted_gallery, head_seconds=1) as (_, port), connected(port) as patient:
+    with running(painted_gallery, head_seconds=3) as (_, port), connected(port) as patient:
         for _ in range(3):
             patient.sendall(REQUEST)
             assert answered(patient) == 200
-            time.sleep(0.5)
+            time.sleep(1.2)
         patient.sendall(REQUEST * 2 + REQUEST[:30])
         with patient.makefile("rb") as file:
             for _ in range(2):
@@ -119,8 +119,8 @@ def test_requests_on_one_connection_one_after_the_other_and_sent_together(painte
 
 
 def test_a_request_in_progress_may_take_longer_than_a_head(painted_gallery):
-    app_seconds = 2.0
-    with running(painted_gallery, head_seconds=0.5) as (server, port), connected(port) as client:
+    app_seconds = 3.5
+    with running(painted_gallery, head_seconds=2) as (server, port), connected(port) as client:
         engine = server.config.app.state.service.gallery.engine
         entries = engine.entries
         engine.entries = lambda ids: time.sleep(app_seconds) or entries(ids)
