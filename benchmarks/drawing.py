@@ -14,7 +14,7 @@ from results import write_results
 
 from samecar.cli.console import progress_bars, say
 from samecar.drawing import draw_set
-from samecar.experiment import machine
+from samecar.hardware import machine
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.ranking import unit_length
+from samecar.similarity.products import unit_length
 
 Matrix = NDArray[np.float32]
 

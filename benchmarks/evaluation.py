@@ -27,8 +27,9 @@ from results import read_results, write_results
 
 from samecar.config import digest
 from samecar.evaluation import Labelled, Labels, Options, find_protocol, score
-from samecar.evaluation.counting import FEWEST_ROWS, Work, default_threads
-from samecar.ranking import CHUNK_ELEMENTS
+from samecar.hardware import default_threads
+from samecar.similarity.counting import FEWEST_ROWS, Work
+from samecar.similarity.products import CHUNK_ELEMENTS
 
 Matrix = NDArray[np.float32]
 

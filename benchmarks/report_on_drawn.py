@@ -27,8 +27,9 @@ from samecar.data import Manifest, open_source
 from samecar.drawing import draw_set
 from samecar.embeddings import embed
 from samecar.evaluation import default_protocol
-from samecar.experiment import initial_model, machine, of_test, score_splits, train
+from samecar.experiment import initial_model, of_test, score_splits, train
 from samecar.files import written_file
+from samecar.hardware import machine
 from samecar.reproduce import Choices, Scale, all_rows, plan_runs, report_tables
 from samecar.reproduce.results import table_results
 from samecar.reproduce.rows import row_ids

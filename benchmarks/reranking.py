@@ -22,8 +22,8 @@ from measuring import measured, resident
 from numpy.typing import NDArray
 from results import write_results
 
-from samecar.ranking import unit_length
-from samecar.reranking import KReciprocal, k_reciprocal_distances
+from samecar.similarity.products import unit_length
+from samecar.similarity.reranking import KReciprocal, k_reciprocal_distances
 
 Matrix = NDArray[np.float32]
 

@@ -44,9 +44,9 @@ from samecar.cli.process import prepare_libraries
 from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.embedded.index import KINDS
 from samecar.retrieval.embedded.store import FolderEngine
-from samecar.retrieval.exact import most_similar
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import EVERYTHING, Addition, Filter, Sighting
+from samecar.similarity.exact import most_similar
 
 Found = NDArray[np.int64]
 """(queries, top) numbers of entries"""

@@ -21,8 +21,9 @@ from samecar.config import load_recipe
 from samecar.data import Manifest, check, open_source, split_by_identity
 from samecar.embeddings import embed
 from samecar.evaluation import Evaluation, find_protocol
-from samecar.experiment import embed_with, initial_model, machine, of_test, score_splits, train
-from samecar.ranking import Distance
+from samecar.experiment import embed_with, initial_model, of_test, score_splits, train
+from samecar.hardware import machine
+from samecar.similarity.products import Distance
 
 PATTERN = "{vehicle_id}_{camera_id}.jpg"
 HELD_OUT = 0.3

@@ -16,7 +16,8 @@ from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
 from samecar.evaluation.calibrating import matchable_vehicles
-from samecar.experiment import machine, train
+from samecar.experiment import train
+from samecar.hardware import machine
 from samecar.training import Run
 
 HERE = machine("cpu", 0)

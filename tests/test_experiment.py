@@ -20,7 +20,6 @@ from samecar.experiment import (
     evaluate,
     initial_model,
     is_test_set,
-    machine,
     of_test,
     protocol_of,
     refuse_unscorable,
@@ -28,7 +27,9 @@ from samecar.experiment import (
     train,
     trained_vehicles,
 )
-from samecar.reranking import AverageQueryExpansion, KReciprocal
+from samecar.hardware import machine
+from samecar.similarity.expansion import AverageQueryExpansion
+from samecar.similarity.reranking import KReciprocal
 
 HERE = machine("cpu", 0)
 

@@ -12,6 +12,8 @@ The names below are loaded when they are first used, so that importing samecar d
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from samecar.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from samecar.calibration import Calibration
     from samecar.comparison import calibrate, compare
@@ -21,26 +23,55 @@ if TYPE_CHECKING:
     from samecar.embeddings import Embeddings
     from samecar.errors import SamecarError
     from samecar.evaluation import Evaluation, find_protocol, score
-    from samecar.experiment import bound_model, embed_with, evaluate, machine, train
+    from samecar.experiment import bound_model, embed_with, evaluate, train
     from samecar.films import YoloxDetector, ingest
+    from samecar.hardware import machine
     from samecar.models import Embedder, build_embedder
     from samecar.retrieval.gallery import Gallery
     from samecar.training import Run
 
-__version__ = "0.1.0"
 
 _MODULES = {
     "samecar.calibration": ("Calibration",),
-    "samecar.comparison": ("calibrate", "compare"),
-    "samecar.config": ("Recipe", "load_recipe"),
-    "samecar.data": ("Manifest", "open_source"),
-    "samecar.drawing": ("draw_set", "draw_twin", "draw_vehicle"),
+    "samecar.comparison": (
+        "calibrate",
+        "compare",
+    ),
+    "samecar.config": (
+        "Recipe",
+        "load_recipe",
+    ),
+    "samecar.data": (
+        "Manifest",
+        "open_source",
+    ),
+    "samecar.drawing": (
+        "draw_set",
+        "draw_twin",
+        "draw_vehicle",
+    ),
     "samecar.embeddings": ("Embeddings",),
     "samecar.errors": ("SamecarError",),
-    "samecar.evaluation": ("Evaluation", "find_protocol", "score"),
-    "samecar.experiment": ("bound_model", "embed_with", "evaluate", "machine", "train"),
-    "samecar.films": ("YoloxDetector", "ingest"),
-    "samecar.models": ("Embedder", "build_embedder"),
+    "samecar.evaluation": (
+        "Evaluation",
+        "find_protocol",
+        "score",
+    ),
+    "samecar.experiment": (
+        "bound_model",
+        "embed_with",
+        "evaluate",
+        "train",
+    ),
+    "samecar.films": (
+        "YoloxDetector",
+        "ingest",
+    ),
+    "samecar.hardware": ("machine",),
+    "samecar.models": (
+        "Embedder",
+        "build_embedder",
+    ),
     "samecar.retrieval.gallery": ("Gallery",),
     "samecar.training": ("Run",),
 }

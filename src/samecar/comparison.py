@@ -20,8 +20,9 @@ from samecar.evaluation.calibrating import (
     matchable_vehicles,
 )
 from samecar.evaluation.calibrating import calibrate as calibrate_embeddings
-from samecar.experiment import Machine, bound_model, embed_with
+from samecar.experiment import bound_model, embed_with
 from samecar.files import written_file
+from samecar.hardware import Machine
 from samecar.progress import Progress, silent
 from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import CALIBRATION_FILE

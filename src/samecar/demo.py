@@ -12,7 +12,8 @@ from samecar.drawing import draw_set
 from samecar.embeddings import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Provenance, default_protocol
-from samecar.experiment import Machine, evaluate, initial_model, machine, of_test, score_splits, train
+from samecar.experiment import evaluate, initial_model, of_test, score_splits, train
+from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent
 
 VEHICLES, CAMERAS, PICTURES, SIZE = 160, 6, 4, 96

@@ -1,7 +1,5 @@
 """From a recipe and a source to a trained, scored model: the one place where everything is put together."""
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,43 +29,21 @@ from samecar.evaluation import (
     score,
 )
 from samecar.evaluation.examples import labels_of, ranked_queries, typical_queries, worst_queries
-from samecar.evaluation.protocols import Labels, Relevance
+from samecar.evaluation.protocols import Relevance
 from samecar.evaluation.records import save_evaluation
 from samecar.evaluation.report import RankedQuery, write_report
+from samecar.hardware import Machine, machine
+from samecar.labels import Labels
 from samecar.losses import Objective
 from samecar.models import Embedder, build_embedder
-from samecar.models.devices import find_device
 from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, silent
-from samecar.ranking import Distance
 from samecar.retrieval.bound_model import BoundModel
+from samecar.similarity.products import Distance
 from samecar.training import Run, RunData, fit
 
 EXAMPLES = 8
 CHECK = "`samecar data check`"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where work runs; it may change a run's speed, and its numbers only by rounding.
-
-    Attributes:
-        device: 'cpu' or 'cuda', as torch names it.
-        workers: processes that read pictures; 0 reads them in this process.
-    """
-
-    device: torch.device
-    workers: int
-
-
-def machine(device: str = "auto", workers: int | None = None) -> Machine:
-    """Chooses the GPU where there is one, and a worker for each core up to eight.
-
-    Raises:
-        SamecarError: a GPU is asked for and there is none, or the name means nothing.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(find_device(device), min(8, cores) if workers is None else workers)
 
 
 def train(

@@ -32,7 +32,7 @@ def trained(tmp_path_factory, painted_source):
 
 
 def test_the_version_is_printed():
-    assert done("--version") == f"samecar {samecar.__version__}\n"
+    assert done("--version") == f"samecar {samecar.version.__version__}\n"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

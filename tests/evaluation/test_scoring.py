@@ -12,19 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from samecar import ranking
 from samecar.embeddings import FLIP
 from samecar.errors import SamecarError
 from samecar.evaluation import Labelled, Labels, Options, Provenance, Relevance, find_protocol, score, with_junk
-from samecar.evaluation.counting import Work
-from samecar.reranking import (
+from samecar.similarity import products
+from samecar.similarity.counting import Work
+from samecar.similarity.expansion import (
     AverageQueryExpansion,
     DatabaseAugmentation,
-    KReciprocal,
     average_query_expansion,
     database_augmentation,
-    k_reciprocal_distances,
 )
+from samecar.similarity.reranking import KReciprocal, k_reciprocal_distances
 
 PLAIN, NO_JUNK, VEHICLE_ID = find_protocol("plain"), find_protocol("no-junk"), find_protocol("vehicleid")
 
@@ -156,7 +155,7 @@ def test_average_precisions_equal_scikit_learn():
 
 def test_cosine_is_euclidean_on_unit_vectors():
     query, gallery = random_problem(3)
-    units = [Labelled(ranking.unit_length(side.matrix), side.labels) for side in (query, gallery)]
+    units = [Labelled(products.unit_length(side.matrix), side.labels) for side in (query, gallery)]
     cosine = score(query, gallery, PLAIN, distance="cosine")
     euclidean = score(*units, PLAIN)
     assert cosine.mean_average_precision == pytest.approx(euclidean.mean_average_precision)
@@ -167,7 +166,7 @@ def test_cosine_is_euclidean_on_unit_vectors():
 def test_chunks_do_not_matter(monkeypatch):
     query, gallery = random_problem(4)
     before = score(query, gallery, PLAIN).as_dict()
-    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", 7 * 60)
+    monkeypatch.setattr(products, "CHUNK_ELEMENTS", 7 * 60)
     assert score(query, gallery, PLAIN).as_dict() == before
 
 

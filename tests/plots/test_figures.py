@@ -16,7 +16,8 @@ from samecar.data.pictures import read_picture
 from samecar.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol
-from samecar.experiment import initial_model, machine, train
+from samecar.experiment import initial_model, train
+from samecar.hardware import machine
 from samecar.plots.activation import activation_figure, similarity_maps
 from samecar.plots.augmentations import AUGMENTATIONS, augmentations_figure, augmented
 from samecar.plots.curves import curves_figure, smoothed

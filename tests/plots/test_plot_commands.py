@@ -5,7 +5,8 @@ from typer.testing import CliRunner
 
 from samecar.cli.main import app
 from samecar.config import load_recipe
-from samecar.experiment import machine, train
+from samecar.experiment import train
+from samecar.hardware import machine
 
 
 def plot(*arguments):

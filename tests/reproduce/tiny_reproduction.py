@@ -1,4 +1,4 @@
-from samecar.experiment import machine
+from samecar.hardware import machine
 from samecar.reproduce import Choices, Scale, reproduce
 
 TINY_MODEL = ("model.backbone=test_resnet", "model.weights=none", "batch.size=8", "batch.pictures_per_vehicle=2")

@@ -34,7 +34,7 @@ def calibrate(
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""
     from samecar.comparison import calibrate as calibrate_run
-    from samecar.experiment import machine
+    from samecar.hardware import machine
     from samecar.plots.calibration import calibration_figure
     from samecar.plots.saving import save_figure
     from samecar.retrieval.gallery import CALIBRATION_FILE

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from samecar import __version__
 from samecar.cli import console
 from samecar.cli import score as scoring
 from samecar.cli.calibrate import calibrate, compare
@@ -21,6 +20,7 @@ from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
 from samecar.cli.serve import serve
 from samecar.errors import SamecarError
+from samecar.version import __version__
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What typer raises for a command or an option that does not exist; it has no public name."""
@@ -98,7 +98,7 @@ def demo(
 ) -> None:
     """Draws vehicles, trains a small network on some, and finds the others: the whole way, without data or network."""
     from samecar.demo import run_demo
-    from samecar.experiment import machine
+    from samecar.hardware import machine
 
     with console.progress_bars() as progress:
         result = run_demo(out, seed=seed, on=machine(device, workers), progress=progress)
@@ -181,8 +181,9 @@ def train(
     """Trains a model, and scores it where the source has query and gallery pictures."""
     from samecar.config import load_recipe
     from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import is_test_set, machine, protocol_of, refuse_unscorable
+    from samecar.experiment import is_test_set, protocol_of, refuse_unscorable
     from samecar.experiment import train as train_run
+    from samecar.hardware import machine
 
     options = [*(changes or []), *([] if validation is None else [f"training.validation={validation}"])]
     settings = load_recipe(recipe, options)
@@ -229,8 +230,9 @@ def evaluate(
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.evaluation import find_protocol, with_junk
     from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import machine, protocol_of, trained_vehicles
-    from samecar.ranking import find_distance
+    from samecar.experiment import protocol_of, trained_vehicles
+    from samecar.hardware import machine
+    from samecar.similarity.distances import find_distance
     from samecar.training import Run
 
     opened = Run.open(run)
@@ -284,7 +286,8 @@ def embed(
 ) -> None:
     """Embeds every picture of a source with a trained model."""
     from samecar.embeddings import refuse_name
-    from samecar.experiment import embed_with, machine
+    from samecar.experiment import embed_with
+    from samecar.hardware import machine
     from samecar.training import Run
 
     refuse_name(out)

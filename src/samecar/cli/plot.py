@@ -155,7 +155,7 @@ def distances(
 ) -> None:
     """Distances between queries and gallery pictures of the same and of different vehicles."""
     from samecar.plots.distances import count_distances, distances_figure
-    from samecar.ranking import find_distance
+    from samecar.similarity.distances import find_distance
 
     chosen = find_distance(distance)
     tested = _tested(run, source, device, workers)
@@ -177,7 +177,7 @@ def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder
 
 
 def _tested(run: Path, source: str, device: str, workers: int | None) -> "Tested":
-    from samecar.experiment import machine
+    from samecar.hardware import machine
     from samecar.plots.tested import score_run
     from samecar.training import Run
 

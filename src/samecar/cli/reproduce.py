@@ -70,7 +70,7 @@ def reproduce(
 
 
 def _run(rows: list[str], source: str, out: Path, choices: "Choices", device: str, workers: int | None) -> None:
-    from samecar.experiment import machine
+    from samecar.hardware import machine
     from samecar.reproduce import reproduce as prepare
 
     manifest = console.open_aloud(source)

@@ -10,7 +10,7 @@ from samecar.cli.options import Device, Json
 
 if TYPE_CHECKING:
     from samecar.evaluation import Options
-    from samecar.reranking import KReciprocal
+    from samecar.similarity.reranking import KReciprocal
 
 Distance = Annotated[str, typer.Option("--distance", "--metric", help="euclidean or cosine")]
 Junk = Annotated[
@@ -50,9 +50,9 @@ def options(
         SamecarError: one of them cannot be understood.
     """
     from samecar.evaluation import Options
-    from samecar.evaluation.counting import Work
     from samecar.evaluation.metrics import find_interpolation
-    from samecar.reranking import AverageQueryExpansion, DatabaseAugmentation
+    from samecar.similarity.counting import Work
+    from samecar.similarity.expansion import AverageQueryExpansion, DatabaseAugmentation
 
     return Options(
         ranks=tuple(_numbers("--cmc", cmc, "1,5,10")),
@@ -88,7 +88,7 @@ def score(
     from samecar.evaluation import score as score_embeddings
     from samecar.evaluation.loading import load_labelled, provenance_of
     from samecar.evaluation.records import save_evaluation
-    from samecar.ranking import find_distance
+    from samecar.similarity.distances import find_distance
 
     rules = with_junk(find_protocol(protocol), junk)
     chosen = options(
@@ -139,14 +139,14 @@ def compare_runs(
 def _device(name: str) -> str:
     if name == "cpu":
         return name
-    from samecar.experiment import machine
+    from samecar.hardware import machine
 
     return machine(name).device.type
 
 
 def _k_reciprocal(text: str) -> "KReciprocal":
     from samecar.errors import SamecarError
-    from samecar.reranking import KReciprocal
+    from samecar.similarity.reranking import KReciprocal
 
     parts = text.split(",")
     try:

@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from samecar.data.listings import first_few
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.data.sampling import Draw, IdentityBatches
 from samecar.data.transforms import PictureTransform
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 FAILURE_LIMIT: Final = 0.01
 """Share of a set's pictures that may be unreadable before training stops."""

@@ -4,10 +4,10 @@ import difflib
 import re
 from pathlib import Path, PurePath
 
-from samecar.data.listings import first_few, picture_names, require_folder
+from samecar.data.listings import picture_names, require_folder
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import PICTURE_SUFFIXES
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 FIELDS = tuple(name for name in COLUMNS if name != "path")
 

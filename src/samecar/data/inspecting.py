@@ -1,7 +1,6 @@
 """One look at every file: is it readable, how large is it, which bytes does it hold, what does it look like."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ from PIL import Image
 
 from samecar.data.pictures import UnreadablePictureError, decode_picture
 from samecar.errors import SamecarError
+from samecar.hardware import available_cores
 
 Progress = Callable[[int, int], None]
 """Called with the number of files looked at and the number of all."""
@@ -64,7 +64,7 @@ def inspect_files(
     if not paths:
         return []
     texts = [str(path) for path in paths]
-    processes = min(_cores() if workers is None else workers, -(-len(paths) // _CHUNK))
+    processes = min(available_cores() if workers is None else workers, -(-len(paths) // _CHUNK))
     if processes <= 1 or len(paths) < _WORTH_PROCESSES:
         return list(_told(map(inspect_file, texts), len(paths), progress))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
@@ -107,7 +107,3 @@ def _told(inspections: Iterator[Inspection], total: int, progress: Progress | No
         yield inspection
         if progress is not None and (done % _CHUNK == 0 or done == total):
             progress(done, total)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

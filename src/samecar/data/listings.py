@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import is_picture_name
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 
 class Counts(NamedTuple):
@@ -58,13 +58,6 @@ def picture_names(folder: Path) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in files if is_picture_name(name)]
     return iter(sorted(path.relative_to(folder).as_posix() for path in found))
-
-
-def first_few(names: Iterable[str], count: int = 3) -> str:
-    """The first names, joined, and how many more there are."""
-    every = list(names)
-    rest = f" and {len(every) - count:,} more" if len(every) > count else ""
-    return ", ".join(every[:count]) + rest
 
 
 def count_warnings(manifest: Manifest, published: Mapping[str, Counts]) -> Iterator[str]:

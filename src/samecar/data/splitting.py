@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.listings import first_few
 from samecar.data.manifest import Manifest
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 
 def split_by_identity(

@@ -6,19 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from samecar.data.listings import (
-    Counts,
-    count_warnings,
-    difference_warning,
-    first_few,
-    picture_names,
-    read_lines,
-    require_folder,
-)
+from samecar.data.listings import Counts, count_warnings, difference_warning, picture_names, read_lines, require_folder
 from samecar.data.manifest import SPLITS, Manifest
 from samecar.data.veri776_indices import index_warnings, read_tracks
 from samecar.data.veri776_labels import Label, read_labels
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 NAME: Final = re.compile(r"(?P<vehicle_id>\d{4})_(?P<camera_id>c\d{3})_(?P<time>\d{8})_\d+\.jpg")
 FOLDERS: Final = {"train": "image_train", "query": "image_query", "gallery": "image_test"}

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from samecar.data.listings import first_few, read_lines
+from samecar.data.listings import read_lines
+from samecar.errors import first_few
 
 INDEX_FILES: Final = {
     "match": ("gt_index.txt", "gt_image.txt"),

@@ -5,8 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from samecar.data.listings import first_few
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 COLOURS: Final = ("yellow", "orange", "green", "gray", "red", "blue", "white", "golden", "brown", "black")
 TYPES: Final = ("sedan", "suv", "van", "hatchback", "mpv", "pickup", "bus", "truck", "estate")

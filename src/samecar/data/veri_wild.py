@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from samecar.data.listings import Counts, count_warnings, find_list, first_few, read_lines, require_folder
+from samecar.data.listings import Counts, count_warnings, find_list, read_lines, require_folder
 from samecar.data.manifest import Manifest
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 
 PUBLISHED_TRAIN: Final = Counts(277797, 30671)
 PUBLISHED_GALLERY: Final = {3000: Counts(38861, 3000), 5000: Counts(64389, 5000), 10000: Counts(128517, 10000)}

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator
@@ -20,6 +19,7 @@ from samecar.drawing.layout import SPLITS, Lists, Look, PictureName, copy_lists,
 from samecar.drawing.palette import COLOUR_WEIGHTS, COLOURS, TYPE_WEIGHTS, TYPES
 from samecar.drawing.picture import Request, draw_picture
 from samecar.errors import SamecarError
+from samecar.hardware import available_cores
 
 DRAWING_VERSION: Final = 1
 """Goes up when the same seed gives other pictures than before."""
@@ -212,7 +212,7 @@ def _draw_all(lists: Lists, folder: Path, size: int, seed: int, workers: int | N
     tasks = _tasks(lists, size, seed)
     total = sum(len(lists.names(split)) for split in SPLITS)
     done = 0
-    processes = min(workers or os.cpu_count() or 1, math.ceil(total / _PICTURES_PER_PROCESS), len(tasks))
+    processes = min(workers or available_cores(), math.ceil(total / _PICTURES_PER_PROCESS), len(tasks))
     with closing(_run(tasks, folder, processes)) as counts:
         for count in counts:
             done += count

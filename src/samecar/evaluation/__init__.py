@@ -1,17 +1,10 @@
 """Honest scores: protocols as data, metrics as pure functions, and a card beside every number."""
 
-from samecar.evaluation.counting import Work
-from samecar.evaluation.protocols import (
-    PROTOCOLS,
-    Labels,
-    Protocol,
-    Relevance,
-    default_protocol,
-    find_protocol,
-    with_junk,
-)
+from samecar.evaluation.protocols import PROTOCOLS, Protocol, Relevance, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs, save_evaluation
 from samecar.evaluation.scoring import Evaluation, Labelled, Options, ProtocolCard, Provenance, score
+from samecar.labels import Labels
+from samecar.similarity.counting import Work
 
 __all__ = [
     "PROTOCOLS",

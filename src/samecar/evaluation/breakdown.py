@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.evaluation.counting import Matches
 from samecar.evaluation.metrics import average_precisions, first_ranks, places_within
-from samecar.evaluation.uncertainty import Scores
+from samecar.similarity.counting import Matches
+from samecar.uncertainty import Scores
 
 SHOWN = ("mAP", "rank-1")
 

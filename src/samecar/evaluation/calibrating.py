@@ -24,9 +24,9 @@ from samecar.calibration import (
     gallery_sizes,
 )
 from samecar.errors import SamecarError
-from samecar.evaluation.uncertainty import Scores, confidence_intervals
 from samecar.progress import Progress, silent
-from samecar.ranking import CHUNK_ELEMENTS, Matrix, check_embeddings, unit_length
+from samecar.similarity.products import Matrix, check_embeddings, row_chunks, unit_length
+from samecar.uncertainty import Scores, confidence_intervals
 
 FEWEST_VEHICLES = 8
 """That can be matched: a quarter of them, two, is the smallest gallery that says anything."""
@@ -235,9 +235,7 @@ class _Pictures:
     ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Similarities of some pictures to others, by default to each other, a part of the rows at a time."""
         others = self._matrix[rows if columns is None else columns]
-        step = max(1, CHUNK_ELEMENTS // len(others))
-        for start in range(0, len(rows), step):
-            part = slice(start, min(start + step, len(rows)))
+        for part in row_chunks(len(rows), len(others)):
             similarities: NDArray[np.float32] = self._matrix[rows[part]] @ others.T
             yield part, similarities
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from samecar.embeddings import Embeddings
-from samecar.evaluation.protocols import JUNK, LABELS, MATCH, Labels, Protocol, Relevance
+from samecar.evaluation.protocols import JUNK, MATCH, Protocol, Relevance
 from samecar.evaluation.report import RankedPicture, RankedQuery
 from samecar.evaluation.scoring import Evaluation
-from samecar.ranking import Distance, nearest
+from samecar.labels import LABELS, Labels
+from samecar.similarity.distances import nearest
+from samecar.similarity.products import Distance
 
 
 def labels_of(embeddings: Embeddings) -> Labels:

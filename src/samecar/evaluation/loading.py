@@ -11,9 +11,9 @@ from samecar.data import Manifest
 from samecar.data.manifest import TABLE_SUFFIXES
 from samecar.embeddings import FLIP, FLIPPED
 from samecar.errors import SamecarError
-from samecar.evaluation.protocols import LABELS, Labels
 from samecar.evaluation.scoring import Labelled, Provenance
-from samecar.ranking import Matrix
+from samecar.labels import LABELS, Labels
+from samecar.similarity.products import Matrix
 
 REQUIRED = ("embeddings", "vehicle_id", "camera_id")
 

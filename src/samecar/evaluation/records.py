@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.evaluation.scoring import Evaluation
-from samecar.evaluation.uncertainty import Comparison, Scores, compare
 from samecar.files import read_json, write_json, written_file
+from samecar.uncertainty import Comparison, Scores, compare
 
 QUERIES_SUFFIX = ".queries.csv"
 RULES = ("junk_rule", "gallery_rule", "distance", "interpolation", "data_digest", "post_processing", "side_information")

@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
-from samecar.evaluation.counting import Matches, Relevant, Work, count_in_distances, count_matches
 from samecar.evaluation.metrics import Interpolation, average_precisions, first_ranks, inverse_negative_penalties
-from samecar.evaluation.protocols import Labels, Protocol, Relevance
-from samecar.evaluation.uncertainty import SAMPLES, Scores, confidence_intervals
-from samecar.evaluation.verification import FALSE_POSITIVE_RATES, OperatingPoint
-from samecar.ranking import Distance, Matrix, check_embeddings
-from samecar.reranking import (
+from samecar.evaluation.protocols import Protocol, Relevance
+from samecar.labels import Labels
+from samecar.similarity.counting import Matches, Relevant, Work, count_in_distances, count_matches
+from samecar.similarity.expansion import (
     AverageQueryExpansion,
     DatabaseAugmentation,
-    KReciprocal,
     PostProcessing,
     average_query_expansion,
     database_augmentation,
-    k_reciprocal_distances,
 )
+from samecar.similarity.products import Distance, Matrix, check_embeddings
+from samecar.similarity.reranking import KReciprocal, k_reciprocal_distances
+from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OperatingPoint
+from samecar.uncertainty import SAMPLES, Scores, confidence_intervals
 
 CMC_RANKS = (1, 5, 10, 20)
 TIES = "a picture that is as near as a match comes before it"

@@ -13,7 +13,7 @@ from samecar.errors import SamecarError
 from samecar.evaluation.examples import labels_of
 from samecar.evaluation.protocols import MATCH, OTHER, Protocol, Relevance
 from samecar.plots.saving import COLOURS, INK, MUTED, new_figure, style
-from samecar.ranking import Distance, distance_chunks
+from samecar.similarity.products import Distance, distance_chunks
 
 FEWEST_BINS, MOST_BINS = 12, 60
 FINE_BINS = 4000

@@ -11,7 +11,8 @@ from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Protocol, default_protocol
 from samecar.evaluation.examples import ranked_queries, typical_queries
 from samecar.evaluation.report import RankedPicture, RankedQuery
-from samecar.experiment import Machine, embed_with, of_test, queries_and_gallery, score_splits
+from samecar.experiment import embed_with, of_test, queries_and_gallery, score_splits
+from samecar.hardware import Machine
 from samecar.progress import Progress, silent
 from samecar.training import Run
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samecar.data import Manifest, open_source
-from samecar.experiment import Machine
+from samecar.hardware import Machine
 from samecar.plots.curves import curves_figure
 from samecar.plots.saving import save_figure
 from samecar.progress import Progress, silent

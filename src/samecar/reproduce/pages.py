@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import samecar
 from samecar.files import written_file
 from samecar.reproduce.results import METRICS, difference
 from samecar.templates import find_template
+from samecar.version import __version__
 
 NOTHING = "–"
 DIFFERS = " †"
@@ -109,7 +109,7 @@ def card_lines(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 def page(content: Mapping[str, Any]) -> str:
     """The table as one HTML page that loads nothing."""
     return find_template("samecar.reproduce", "table.html.jinja").render(
-        version=samecar.__version__,
+        version=__version__,
         content=content,
         title=full_title(content),
         headings=headings(content),

@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from samecar.config import ModelSettings
 from samecar.data import Manifest
 from samecar.errors import SamecarError
-from samecar.experiment import Machine, evaluate, initial_model, machine, of_test, train
+from samecar.experiment import evaluate, initial_model, of_test, train
 from samecar.files import read_json, write_json
+from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent
 from samecar.reproduce.planning import PlannedRun
 

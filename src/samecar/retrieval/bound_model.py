@@ -17,9 +17,8 @@ from torch.nn import functional
 from samecar.config import ModelSettings
 from samecar.data.transforms import PictureTransform, TensorTransform, normalising, resizing
 from samecar.errors import SamecarError
+from samecar.hardware import find_device, in_parts
 from samecar.models import Embedder, build_embedder
-from samecar.models.cores import in_parts
-from samecar.models.devices import find_device
 from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, tensors_digest
 
 

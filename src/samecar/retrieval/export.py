@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.data.listings import first_few
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import is_picture_name
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, first_few
 from samecar.files import written_file
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.incoming import LABELS

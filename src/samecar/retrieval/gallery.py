@@ -173,7 +173,7 @@ class Gallery:
             return self._model
 
     def _attached_model(self) -> "BoundModel":
-        from samecar.models.devices import find_device
+        from samecar.hardware import find_device
         from samecar.models.saved import MODEL_FILES
         from samecar.retrieval.bound_model import BoundModel
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
-from samecar import __version__
 from samecar.retrieval.gallery import Gallery
 from samecar.serving import judging, operating, pictures, searching
 from samecar.serving.errors import answer_errors
@@ -15,6 +14,7 @@ from samecar.serving.guard import Guard
 from samecar.serving.metrics import Metrics
 from samecar.serving.service import Service
 from samecar.serving.settings import ServiceSettings
+from samecar.version import __version__
 
 
 def create_app(

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from samecar.hardware import available_cores
 from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Summary, picture_content
@@ -102,7 +102,7 @@ class Service:
         self.failed = failed
         self._gallery: Gallery | None = None
         self._state = "the gallery and its model are still being loaded; try again in a few seconds"
-        self._threads = ThreadPoolExecutor(max(OTHERS, os.cpu_count() or 1), thread_name_prefix="reading")
+        self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._embedder = Batcher(
             self._embed,

@@ -19,13 +19,13 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from samecar import __version__
 from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
 from samecar.files import read_json, write_json, written_file, written_folder
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, load_model_tensors, save_model, tensors_digest
 from samecar.training.checkpoints import Checkpoint
+from samecar.version import __version__
 
 
 @dataclass(frozen=True)

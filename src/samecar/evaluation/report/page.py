@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import samecar
 from samecar.errors import SamecarError
 from samecar.evaluation.report import charts
 from samecar.evaluation.report.charts import Chart, line_chart
@@ -14,6 +13,7 @@ from samecar.evaluation.report.ranked import RankedQuery, thumbnail_uri
 from samecar.evaluation.scoring import Evaluation
 from samecar.files import written_file
 from samecar.templates import find_template
+from samecar.version import __version__
 
 FEW_QUERIES = 500
 """With fewer scored queries the report says how much a single one weighs."""
@@ -50,7 +50,7 @@ def write_report(
     """
     filters = (("percent", _percent), ("duration", _duration), ("short_path", _short_path), ("counted", _counted))
     html = find_template("samecar.evaluation.report", "report.html.jinja", filters).render(
-        version=samecar.__version__,
+        version=__version__,
         title=title,
         evaluation=evaluation,
         untrained=untrained,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from samecar.retrieval.embedded.library import faiss_module
 from samecar.retrieval.embedded.screen import Screen, screened_most_similar
-from samecar.retrieval.exact import MANY, most_similar
+from samecar.similarity.exact import MANY, most_similar
 
 KINDS = ("exact", "int8", "ivf")
 """What an index in a folder compares: every embedding that may be among the nearest, in half precision; every one, in

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.retrieval.embedded.library import faiss_module
-from samecar.retrieval.exact import Integers, Nearest, Singles, best_pairs, most_similar, pair_products
+from samecar.similarity.exact import Nearest, most_similar
+from samecar.similarity.products import Integers, Singles, best_pairs, pair_products
 
 POINTS = 16
 """By which a block is replaced: 4 bits name one."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from samecar.evaluation import counting
-from samecar.evaluation.counting import count_in_distances, count_matches
-from samecar.evaluation.verification import FALSE_POSITIVE_RATES, PairCounts
+from samecar.similarity import counting
+from samecar.similarity.counting import count_in_distances, count_matches
+from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, PairCounts
 
 KINDS = ("euclidean", "cosine")
 

@@ -7,17 +7,16 @@ depends neither on the quick products' precision nor on chunks, threads and the 
 """
 
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.similarity.products import Integers, Singles, _places, best_pairs, pair_products
+
 if TYPE_CHECKING:
     import torch
 
-Integers = NDArray[np.int64]
-Singles = NDArray[np.float32]
 
 CHUNK_ROWS = 4096
 """Most embeddings that are converted or collected at a time: 8 MB of single precision at 512 numbers each, which a
@@ -32,8 +31,6 @@ PRODUCT_BYTES = 16 << 20
 BLOCK = 64
 """Products of which only the largest is looked at first: enough to skip most, few enough to open little in vain."""
 
-PAIRS = 512
-"""Candidates that are multiplied in double precision at a time: 2 MB at 512 numbers each, which a cache holds."""
 
 BATCH = 3
 """Fewest queries for which it is worth converting the embeddings; for fewer, reading them is what takes the time."""
@@ -266,27 +263,6 @@ class _Search:
         self.kept = _selected(_Candidates(query, row, product, product), best)
 
 
-def pair_products(codes: NDArray[np.float16], queries: Singles, row: Integers, query: Integers) -> Singles:
-    """(pairs,) products of rows and queries in double precision, rounded to single."""
-    doubled = queries.astype(np.float64)
-    order = np.argsort(query, kind="stable")
-    exact = np.empty(len(row), np.float32)
-    for start in range(0, len(order), PAIRS):
-        pairs = order[start : start + PAIRS]
-        chosen, asked = codes[row[pairs]].astype(np.float64), query[pairs]
-        borders = np.flatnonzero(np.diff(asked, prepend=-1, append=-1))
-        for first, last in pairwise(borders.tolist()):
-            exact[pairs[first:last]] = chosen[first:last] @ doubled[asked[first]]
-    return exact
-
-
-def best_pairs(query: Integers, product: Singles, ids: Integers, top: int) -> Integers:
-    """Places of each query's `top` pairs with the largest product, query by query; of equal ones the smaller number."""
-    order = np.lexsort((ids, -product, query))
-    best: Integers = order[_places(query[order]) < top]
-    return best
-
-
 def _joined(first: _Candidates, second: _Candidates) -> _Candidates:
     return _Candidates(
         np.concatenate([first.query, second.query]),
@@ -299,13 +275,6 @@ def _joined(first: _Candidates, second: _Candidates) -> _Candidates:
 def _selected(candidates: _Candidates, chosen: NDArray[np.bool_] | Integers) -> _Candidates:
     query, row, least, most = candidates
     return _Candidates(query[chosen], row[chosen], least[chosen], most[chosen])
-
-
-def _places(query: Integers) -> Integers:
-    """Of pairs that are sorted by query: how many of the same query come before each."""
-    starts = np.flatnonzero(np.diff(query, prepend=-1))
-    lengths = np.diff(starts, append=len(query))
-    return np.arange(len(query)) - np.repeat(starts, lengths)
 
 
 def _up_to_block(count: int) -> int:

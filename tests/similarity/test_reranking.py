@@ -3,17 +3,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samecar import reranking
 from samecar.errors import SamecarError
-from samecar.ranking import nearest, unit_length
-from samecar.reranking import (
+from samecar.similarity import neighbours, products
+from samecar.similarity.distances import nearest
+from samecar.similarity.expansion import (
     AverageQueryExpansion,
     DatabaseAugmentation,
-    KReciprocal,
     average_query_expansion,
     database_augmentation,
-    k_reciprocal_distances,
 )
+from samecar.similarity.products import unit_length
+from samecar.similarity.reranking import KReciprocal, k_reciprocal_distances
 
 
 def reranked(queries, gallery, **options):
@@ -133,16 +133,16 @@ def test_place_and_size_of_the_cloud_do_not_matter(move, stretch):
 def test_tiles_and_chunks_do_not_matter(monkeypatch):
     queries, gallery = vehicles(3, 40, 300)
     whole = reranked(queries, gallery)
-    monkeypatch.setattr(reranking, "TILE", 32)
-    monkeypatch.setattr(reranking, "CHUNK_ELEMENTS", 500)
+    monkeypatch.setattr(neighbours, "TILE", 32)
+    monkeypatch.setattr(products, "CHUNK_ELEMENTS", 500)
     chunks = list(k_reciprocal_distances(queries, gallery))
     assert len(chunks) == 40
     np.testing.assert_allclose(np.concatenate([distances for _, distances in chunks]), whole, atol=1e-6, rtol=0)
 
 
 def test_short_lists_that_cannot_decide_are_made_anew(monkeypatch):
-    monkeypatch.setattr(reranking, "SPARE", 0)
-    monkeypatch.setattr(reranking, "UNIT_ROUNDOFF", 1e-3)
+    monkeypatch.setattr(neighbours, "SPARE", 0)
+    monkeypatch.setattr(neighbours, "UNIT_ROUNDOFF", 1e-3)
     queries, gallery = vehicles(4, 10, 60)
     found = reranked(queries, gallery, k1=8)
     np.testing.assert_allclose(found, dense_reference(queries, gallery, 8, 6, 0.3), atol=1e-5, rtol=0)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from samecar.retrieval import exact
-from samecar.retrieval.exact import Nearest, most_similar
+from samecar.similarity import exact
+from samecar.similarity.exact import Nearest, most_similar
 
 
 def brute_force(codes, ids, queries, top, allowed=None):

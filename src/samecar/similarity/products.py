@@ -1,40 +1,44 @@
-"""Distances between embeddings and nearest neighbours; arrays only, no files and no models.
+"""What nearness is made of: chunks of rows, checks, distances a chunk at a time, and exact products of single pairs.
 
 Nothing here holds a full query × gallery matrix: distances are made and used in chunks of queries.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 
+if TYPE_CHECKING:
+    pass
+
 Distance = Literal["euclidean", "cosine"]
 Matrix = NDArray[np.floating]
-
 CHUNK_ELEMENTS = 4_000_000
 """Distances that are held at a time: 16 MB in float32."""
 
+Integers = NDArray[np.int64]
+Singles = NDArray[np.float32]
+PAIRS = 512
+"""Candidates that are multiplied in double precision at a time: 2 MB at 512 numbers each, which a cache holds."""
 
-class Ranking(NamedTuple):
-    """The nearest gallery rows of each query, nearest first."""
-
-    indices: NDArray[np.int64]  # (queries, count)
-    distances: NDArray[np.float32]  # (queries, count), infinite where fewer than count rows are allowed
+Rows = NDArray[np.int64]
 
 
-def find_distance(name: str) -> Distance:
-    """Gives a distance by name.
+def row_chunks(rows: int, width: int, elements: int | None = None) -> Iterator[slice]:
+    """Slices of rows that hold about `elements` numbers when each row has `width`.
 
-    Raises:
-        SamecarError: there is none of that name.
+    Args:
+        rows: how many there are.
+        width: numbers in a row.
+        elements: numbers in a slice; by default `CHUNK_ELEMENTS`. A slice has one row at least.
     """
-    for known in get_args(Distance):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise SamecarError(f"unknown distance {name!r}; known are {', '.join(get_args(Distance))}")
+    step = max(1, (elements or CHUNK_ELEMENTS) // max(1, width))
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
 
 
 def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Iterator[tuple[slice, Matrix]]:
@@ -60,9 +64,7 @@ def distance_chunks(queries: Matrix, gallery: Matrix, distance: Distance) -> Ite
         queries, gallery = unit_length(queries), unit_length(gallery)
     query_squares = np.einsum("ij,ij->i", queries, queries)  # (queries,)
     gallery_squares = np.einsum("ij,ij->i", gallery, gallery)  # (gallery,)
-    rows = max(1, CHUNK_ELEMENTS // max(1, len(gallery)))
-    for start in range(0, len(queries), rows):
-        chunk = slice(start, min(start + rows, len(queries)))
+    for chunk in row_chunks(len(queries), len(gallery)):
         squares = queries[chunk] @ gallery.T  # (rows, gallery)
         squares *= -2
         squares += gallery_squares
@@ -80,34 +82,15 @@ def unit_length(embeddings: Matrix) -> Matrix:
     return embeddings / np.where(lengths == 0, 1, lengths)
 
 
-def nearest(
-    queries: Matrix,
-    gallery: Matrix,
-    count: int,
-    *,
-    distance: Distance = "euclidean",
-    excluded: Callable[[slice], NDArray[np.bool_]] | None = None,
-) -> Ranking:
-    """Finds the nearest gallery rows of each query; among equal distances the lower row comes first.
+def check_real_numbers(queries: Matrix, gallery: Matrix) -> None:
+    """Refuses embeddings that are no real numbers; it looks at their type alone.
 
-    Args:
-        queries: (queries, size).
-        gallery: (gallery, size).
-        count: how many to find; fewer are found when the gallery is smaller.
-        distance: see `distance_chunks`.
-        excluded: gives for a slice of queries the gallery rows that may not appear, (rows, gallery).
+    Raises:
+        SamecarError: they are of another type.
     """
-    count = min(count, len(gallery))
-    indices = np.empty((len(queries), count), np.int64)
-    distances = np.empty((len(queries), count), np.float32)
-    for chunk, squares in distance_chunks(queries, gallery, distance):
-        if excluded is not None:
-            squares[excluded(chunk)] = np.inf
-        order = np.argsort(squares, axis=1, kind="stable")[:, :count]
-        indices[chunk] = order
-        found = np.take_along_axis(squares, order, axis=1)
-        distances[chunk] = found / 2 if distance == "cosine" else np.sqrt(found)
-    return Ranking(indices, distances)
+    for name, matrix in (("query", queries), ("gallery", gallery)):
+        if matrix.dtype.kind not in "fiu":
+            raise SamecarError(f"{name} embeddings are of type {matrix.dtype}; give real numbers, float32 at best")
 
 
 def check_embeddings(queries: Matrix, gallery: Matrix) -> None:
@@ -130,9 +113,36 @@ def check_embeddings(queries: Matrix, gallery: Matrix) -> None:
 
 
 def _first_not_finite(matrix: Matrix) -> int | None:
-    step = max(1, CHUNK_ELEMENTS // max(1, matrix.shape[1]))
-    for start in range(0, len(matrix), step):
-        finite = np.isfinite(matrix[start : start + step]).all(axis=1)
+    for rows in row_chunks(len(matrix), matrix.shape[1]):
+        finite = np.isfinite(matrix[rows]).all(axis=1)
         if not finite.all():
-            return start + int(np.argmin(finite))
+            return int(rows.start + np.argmin(finite))
     return None
+
+
+def pair_products(codes: NDArray[np.float16], queries: Singles, row: Integers, query: Integers) -> Singles:
+    """(pairs,) products of rows and queries in double precision, rounded to single."""
+    doubled = queries.astype(np.float64)
+    order = np.argsort(query, kind="stable")
+    exact = np.empty(len(row), np.float32)
+    for start in range(0, len(order), PAIRS):
+        pairs = order[start : start + PAIRS]
+        chosen, asked = codes[row[pairs]].astype(np.float64), query[pairs]
+        borders = np.flatnonzero(np.diff(asked, prepend=-1, append=-1))
+        for first, last in pairwise(borders.tolist()):
+            exact[pairs[first:last]] = chosen[first:last] @ doubled[asked[first]]
+    return exact
+
+
+def best_pairs(query: Integers, product: Singles, ids: Integers, top: int) -> Integers:
+    """Places of each query's `top` pairs with the largest product, query by query; of equal ones the smaller number."""
+    order = np.lexsort((ids, -product, query))
+    best: Integers = order[_places(query[order]) < top]
+    return best
+
+
+def _places(query: Integers) -> Integers:
+    """Of pairs that are sorted by query: how many of the same query come before each."""
+    starts = np.flatnonzero(np.diff(query, prepend=-1))
+    lengths = np.diff(starts, append=len(query))
+    return np.arange(len(query)) - np.repeat(starts, lengths)

@@ -3,7 +3,7 @@ import threading
 import pytest
 import torch
 
-from samecar.models.cores import in_parts
+from samecar.hardware import in_parts
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ of squared differences. Two pictures tie when these sums are equal, as those of 
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,10 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
-from samecar.evaluation.verification import FALSE_POSITIVE_RATES, PairCounts
-from samecar.ranking import CHUNK_ELEMENTS, Distance, Matrix, check_embeddings
+from samecar.hardware import default_threads
+from samecar.similarity.products import (
+    CHUNK_ELEMENTS,
+    Distance,
+    Matrix,
+    Rows,
+    check_embeddings,
+    check_real_numbers,
+    row_chunks,
+)
+from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, PairCounts
 
-Rows = NDArray[np.int64]
 Relevant = Callable[[int], tuple[Rows, Rows]]
 Precision = Literal["float32", "float64"]
 
@@ -254,7 +261,7 @@ class _Counter:
             halves[rows] = np.einsum("ij,ij->i", exact, exact) / 2
 
         with ThreadPoolExecutor(self._threads) as pool:
-            list(pool.map(measure, _blocks(len(matrix), matrix.shape[1])))
+            list(pool.map(measure, row_chunks(len(matrix), matrix.shape[1], BLOCK_ELEMENTS)))
         return halves, lengths
 
     def squared_distances(self, query: int, units: Rows) -> NDArray[np.float64]:
@@ -262,7 +269,7 @@ class _Counter:
         rows, starts = (units, None) if self._tracks is None else self._tracks.members(units)
         exact = self._exactly(self._queries[query : query + 1])[0]
         squares = np.empty(len(rows))
-        for block in _blocks(len(rows), self._gallery.shape[1]):
+        for block in row_chunks(len(rows), self._gallery.shape[1], BLOCK_ELEMENTS):
             differences = self._exactly(self._gallery[rows[block]])
             differences -= exact
             squares[block] = np.einsum("ij,ij->i", differences, differences)
@@ -436,12 +443,6 @@ class _Tracks:
         return np.concatenate([np.empty(0, np.int64), *rows]), ends - self._sizes[tracks]
 
 
-def default_threads() -> int:
-    """One for each core that this process may use, up to eight."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores)
-
-
 def _union(starts: Rows, ends: Rows) -> Rows:
     """Numbers in any of some ranges, rising; neither their starts nor their ends ever fall."""
     starts = np.maximum(starts, np.concatenate([[0], ends[:-1]]))
@@ -465,17 +466,8 @@ def _inside(values: Matrix, low: Matrix, high: Matrix) -> Rows:
     return near[low.searchsorted(found, side="right") > high.searchsorted(found, side="left")]
 
 
-def _blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices of rows that hold about `BLOCK_ELEMENTS` numbers when each row has `width`."""
-    step = max(1, BLOCK_ELEMENTS // max(1, width))
-    for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
-
-
 def _check_shapes(queries: Matrix, gallery: Matrix) -> None:
-    for name, side in (("query", queries), ("gallery", gallery)):
-        if side.dtype.kind not in "fiu":
-            raise SamecarError(f"{name} embeddings are of type {side.dtype}; give real numbers, float32 at best")
+    check_real_numbers(queries, gallery)
     if queries.ndim != 2 or gallery.ndim != 2 or queries.shape[1] != gallery.shape[1]:
         check_embeddings(queries, gallery)
     if not len(gallery):

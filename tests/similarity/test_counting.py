@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
-from samecar.evaluation import counting
-from samecar.evaluation.counting import Work, count_in_distances, count_matches
+from samecar.similarity import counting
+from samecar.similarity.counting import Work, count_in_distances, count_matches
 
 KINDS = ("euclidean", "cosine")
 

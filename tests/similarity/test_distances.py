@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from samecar import ranking
 from samecar.errors import SamecarError
-from samecar.ranking import distance_chunks, find_distance, nearest, unit_length
+from samecar.similarity import products
+from samecar.similarity.distances import find_distance, nearest
+from samecar.similarity.products import distance_chunks, unit_length
 
 KINDS = ("euclidean", "cosine")
 
@@ -76,7 +77,7 @@ def test_large_values_of_any_precision_do_not_overflow(kind, precision):
 def test_chunks_do_not_matter(rows, monkeypatch, elements, kind):
     queries, gallery, _ = rows
     before = nearest(queries, gallery, 5, distance=kind)
-    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setattr(products, "CHUNK_ELEMENTS", elements)
     after = nearest(queries, gallery, 5, distance=kind)
     np.testing.assert_array_equal(after.indices, before.indices)
     np.testing.assert_allclose(after.distances, before.distances, rtol=1e-4)
@@ -84,7 +85,7 @@ def test_chunks_do_not_matter(rows, monkeypatch, elements, kind):
 
 def test_a_chunk_holds_no_more_than_allowed(rows, monkeypatch):
     queries, gallery, _ = rows
-    monkeypatch.setattr(ranking, "CHUNK_ELEMENTS", 2 * len(gallery) + 1)
+    monkeypatch.setattr(products, "CHUNK_ELEMENTS", 2 * len(gallery) + 1)
     chunks = [(rows, squares.shape) for rows, squares in distance_chunks(queries, gallery, "euclidean")]
     assert [rows for rows, _ in chunks] == [slice(0, 2), slice(2, 4), slice(4, 6), slice(6, 8), slice(8, 9)]
     assert {shape[1] for _, shape in chunks} == {len(gallery)}

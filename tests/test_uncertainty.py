@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from samecar.evaluation.uncertainty import Scores, compare, confidence_intervals
+from samecar.uncertainty import Scores, compare, confidence_intervals
 
 
 def scores(values, weights=None):

@@ -1,0 +1,122 @@
+"""Where work runs: the cores and the device of this machine.
+
+torch is loaded when a device is asked for, so that importing this module does not wait for it.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from threading import Barrier, Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST_THREADS = 8
+"""Threads or processes that are started by default at most; more cores are left to others."""
+
+LEAST_PART = 2
+"""Fewest items that are worth a core of their own; fewer go faster if all cores share each layer."""
+
+_making = Lock()
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """A thread or process for each core, up to `MOST_THREADS`."""
+    return min(MOST_THREADS, available_cores())
+
+
+def find_device(name: str = "auto") -> "torch.device":
+    """The device of a name; 'auto' is the GPU where there is one.
+
+    Raises:
+        SamecarError: a GPU is asked for and there is none, or the name means nothing.
+    """
+    import torch
+
+    if name not in {"auto", "cpu", "cuda"}:
+        raise SamecarError(f"device is {name!r}; it can be auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SamecarError("device is 'cuda' but torch finds no GPU here; use auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where work runs; it may change a run's speed, and its numbers only by rounding.
+
+    Attributes:
+        device: 'cpu' or 'cuda', as torch names it.
+        workers: processes that read pictures; 0 reads them in this process.
+    """
+
+    device: "torch.device"
+    workers: int
+
+
+def machine(device: str = "auto", workers: int | None = None) -> Machine:
+    """Chooses the GPU where there is one, and a worker for each core up to eight.
+
+    Raises:
+        SamecarError: a GPU is asked for and there is none, or the name means nothing.
+    """
+    return Machine(find_device(device), default_threads() if workers is None else workers)
+
+
+def in_parts(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
+    """Does a batch in as many parts as torch may use threads, each in a thread whose torch uses one.
+
+    Cores that share a layer wait for each other at its end, the longer the more else they have to do. A batch that is
+    too small for parts is done as a whole, with all of torch's threads.
+
+    Args:
+        work: does a part, on the CPU; it is called from several threads at a time.
+        items: of the batch.
+
+    Returns:
+        The result of each part, in the order of the items.
+    """
+    import torch
+
+    cores = torch.get_num_threads()
+    if cores == 1 or len(items) < LEAST_PART * cores:
+        return [work(items)]
+    bounds = [part * len(items) // cores for part in range(cores + 1)]
+    parts = [items[start:stop] for start, stop in pairwise(bounds)]
+    with _making:
+        threads = _threads(cores)
+    return list(threads.map(work, parts))
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch uses one."""
+    import torch
+
+    threads = ThreadPoolExecutor(count, thread_name_prefix="core", initializer=_use_one_thread)
+    all_there = Barrier(count)
+    list(threads.map(lambda _: all_there.wait(), range(count)))
+    torch.set_num_threads(count)  # what threads set for themselves counts for threads that come later, too
+    return threads
+
+
+def _use_one_thread() -> None:
+    import torch
+
+    torch.get_num_threads()  # sets this thread's number to the common one, which later would undo the next line
+    torch.set_num_threads(1)
