@@ -27,7 +27,9 @@ from samecar.data import Manifest, open_source
 from samecar.drawing import draw_set
 from samecar.embeddings import embed
 from samecar.evaluation import default_protocol
-from samecar.experiment import initial_model, of_test, score_splits, train
+from samecar.evaluation.test_sets import of_test
+from samecar.experiment.evaluate import score_splits
+from samecar.experiment.train import initial_model, train
 from samecar.files import written_file
 from samecar.hardware import machine
 from samecar.reproduce import Choices, Scale, all_rows, plan_runs, report_tables

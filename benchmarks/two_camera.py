@@ -21,7 +21,9 @@ from samecar.config import load_recipe
 from samecar.data import Manifest, check, open_source, split_by_identity
 from samecar.embeddings import embed
 from samecar.evaluation import Evaluation, find_protocol
-from samecar.experiment import embed_with, initial_model, of_test, score_splits, train
+from samecar.evaluation.test_sets import of_test
+from samecar.experiment.evaluate import embed_with, score_splits
+from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.similarity.products import Distance
 

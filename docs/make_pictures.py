@@ -5,9 +5,10 @@ from pathlib import Path
 
 from samecar.data import open_source
 from samecar.evaluation import default_protocol
-from samecar.evaluation.examples import ranked_queries
-from samecar.evaluation.report import draw_ranked_lists
-from samecar.experiment import embed_with, of_test, score_splits
+from samecar.evaluation.ranked_lists import ranked_queries
+from samecar.evaluation.test_sets import of_test
+from samecar.experiment.evaluate import embed_with, score_splits
+from samecar.report import draw_ranked_lists
 from samecar.training import Run
 
 QUERIES = 4

@@ -14,8 +14,9 @@ from command_line import run, tiny
 from conftest import TINY, paint_picture
 from tiny_run import tiny_run
 
-from samecar import config, experiment
+from samecar import config
 from samecar.drawing import draw_set
+from samecar.experiment import evaluate as experiment
 
 ROOT = Path(__file__).parent.parent
 PAGES = (

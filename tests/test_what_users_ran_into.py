@@ -18,7 +18,9 @@ from samecar.data.pictures import read_picture
 from samecar.embeddings import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Labelled, Labels, find_protocol, score
-from samecar.experiment import evaluate, initial_model, protocol_of, score_splits, train
+from samecar.evaluation.test_sets import protocol_of
+from samecar.experiment.evaluate import evaluate, score_splits
+from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.models import build_embedder
 from samecar.training import Run, learning_rate

@@ -16,14 +16,15 @@ from samecar.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from samecar.calibration import Calibration
-    from samecar.comparison import calibrate, compare
     from samecar.config import Recipe, load_recipe
     from samecar.data import Manifest, open_source
     from samecar.drawing import draw_set, draw_twin, draw_vehicle
     from samecar.embeddings import Embeddings
     from samecar.errors import SamecarError
     from samecar.evaluation import Evaluation, find_protocol, score
-    from samecar.experiment import bound_model, embed_with, evaluate, train
+    from samecar.experiment.calibrate import calibrate, compare
+    from samecar.experiment.evaluate import bound_model, embed_with, evaluate
+    from samecar.experiment.train import train
     from samecar.films import YoloxDetector, ingest
     from samecar.hardware import machine
     from samecar.models import Embedder, build_embedder
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "samecar.calibration": ("Calibration",),
-    "samecar.comparison": (
-        "calibrate",
-        "compare",
-    ),
     "samecar.config": (
         "Recipe",
         "load_recipe",
@@ -57,12 +54,16 @@ _MODULES = {
         "find_protocol",
         "score",
     ),
-    "samecar.experiment": (
+    "samecar.experiment.calibrate": (
+        "calibrate",
+        "compare",
+    ),
+    "samecar.experiment.evaluate": (
         "bound_model",
         "embed_with",
         "evaluate",
-        "train",
     ),
+    "samecar.experiment.train": ("train",),
     "samecar.films": (
         "YoloxDetector",
         "ingest",

@@ -12,7 +12,9 @@ from samecar.drawing import draw_set
 from samecar.embeddings import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Provenance, default_protocol
-from samecar.experiment import evaluate, initial_model, of_test, score_splits, train
+from samecar.evaluation.test_sets import of_test
+from samecar.experiment.evaluate import evaluate, score_splits
+from samecar.experiment.train import initial_model, train
 from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent
 

@@ -13,7 +13,7 @@ from command_line import done
 
 from samecar.config import load_recipe
 from samecar.data.pictures import read_picture
-from samecar.experiment import initial_model
+from samecar.experiment.train import initial_model
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.places import open_engine
 from samecar.training import Run, RunData

@@ -5,7 +5,7 @@ import pytest
 from tiny_reproduction import HERE, TINY_MODEL, run_rows, tiny_choices
 
 from samecar.errors import SamecarError
-from samecar.experiment import train
+from samecar.experiment.train import train
 from samecar.reproduce import Choices, Scale, plan_runs, reproduce, running
 from samecar.training import Run
 

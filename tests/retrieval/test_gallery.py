@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from tiny_run import tiny_run
 
+from samecar.calibration.fitting import calibrate
 from samecar.data import open_source, read_picture
 from samecar.embeddings import embed
 from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import calibrate
-from samecar.experiment import bound_model
+from samecar.experiment.evaluate import bound_model
 from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest

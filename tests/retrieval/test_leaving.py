@@ -14,7 +14,7 @@ from samecar.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
 from samecar.evaluation.loading import load_labelled
-from samecar.experiment import bound_model
+from samecar.experiment.evaluate import bound_model
 from samecar.retrieval.copying import copy_gallery
 from samecar.retrieval.engine import all_entries
 from samecar.retrieval.export import export_embeddings, export_judgements, export_manifest

@@ -8,7 +8,7 @@ from browsing import TOKEN, needs_browser, ready, results
 from galleries import listening, service, tiny_model
 from playwright.sync_api import expect
 
-from samecar.evaluation.calibrating import calibrate
+from samecar.calibration.fitting import calibrate
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings

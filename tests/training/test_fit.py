@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from samecar.config import load_recipe
 from samecar.data import open_source
 from samecar.errors import SamecarError
-from samecar.experiment import evaluate, train
+from samecar.experiment.evaluate import evaluate
+from samecar.experiment.train import train
 from samecar.hardware import machine
 from samecar.training import Run, loop
 

@@ -12,7 +12,7 @@ from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.calibration import Calibration, MeasuredRate, Method
-    from samecar.comparison import Likeness
+    from samecar.experiment.calibrate import Likeness
 
 
 def calibrate(
@@ -33,10 +33,10 @@ def calibrate(
     workers: Workers = None,
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""
-    from samecar.comparison import calibrate as calibrate_run
+    from samecar.experiment.calibrate import calibrate as calibrate_run
     from samecar.hardware import machine
-    from samecar.plots.calibration import calibration_figure
-    from samecar.plots.saving import save_figure
+    from samecar.report.figures.pairs import calibration_figure
+    from samecar.report.figures.style import save_figure
     from samecar.retrieval.gallery import CALIBRATION_FILE
     from samecar.training import Run
 
@@ -74,8 +74,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Says how similar two pictures are, and how likely it is that they show the same vehicle."""
-    from samecar.comparison import compare as compare_pictures
-    from samecar.comparison import compare_under
+    from samecar.experiment.calibrate import compare as compare_pictures
+    from samecar.experiment.calibrate import compare_under
     from samecar.training import Run
 
     if (run is None) == (gallery is None):

@@ -37,7 +37,7 @@ def create(
     thumbnail: Annotated[int, typer.Option(min=0, help="longer side of thumbnails in pixels; 0 keeps none")] = 160,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
-    from samecar.experiment import bound_model
+    from samecar.experiment.evaluate import bound_model
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
     from samecar.training import Run as TrainedRun
 

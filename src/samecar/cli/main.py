@@ -180,9 +180,9 @@ def train(
 ) -> None:
     """Trains a model, and scores it where the source has query and gallery pictures."""
     from samecar.config import load_recipe
-    from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import is_test_set, protocol_of, refuse_unscorable
-    from samecar.experiment import train as train_run
+    from samecar.evaluation.test_sets import is_test_set, protocol_of, refuse_unscorable
+    from samecar.experiment.evaluate import evaluate as evaluate_run
+    from samecar.experiment.train import train as train_run
     from samecar.hardware import machine
 
     options = [*(changes or []), *([] if validation is None else [f"training.validation={validation}"])]
@@ -229,8 +229,9 @@ def evaluate(
 ) -> None:
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.evaluation import find_protocol, with_junk
-    from samecar.experiment import evaluate as evaluate_run
-    from samecar.experiment import protocol_of, trained_vehicles
+    from samecar.evaluation.test_sets import protocol_of
+    from samecar.experiment.evaluate import evaluate as evaluate_run
+    from samecar.experiment.evaluate import trained_vehicles
     from samecar.hardware import machine
     from samecar.similarity.distances import find_distance
     from samecar.training import Run
@@ -286,7 +287,7 @@ def embed(
 ) -> None:
     """Embeds every picture of a source with a trained model."""
     from samecar.embeddings import refuse_name
-    from samecar.experiment import embed_with
+    from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
     from samecar.training import Run
 

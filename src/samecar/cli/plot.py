@@ -12,8 +12,8 @@ from samecar.errors import SamecarError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from samecar.experiment.evaluate import Tested
     from samecar.models import Embedder
-    from samecar.plots.tested import Tested
 
 plot = typer.Typer(help="Draw figures of models, runs and data, as PNG and SVG.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def features(
 ) -> None:
     """Feature maps of a network's stages (the report's figure 1)."""
     from samecar.data.pictures import read_picture
-    from samecar.plots.features import features_figure
+    from samecar.report.figures.features import features_figure
 
     model, name = _model(run, recipe, changes or [])
     _write(features_figure(model, read_picture(picture), title=f"Feature maps: {name}"), out)
@@ -51,7 +51,7 @@ def augmentations(
 ) -> None:
     """A picture under each augmentation (the report's figure 2)."""
     from samecar.data.pictures import read_picture
-    from samecar.plots.augmentations import augmentations_figure
+    from samecar.report.figures.augmentations import augmentations_figure
 
     _write(augmentations_figure(read_picture(picture), size=(height, width), seed=seed), out)
 
@@ -69,7 +69,7 @@ def curves(
     out: Out = Path("curves"),
 ) -> None:
     """Training loss of several runs (the report's figures 3 and 4)."""
-    from samecar.plots.curves import curves_figure
+    from samecar.report.figures.curves import curves_figure
     from samecar.training import Run
 
     labels = label or [folder.resolve().name for folder in runs]
@@ -92,7 +92,7 @@ def ranks(
     out: Out = Path("ranks"),
 ) -> None:
     """A query and its nearest gallery pictures, right and wrong told apart (the report's figure 5)."""
-    from samecar.plots.ranks import ranks_figure
+    from samecar.report.figures.sheets import ranks_figure
 
     tested = _tested(run, source, device, workers)
     _write(ranks_figure([tested.ranked(query, count)]), out)
@@ -109,8 +109,8 @@ def activation(
 ) -> None:
     """Where a query is like its match, and like the nearest wrong picture: class activation maps."""
     from samecar.data.pictures import read_picture
-    from samecar.plots.activation import activation_figure
-    from samecar.plots.tested import telling_results
+    from samecar.experiment.evaluate import telling_results
+    from samecar.report.figures.activation import activation_figure
     from samecar.training import Run
 
     tested = _tested(run, source, device, workers)
@@ -132,7 +132,7 @@ def embeddings(
     out: Out = Path("embeddings"),
 ) -> None:
     """A map of query and gallery embeddings (t-SNE), marked by vehicle or camera."""
-    from samecar.plots.embedding_map import embedding_map_figure
+    from samecar.report.figures.embedding_map import embedding_map_figure
 
     if colour_by not in ("vehicle", "camera"):
         raise SamecarError(f"--colour-by is {colour_by!r}; it can be vehicle or camera")
@@ -154,7 +154,7 @@ def distances(
     out: Out = Path("distances"),
 ) -> None:
     """Distances between queries and gallery pictures of the same and of different vehicles."""
-    from samecar.plots.distances import count_distances, distances_figure
+    from samecar.report.figures.pairs import count_distances, distances_figure
     from samecar.similarity.distances import find_distance
 
     chosen = find_distance(distance)
@@ -166,7 +166,7 @@ def distances(
 
 def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder, str]":
     from samecar.config import load_recipe
-    from samecar.experiment import initial_model
+    from samecar.experiment.train import initial_model
     from samecar.training import Run
 
     if run is not None:
@@ -177,8 +177,8 @@ def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder
 
 
 def _tested(run: Path, source: str, device: str, workers: int | None) -> "Tested":
+    from samecar.experiment.evaluate import score_run
     from samecar.hardware import machine
-    from samecar.plots.tested import score_run
     from samecar.training import Run
 
     opened = Run.open(run)
@@ -188,7 +188,7 @@ def _tested(run: Path, source: str, device: str, workers: int | None) -> "Tested
 
 
 def _write(figure: "Figure", out: Path) -> None:
-    from samecar.plots.saving import save_figure
+    from samecar.report.figures.style import save_figure
 
     for path in save_figure(figure, out):
         console.say(str(path))

@@ -2,7 +2,8 @@
 
 from samecar.evaluation.protocols import PROTOCOLS, Protocol, Relevance, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs, save_evaluation
-from samecar.evaluation.scoring import Evaluation, Labelled, Options, ProtocolCard, Provenance, score
+from samecar.evaluation.results import Evaluation, Options, ProtocolCard, Provenance
+from samecar.evaluation.scoring import Labelled, score
 from samecar.labels import Labels
 from samecar.similarity.counting import Work
 

@@ -11,7 +11,8 @@ from samecar.data import Manifest
 from samecar.data.manifest import TABLE_SUFFIXES
 from samecar.embeddings import FLIP, FLIPPED
 from samecar.errors import SamecarError
-from samecar.evaluation.scoring import Labelled, Provenance
+from samecar.evaluation.results import Provenance
+from samecar.evaluation.scoring import Labelled
 from samecar.labels import LABELS, Labels
 from samecar.similarity.products import Matrix
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
-from samecar.evaluation.scoring import Evaluation
+from samecar.evaluation.results import Evaluation
 from samecar.files import read_json, write_json, written_file
 from samecar.uncertainty import Comparison, Scores, compare
 

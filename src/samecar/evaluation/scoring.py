@@ -2,121 +2,27 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import asdict
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
-from samecar.evaluation.metrics import Interpolation, average_precisions, first_ranks, inverse_negative_penalties
+from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
 from samecar.evaluation.protocols import Protocol, Relevance
+from samecar.evaluation.results import TIES, Evaluation, Options, ProtocolCard, Provenance, QueryScores
 from samecar.labels import Labels
-from samecar.similarity.counting import Matches, Relevant, Work, count_in_distances, count_matches
+from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import (
-    AverageQueryExpansion,
-    DatabaseAugmentation,
-    PostProcessing,
     average_query_expansion,
     database_augmentation,
 )
 from samecar.similarity.products import Distance, Matrix, check_embeddings
-from samecar.similarity.reranking import KReciprocal, k_reciprocal_distances
+from samecar.similarity.reranking import k_reciprocal_distances
 from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OperatingPoint
-from samecar.uncertainty import SAMPLES, Scores, confidence_intervals
-
-CMC_RANKS = (1, 5, 10, 20)
-TIES = "a picture that is as near as a match comes before it"
-
-
-@dataclass(frozen=True)
-class ProtocolCard:
-    """All that a number depends on besides the model's weights; printed and saved beside every result."""
-
-    protocol: str
-    data: str
-    data_digest: str
-    model: str
-    junk_rule: str
-    gallery_rule: str
-    distance: str
-    ties: str
-    interpolation: str
-    precision: str
-    post_processing: str
-    side_information: str
-    epoch_choice: str
-    seed: int | None
-    confidence: str
-    queries_scored: int
-    queries_skipped: int
-    gallery_pictures: int
-    published_size: str
-
-    def lines(self) -> list[tuple[str, str]]:
-        """Pairs of a heading and its value, to print."""
-        return [(name.replace("_", " "), "–" if value is None else str(value)) for name, value in asdict(self).items()]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the embeddings that are scored came from; goes onto the card unchanged.
-
-    Attributes:
-        data: which pictures.
-        data_digest: of their rows.
-        model: its digest.
-        side_information: what was read besides the pictures.
-        epoch_choice: how the epoch was chosen.
-        seed: of training.
-        post_processing: what was done while embedding, such as averaging with the mirrored picture.
-    """
-
-    data: str = "embeddings"
-    data_digest: str = "not stated"
-    model: str = "not stated"
-    side_information: str = "none"
-    epoch_choice: str = "not stated"
-    seed: int | None = None
-    post_processing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Options:
-    """What may be chosen besides protocol and distance; all that changes a number is on the card.
-
-    Attributes:
-        ranks: at which CMC is told; 1 always is.
-        interpolation: of average precision, see `metrics.average_precision`.
-        database_augmentation: done first, if at all.
-        query_expansion: done on what that gives.
-        rerank: done last.
-        bootstrap: samples of vehicles behind the confidence intervals; 0 gives none.
-        work: how ranks are counted; changes no number by more than rounding.
-
-    Raises:
-        SamecarError: a rank is not a whole number from 1, or there is none.
-    """
-
-    ranks: tuple[int, ...] = CMC_RANKS
-    interpolation: Interpolation = "none"
-    database_augmentation: DatabaseAugmentation | None = None
-    query_expansion: AverageQueryExpansion | None = None
-    rerank: KReciprocal | None = None
-    bootstrap: int = SAMPLES
-    work: Work = field(default_factory=Work)
-
-    def __post_init__(self) -> None:
-        if not self.ranks or min(self.ranks) < 1:
-            raise SamecarError(f"CMC was asked for at {list(self.ranks)}; give ranks from 1, such as 1,5,10")
-        object.__setattr__(self, "ranks", tuple(sorted({1, *self.ranks})))
-
-    @property
-    def post_processing(self) -> list[PostProcessing]:
-        """What is done to embeddings and distances, in this order."""
-        steps = (self.database_augmentation, self.query_expansion, self.rerank)
-        return [step for step in steps if step is not None]
+from samecar.uncertainty import Scores, confidence_intervals
 
 
 class Labelled(NamedTuple):
@@ -133,97 +39,6 @@ class Labelled(NamedTuple):
     def select(self, rows: NDArray[np.int64]) -> "Labelled":
         """Some of the pictures."""
         return Labelled(self.matrix[rows], self.labels.select(rows))
-
-
-class QueryScores(NamedTuple):
-    """Each query by itself; with several draws, one draw's queries after the other's.
-
-    Attributes:
-        labels: of the queries, (queries,).
-        draw: (queries,) from 0.
-        matches: (queries,) how many each has.
-        first_match: (queries,) the rank of the first, NaN for a skipped query.
-        metrics: by name: mAP, mINP, rank-1 and so on, TPR@FPR=0.0001 and so on.
-    """
-
-    labels: Labels
-    draw: NDArray[np.int64]
-    matches: NDArray[np.int64]
-    first_match: NDArray[np.float64]
-    metrics: dict[str, Scores]
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """One record for each query, for a table; empty where it was skipped."""
-        names = {"average_precision": "mAP", "inverse_negative_penalty": "mINP"}
-        for query in range(len(self.labels)):
-            scored = self.matches[query] > 0
-            yield {
-                "draw": int(self.draw[query]),
-                "path": str(self.labels.path[query]) or f"query {query}",
-                "vehicle_id": str(self.labels.vehicle_id[query]),
-                "camera_id": str(self.labels.camera_id[query]),
-                "matches": int(self.matches[query]),
-                "first_match": int(self.first_match[query]) if scored else "",
-                **{
-                    column: repr(float(self.metrics[name].values[query])) if scored else ""
-                    for column, name in names.items()
-                },
-            }
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Scores of one model on one data set under one protocol.
-
-    Attributes:
-        mean_average_precision: mAP, from 0 to 1.
-        mean_inverse_negative_penalty: mINP, from 0 to 1.
-        cmc: share of queries with a match at or before a rank, by rank.
-        card: what the numbers depend on.
-        average_precisions: (queries,) the AP of each query, NaN for a skipped one; of the last draw, if several.
-        cmc_curve: (ranks,) the share at every rank up to the largest that was asked for.
-        deviation: standard deviation over the protocol's draws; empty where nothing is drawn.
-        drawn: query and gallery rows of the last draw, counted in the pool of queries followed by gallery; None where
-            nothing is drawn.
-        intervals: of 95 % confidence, by metric; empty where too few vehicles were scored.
-        verification: what one threshold for all pairs gives, by false positive rate; the mean of all draws.
-        tables: scores by camera pair, type and colour, where these are known.
-        queries: each query by itself, of all draws.
-    """
-
-    mean_average_precision: float
-    mean_inverse_negative_penalty: float
-    cmc: dict[int, float]
-    card: ProtocolCard
-    average_precisions: NDArray[np.float64] = field(repr=False)
-    cmc_curve: NDArray[np.float64] = field(repr=False)
-    deviation: dict[str, float] = field(default_factory=dict)
-    drawn: tuple[NDArray[np.int64], NDArray[np.int64]] | None = field(default=None, repr=False)
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    verification: dict[float, OperatingPoint] = field(default_factory=dict)
-    tables: dict[str, list[GroupScore]] = field(default_factory=dict, repr=False)
-    queries: QueryScores | None = field(default=None, repr=False)
-
-    def as_dict(self) -> dict[str, Any]:
-        """What is saved and what `--json` prints."""
-        return {
-            "mAP": self.mean_average_precision,
-            "mINP": self.mean_inverse_negative_penalty,
-            "cmc": {str(rank): value for rank, value in self.cmc.items()},
-            "queries": self.card.queries_scored,
-            "skipped": self.card.queries_skipped,
-            "deviation": self.deviation,
-            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
-            "verification": {
-                f"{rate:g}": {
-                    "TPR": point.true_positive_rate,
-                    "distance": point.threshold if math.isfinite(point.threshold) else None,
-                }
-                for rate, point in self.verification.items()
-            },
-            "tables": {name: [row._asdict() for row in rows] for name, rows in self.tables.items()},
-            "protocol": asdict(self.card),
-        }
 
 
 def score(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from samecar.data import Manifest, open_source
 from samecar.hardware import Machine
-from samecar.plots.curves import curves_figure
-from samecar.plots.saving import save_figure
 from samecar.progress import Progress, silent
+from samecar.report.figures.curves import curves_figure
+from samecar.report.figures.style import save_figure
 from samecar.reproduce.pages import full_title, write_table
 from samecar.reproduce.planning import Choices, plan_runs, run_folder
 from samecar.reproduce.results import table_results

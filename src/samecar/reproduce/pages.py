@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from samecar.files import written_file
+from samecar.report.templates import find_template
 from samecar.reproduce.results import METRICS, difference
-from samecar.templates import find_template
 from samecar.version import __version__
 
 NOTHING = "–"

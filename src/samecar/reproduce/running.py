@@ -13,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from samecar.config import ModelSettings
 from samecar.data import Manifest
 from samecar.errors import SamecarError
-from samecar.experiment import evaluate, initial_model, of_test, train
+from samecar.evaluation.test_sets import of_test
+from samecar.experiment.evaluate import evaluate
+from samecar.experiment.train import initial_model, train
 from samecar.files import read_json, write_json
 from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent

@@ -4,56 +4,16 @@ import base64
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
+from samecar.evaluation.ranked_lists import RankedQuery
 
 THUMBNAIL_SIDE = 160
 """Longest side in pixels of a picture inside the report."""
-
-
-@dataclass(frozen=True)
-class RankedPicture:
-    """One gallery picture in a ranked list.
-
-    Attributes:
-        path: the picture's file.
-        vehicle_id: who it shows; empty if nobody knows.
-        camera_id: which camera took it.
-        distance: from the query's embedding.
-        correct: whether it is a match of the query.
-    """
-
-    path: Path
-    vehicle_id: str
-    camera_id: str
-    distance: float
-    correct: bool
-
-
-@dataclass(frozen=True)
-class RankedQuery:
-    """A query and the head of its ranking.
-
-    Attributes:
-        path: the query picture's file.
-        vehicle_id: who it shows.
-        camera_id: which camera took it.
-        average_precision: of its whole ranking, from 0 to 1.
-        first_match: rank of the first match, from 1.
-        results: the nearest gallery pictures, nearest first, junk taken out.
-    """
-
-    path: Path
-    vehicle_id: str
-    camera_id: str
-    average_precision: float
-    first_match: int
-    results: tuple[RankedPicture, ...]
 
 
 def read_thumbnail(path: Path, side: int) -> Image.Image | None:

@@ -8,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.calibration import Calibration, Method
-from samecar.data import Manifest, open_source
-from samecar.data.pictures import read_picture
-from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import (
+from samecar.calibration.fitting import (
     FALSE_ALARM_RATE,
     FEWEST_VEHICLES,
     Calibrated,
@@ -19,8 +16,11 @@ from samecar.evaluation.calibrating import (
     check_vehicles,
     matchable_vehicles,
 )
-from samecar.evaluation.calibrating import calibrate as calibrate_embeddings
-from samecar.experiment import bound_model, embed_with
+from samecar.calibration.fitting import calibrate as calibrate_embeddings
+from samecar.data import Manifest, open_source
+from samecar.data.pictures import read_picture
+from samecar.errors import SamecarError
+from samecar.experiment.evaluate import bound_model, embed_with
 from samecar.files import written_file
 from samecar.hardware import Machine
 from samecar.progress import Progress, silent

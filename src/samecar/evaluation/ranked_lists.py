@@ -1,16 +1,57 @@
 """Ranked lists of single queries, to look at."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from samecar.embeddings import Embeddings
 from samecar.evaluation.protocols import JUNK, MATCH, Protocol, Relevance
-from samecar.evaluation.report import RankedPicture, RankedQuery
-from samecar.evaluation.scoring import Evaluation
+from samecar.evaluation.results import Evaluation
 from samecar.labels import LABELS, Labels
 from samecar.similarity.distances import nearest
 from samecar.similarity.products import Distance
+
+
+@dataclass(frozen=True)
+class RankedPicture:
+    """One gallery picture in a ranked list.
+
+    Attributes:
+        path: the picture's file.
+        vehicle_id: who it shows; empty if nobody knows.
+        camera_id: which camera took it.
+        distance: from the query's embedding.
+        correct: whether it is a match of the query.
+    """
+
+    path: Path
+    vehicle_id: str
+    camera_id: str
+    distance: float
+    correct: bool
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """A query and the head of its ranking.
+
+    Attributes:
+        path: the query picture's file.
+        vehicle_id: who it shows.
+        camera_id: which camera took it.
+        average_precision: of its whole ranking, from 0 to 1.
+        first_match: rank of the first match, from 1.
+        results: the nearest gallery pictures, nearest first, junk taken out.
+    """
+
+    path: Path
+    vehicle_id: str
+    camera_id: str
+    average_precision: float
+    first_match: int
+    results: tuple[RankedPicture, ...]
 
 
 def labels_of(embeddings: Embeddings) -> Labels:

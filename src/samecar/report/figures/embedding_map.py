@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from samecar.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.plots.saving import COLOURS, INK, MARKERS, MUTED, new_figure, style
+from samecar.report.figures.style import COLOURS, INK, MARKERS, MUTED, new_figure, style
 
 PERPLEXITY = 20.0
 MOST_GROUPS = 24

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from samecar.errors import SamecarError
-from samecar.plots.saving import COLOURS, DASHES, MUTED, new_figure, style
+from samecar.report.figures.style import COLOURS, DASHES, MUTED, new_figure, style
 from samecar.training import Run
 
 SMOOTHING = 0.6

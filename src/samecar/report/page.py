@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from samecar.errors import SamecarError
-from samecar.evaluation.report import charts
-from samecar.evaluation.report.charts import Chart, line_chart
-from samecar.evaluation.report.ranked import RankedQuery, thumbnail_uri
-from samecar.evaluation.scoring import Evaluation
+from samecar.evaluation.ranked_lists import RankedQuery
+from samecar.evaluation.results import Evaluation
 from samecar.files import written_file
-from samecar.templates import find_template
+from samecar.report import charts
+from samecar.report.charts import Chart, line_chart
+from samecar.report.ranked import thumbnail_uri
+from samecar.report.templates import find_template
 from samecar.version import __version__
 
 FEW_QUERIES = 500
@@ -49,7 +50,7 @@ def write_report(
         SamecarError: the file cannot be written.
     """
     filters = (("percent", _percent), ("duration", _duration), ("short_path", _short_path), ("counted", _counted))
-    html = find_template("samecar.evaluation.report", "report.html.jinja", filters).render(
+    html = find_template("samecar.report", "report.html.jinja", filters).render(
         version=__version__,
         title=title,
         evaluation=evaluation,

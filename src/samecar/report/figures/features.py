@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from samecar.data import evaluation_transform
 from samecar.errors import SamecarError
 from samecar.models import Embedder
-from samecar.plots.saving import MUTED, new_figure, style
+from samecar.report.figures.style import MUTED, new_figure, style
 
 COLUMNS = 8
 

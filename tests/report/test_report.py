@@ -13,9 +13,10 @@ from PIL import Image
 
 from samecar.errors import SamecarError
 from samecar.evaluation import Labelled, Labels, find_protocol, score
-from samecar.evaluation.report import RankedPicture, RankedQuery, draw_ranked_lists, page, write_report
-from samecar.evaluation.report.charts import line_chart
-from samecar.evaluation.report.ranked import THUMBNAIL_SIDE, thumbnail_uri
+from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
+from samecar.report import draw_ranked_lists, page, write_report
+from samecar.report.charts import line_chart
+from samecar.report.ranked import THUMBNAIL_SIDE, thumbnail_uri
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'{{ 7 * 7 }}"
 HISTORY = [

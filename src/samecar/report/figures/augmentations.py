@@ -7,7 +7,7 @@ from torch import Tensor
 
 from samecar.config import AugmentationSettings, ModelSettings
 from samecar.data import training_transform
-from samecar.plots.saving import MUTED, new_figure, style
+from samecar.report.figures.style import MUTED, new_figure, style
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "Original": {},

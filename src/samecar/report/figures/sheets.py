@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from samecar.plots.saving import INK, MUTED, new_figure, style
+from samecar.evaluation.ranked_lists import RankedQuery
+from samecar.report import draw_ranked_lists
+from samecar.report.figures.style import INK, MUTED, new_figure, style
 
 PER_LINE = 5
 """Found pictures side by side at most, to the right of the query."""
@@ -18,6 +20,9 @@ CELL = 1.5
 
 CAPTION = 0.6
 """Height of the captions below a picture in inches."""
+
+DOTS_PER_INCH = 150
+"""Twenty pictures in two lines then fill a sheet's long side, with captions of six points and more."""
 
 
 class FoundPicture(NamedTuple):
@@ -57,3 +62,20 @@ def _draw(axes: Axes, picture: FoundPicture, frame: str) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set(visible=True, color=frame)
     axes.set_xlabel("\n".join((picture.heading, *picture.lines)), fontsize=7, parse_math=False)
+
+
+def ranks_figure(queries: Sequence[RankedQuery]) -> Figure:
+    """Draws ranked lists, right and wrong pictures told apart by frame, sign and word as well as by colour.
+
+    The pictures and their captions are one image inside the SVG.
+
+    Raises:
+        SamecarError: there is no query.
+    """
+    sheet = draw_ranked_lists(queries)
+    width, height = (side / DOTS_PER_INCH for side in sheet.size)
+    figure = new_figure(width, height, arranged=False, dots_per_inch=DOTS_PER_INCH)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(sheet, interpolation="none")
+    axes.set_axis_off()
+    return figure

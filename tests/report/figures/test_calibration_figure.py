@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from samecar.evaluation.calibrating import calibrate
-from samecar.plots.calibration import BEYOND, calibration_figure
+from samecar.calibration.fitting import calibrate
+from samecar.report.figures.pairs import BEYOND, calibration_figure
 
 
 @pytest.fixture(scope="module")

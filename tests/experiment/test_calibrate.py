@@ -10,13 +10,13 @@ from PIL import Image
 
 import samecar
 from samecar.calibration import Calibration
+from samecar.calibration.fitting import matchable_vehicles
 from samecar.cli import console
-from samecar.comparison import _some_pictures, calibrate, compare, find_calibration, unseen_vehicles
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import matchable_vehicles
-from samecar.experiment import train
+from samecar.experiment.calibrate import _some_pictures, calibrate, compare, find_calibration, unseen_vehicles
+from samecar.experiment.train import train
 from samecar.hardware import machine
 from samecar.training import Run
 
@@ -104,7 +104,7 @@ def test_pictures_of_another_source_are_named_so_and_unlabelled_ones_left_out(tr
 
 
 def test_of_a_large_source_whole_vehicles_are_drawn(trained, source, monkeypatch):
-    monkeypatch.setattr("samecar.comparison.MOST_PICTURES", 17)
+    monkeypatch.setattr("samecar.experiment.calibrate.MOST_PICTURES", 17)
     evidence = calibrate(trained, source, on=HERE).calibration.evidence
     assert (evidence.vehicles, evidence.pictures) == (8, 16)
 
@@ -119,7 +119,7 @@ def test_of_a_large_source_whole_vehicles_are_drawn(trained, source, monkeypatch
     ],
 )
 def test_of_vehicles_with_many_pictures_some_of_each_camera_are_drawn(counts, left, cameras, monkeypatch):
-    monkeypatch.setattr("samecar.comparison.MOST_PICTURES", 500)
+    monkeypatch.setattr("samecar.experiment.calibrate.MOST_PICTURES", 500)
     rows = [
         {"path": f"{vehicle}_{n}.png", "vehicle_id": f"v{vehicle}", "camera_id": cameras[n % len(cameras)], "split": ""}
         for vehicle, count in enumerate(counts)
@@ -166,7 +166,9 @@ def test_a_calibration_of_another_model_is_refused(run, source, calibrated):
 def test_too_few_vehicles_leave_nothing_behind_and_are_noticed_before_embedding(run, source, monkeypatch):
     manifest = open_source(source)
     few = manifest.select(np.isin(manifest.vehicle_id, ["v20", "v21", "v22"]))
-    monkeypatch.setattr("samecar.comparison.embed_with", lambda *_, **__: pytest.fail("pictures were embedded"))
+    monkeypatch.setattr(
+        "samecar.experiment.calibrate.embed_with", lambda *_, **__: pytest.fail("pictures were embedded")
+    )
     with pytest.raises(SamecarError, match="3 of 3 vehicles"):
         calibrate(run, few, on=HERE)
     assert find_calibration(run) is None
@@ -259,7 +261,9 @@ def test_a_gallery_compares_under_the_calibration_that_it_was_given(kept, run, s
     ],
 )
 def test_wrong_options_are_one_sentence_before_embedding(arguments, sentence, run, source, monkeypatch):
-    monkeypatch.setattr("samecar.comparison.embed_with", lambda *_, **__: pytest.fail("pictures were embedded"))
+    monkeypatch.setattr(
+        "samecar.experiment.calibrate.embed_with", lambda *_, **__: pytest.fail("pictures were embedded")
+    )
     assert sentence in refused("calibrate", run.folder, "--data", source, "--workers", 0, *arguments)
 
 

@@ -8,25 +8,16 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from samecar import experiment
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.embeddings import FLIP, Embeddings, embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs
-from samecar.experiment import (
-    embed_with,
-    evaluate,
-    initial_model,
-    is_test_set,
-    of_test,
-    protocol_of,
-    refuse_unscorable,
-    score_splits,
-    train,
-    trained_vehicles,
-)
+from samecar.evaluation.test_sets import is_test_set, of_test, protocol_of, refuse_unscorable
+from samecar.experiment import evaluate as experiment
+from samecar.experiment.evaluate import embed_with, evaluate, score_splits, trained_vehicles
+from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.similarity.expansion import AverageQueryExpansion
 from samecar.similarity.reranking import KReciprocal

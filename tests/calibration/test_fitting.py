@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from samecar.calibration import Calibration
+from samecar.calibration.fitting import FEWEST_VEHICLES, HALVES, calibrate, matchable_vehicles
 from samecar.errors import SamecarError
-from samecar.evaluation.calibrating import FEWEST_VEHICLES, HALVES, calibrate, matchable_vehicles
 
 
 def sightings(vehicles, pictures=4, size=32, spread=0.6, cameras=2, seed=0):

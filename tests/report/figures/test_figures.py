@@ -16,17 +16,17 @@ from samecar.data.pictures import read_picture
 from samecar.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol
-from samecar.experiment import initial_model, train
+from samecar.experiment.evaluate import score_run, telling_results
+from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
-from samecar.plots.activation import activation_figure, similarity_maps
-from samecar.plots.augmentations import AUGMENTATIONS, augmentations_figure, augmented
-from samecar.plots.curves import curves_figure, smoothed
-from samecar.plots.distances import DistanceCounts, count_distances, distances_figure
-from samecar.plots.embedding_map import embedding_map_figure, layout
-from samecar.plots.features import features_figure, prepared, stage_maps
-from samecar.plots.ranks import ranks_figure
-from samecar.plots.saving import save_figure
-from samecar.plots.tested import score_run, telling_results
+from samecar.report.figures.activation import activation_figure, similarity_maps
+from samecar.report.figures.augmentations import AUGMENTATIONS, augmentations_figure, augmented
+from samecar.report.figures.curves import curves_figure, smoothed
+from samecar.report.figures.embedding_map import embedding_map_figure, layout
+from samecar.report.figures.features import features_figure, prepared, stage_maps
+from samecar.report.figures.pairs import DistanceCounts, count_distances, distances_figure
+from samecar.report.figures.sheets import ranks_figure
+from samecar.report.figures.style import save_figure
 
 HERE = machine("cpu", 0)
 

@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from samecar.errors import SamecarError
 from samecar.models import Embedder
-from samecar.plots.features import prepared
-from samecar.plots.saving import MUTED, new_figure, style
+from samecar.report.figures.features import prepared
+from samecar.report.figures.style import MUTED, new_figure, style
 
 OPACITY = 0.55
 

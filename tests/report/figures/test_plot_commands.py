@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from samecar.cli.main import app
 from samecar.config import load_recipe
-from samecar.experiment import train
+from samecar.experiment.train import train
 from samecar.hardware import machine
 
 

@@ -1,0 +1,257 @@
+"""From a recipe and a source to a trained, scored model: the one place where everything is put together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from samecar.config import digest
+from samecar.data import (
+    Manifest,
+    open_source,
+)
+from samecar.embeddings import FLIP, Embeddings, embed
+from samecar.errors import SamecarError
+from samecar.evaluation import (
+    PROTOCOLS,
+    Evaluation,
+    Labelled,
+    Options,
+    Protocol,
+    Provenance,
+    default_protocol,
+    score,
+)
+from samecar.evaluation.ranked_lists import (
+    RankedPicture,
+    RankedQuery,
+    labels_of,
+    ranked_queries,
+    typical_queries,
+    worst_queries,
+)
+from samecar.evaluation.records import save_evaluation
+from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
+from samecar.hardware import Machine, machine
+from samecar.models.saved import MODEL_FILES
+from samecar.progress import Progress, silent
+from samecar.report import write_report
+from samecar.retrieval.bound_model import BoundModel
+from samecar.similarity.products import Distance
+from samecar.training import Run
+
+EXAMPLES = 8
+
+
+def evaluate(
+    run: Run,
+    data: Manifest | str,
+    *,
+    protocol: Protocol | None = None,
+    distance: Distance = "euclidean",
+    options: Options | None = None,
+    flip: bool = False,
+    untrained: Evaluation | None = None,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Scores a run's model on the query and gallery pictures of a source, and saves scores and report in its folder.
+
+    Args:
+        run: a finished run.
+        data: a manifest, or a source such as `veri776:PATH`.
+        protocol: the rules; by default those of the source.
+        distance: between embeddings.
+        options: what else may be chosen in scoring.
+        flip: average each embedding with that of the mirrored picture.
+        untrained: scores to show beside these, of the same network before training.
+        on: the machine.
+        progress: is told how far the work is.
+
+    Raises:
+        SamecarError: whatever a user can mend.
+    """
+    manifest = open_source(data) if isinstance(data, str) else data
+    protocol = protocol or protocol_of(manifest)
+    refuse_unscorable(manifest, protocol)
+    options = options or Options()
+    embeddings = embed_with(run, of_test(manifest), flip=flip, on=on, progress=progress)
+    facts = run.model_facts()
+    evaluation = score_splits(
+        embeddings,
+        protocol,
+        distance=distance,
+        provenance=Provenance(
+            data=manifest.name,
+            data_digest=embeddings.manifest.digest,
+            model=embeddings.model,
+            epoch_choice=facts["epoch_choice"],
+            seed=run.recipe.training.seed,
+            post_processing=(FLIP,) if flip else (),
+        ),
+        options=options,
+    )
+    save_evaluation(evaluation, run.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
+    run.log_scores({"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}, facts["epoch"])
+    query, gallery = queries_and_gallery(embeddings, evaluation)
+
+    def ranked(rows: list[int]) -> list[RankedQuery]:
+        return ranked_queries(query, gallery, evaluation, protocol, rows, distance=distance)
+
+    write_report(
+        run.folder / "report.html",
+        title=run.recipe.title or run.folder.name,
+        evaluation=evaluation,
+        examples=ranked(typical_queries(evaluation, EXAMPLES)),
+        worst=ranked(worst_queries(evaluation, EXAMPLES)),
+        history=run.metrics(),
+        untrained=untrained,
+        recipe=run.recipe.model_dump(mode="json"),
+    )
+    return evaluation
+
+
+def embed_with(
+    run: Run,
+    data: Manifest | str,
+    *,
+    flip: bool = False,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Embeds every picture of a source with a run's model; with `flip` averaged with the mirrored picture."""
+    on = on or machine()
+    manifest = open_source(data) if isinstance(data, str) else data
+    model = run.load_model().to(on.device)
+    return embed(
+        model,
+        manifest,
+        model_digest=run.model_digest(),
+        device=on.device,
+        workers=on.workers,
+        flip=flip,
+        progress=progress,
+    )
+
+
+def bound_model(run: Run, *, on: Machine | None = None) -> BoundModel:
+    """The model that a run ended with, as a gallery keeps it; its digest is the run's.
+
+    Raises:
+        SamecarError: the run has not ended.
+    """
+    folder = run.folder / "model"
+    run.refuse_unfinished()
+    files = {name: (folder / name).read_bytes() for name in MODEL_FILES}
+    return BoundModel(files, (on or machine()).device)
+
+
+def trained_vehicles(run: Run, manifest: Manifest) -> int:
+    """Number of test vehicles that are called as vehicles that the run was trained on."""
+    return len(np.intersect1d(run.data.vehicles, manifest.vehicle_id[manifest.split != "train"]))
+
+
+def score_splits(
+    embeddings: Embeddings,
+    protocol: Protocol,
+    *,
+    distance: Distance = "euclidean",
+    provenance: Provenance | None = None,
+    options: Options | None = None,
+) -> Evaluation:
+    """Scores the 'query' rows of embeddings against their 'gallery' rows."""
+    query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
+    return score(
+        Labelled(query.matrix, labels_of(query)),
+        Labelled(gallery.matrix, labels_of(gallery)),
+        protocol,
+        distance=distance,
+        provenance=provenance,
+        options=options,
+    )
+
+
+def queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:
+    """The queries and the gallery that an evaluation's last draw used."""
+    query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
+    if evaluation.drawn is None:
+        return query, gallery
+    rows = np.concatenate([np.flatnonzero(embeddings.manifest.split == split) for split in ("query", "gallery")])
+    return tuple(  # type: ignore[return-value]
+        Embeddings(embeddings.matrix[rows[drawn]], embeddings.manifest.select(rows[drawn]), embeddings.model)
+        for drawn in evaluation.drawn
+    )
+
+
+def _evaluation_name(manifest: Manifest, evaluation: Evaluation) -> str:
+    """The same for the same pictures and rules, whichever model is scored."""
+    card = evaluation.card
+    name = f"{manifest.source}-{card.protocol}-{card.distance}-{card.data_digest}"
+    usual = PROTOCOLS[card.protocol].junk if card.protocol in PROTOCOLS else card.junk_rule
+    changes = [card.junk_rule, card.interpolation, card.post_processing]
+    return name if changes == [usual, "none", "none"] else f"{name}-{digest(changes)}"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a run's model says of query and gallery pictures."""
+
+    query: Embeddings
+    gallery: Embeddings
+    evaluation: Evaluation
+    protocol: Protocol
+
+    def pictures(self) -> Embeddings:
+        """Gallery and queries, but for queries whose file name the gallery has too, as in VeRi-776."""
+        names = {Path(path).name for path in self.gallery.manifest.path.tolist()}
+        new = [row for row, path in enumerate(self.query.manifest.path.tolist()) if Path(path).name not in names]
+        return Embeddings(
+            np.concatenate([self.gallery.matrix, self.query.matrix[new]]),
+            Manifest.concatenate([self.gallery.manifest, self.query.manifest.select(new)]),
+            self.query.model,
+        )
+
+    def ranked(self, name: str | None, count: int) -> RankedQuery:
+        """A query and its nearest gallery pictures, junk taken out.
+
+        Args:
+            name: the end of the query's path; None takes one of middling average precision.
+            count: how many pictures.
+
+        Raises:
+            SamecarError: no query or several have that name, or it was not scored.
+        """
+        row = self._row(name) if name else typical_queries(self.evaluation, 3)[1 if len(self.query) > 1 else 0]
+        return ranked_queries(self.query, self.gallery, self.evaluation, self.protocol, [row], count=count)[0]
+
+    def _row(self, name: str) -> int:
+        paths = self.query.manifest.path.tolist()
+        found = [row for row, path in enumerate(paths) if path.endswith(name)]
+        if len(found) != 1:
+            raise SamecarError(
+                f"{len(found)} queries have a path that ends in {name!r}; one is needed, as in {paths[0]}"
+            )
+        if not self.evaluation.average_precisions[found[0]] >= 0:
+            raise SamecarError(f"query {paths[found[0]]} has no match in the gallery; choose another one")
+        return found[0]
+
+
+def score_run(run: Run, data: Manifest, *, on: Machine | None = None, progress: Progress = silent) -> Tested:
+    """Embeds and scores the query and gallery pictures of a source with a run's model, under the source's protocol."""
+    embeddings = embed_with(run, of_test(data), on=on, progress=progress)
+    protocol = default_protocol(data.source)
+    evaluation = score_splits(embeddings, protocol)
+    query, gallery = queries_and_gallery(embeddings, evaluation)
+    return Tested(query, gallery, evaluation, protocol)
+
+
+def telling_results(ranked: RankedQuery) -> list[tuple[str, Path]]:
+    """The nearest right picture of a ranked list and the nearest wrong one, if it has them, with their headings."""
+    telling: dict[bool, tuple[str, Path]] = {}
+    for rank, result in enumerate(ranked.results, start=1):
+        telling.setdefault(result.correct, (_heading(rank, result), result.path))
+    return [telling[kind] for kind in (True, False) if kind in telling]
+
+
+def _heading(rank: int, result: RankedPicture) -> str:
+    return f"{'match' if result.correct else 'wrong vehicle'}, rank {rank}"

@@ -1,0 +1,127 @@
+"""From a recipe and a source to a trained model."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from samecar.config import Recipe
+from samecar.data import (
+    FailureLog,
+    IdentityBatches,
+    Manifest,
+    hold_out_validation,
+    open_source,
+    training_loader,
+    training_transform,
+)
+from samecar.embeddings import embed
+from samecar.errors import SamecarError
+from samecar.evaluation.test_sets import protocol_of
+from samecar.experiment.evaluate import score_splits
+from samecar.hardware import Machine, machine
+from samecar.losses import Objective
+from samecar.models import Embedder, build_embedder
+from samecar.progress import Progress, silent
+from samecar.training import Run, RunData, fit
+
+
+def train(
+    recipe: Recipe,
+    data: Manifest | str,
+    out: Path,
+    *,
+    resume: bool = False,
+    on: Machine | None = None,
+    progress: Progress = silent,
+) -> Run:
+    """Trains a model on the 'train' pictures of a source.
+
+    Args:
+        recipe: what to train and how.
+        data: a manifest, or a source such as `veri776:PATH`.
+        out: the run folder, absent or empty unless resuming.
+        resume: continue the run that is there.
+        on: the machine.
+        progress: is told how far the work is.
+
+    Returns:
+        The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
+        mAP on held-out train vehicles, otherwise the last.
+
+    Raises:
+        SamecarError: whatever a user can mend.
+    """
+    on = on or machine()
+    manifest = open_source(data) if isinstance(data, str) else data
+    settings = recipe.training
+    training = manifest.of_split("train")
+    if not len(training):
+        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    run_data = RunData(manifest.name, training.digest, len(training), ())
+    held_out: Manifest | None = None
+    if settings.validation:
+        training, held_out = hold_out_validation(training, settings.validation, settings.seed)
+    vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
+    run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
+    _refuse_settings(recipe)
+    batches = IdentityBatches(
+        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
+    )
+    if resume:
+        run = Run.resume(out, recipe, run_data)
+        model = build_embedder(recipe.model, len(vehicles), load_weights=False)
+    else:
+        Run.refuse_used(out, recipe)
+        model = initial_model(recipe, len(vehicles))
+        run = Run.create(out, recipe, run_data)
+    model.to(on.device)
+    transform = training_transform(recipe.model, recipe.augmentation, model.mean, model.deviation)
+    size = model.height, model.width
+    loader = training_loader(training, labels, transform, batches, workers=on.workers, size=size)
+
+    def validate(model: Embedder) -> dict[str, float]:
+        assert held_out is not None
+        embeddings = embed(model, held_out, device=on.device, workers=on.workers)
+        scores = score_splits(embeddings, protocol_of(held_out))
+        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
+    fit(
+        model,
+        loader,
+        batches,
+        FailureLog(training),
+        run,
+        device=on.device,
+        resume=resume,
+        validation=validate if held_out is not None else None,
+        progress=progress,
+    )
+    if held_out is None:
+        run.save_model(model, "model", epoch=settings.epochs, epoch_choice="last epoch")
+    else:
+        epoch = run.model_facts("best")["epoch"]
+        choice = (
+            f"best mAP on {len(set(held_out.vehicle_id))} held-out train vehicles (epoch {epoch} of {settings.epochs})"
+        )
+        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
+    return run
+
+
+def _refuse_settings(recipe: Recipe) -> None:
+    """Refuses, before a folder is made, what training would stumble over in its first batch."""
+    Objective(recipe.loss)
+    vehicles = recipe.batch.size // recipe.batch.pictures_per_vehicle
+    if recipe.batch.size == 1:
+        raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
+    if vehicles == 1 and recipe.loss.triplet:
+        raise SamecarError(
+            f"batch.size {recipe.batch.size} with batch.pictures_per_vehicle {recipe.batch.pictures_per_vehicle} is "
+            "one vehicle a batch, and the triplet loss needs two; raise batch.size, or set loss.triplet to 0"
+        )
+
+
+def initial_model(recipe: Recipe, vehicles: int) -> Embedder:
+    """The model as training finds it: seeded, with the weights that the recipe names."""
+    torch.manual_seed(recipe.training.seed)
+    return build_embedder(recipe.model, vehicles)
