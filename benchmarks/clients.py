@@ -21,9 +21,9 @@ from safetensors.torch import save
 
 from samecar.config import ModelSettings
 from samecar.data.pictures import decode_picture
+from samecar.embedding.encoder import BoundModel
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, model_tensors
-from samecar.retrieval.bound_model import BoundModel
 
 PICTURES = 64
 """Different pictures that are sent, again and again."""

@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from results import FOLDER, read_results, write_results
 
 from samecar.cli.process import prepare_libraries
-from samecar.retrieval.bound_model import BoundModel
+from samecar.embedding.encoder import BoundModel
 from samecar.retrieval.embedded.index import KINDS
 from samecar.retrieval.embedded.store import FolderEngine
 from samecar.retrieval.gallery import Gallery

@@ -32,7 +32,7 @@ from embeddings import draw_pictures_of, draw_vehicles
 from results import write_results
 
 from samecar.cli.process import keep_freed_memory
-from samecar.retrieval.bound_model import BoundModel
+from samecar.embedding.encoder import BoundModel
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
 from samecar.serving.running import SWITCH_INTERVAL

@@ -20,9 +20,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from samecar.config import load_recipe
+from samecar.embedding.encoder import BoundModel
 from samecar.models import build_embedder
 from samecar.models.saved import MODEL_FILES, save_model
-from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.serving.app import create_app

@@ -15,7 +15,7 @@ from conftest import TINY, paint_picture
 from samecar.config import AugmentationSettings, load_recipe
 from samecar.data import IdentityBatches, open_source, training_transform
 from samecar.data.pictures import read_picture
-from samecar.embeddings import embed
+from samecar.embedding.embeddings import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Labelled, Labels, find_protocol, score
 from samecar.evaluation.test_sets import protocol_of

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from samecar.config import Recipe, load_recipe
     from samecar.data import Manifest, open_source
     from samecar.drawing import draw_set, draw_twin, draw_vehicle
-    from samecar.embeddings import Embeddings
+    from samecar.embedding.embeddings import Embeddings
     from samecar.errors import SamecarError
     from samecar.evaluation import Evaluation, find_protocol, score
     from samecar.experiment.calibrate import calibrate, compare
@@ -47,7 +47,7 @@ _MODULES = {
         "draw_twin",
         "draw_vehicle",
     ),
-    "samecar.embeddings": ("Embeddings",),
+    "samecar.embedding.embeddings": ("Embeddings",),
     "samecar.errors": ("SamecarError",),
     "samecar.evaluation": (
         "Evaluation",

@@ -11,7 +11,7 @@ import samecar
 from samecar.cli.main import app
 from samecar.config import load_recipe, shipped_recipes
 from samecar.data import Manifest, open_source
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.training import Run
 
 

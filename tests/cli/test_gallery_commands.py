@@ -21,7 +21,7 @@ from tiny_run import tiny_run
 
 from samecar.cli import console
 from samecar.data import Manifest
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.retrieval.places import open_engine
 from samecar.retrieval.records import Judgement
 

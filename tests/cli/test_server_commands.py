@@ -9,7 +9,7 @@ from galleries import ask, served, wait_until
 from starlette.testclient import TestClient
 
 from samecar.data import Manifest
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings

@@ -13,7 +13,7 @@ from command_line import done, refused, run, tiny
 from conftest import paint_picture
 from PIL import ExifTags, Image
 
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.training import Run
 
 LABELS = "{vehicle_id}_{camera_id}_*.*"

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from samecar.data import Manifest
+from samecar.embedding.reading import load_labelled
 from samecar.errors import SamecarError
 from samecar.evaluation import Labelled, Labels, find_protocol, score
-from samecar.evaluation.loading import load_labelled, provenance_of
 from samecar.evaluation.records import compare_runs, save_evaluation
+from samecar.evaluation.results import provenance_of
 
 PLAIN = find_protocol("plain")
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from samecar.embeddings import FLIP
+from samecar.embedding.embeddings import FLIP
 from samecar.errors import SamecarError
 from samecar.evaluation import Labelled, Labels, Options, Provenance, Relevance, find_protocol, score, with_junk
 from samecar.similarity import products

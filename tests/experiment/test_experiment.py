@@ -10,7 +10,7 @@ from torch import nn
 
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
-from samecar.embeddings import FLIP, Embeddings, embed
+from samecar.embedding.embeddings import FLIP, Embeddings, embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs

@@ -5,7 +5,7 @@ from PIL import Image
 
 from samecar.data import IdentityBatches, training_transform
 from samecar.experiment.train import initial_model
-from samecar.losses import Objective
+from samecar.losses.objective import Objective
 from samecar.reproduce import Choices, Scale, all_rows, rows_by_run
 from samecar.training.optim import build_optimizer, learning_rate
 

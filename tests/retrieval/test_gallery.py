@@ -12,10 +12,10 @@ from tiny_run import tiny_run
 
 from samecar.calibration.fitting import calibrate
 from samecar.data import open_source, read_picture
-from samecar.embeddings import embed
+from samecar.embedding.embeddings import embed
+from samecar.embedding.encoder import BoundModel
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model
-from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest
 from samecar.retrieval.records import EVERYTHING, Filter, Sighting, picture_content, track_content

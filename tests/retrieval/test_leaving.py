@@ -10,10 +10,10 @@ from PIL import Image
 from tiny_run import tiny_run
 
 from samecar.data import Manifest, open_source
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.reading import load_labelled
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
-from samecar.evaluation.loading import load_labelled
 from samecar.experiment.evaluate import bound_model
 from samecar.retrieval.copying import copy_gallery
 from samecar.retrieval.engine import all_entries

@@ -286,7 +286,7 @@ def embed(
     workers: Workers = None,
 ) -> None:
     """Embeds every picture of a source with a trained model."""
-    from samecar.embeddings import refuse_name
+    from samecar.embedding.embeddings import refuse_name
     from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
     from samecar.training import Run

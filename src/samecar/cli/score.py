@@ -84,10 +84,11 @@ def score(
     json: Json = False,
 ) -> None:
     """Scores embeddings from anywhere under a declared protocol."""
+    from samecar.embedding.reading import load_labelled
     from samecar.evaluation import find_protocol, with_junk
     from samecar.evaluation import score as score_embeddings
-    from samecar.evaluation.loading import load_labelled, provenance_of
     from samecar.evaluation.records import save_evaluation
+    from samecar.evaluation.results import provenance_of
     from samecar.similarity.distances import find_distance
 
     rules = with_junk(find_protocol(protocol), junk)

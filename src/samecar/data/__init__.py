@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from samecar.data.manifest import COLUMNS, SPLITS, Manifest
     from samecar.data.pictures import UnreadablePictureError, read_picture
     from samecar.data.sampling import Draw, IdentityBatches
-    from samecar.data.sources import SOURCES, open_source
+    from samecar.data.sources.opening import SOURCES, open_source
     from samecar.data.splitting import hold_out_validation, split_by_identity
     from samecar.data.transforms import PictureTransform, evaluation_transform, training_transform
 

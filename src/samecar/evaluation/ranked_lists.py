@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.evaluation.protocols import JUNK, MATCH, Protocol, Relevance
 from samecar.evaluation.results import Evaluation
 from samecar.labels import LABELS, Labels

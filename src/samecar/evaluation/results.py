@@ -3,15 +3,18 @@
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.config import digest
+from samecar.embedding.embeddings import FLIP, FLIPPED, Labelled
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore
 from samecar.evaluation.metrics import Interpolation
-from samecar.labels import Labels
+from samecar.labels import LABELS, Labels
 from samecar.similarity.counting import Work
 from samecar.similarity.expansion import (
     AverageQueryExpansion,
@@ -204,3 +207,33 @@ class Evaluation:
             "tables": {name: [row._asdict() for row in rows] for name, rows in self.tables.items()},
             "protocol": asdict(self.card),
         }
+
+
+def provenance_of(paths: tuple[Path, Path], sides: tuple[Labelled, Labelled]) -> Provenance:
+    """What the card says of loaded embeddings.
+
+    Args:
+        paths: of the queries and of the gallery; .npz files of `samecar embed` tell their model.
+        sides: what was read from them.
+
+    Raises:
+        SamecarError: two models made them.
+    """
+    models = [_model(path) for path in paths]
+    known = sorted(set(models) - {""})
+    if len(known) > 1:
+        raise SamecarError(f"{paths[0]} was made by model {models[0]} and {paths[1]} by {models[1]}; embed both anew")
+    model = known[0] if known else "not stated"
+    return Provenance(
+        data=f"{paths[0].name} against {paths[1].name}",
+        data_digest=digest([[getattr(side.labels, name).tolist() for name in LABELS] for side in sides]),
+        model=model,
+        post_processing=(FLIP,) if model.endswith(FLIPPED) else (),
+    )
+
+
+def _model(path: Path) -> str:
+    if path.suffix != ".npz":
+        return ""
+    with np.load(path, allow_pickle=False) as content:
+        return str(content["model"]) if "model" in content else ""

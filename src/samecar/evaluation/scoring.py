@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.embedding.embeddings import Labelled
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
@@ -23,22 +24,6 @@ from samecar.similarity.products import Distance, Matrix, check_embeddings
 from samecar.similarity.reranking import k_reciprocal_distances
 from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OperatingPoint
 from samecar.uncertainty import Scores, confidence_intervals
-
-
-class Labelled(NamedTuple):
-    """Embeddings and who is seen on them."""
-
-    matrix: Matrix  # (pictures, size)
-    labels: Labels
-
-    @property
-    def rows(self) -> int:
-        """Number of pictures."""
-        return len(self.labels)
-
-    def select(self, rows: NDArray[np.int64]) -> "Labelled":
-        """Some of the pictures."""
-        return Labelled(self.matrix[rows], self.labels.select(rows))
 
 
 def score(

@@ -19,12 +19,12 @@ from samecar.calibration.fitting import (
 from samecar.calibration.fitting import calibrate as calibrate_embeddings
 from samecar.data import Manifest, open_source
 from samecar.data.pictures import read_picture
+from samecar.embedding.encoder import BoundModel
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model, embed_with
 from samecar.files import written_file
 from samecar.hardware import Machine
 from samecar.progress import Progress, silent
-from samecar.retrieval.bound_model import BoundModel
 from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.training import Run
 

@@ -10,7 +10,8 @@ from samecar.data import (
     Manifest,
     open_source,
 )
-from samecar.embeddings import FLIP, Embeddings, embed
+from samecar.embedding.embeddings import FLIP, Embeddings, embed
+from samecar.embedding.encoder import BoundModel
 from samecar.errors import SamecarError
 from samecar.evaluation import (
     PROTOCOLS,
@@ -36,7 +37,6 @@ from samecar.hardware import Machine, machine
 from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, silent
 from samecar.report import write_report
-from samecar.retrieval.bound_model import BoundModel
 from samecar.similarity.products import Distance
 from samecar.training import Run
 

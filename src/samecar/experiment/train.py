@@ -15,12 +15,12 @@ from samecar.data import (
     training_loader,
     training_transform,
 )
-from samecar.embeddings import embed
+from samecar.embedding.embeddings import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
 from samecar.hardware import Machine, machine
-from samecar.losses import Objective
+from samecar.losses.objective import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, silent
 from samecar.training import Run, RunData, fit

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from samecar.retrieval.bound_model import BoundModel
+    from samecar.embedding.encoder import BoundModel
 
 Value = TypeVar("Value")
 

@@ -83,7 +83,7 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
     Raises:
         SamecarError: the name does not end with .npz, the gallery is empty, or the file cannot be written.
     """
-    from samecar.embeddings import Embeddings, refuse_name
+    from samecar.embedding.embeddings import Embeddings, refuse_name
 
     refuse_name(path)
     entries = list(all_entries(engine))

@@ -30,8 +30,8 @@ from samecar.retrieval.records import (
 
 if TYPE_CHECKING:
     from samecar.calibration import Calibration
-    from samecar.embeddings import Embeddings
-    from samecar.retrieval.bound_model import BoundModel
+    from samecar.embedding.embeddings import Embeddings
+    from samecar.embedding.encoder import BoundModel
 
 THUMBNAIL = 160
 """Longer side of thumbnails in pixels: enough to recognise a vehicle, on a phone and in a contact sheet."""
@@ -173,9 +173,9 @@ class Gallery:
             return self._model
 
     def _attached_model(self) -> "BoundModel":
+        from samecar.embedding.encoder import BoundModel
         from samecar.hardware import find_device
         from samecar.models.saved import MODEL_FILES
-        from samecar.retrieval.bound_model import BoundModel
 
         files = {name: content for name in MODEL_FILES if (content := self.engine.attached(name)) is not None}
         model = BoundModel(files, find_device(self._device))

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from samecar.data.manifest import TABLE_SUFFIXES, Manifest
 from samecar.data.pictures import UnreadablePictureError
-from samecar.data.sources import open_source
+from samecar.data.sources.opening import open_source
 from samecar.errors import SamecarError
 from samecar.retrieval.records import Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time
 
 if TYPE_CHECKING:
-    from samecar.embeddings import Embeddings
+    from samecar.embedding.embeddings import Embeddings
 
 TEXTS = ("camera_id", "track_id", "vehicle_id")
 """What a sighting says in words; the manifest's columns have the same names."""
@@ -116,7 +116,7 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Incoming, model: 
         return Pictures((_completed(picture, defaults) for picture in incoming_of_lines(lines)), None)
     path = Path(source).expanduser()
     if path.suffix == ".npz":
-        from samecar.embeddings import Embeddings
+        from samecar.embedding.embeddings import Embeddings
 
         embeddings = Embeddings.load(path)
         return Pictures((_completed(picture, defaults) for picture in incoming_of(embeddings, model)), len(embeddings))

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from samecar.config import TrainingSettings
 from samecar.data import Batch, FailureLog, IdentityBatches
 from samecar.errors import SamecarError
-from samecar.losses import Objective
+from samecar.losses.objective import Objective
 from samecar.models import Embedder
 from samecar.progress import Progress, silent
 from samecar.training.checkpoints import Checkpoint

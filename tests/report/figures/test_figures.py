@@ -13,7 +13,7 @@ from torch.nn import functional
 from samecar.config import load_recipe
 from samecar.data import evaluation_transform, open_source
 from samecar.data.pictures import read_picture
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol
 from samecar.experiment.evaluate import score_run, telling_results

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.report.figures.style import COLOURS, INK, MARKERS, MUTED, new_figure, style
 

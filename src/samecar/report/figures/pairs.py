@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMe
 from numpy.typing import NDArray
 
 from samecar.calibration import Calibration, PairCounts
-from samecar.embeddings import Embeddings
+from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.protocols import MATCH, OTHER, Protocol, Relevance
 from samecar.evaluation.ranked_lists import labels_of

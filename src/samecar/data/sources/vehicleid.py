@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from samecar.data.listings import Counts, count_warnings, find_list, read_lines, require_folder
 from samecar.data.manifest import Manifest
+from samecar.data.sources.listings import Counts, count_warnings, find_list, read_lines, require_folder
 from samecar.errors import SamecarError
 
 PUBLISHED: Final = {800: {"gallery": Counts(6493, 800)}}

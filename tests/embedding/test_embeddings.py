@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from samecar.config import load_recipe
 from samecar.data import COLUMNS, evaluation_loader, evaluation_transform, open_source
 from samecar.data.pictures import UnreadablePictureError
-from samecar.embeddings import Embeddings, embed
+from samecar.embedding.embeddings import Embeddings, embed
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 

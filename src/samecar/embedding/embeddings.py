@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from samecar.data import COLUMNS, Manifest, evaluation_loader, evaluation_transform
 from samecar.errors import SamecarError
 from samecar.files import written_file
+from samecar.labels import Labels
 from samecar.models import Embedder
 from samecar.progress import Progress, silent
+from samecar.similarity.products import Matrix
 
 FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
 """What the protocol card says of embeddings made so."""
@@ -134,3 +137,19 @@ def embed(
     finally:
         model.train(was_training)
     return Embeddings(matrix, manifest, model_digest + FLIPPED if flip else model_digest)
+
+
+class Labelled(NamedTuple):
+    """Embeddings and who is seen on them."""
+
+    matrix: Matrix  # (pictures, size)
+    labels: Labels
+
+    @property
+    def rows(self) -> int:
+        """Number of pictures."""
+        return len(self.labels)
+
+    def select(self, rows: NDArray[np.int64]) -> "Labelled":
+        """Some of the pictures."""
+        return Labelled(self.matrix[rows], self.labels.select(rows))

@@ -4,9 +4,9 @@ import difflib
 import re
 from pathlib import Path, PurePath
 
-from samecar.data.listings import picture_names, require_folder
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import PICTURE_SUFFIXES
+from samecar.data.sources.listings import picture_names, require_folder
 from samecar.errors import SamecarError, first_few
 
 FIELDS = tuple(name for name in COLUMNS if name != "path")

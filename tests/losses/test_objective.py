@@ -15,7 +15,7 @@ from torch import Tensor
 
 from samecar.config import LossSettings
 from samecar.errors import SamecarError
-from samecar.losses import Objective, batch_hard_triplet, cross_entropy
+from samecar.losses.objective import Objective, batch_hard_triplet, cross_entropy
 
 
 class Outputs(NamedTuple):

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from samecar.data.folder import folder
 from samecar.data.manifest import TABLE_SUFFIXES, Manifest
-from samecar.data.vehicleid import vehicleid
-from samecar.data.veri776 import veri776
-from samecar.data.veri_wild import veri_wild
+from samecar.data.sources.folder import folder
+from samecar.data.sources.vehicleid import vehicleid
+from samecar.data.sources.veri776 import veri776
+from samecar.data.sources.veri_wild import veri_wild
 from samecar.errors import SamecarError
 
 SOURCES: dict[str, Callable[[Path], Manifest]] = {
@@ -30,7 +30,7 @@ def open_source(text: str) -> Manifest:
 
     Args:
         text: a name of `SOURCES`, a colon and a path; `csv:` takes a .csv or .parquet file, `folder:` a folder or a
-            pattern (see `samecar.data.folder.folder`), all others the folder of that data set.
+            pattern (see `samecar.data.sources.folder.folder`), all others the folder of that data set.
 
     Raises:
         SamecarError: the name is unknown, the path is missing, or what lies there is not what the name says.

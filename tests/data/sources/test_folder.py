@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.data import open_source
-from samecar.data.folder import _compiled
+from samecar.data.sources.folder import _compiled
 from samecar.errors import SamecarError
 
 

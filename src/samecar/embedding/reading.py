@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.config import digest
 from samecar.data import Manifest
 from samecar.data.manifest import TABLE_SUFFIXES
-from samecar.embeddings import FLIP, FLIPPED
+from samecar.embedding.embeddings import Labelled
 from samecar.errors import SamecarError
-from samecar.evaluation.results import Provenance
-from samecar.evaluation.scoring import Labelled
 from samecar.labels import LABELS, Labels
 from samecar.similarity.products import Matrix
 
@@ -93,33 +90,3 @@ def _texts(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.str_]:
 
 def _listed(splits: NDArray[np.str_]) -> str:
     return ", ".join(repr(str(split)) for split in np.unique(splits)) or "none"
-
-
-def provenance_of(paths: tuple[Path, Path], sides: tuple[Labelled, Labelled]) -> Provenance:
-    """What the card says of loaded embeddings.
-
-    Args:
-        paths: of the queries and of the gallery; .npz files of `samecar embed` tell their model.
-        sides: what was read from them.
-
-    Raises:
-        SamecarError: two models made them.
-    """
-    models = [_model(path) for path in paths]
-    known = sorted(set(models) - {""})
-    if len(known) > 1:
-        raise SamecarError(f"{paths[0]} was made by model {models[0]} and {paths[1]} by {models[1]}; embed both anew")
-    model = known[0] if known else "not stated"
-    return Provenance(
-        data=f"{paths[0].name} against {paths[1].name}",
-        data_digest=digest([[getattr(side.labels, name).tolist() for name in LABELS] for side in sides]),
-        model=model,
-        post_processing=(FLIP,) if model.endswith(FLIPPED) else (),
-    )
-
-
-def _model(path: Path) -> str:
-    if path.suffix != ".npz":
-        return ""
-    with np.load(path, allow_pickle=False) as content:
-        return str(content["model"]) if "model" in content else ""

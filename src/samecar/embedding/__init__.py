@@ -1,0 +1,1 @@
+"""From pictures to embeddings: the encoder, embeddings with their rows, and files of them."""
