@@ -13,7 +13,7 @@ from pathlib import Path
 from results import write_results
 
 from samecar.cli.console import progress_bars, say
-from samecar.drawing import draw_set
+from samecar.drawn import draw_set
 from samecar.hardware import machine
 
 

@@ -21,8 +21,8 @@ import psycopg
 from numpy.typing import NDArray
 from results import write_results
 
-from samecar.retrieval.embedded.store import FolderEngine
 from samecar.retrieval.engine import FORMAT, Engine
+from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.postgres import PostgresEngine
 from samecar.retrieval.records import EVERYTHING, Addition, Filter, GalleryFacts, Sighting
 

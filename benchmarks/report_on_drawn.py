@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from samecar.cli.console import say
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
-from samecar.drawing import draw_set
+from samecar.drawn import draw_set
 from samecar.embedding.embeddings import embed
 from samecar.evaluation import default_protocol
 from samecar.evaluation.test_sets import of_test
@@ -33,9 +33,9 @@ from samecar.experiment.train import initial_model, train
 from samecar.files import written_file
 from samecar.hardware import machine
 from samecar.reproduce import Choices, Scale, all_rows, plan_runs, report_tables
-from samecar.reproduce.results import table_results
 from samecar.reproduce.rows import row_ids
-from samecar.reproduce.running import Data, run_all
+from samecar.reproduce.runs import Data, run_all
+from samecar.reproduce.tables import table_results
 
 DRAWN: dict[str, Any] = {"vehicles": 130, "cameras": 6, "pictures": 3, "size": 112, "seed": 1}
 SCALE = Scale(epochs=15, images=0.22)

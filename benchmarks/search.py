@@ -42,8 +42,8 @@ from results import FOLDER, read_results, write_results
 
 from samecar.cli.process import prepare_libraries
 from samecar.embedding.encoder import BoundModel
-from samecar.retrieval.embedded.index import KINDS
-from samecar.retrieval.embedded.store import FolderEngine
+from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.folder.index import KINDS
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import EVERYTHING, Addition, Filter, Sighting
 from samecar.similarity.exact import most_similar

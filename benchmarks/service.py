@@ -35,7 +35,7 @@ from samecar.cli.process import keep_freed_memory
 from samecar.embedding.encoder import BoundModel
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
-from samecar.serving.running import SWITCH_INTERVAL
+from samecar.serving.app import SWITCH_INTERVAL
 from samecar.serving.service import OTHERS
 from samecar.serving.settings import ServiceSettings
 

@@ -14,7 +14,7 @@ from typing import Any
 from results import read_results
 
 from samecar.config import digest
-from samecar.reproduce.pages import card_sentence, markdown
+from samecar.reproduce.tables import card_sentence, markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = (

@@ -15,7 +15,7 @@ from conftest import TINY, paint_picture
 from tiny_run import tiny_run
 
 from samecar import config
-from samecar.drawing import draw_set
+from samecar.drawn import draw_set
 from samecar.experiment import evaluate as experiment
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from samecar.calibration import Calibration
     from samecar.config import Recipe, load_recipe
     from samecar.data import Manifest, open_source
-    from samecar.drawing import draw_set, draw_twin, draw_vehicle
+    from samecar.drawn import draw_set, draw_twin, draw_vehicle
     from samecar.embedding.embeddings import Embeddings
     from samecar.errors import SamecarError
     from samecar.evaluation import Evaluation, find_protocol, score
@@ -42,7 +42,7 @@ _MODULES = {
         "Manifest",
         "open_source",
     ),
-    "samecar.drawing": (
+    "samecar.drawn": (
         "draw_set",
         "draw_twin",
         "draw_vehicle",

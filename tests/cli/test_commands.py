@@ -180,9 +180,9 @@ def test_embeddings_are_written(trained, painted_folder, tmp_path):
 def quick_demo(monkeypatch):
     """Makes the demo small."""
     for name, number in {"VEHICLES": 8, "CAMERAS": 2, "PICTURES": 1, "SIZE": 32}.items():
-        monkeypatch.setattr(f"samecar.demo.{name}", number)
+        monkeypatch.setattr(f"samecar.drawn.demo.{name}", number)
     changes = [*TINY, "batch.size=4"]
-    monkeypatch.setattr("samecar.demo.load_recipe", lambda name, more: load_recipe(name, [*more, *changes]))
+    monkeypatch.setattr("samecar.drawn.demo.load_recipe", lambda name, more: load_recipe(name, [*more, *changes]))
 
 
 def test_a_small_demo_goes_the_whole_way_and_is_taken_up_again(quick_demo, tmp_path):

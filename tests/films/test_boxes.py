@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samecar.films.boxes import areas, closeness, intersections, overlaps, suppress
+from samecar.films.detection import areas, closeness, intersections, overlaps, suppress
 
 SIDE = 12
 corner = st.integers(0, SIDE)

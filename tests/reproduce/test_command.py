@@ -5,7 +5,8 @@ from tiny_reproduction import TINY_MODEL
 from typer.testing import CliRunner
 
 from samecar.cli.main import app
-from samecar.reproduce import all_rows, running
+from samecar.reproduce import all_rows
+from samecar.reproduce import runs as running
 
 TINY = ["--epochs", "1", "--image-scale", "0.125", "--workers", "0", "--device", "cpu"]
 TINY += [part for change in TINY_MODEL for part in ("--set", change)]

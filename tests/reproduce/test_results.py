@@ -4,8 +4,7 @@ import statistics
 import pytest
 from tiny_reproduction import run_rows
 
-from samecar.reproduce.pages import cells, full_title, headings, legend, markdown, page, write_table
-from samecar.reproduce.results import table_results
+from samecar.reproduce.tables import cells, full_title, headings, legend, markdown, page, table_results, write_table
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from tiny_reproduction import HERE, TINY_MODEL, run_rows, tiny_choices
 
 from samecar.errors import SamecarError
 from samecar.experiment.train import train
-from samecar.reproduce import Choices, Scale, plan_runs, reproduce, running
+from samecar.reproduce import Choices, Scale, plan_runs, reproduce
+from samecar.reproduce import runs as running
 from samecar.training import Run
 
 

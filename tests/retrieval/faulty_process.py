@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 
 from samecar.errors import SamecarError
-from samecar.retrieval.embedded.library import faiss_module
-from samecar.retrieval.embedded.store import FolderEngine
-from samecar.retrieval.embedded.writing import WriterLock
+from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.folder.library import faiss_module
+from samecar.retrieval.folder.writing import WriterLock
 from samecar.retrieval.records import Addition, GalleryFacts, Sighting
 
 SIZE = 32

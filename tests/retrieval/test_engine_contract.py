@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from engine_contract import EngineContract
 
-from samecar.retrieval.embedded.index import KINDS
-from samecar.retrieval.embedded.store import FolderEngine
 from samecar.retrieval.engine import NO_FILES
+from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.folder.index import KINDS
 from samecar.retrieval.records import GalleryFacts
 
 

@@ -17,10 +17,10 @@ import pytest
 from faulty_process import FACTS, SIZE, addition, embedding
 
 from samecar.errors import SamecarError
-from samecar.retrieval.embedded import schema
-from samecar.retrieval.embedded.catalogue import Catalogue
-from samecar.retrieval.embedded.store import FolderEngine
-from samecar.retrieval.embedded.writing import WriterLock
+from samecar.retrieval.folder import schema
+from samecar.retrieval.folder.catalogue import Catalogue
+from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.folder.writing import WriterLock
 from samecar.retrieval.records import Judgement
 
 PROGRAM = Path(__file__).with_name("faulty_process.py")

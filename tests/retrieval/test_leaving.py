@@ -15,9 +15,8 @@ from samecar.embedding.reading import load_labelled
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
 from samecar.experiment.evaluate import bound_model
-from samecar.retrieval.copying import copy_gallery
 from samecar.retrieval.engine import all_entries
-from samecar.retrieval.export import export_embeddings, export_judgements, export_manifest
+from samecar.retrieval.export import copy_gallery, export_embeddings, export_judgements, export_manifest
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest
 from samecar.retrieval.records import Judgement, picture_content

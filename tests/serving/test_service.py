@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from samecar.data.manifest import Manifest
 from samecar.errors import SamecarError
-from samecar.retrieval.embedded.writing import WriterLock
+from samecar.retrieval.folder.writing import WriterLock
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings

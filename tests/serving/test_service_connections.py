@@ -9,8 +9,8 @@ import time
 import pytest
 from galleries import service, wait_until
 
+from samecar.serving.app import listen, make_server
 from samecar.serving.connections import HEAD_BYTES
-from samecar.serving.running import listen, make_server
 from samecar.serving.settings import ServiceSettings
 
 REQUEST = b"GET /api/pictures/1 HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -14,7 +14,7 @@ from galleries import asking, listening, painted, service, serving, wait_until
 from PIL import Image
 
 from samecar.errors import SamecarError
-from samecar.serving.rate import ADDRESSES, RateLimit
+from samecar.serving.guard import ADDRESSES, RateLimit
 from samecar.serving.settings import ServiceSettings, read_token
 from samecar.serving.uploads import Crop
 

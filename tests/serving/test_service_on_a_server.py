@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
-from samecar.retrieval.postgres import store
+from samecar.retrieval.postgres import engine as store
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
 

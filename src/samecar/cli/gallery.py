@@ -204,7 +204,7 @@ def copy(
     resume: Annotated[bool, typer.Option("--resume", help="go on with a copy that was begun")] = False,
 ) -> None:
     """Copies a gallery, also to another engine, without embedding anything again; pictures get new numbers."""
-    from samecar.retrieval.copying import copy_gallery
+    from samecar.retrieval.export import copy_gallery
     from samecar.retrieval.places import check_index, create_engine, open_engine
     from samecar.retrieval.records import IndexSettings
 

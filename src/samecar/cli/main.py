@@ -97,7 +97,7 @@ def demo(
     workers: Workers = None,
 ) -> None:
     """Draws vehicles, trains a small network on some, and finds the others: the whole way, without data or network."""
-    from samecar.demo import run_demo
+    from samecar.drawn.demo import run_demo
     from samecar.hardware import machine
 
     with console.progress_bars() as progress:
@@ -127,7 +127,7 @@ def draw(
     """Draws a set of vehicles in VeRi-776's layout, or a twin of a set whose lists are given."""
     from functools import partial
 
-    from samecar.drawing import draw_set, draw_twin
+    from samecar.drawn import draw_set, draw_twin
 
     with console.progress_bars() as progress:
         tell = partial(progress, "drawing")

@@ -32,8 +32,8 @@ def serve(
 ) -> None:
     """Serves a gallery over HTTP, with a web page to search it."""
     try:
+        from samecar.serving.app import listen, run_service
         from samecar.serving.guard import address_name
-        from samecar.serving.running import listen, run_service
         from samecar.serving.settings import ServiceSettings, read_token
     except ModuleNotFoundError as error:
         raise SamecarError(f'serving needs {error.name}; pip install "samecar[serve]"') from error

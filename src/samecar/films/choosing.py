@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.films.boxes import Boxes, areas, intersections
 from samecar.films.decoding import Frame
-from samecar.films.detection import Detections
+from samecar.films.detection import Boxes, Detections, areas, intersections
 from samecar.retrieval.records import picture_content
 
 BORDER = 0.02

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from samecar.films.boxes import Boxes, areas, centres, closeness
-from samecar.films.detection import Detections
+from samecar.films.detection import Boxes, Detections, areas, centres, closeness
 
 PATIENCE = 1.0
 """Seconds that a track waits at least for its vehicle to be seen again."""

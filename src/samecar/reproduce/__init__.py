@@ -1,9 +1,8 @@
 """The report's tables: its rows as data, run at any size, each beside the report's number."""
 
 from samecar.reproduce.command import Reproduction, reproduce
-from samecar.reproduce.planning import Choices, PlannedRun, all_rows, plan_runs, rows_by_run
 from samecar.reproduce.rows import choose_rows, find_row, report_tables
-from samecar.reproduce.running import Outcome
+from samecar.reproduce.runs import Choices, Outcome, PlannedRun, all_rows, plan_runs, rows_by_run
 from samecar.reproduce.scaling import Scale
 
 __all__ = [

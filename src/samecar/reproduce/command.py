@@ -9,11 +9,9 @@ from samecar.hardware import Machine
 from samecar.progress import Progress, silent
 from samecar.report.figures.curves import curves_figure
 from samecar.report.figures.style import save_figure
-from samecar.reproduce.pages import full_title, write_table
-from samecar.reproduce.planning import Choices, plan_runs, run_folder
-from samecar.reproduce.results import table_results
 from samecar.reproduce.rows import report_tables, row_ids
-from samecar.reproduce.running import Data, Outcome, run_all
+from samecar.reproduce.runs import Choices, Data, Outcome, plan_runs, run_all, run_folder
+from samecar.reproduce.tables import full_title, table_results, write_table
 from samecar.training import Run
 
 

@@ -27,7 +27,7 @@ def create_engine(name: str, engine: str | None, facts: GalleryFacts, files: Map
         SamecarError: there is one already, or the place cannot be written to.
     """
     if engine is None:
-        from samecar.retrieval.embedded.store import FolderEngine
+        from samecar.retrieval.folder.engine import FolderEngine
 
         return FolderEngine.create(Path(name), facts, files)
     _refuse_scheme(engine)
@@ -43,7 +43,7 @@ def open_engine(name: str, engine: str | None = None) -> Engine:
         SamecarError: there is none, or it is damaged or cannot be reached.
     """
     if engine is None:
-        from samecar.retrieval.embedded.store import FolderEngine
+        from samecar.retrieval.folder.engine import FolderEngine
 
         return FolderEngine.open(Path(name))
     _refuse_scheme(engine)
@@ -64,7 +64,7 @@ def check_index(kind: str, engine: str | None, size: int) -> None:
         SamecarError: they cannot.
     """
     if engine is None:
-        from samecar.retrieval.embedded.store import check_kind as check_folder_kind
+        from samecar.retrieval.folder.engine import check_kind as check_folder_kind
 
         check_folder_kind(kind)
         return

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from samecar.errors import SamecarError
-from samecar.serving.headers import HEADERS
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +21,18 @@ SAYINGS: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "this address does not take this method; /openapi.json lists what there is"),
 }
 """Code and sentence for what the router refuses, by status."""
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Nothing comes from elsewhere, nothing goes elsewhere, nobody frames the page."""
 
 
 class ErrorFacts(BaseModel):

@@ -3,7 +3,7 @@
 from samecar.errors import SamecarError
 
 try:
-    from samecar.retrieval.postgres.store import PostgresEngine
+    from samecar.retrieval.postgres.engine import PostgresEngine
     from samecar.retrieval.postgres.tables import check_kind
 except ImportError as error:
     if not (error.name or "").startswith(("psycopg", "pgvector")):

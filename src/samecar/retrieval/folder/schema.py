@@ -1,0 +1,171 @@
+"""The form of a catalogue, and the way from every older form to the present one."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.errors import SamecarError
+from samecar.retrieval.records import EVERYTHING, Filter
+
+STEPS = (
+    (
+        # Numbers are never used again, which AUTOINCREMENT sees to, so that they also tell what is new.
+        """CREATE TABLE entries (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            content TEXT NOT NULL UNIQUE,
+            address TEXT NOT NULL,
+            camera_id TEXT NOT NULL,
+            time REAL,
+            track_id TEXT NOT NULL,
+            vehicle_id TEXT NOT NULL
+        )""",
+        "CREATE INDEX entries_by_camera ON entries (camera_id, time)",
+        "CREATE INDEX entries_by_time ON entries (time)",
+        "CREATE INDEX entries_by_vehicle ON entries (vehicle_id) WHERE vehicle_id != ''",
+        # Half precision, little-endian. Large values have tables of their own, so that entries are read quickly.
+        """CREATE TABLE embeddings (
+            id INTEGER PRIMARY KEY REFERENCES entries ON DELETE CASCADE,
+            embedding BLOB NOT NULL
+        )""",
+        """CREATE TABLE thumbnails (
+            id INTEGER PRIMARY KEY REFERENCES entries ON DELETE CASCADE,
+            thumbnail BLOB NOT NULL
+        )""",
+        """CREATE TABLE labels (
+            entry INTEGER NOT NULL REFERENCES entries ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (entry, name)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX labels_by_value ON labels (name, value)",
+        """CREATE VIEW sightings AS
+            SELECT id, content, address, camera_id, time, track_id, vehicle_id,
+                (SELECT json_group_object(name, value) FROM labels WHERE entry = entries.id) AS labels
+            FROM entries""",
+        # What an index must forget, in the order in which it was removed.
+        "CREATE TABLE removals (number INTEGER PRIMARY KEY AUTOINCREMENT, entry INTEGER NOT NULL)",
+        """CREATE TRIGGER removal AFTER DELETE ON entries
+            BEGIN INSERT INTO removals (entry) VALUES (old.id); END""",
+    ),
+    (
+        """CREATE TABLE judgements (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            query TEXT NOT NULL,
+            entry INTEGER NOT NULL REFERENCES entries ON DELETE CASCADE,
+            same INTEGER NOT NULL,
+            query_picture BLOB,
+            UNIQUE (query, entry)
+        )""",
+        "CREATE INDEX judgements_by_entry ON judgements (entry)",
+    ),
+)
+"""Statements that lead from each version of the catalogue to the next, beginning with an empty file, version 0."""
+
+VERSION = len(STEPS)
+"""Of catalogues that this samecar writes."""
+
+PAGE_SIZE = 16384
+"""Bytes of a page: embeddings of 512 to 2048 numbers fill it without much waste."""
+
+
+def write_schema(connection: sqlite3.Connection) -> None:
+    """Makes an empty catalogue of an empty file."""
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    migrate(connection)
+    connection.execute("COMMIT")
+
+
+def checked_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Version of a catalogue that this samecar can read or bring up to its own.
+
+    Raises:
+        SamecarError: it is newer, or no catalogue at all.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise SamecarError(
+            f"{path} has form {version}, made by a newer samecar; install that, this one knows forms up to {VERSION}"
+        )
+    if version < 1:
+        raise SamecarError(f"{path} is no catalogue of a gallery; put the gallery back from a backup")
+    return version
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings a catalogue to the present version, within the transaction that is open."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    for statements in STEPS[version:]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def condition(allowed: Filter) -> tuple[str, list[Any]]:
+    """A filter on entries as SQL, in which nothing stands that was given, with the values that it asks for."""
+    parts = _camera_and_time(allowed)
+    if allowed.not_cameras:
+        parts.append(("camera_id NOT IN (SELECT value FROM json_each(?))", [json.dumps(allowed.not_cameras)]))
+    if allowed.not_ids:
+        parts.append(("id NOT IN (SELECT value FROM json_each(?))", [json.dumps(allowed.not_ids)]))
+    for label in allowed.labels.items():
+        parts.append(("id IN (SELECT entry FROM labels WHERE name = ? AND value = ?)", list(label)))
+    return _joined(parts)
+
+
+def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[np.bool_] | None:
+    """Whether a filter allows the entry of each number.
+
+    Every condition is looked up in an index of its own, and `not_cameras` by what it leaves out, as that is quickest
+    where there are many entries.
+
+    Args:
+        connection: to the catalogue.
+        allowed: the filter.
+        last: the largest number.
+
+    Returns:
+        (last + 1,), true or false where no entry has that number; None if the filter allows all.
+    """
+    if allowed == EVERYTHING:
+        return None
+    chosen = np.ones(last + 1, bool)
+    camera_and_time = _camera_and_time(allowed)
+    if camera_and_time:
+        text, values = _joined(camera_and_time)
+        chosen &= _numbers(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
+    for label in allowed.labels.items():
+        chosen &= _numbers(connection.execute("SELECT entry FROM labels WHERE name = ? AND value = ?", label), last)
+    if allowed.not_cameras:
+        text, values = _joined(_camera_and_time(Filter(cameras=allowed.not_cameras)))
+        chosen &= ~_numbers(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
+    chosen[[number for number in allowed.not_ids if 0 <= number <= last]] = False
+    return chosen
+
+
+def _camera_and_time(allowed: Filter) -> list[tuple[str, list[Any]]]:
+    parts: list[tuple[str, list[Any]]] = []
+    if allowed.cameras:
+        parts.append(("camera_id IN (SELECT value FROM json_each(?))", [json.dumps(allowed.cameras)]))
+    if allowed.after is not None:
+        parts.append(("time >= ?", [allowed.after]))
+    if allowed.before is not None:
+        parts.append(("time < ?", [allowed.before]))
+    return parts
+
+
+def _joined(parts: list[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
+    return " AND ".join(["TRUE", *(text for text, _ in parts)]), [value for _, values in parts for value in values]
+
+
+def _numbers(rows: Iterable[tuple[int]], last: int) -> NDArray[np.bool_]:
+    found = np.zeros(last + 1, bool)
+    found[np.fromiter(chain.from_iterable(rows), np.int64)] = True
+    return found

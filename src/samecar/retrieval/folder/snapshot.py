@@ -1,0 +1,190 @@
+"""The file in which an index waits for the next opening, so that it need not be made of the catalogue anew."""
+
+import errno
+import json
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from samecar.retrieval.folder.catalogue import Changes
+from samecar.retrieval.folder.index import VectorIndex
+from samecar.retrieval.folder.library import faiss_module
+from samecar.retrieval.folder.screen import Screen
+from samecar.retrieval.folder.writing import durable_file
+
+_MARK = b"\nsamecar index "
+
+_LINE = 512  # bytes at the end of a file that hold the mark and what follows it, filled with spaces
+
+_PORTION = 1 << 22  # bytes that a checksum is taken of at a time
+
+
+class Snapshot(BaseModel):
+    """What stands at the end of an index file, behind what FAISS writes and reads.
+
+    Attributes:
+        kind: of the index.
+        size: numbers in an embedding.
+        entry: the last entry of the catalogue that it has taken in.
+        content: that of this entry, by which it is known again; "" in files of older versions.
+        removal: the last removal that it has taken in.
+        screened: whether the index's screen follows it.
+        length: bytes of the index.
+        checksum: CRC-32 of these bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    size: int
+    entry: int
+    content: str = ""
+    removal: int
+    screened: bool = False
+    length: int
+    checksum: int
+
+    @property
+    def changes(self) -> Changes:
+        """How far it follows the catalogue."""
+        return Changes(self.entry, self.removal)
+
+
+class DamagedSnapshotError(Exception):
+    """Why an index file cannot be used; the index is made of the catalogue then."""
+
+
+def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes, content: str) -> None:
+    """Writes an index, whole or not at all; only one process may do so at a time.
+
+    Args:
+        path: the file.
+        index: to be written.
+        size: numbers in an embedding.
+        holds: how far it follows the catalogue.
+        content: of the last entry, "" where that was removed.
+
+    Raises:
+        SamecarError: it cannot be written.
+    """
+    for unfinished in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of a process that was killed
+        unfinished.unlink()
+    with durable_file(path) as temporary:
+        try:
+            _write(index, temporary)
+        except RuntimeError as error:  # whose text ends in the system's own words
+            full = os.strerror(errno.ENOSPC) in str(error)
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error).splitlines()[0]) from error
+        length = temporary.stat().st_size
+        snapshot = Snapshot(
+            kind=index.kind,
+            size=size,
+            entry=holds.entry,
+            content=content,
+            removal=holds.removal,
+            screened=index.screen is not None,
+            length=length,
+            checksum=_checksum(temporary, length),
+        )
+        with temporary.open("ab") as file:
+            file.write((_MARK + snapshot.model_dump_json().encode()).ljust(_LINE))
+
+
+def read_snapshot(
+    path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
+) -> tuple[VectorIndex, Changes]:
+    """Reads an index and how far it follows the catalogue; from the beginning, where it is replaced meanwhile.
+
+    Args:
+        path: the file.
+        kind: that it must have.
+        size: that it must have.
+        newest: how far the catalogue is; an index that knows more belongs to another state of it.
+        content_of: gives the content of an entry of the catalogue, "" where it is not there.
+
+    Raises:
+        DamagedSnapshotError: it is damaged, too new or of another kind.
+        FileNotFoundError: there is none.
+    """
+    while True:
+        before = _identity(path)
+        try:
+            taken = _read(path, kind, size, newest, content_of)
+        except DamagedSnapshotError:
+            if _identity(path) == before:
+                raise
+        else:
+            if _identity(path) == before:
+                return taken
+
+
+def _write(index: VectorIndex, path: Path) -> None:
+    faiss = faiss_module()
+    writer = faiss.FileIOWriter(str(path))
+    faiss.write_index(index.faiss_index, writer)
+    if index.screen is not None:
+        faiss.write_index(index.screen.faiss_index, writer)
+    del writer  # which closes the file
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is replaced."""
+    state = path.stat()
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+def _read(
+    path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
+) -> tuple[VectorIndex, Changes]:
+    faiss = faiss_module()
+    snapshot = described(path)
+    if (snapshot.kind, snapshot.size) != (kind, size):
+        raise DamagedSnapshotError(f"it is of kind {snapshot.kind!r} with {snapshot.size} numbers for each embedding")
+    if snapshot.entry > newest.entry or snapshot.removal > newest.removal:
+        raise DamagedSnapshotError("it is newer than the catalogue")
+    content = content_of(snapshot.entry)
+    if content and snapshot.content and content != snapshot.content:
+        raise DamagedSnapshotError("it belongs to another state of the catalogue")
+    if _checksum(path, snapshot.length) != snapshot.checksum:
+        raise DamagedSnapshotError("its checksum differs")
+    try:
+        reader = faiss.FileIOReader(str(path))
+        index = faiss.read_index(reader)
+        screen = Screen(faiss.read_index(reader)) if snapshot.screened else None
+    except RuntimeError as error:
+        raise DamagedSnapshotError(f"FAISS refuses it: {str(error).splitlines()[0]}") from error
+    return VectorIndex(kind, index, screen), snapshot.changes
+
+
+def described(path: Path) -> Snapshot:
+    """What a file says that it holds.
+
+    Raises:
+        DamagedSnapshotError: it does not say.
+        FileNotFoundError: there is none.
+    """
+    with path.open("rb") as file:
+        length = file.seek(0, 2)
+        file.seek(max(length - _LINE, 0))
+        mark, line = file.read(len(_MARK)), file.read()
+    if mark != _MARK:
+        raise DamagedSnapshotError("its end is missing")
+    try:
+        snapshot = Snapshot.model_validate(json.loads(line))
+    except (ValueError, ValidationError) as error:
+        raise DamagedSnapshotError("its end is damaged") from error
+    if snapshot.length != length - _LINE:
+        raise DamagedSnapshotError("a part of it is missing")
+    return snapshot
+
+
+def _checksum(path: Path, length: int) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while length > 0 and (portion := file.read(min(_PORTION, length))):
+            checksum = zlib.crc32(portion, checksum)
+            length -= len(portion)
+    return checksum

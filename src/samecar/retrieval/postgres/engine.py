@@ -1,0 +1,428 @@
+"""The engine that keeps galleries on a PostgreSQL server: any number of services read and write at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, LiteralString, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import HalfVector
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from samecar.errors import SamecarError
+from samecar.progress import Progress, silent
+from samecar.retrieval.engine import NO_FILES
+from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
+from samecar.retrieval.postgres.searching import (
+    LARGEST_ID,
+    condition,
+    measure_recall,
+    possible_ids,
+    search_by_index,
+    search_every_entry,
+)
+from samecar.retrieval.postgres.tables import (
+    HNSW,
+    Tables,
+    check_kind,
+    create_gallery,
+    find_gallery,
+    prepare_database,
+)
+from samecar.retrieval.records import (
+    EVERYTHING,
+    Addition,
+    CameraSummary,
+    Entry,
+    Filter,
+    GalleryFacts,
+    IndexSettings,
+    Judgement,
+    Match,
+    Sighting,
+    Summary,
+    checked_queries,
+    stored_embeddings,
+)
+
+Result = TypeVar("Result")
+
+ENTRY: Final = "SELECT id, content, {columns} FROM {entries} JOIN {contents} USING (id) "
+
+BY_NUMBER: Final = ENTRY + "WHERE id = ANY(%s)"
+
+ATTACH: Final = """
+    INSERT INTO {files} (name, content) VALUES (%s, %s)
+    ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
+
+CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
+    (
+        "SELECT count(*) FROM {contents} LEFT JOIN {entries} USING (id) WHERE {entries}.id IS NULL",
+        "numbers have lost their entries",
+    ),
+    (
+        "SELECT count(*) FROM {entries} LEFT JOIN {contents} USING (id) WHERE {contents}.id IS NULL",
+        "entries have lost their contents",
+    ),
+    (
+        "SELECT count(*) FROM {entries} WHERE abs(l2_norm(embedding) - 1) > 0.002",
+        "embeddings are not of length one",
+    ),
+)
+"""What must not be: how many there are, and what is said of them. Lengths that `samecar.retrieval.records` lets pass
+are at most 0.001 from 1, and half precision takes them at most 0.0005 further."""
+
+
+class PostgresEngine:
+    """A gallery in a PostgreSQL database.
+
+    Use `create` or `open`. Writers of one gallery wait for each other, so that entries become visible in the order of
+    their numbers; readers wait for nobody.
+    """
+
+    def __init__(self, connections: Connections, name: str, tables: Tables, facts: GalleryFacts) -> None:
+        self._connections = connections
+        self._name = name
+        self._tables = tables
+        self._size = facts.size
+
+    @classmethod
+    def create(cls, address: str, name: str, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Self:
+        """Makes an empty gallery, all of it or nothing, and what the database needs for the first one.
+
+        Args:
+            address: as libpq takes it: postgresql://USER:PASSWORD@HOST:PORT/DATABASE.
+            name: of the gallery, any text.
+            facts: what it is going to be; `facts.index.kind` is 'exact' or 'hnsw'.
+            files: attached to it from the beginning, by name.
+
+        Raises:
+            SamecarError: the server cannot be used, lacks pgvector or the right to use it, or has such a gallery.
+        """
+        check_kind(facts.index.kind, facts.size)
+        if not name.strip():
+            raise SamecarError("the name of a gallery is empty; give it one")
+        connections = Connections(address)
+
+        def work(cursor: Cursor) -> Tables:
+            prepare_database(cursor, connections.server)
+            tables = create_gallery(cursor, connections.server, name, facts)
+            for attached, content in files.items():
+                cursor.execute(tables.statement(ATTACH), [attached, content])
+            return tables
+
+        return cls(connections, name, connections.prepare(work), facts)
+
+    @classmethod
+    def open(cls, address: str, name: str) -> Self:
+        """Opens a gallery; nothing is written, so that the server may be a replica.
+
+        Raises:
+            SamecarError: the server cannot be used, or has no such gallery, or one of a newer format.
+        """
+        connections = Connections(address)
+        tables, facts = connections.read(lambda cursor: find_gallery(cursor, connections.server, name))
+        return cls(connections, name, tables, facts)
+
+    def close(self) -> None:
+        """Ends the connections; may be called twice."""
+        self._connections.close()
+
+    @property
+    def facts(self) -> GalleryFacts:
+        """What the gallery is at this moment; its index may have been made anew by another service."""
+        return self._connections.read(self._facts)
+
+    def _facts(self, cursor: Cursor) -> GalleryFacts:
+        tables, facts = find_gallery(cursor, self._connections.server, self._name)
+        if tables != self._tables:
+            raise SamecarError(f"gallery {self._name!r} on {self._connections.server} was replaced; open it again")
+        return facts
+
+    def _write(self, work: Callable[[Cursor], Result]) -> Result:
+        """Writes while no other writer of this gallery does.
+
+        Raises:
+            SamecarError: others have written for too long, or the gallery was removed.
+        """
+
+        def alone(cursor: Cursor) -> Result:
+            where = f"gallery {self._name!r} on {self._connections.server}"
+            statement = "SELECT number FROM samecar.galleries WHERE number = %s FOR NO KEY UPDATE"
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{SECONDS_FOR_OTHERS}s"])
+            try:
+                row = cursor.execute(statement, [self._tables.number]).fetchone()
+            except errors.LockNotAvailable as error:
+                raise SamecarError(
+                    f"{where} is being written to by another, or its index is being made, since more than "
+                    f"{SECONDS_FOR_OTHERS} s; nothing was changed, do it again when that is done"
+                ) from error
+            if row is None:
+                raise SamecarError(f"{where} was removed; make it anew")
+            cursor.execute("SET LOCAL lock_timeout TO DEFAULT")  # an index that took hours is not given up for a search
+            return work(cursor)
+
+        return self._connections.write(alone)
+
+    def _rows(self, text: LiteralString, values: Any = None) -> list[tuple[Any, ...]]:
+        return self._connections.read(lambda cursor: cursor.execute(self._tables.statement(text), values).fetchall())
+
+    # --- files ---
+
+    def attach(self, name: str, content: bytes) -> None:
+        """Keeps a file with the gallery; one of that name is replaced."""
+        self._write(lambda cursor: cursor.execute(self._tables.statement(ATTACH), [name, content]))
+
+    def attached(self, name: str) -> bytes | None:
+        """A file that was attached, None if none was."""
+        rows = self._rows("SELECT content FROM {files} WHERE name = %s", [name])
+        return rows[0][0] if rows else None
+
+    # --- entries ---
+
+    def add(self, additions: Sequence[Addition]) -> list[int]:
+        """Adds all or nothing; gives the number of each. What it holds already stays as it is and keeps its number.
+
+        Raises:
+            SamecarError: an embedding has another size, is not finite or not of length one.
+        """
+        matrix = stored_embeddings(additions, self._size)
+        offered: dict[str, tuple[Addition, NDArray[np.float16]]] = {}
+        for addition, embedding in zip(additions, matrix, strict=True):
+            offered.setdefault(addition.sighting.content, (addition, embedding))
+
+        def work(cursor: Cursor) -> dict[str, int]:
+            numbers = self._known(cursor, list(offered))
+            new = [content for content in offered if content not in numbers]
+            numbers.update(self._numbered(cursor, new))
+            self._insert(cursor, [(numbers[content], *offered[content]) for content in new])
+            return numbers
+
+        numbers = self._write(work)
+        return [numbers[addition.sighting.content] for addition in additions]
+
+    def _known(self, cursor: Cursor, contents: Sequence[str]) -> dict[str, int]:
+        statement = self._tables.statement("SELECT content, id FROM {contents} WHERE content = ANY(%s)")
+        return dict(cursor.execute(statement, [list(contents)]).fetchall())
+
+    def _numbered(self, cursor: Cursor, contents: Sequence[str]) -> dict[str, int]:
+        """Gives new contents numbers, in their order."""
+        text: LiteralString = """
+            INSERT INTO {contents} (content)
+            SELECT content FROM unnest(%s::text[]) WITH ORDINALITY AS new (content, place) ORDER BY place
+            RETURNING content, id"""
+        return dict(cursor.execute(self._tables.statement(text), [list(contents)]).fetchall())
+
+    def _insert(self, cursor: Cursor, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
+        text: LiteralString = "COPY {entries} (id, {columns}, embedding) FROM STDIN (FORMAT BINARY)"
+        with cursor.copy(self._tables.statement(text)) as copy:
+            copy.set_types(["bigint", "text", "text", "double precision", "text", "text", "jsonb", "halfvec"])
+            for number, addition, embedding in new:
+                copy.write_row((number, *_columns(addition.sighting), HalfVector(embedding)))
+        cursor.executemany(
+            self._tables.statement("INSERT INTO {thumbnails} (id, picture) VALUES (%s, %s)"),
+            [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
+        )
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Removes entries with embedding, thumbnail and judgements; gives how many of them were there."""
+        statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s)")
+        return self._write(lambda cursor: cursor.execute(statement, [possible_ids(ids)]).rowcount)
+
+    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
+        """Changes what is known about an entry, while nobody else changes it; its content must stay.
+
+        Args:
+            id: of the entry.
+            change: gives what is to be known of what is; it is told of changes that others have made before.
+
+        Returns:
+            What is known now; None if there is no such entry.
+
+        Raises:
+            SamecarError: the content differs.
+        """
+
+        def work(cursor: Cursor) -> Sighting | None:
+            row = cursor.execute(self._tables.statement(BY_NUMBER), [possible_ids([id])]).fetchone()
+            if row is None:
+                return None
+            before = _entry(row).sighting
+            sighting = change(before)
+            if sighting.content != before.content:
+                raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
+            text: LiteralString = "UPDATE {entries} SET ({columns}) = (%s, %s, %s, %s, %s, %s) WHERE id = %s"
+            cursor.execute(self._tables.statement(text), [*_columns(sighting), id])
+            return sighting
+
+        return self._write(work)
+
+    def known(self, contents: Sequence[str]) -> dict[str, int]:
+        """Numbers of those contents that it holds."""
+        return self._connections.read(lambda cursor: self._known(cursor, contents))
+
+    def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
+        """Entries by number; those that are not there are left out."""
+        return {row[0]: _entry(row) for row in self._rows(BY_NUMBER, [possible_ids(ids)])}
+
+    def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
+        """A page of entries in the order of their numbers, from the first number above `beyond`."""
+        text, values = condition(allowed)
+        page = {"beyond": min(beyond, LARGEST_ID), "limit": min(limit, LARGEST_ID)}
+        text = ENTRY + "WHERE id > %(beyond)s " + text + " ORDER BY id LIMIT %(limit)s"
+        return [_entry(row) for row in self._rows(text, {**values, **page})]
+
+    def embeddings(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """(ids, size) as stored, in half precision.
+
+        Raises:
+            SamecarError: one is not there.
+        """
+        stored = dict(self._rows("SELECT id, embedding FROM {entries} WHERE id = ANY(%s)", [possible_ids(ids)]))
+        matrix = np.empty((len(ids), self._size), np.float32)
+        for row, number in enumerate(ids):
+            if number not in stored:
+                raise SamecarError(f"the gallery has no entry {number}; list its entries")
+            matrix[row] = stored[number].to_numpy()
+        return matrix
+
+    def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
+        """A small JPEG; None if there is none."""
+        rows = self._rows("SELECT picture FROM {thumbnails} WHERE id = ANY(%s)", [possible_ids([id])])
+        return rows[0][0] if rows else None
+
+    def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
+        """The most similar allowed entries of each query, most similar first, equal ones in the order of their numbers.
+
+        Embeddings are in half precision, queries in single.
+
+        Args:
+            queries: (queries, size) of length one.
+            top: how many for each query, 1 or more.
+            allowed: which entries may be found.
+        """
+        queries = checked_queries(queries, self._size, top)
+
+        def work(cursor: Cursor) -> list[list[Match]]:
+            by_index = self._facts(cursor).index.kind == HNSW
+            search = search_by_index if by_index else search_every_entry
+            return search(cursor, self._tables, queries, min(top, LARGEST_ID), allowed)
+
+        return self._connections.read(work)
+
+    # --- judgements ---
+
+    def judge(self, judgement: Judgement) -> None:
+        """Keeps a judgement; an earlier one on the same pair is replaced.
+
+        Raises:
+            SamecarError: there is no such entry.
+        """
+        text: LiteralString = """
+            INSERT INTO {judgements} (query, entry, same, query_picture)
+            SELECT %s, id, %s, %s FROM {contents} WHERE id = ANY(%s)
+            ON CONFLICT (query, entry) DO UPDATE
+            SET number = DEFAULT, same = excluded.same, query_picture = excluded.query_picture"""
+        values = [judgement.query, judgement.same, judgement.query_picture, possible_ids([judgement.entry])]
+        if not self._write(lambda cursor: cursor.execute(self._tables.statement(text), values).rowcount):
+            raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
+
+    def withdraw(self, query: str, entry: int) -> bool:
+        """Forgets a judgement; whether there was one."""
+        statement = self._tables.statement("DELETE FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
+        return self._write(lambda cursor: cursor.execute(statement, [query, possible_ids([entry])]).rowcount > 0)
+
+    def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
+        """All judgements, or those on one query, oldest first.
+
+        Args:
+            query: content of the query; None gives all.
+            pictures: whether to read the queries' pictures too, which take much more memory than all the rest.
+        """
+        text: LiteralString = """
+            SELECT query, entry, same, CASE WHEN %(pictures)s THEN query_picture END FROM {judgements}
+            WHERE %(query)s::text IS NULL OR query = %(query)s ORDER BY number"""
+        rows = self._rows(text, {"query": query, "pictures": pictures})
+        return [Judgement(*row) for row in rows]
+
+    # --- the whole ---
+
+    def summary(self) -> Summary:
+        """How much it holds."""
+
+        def work(cursor: Cursor) -> Summary:
+            def rows(text: LiteralString) -> list[tuple[Any, ...]]:
+                return cursor.execute(self._tables.statement(text)).fetchall()
+
+            cameras = rows("SELECT camera_id, count(*), min(time), max(time) FROM {entries} GROUP BY camera_id")
+            vehicles = rows("SELECT count(DISTINCT vehicle_id) FROM {entries} WHERE vehicle_id <> ''")[0][0]
+            judgements = rows("SELECT count(*) FROM {judgements}")[0][0]
+            ordered = tuple(sorted(CameraSummary(*row) for row in cameras))
+            return Summary(sum(camera.pictures for camera in ordered), vehicles, judgements, ordered)
+
+        return self._connections.read(work)
+
+    def check(self, progress: Progress = silent) -> list[str]:
+        """A sentence for each thing that is wrong; none if all is well. Nothing is changed."""
+
+        def work(cursor: Cursor) -> list[str]:
+            problems = self._tables.check_index(cursor, self._facts(cursor).index.kind)
+            for done, (text, sentence) in enumerate(CHECKS):
+                progress("check", done, len(CHECKS))
+                row = cursor.execute(self._tables.statement(text)).fetchone()
+                if row and row[0]:
+                    problems.append(f"gallery {self._name!r}: {row[0]} {sentence}; put it back from a backup")
+            progress("check", len(CHECKS), len(CHECKS))
+            return problems
+
+        return self._connections.read(work)
+
+    def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
+        """Makes the index anew from what is stored, of this kind, measures its recall, and gives what it is then.
+
+        Others can search meanwhile; writers wait, and are told so where it takes long.
+
+        Raises:
+            SamecarError: the engine has no such kind.
+        """
+        check_kind(kind, self._size)
+
+        def replace(cursor: Cursor) -> IndexSettings:
+            self._tables.rebuild_index(cursor, kind)
+            pictures = 0
+            if kind == HNSW:
+                row = cursor.execute(self._tables.statement("SELECT count(*) FROM {entries}")).fetchone()
+                pictures = row[0] if row else 0
+            made = IndexSettings(kind=kind, pictures=pictures)
+            self._tables.write_index_settings(cursor, made)
+            return made
+
+        def note(cursor: Cursor) -> None:
+            if self._facts(cursor).index.kind == kind:  # nobody has replaced it meanwhile
+                self._tables.write_index_settings(cursor, settings)
+
+        progress("index", 0, 1)
+        settings = self._write(replace)
+        progress("index", 1, 1)
+        if kind == HNSW:
+            recall, queries = self._connections.read(lambda cursor: measure_recall(cursor, self._tables, progress))
+            settings = settings.model_copy(update={"recall": recall, "measured_on": queries})
+            self._write(note)
+        return settings
+
+
+def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str, Jsonb]:
+    """What the table of entries holds of a sighting, in the order of `COLUMNS`."""
+    return (
+        sighting.address,
+        sighting.camera_id,
+        sighting.time,
+        sighting.track_id,
+        sighting.vehicle_id,
+        Jsonb(dict(sighting.labels)),
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    number, *columns = row
+    return Entry(number, Sighting(*columns))

@@ -1,0 +1,92 @@
+"""Routes that tell what the gallery is, and that search it."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query
+
+from samecar.retrieval.times import known_time_text
+from samecar.serving.dependencies import Number, Served
+from samecar.serving.errors import documented
+from samecar.serving.messages import (
+    GalleryReply,
+    Limits,
+    QueryFacts,
+    Result,
+    Searched,
+    SearchForm,
+    SearchReply,
+    Verdict,
+    camera_of,
+    facts_of,
+)
+from samecar.serving.service import SearchOutcome, Service
+from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
+
+routes = APIRouter(route_class=LimitedRoute)
+
+
+@routes.get("/api/gallery", responses=documented(), tags=["gallery"])
+async def describe_gallery(service: Served) -> GalleryReply:
+    """Tells what the gallery is and holds, and what the service allows."""
+    gallery, settings = service.gallery, service.settings
+    summary = await service.summary()
+    times = [time for camera in summary.cameras for time in (camera.first, camera.last) if time is not None]
+    facts, calibration = await service.read(lambda: (gallery.facts, gallery.calibration))
+    return GalleryReply(
+        name=settings.name,
+        model=facts.model,
+        index=facts.index,
+        pictures=summary.pictures,
+        vehicles=summary.vehicles,
+        cameras=[camera_of(camera) for camera in summary.cameras],
+        first=known_time_text(min(times, default=None)),
+        last=known_time_text(max(times, default=None)),
+        calibrated=calibration is not None,
+        false_alarm_rate=None if calibration is None else calibration.false_alarm_rate,
+        limits=Limits(bytes=settings.bytes, pixels=settings.pixels, top=settings.top),
+        writable=not settings.read_only,
+    )
+
+
+@routes.post("/api/search", responses=documented(400, 408, 413), tags=["search"])
+async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(media_type=MULTIPART)]) -> SearchReply:
+    """Searches with a picture that is sent along."""
+    began = time.perf_counter()
+    service.refuse_more(form.top)
+    allowed = form.allowed()
+    crop = parse_crop(form.crop) if form.crop else None
+    content, picture = await service.prepare(await form.picture.read(), crop)
+    found = await service.search(content, picture, form.top, allowed)
+    return _reply(QueryFacts(id=None, content=content), found, service, began)
+
+
+@routes.get("/api/pictures/{number}/similar", responses=documented(404), tags=["search"])
+async def search_from_entry(number: Number, service: Served, asked: Annotated[Searched, Query()]) -> SearchReply:
+    """Searches from an entry, which does not find itself."""
+    began = time.perf_counter()
+    service.refuse_more(asked.top)
+    allowed = asked.allowed()
+    entry = await service.entry(number)
+    found = await service.search_like(entry, asked.top, allowed)
+    return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
+
+
+def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: float) -> SearchReply:
+    answer = found.answer
+    return SearchReply(
+        query=query,
+        results=[
+            Result(
+                **facts_of(result.entry, service.keeps_thumbnails),
+                similarity=result.similarity,
+                probability=result.probability,
+                judgement=found.judged.get(result.entry.id),
+            )
+            for result in answer.found
+        ],
+        verdict=Verdict(
+            in_gallery=answer.in_gallery, threshold=answer.threshold, false_alarm_rate=answer.false_alarm_rate
+        ),
+        seconds=time.perf_counter() - began,
+    )
