@@ -44,7 +44,7 @@ _MODULES = {
     "manifest": ("COLUMNS", "SPLITS", "Manifest"),
     "pictures": ("UnreadablePictureError", "read_picture"),
     "sampling": ("Draw", "IdentityBatches"),
-    "sources": ("SOURCES", "open_source"),
+    "sources.opening": ("SOURCES", "open_source"),
     "splitting": ("hold_out_validation", "split_by_identity"),
     "transforms": ("PictureTransform", "evaluation_transform", "training_transform"),
 }

@@ -131,7 +131,7 @@ def test_adding_needs_no_torch(tmp_path: Path) -> None:
         "print('torch' in sys.modules)"
     )
     printed = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     assert printed.stdout == "False\n"
 
