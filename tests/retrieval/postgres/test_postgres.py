@@ -311,15 +311,15 @@ def test_a_batch_whose_client_is_killed_is_added_whole_or_not_at_all(address, na
     with psycopg.connect(postgres.address(database)) as blocker:
         blocker.execute(f"LOCK TABLE samecar.thumbnails_{engine._tables.number} IN EXCLUSIVE MODE")
         program = (
-            "import sys; sys.path.insert(0, sys.argv[1])\n"
+            "import sys; sys.path[:0] = sys.argv[1].split(':')\n"
             "from dataclasses import replace\n"
             "from test_postgres import additions, vectors, PostgresEngine\n"
             "engine = PostgresEngine.open(sys.argv[2], sys.argv[3])\n"
             "print('ready', flush=True)\n"
             "engine.add([replace(a, thumbnail=b'jpeg') for a in additions(vectors(50))])\n"
         )
-        folder = Path(__file__).parent
-        client = subprocess.Popen([sys.executable, "-c", program, folder, address, name], stdout=subprocess.PIPE)
+        folders = f"{Path(__file__).parent}:{Path(__file__).parents[2]}"
+        client = subprocess.Popen([sys.executable, "-c", program, folders, address, name], stdout=subprocess.PIPE)
         assert client.stdout.readline() == b"ready\n"
         waiting = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"
         while not postgres.execute(waiting):
