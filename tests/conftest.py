@@ -1,6 +1,10 @@
 import os
 from pathlib import Path
 
+# Two test processes share the cores; threads of one would only wait for those of the other.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from browsing import hold, meanwhile, needs_browser, results, search_on
 from playwright.sync_api import expect
 
@@ -9,7 +10,7 @@ from samecar.retrieval.gallery import Gallery
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 JUDGEMENTS = re.compile("/api/judgements(\\?|$)")
 

@@ -12,7 +12,7 @@ from samecar.retrieval.incoming import Incoming
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 NAMED = "<img src=x onerror=window.hacked=1>"
 """Markup that may also be a file's name."""
