@@ -1,4 +1,6 @@
-"""Tables and plots in README and docs, made from the result files; a test fails when they differ.
+"""Tables and plots in README and docs, made from the result files and from the options of recipes.
+
+A test fails when they differ.
 
     python benchmarks/tables.py
 
@@ -13,7 +15,7 @@ from typing import Any
 
 from results import read_results
 
-from samecar.config import digest
+from samecar.config import describe_options, digest, option_groups
 from samecar.reproduce.tables import card_sentence, markdown
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +23,7 @@ PAGES = (
     "README.md",
     "docs/evaluation.md",
     "docs/gallery.md",
+    "docs/options.md",
     "docs/report.md",
     "docs/scaling.md",
     "docs/service.md",
@@ -245,9 +248,28 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+def options() -> str:
+    """All options of a recipe, a table for each group."""
+    lines = []
+    for group, meaning in {"": "what the recipe is called", **option_groups()}.items():
+        heading = f"`[{group}]`: {meaning}" if group else f"Before the groups: {meaning}"
+        lines += [f"### {heading}", "", "| option | meaning | allowed | default |", "|---|---|---|---|"]
+        for option in describe_options():
+            if option.group == group:
+                default = "not given" if option.default is None else f"`{option.default_text}`"
+                allowed = re.sub(r'("[^"]*")', r"`\1`", option.allowed)
+                lines.append(f"| `{option.name}` | {option.meaning} | {allowed} | {default} |")
+        lines.append("")
+    return "\n".join(lines[:-1]) + "\n"
+
+
 def filled(page: str) -> str:
     """A page's text with its tables made anew."""
-    return BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]](read_results(block[2]))}{block[4]}", page)
+    return BLOCK.sub(lambda block: f"{block[1]}{_table(block[2])}{block[4]}", page)
+
+
+def _table(name: str) -> str:
+    return options() if name == "options" else TABLES[name](read_results(name))
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ PAGES = (
     "docs/films.md",
     "docs/gallery.md",
     "docs/getting-started.md",
+    "docs/options.md",
     "docs/service.md",
 )
 

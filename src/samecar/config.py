@@ -6,12 +6,14 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from samecar.errors import SamecarError
+from samecar.options import OptionDescription, describe_groups, describe_settings, settings_as_toml
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
@@ -33,12 +35,19 @@ class ModelSettings(Settings):
         "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout, or of a folder "
         "with such a file for each backbone, named after it",
     )
-    attention: Literal["none", "se", "cbam"] = Field("none", description="attention after each stage of the backbone")
+    attention: Literal["none", "se", "cbam"] = Field(
+        "none",
+        description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
+        "places",
+    )
     attention_reduction: PositiveInt = Field(16, description="channels are divided by this inside the attention")
     fusion: Literal["none", "concatenate", "add", "global"] = Field(
         "none", description="'concatenate' and 'add' join stages 3 and 4, 'global' concatenates all four"
     )
-    pooling: Literal["average", "max", "gem"] = Field("average", description="feature map to vector")
+    pooling: Literal["average", "max", "gem"] = Field(
+        "average",
+        description="how a feature map becomes a vector; 'gem' is the generalised mean with a learned power",
+    )
     head: Literal[
         "none", "fc", "fc-relu-dropout-bn-fc", "fc-relu-bn-fc", "fc-bn-relu-dropout-fc", "fc-bn-relu-fc", "fc-bn-fc"
     ] = Field(
@@ -47,8 +56,10 @@ class ModelSettings(Settings):
     embedding_size: PositiveInt | None = Field(
         None, description="width of the head's layer; head 'none' has none: its embedding is as wide as the pooled map"
     )
-    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.5, description="of the heads whose name has 'dropout'")
-    zero_bias: bool = Field(False, description="linear layers of head and classifier have no bias")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5, description="share of numbers set to 0 at random in training, in heads whose name has 'dropout'"
+    )
+    zero_bias: bool = Field(False, description="whether linear layers of head and classifier go without bias")
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
 
@@ -69,18 +80,20 @@ class AugmentationSettings(Settings):
     centre_crop: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="share of each side that is kept, then resized back; 1 is off, the report's 200 of 224 is .893"
     )
-    translation: Probability = Field(0.5, description="probability of resizing to 1.125 and cropping at random")
+    translation: Probability = Field(
+        0.5, description="probability of resizing to 1.125 of each side and cropping at random"
+    )
     flip: Probability = Field(0.5, description="probability of a horizontal flip")
-    jitter: bool = Field(False, description="colour jitter: brightness .2, contrast .15")
+    jitter: bool = Field(False, description="whether colours are jittered: brightness by .2, contrast by .15")
     pca_colour: Probability = Field(0.0, description="probability of AlexNet's colour augmentation")
-    erasing: Probability = Field(0.0, description="probability of random erasing")
+    erasing: Probability = Field(0.0, description="probability of random erasing: a rectangle becomes grey")
 
 
 class BatchSettings(Settings):
     """Identity batches: size / pictures_per_vehicle vehicles, pictures_per_vehicle pictures of each."""
 
-    size: PositiveInt = 64
-    pictures_per_vehicle: PositiveInt = 4
+    size: PositiveInt = Field(64, description="pictures in a batch, a multiple of pictures_per_vehicle")
+    pictures_per_vehicle: PositiveInt = Field(4, description="pictures of each vehicle in a batch")
 
     @model_validator(mode="after")
     def _whole_vehicles(self) -> Self:
@@ -95,19 +108,33 @@ class BatchSettings(Settings):
 class LossSettings(Settings):
     """Weights of the objectives."""
 
-    cross_entropy: NonNegativeFloat = 1.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    triplet: NonNegativeFloat = 1.0
-    margin: NonNegativeFloat = 0.3
+    cross_entropy: NonNegativeFloat = Field(
+        1.0, description="weight of the cross-entropy over the train vehicles; 0 leaves it out"
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="share of the cross-entropy's target that is spread evenly over all train vehicles"
+    )
+    triplet: NonNegativeFloat = Field(1.0, description="weight of the batch-hard triplet loss; 0 leaves it out")
+    margin: NonNegativeFloat = Field(
+        0.3,
+        description="Euclidean distance by which the nearest picture of another vehicle must be farther away than the "
+        "farthest of the same one, for a triplet to be without loss",
+    )
 
 
 class OptimizerSettings(Settings):
     """The five optimisers of the report; the constants that it never changes stand in `training/optim.py`."""
 
-    name: Literal["adam", "adamw", "amsgrad", "rmsprop", "sgd"] = "adam"
-    learning_rate: PositiveFloat = 1e-4
-    weight_decay: NonNegativeFloat = 5e-4
-    amsgrad: bool = Field(False, description="AMSGrad's maximum inside adamw; plain Adam with it is called 'amsgrad'")
+    name: Literal["adam", "adamw", "amsgrad", "rmsprop", "sgd"] = Field("adam", description="the optimiser")
+    learning_rate: PositiveFloat = Field(1e-4, description="the rate after the warm-up and before the decay")
+    weight_decay: NonNegativeFloat = Field(
+        5e-4,
+        description="how strongly all parameters are drawn towards 0: their multiple that is added to the gradient, or "
+        "with adamw, times the learning rate, taken from the parameters themselves",
+    )
+    amsgrad: bool = Field(
+        False, description="only for adamw: with AMSGrad's maximum; plain Adam with it is the optimiser 'amsgrad'"
+    )
 
     @model_validator(mode="after")
     def _amsgrad_only_for_adamw(self) -> Self:
@@ -121,10 +148,16 @@ class OptimizerSettings(Settings):
 class ScheduleSettings(Settings):
     """Learning rate over epochs: an optional linear warm-up, then a decay."""
 
-    decay: Literal["none", "multi-step", "cosine"] = "multi-step"
-    milestones: tuple[PositiveInt, ...] = Field((20, 40), description="epochs at which multi-step multiplies by factor")
-    factor: PositiveFloat = 0.1
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    decay: Literal["none", "multi-step", "cosine"] = Field(
+        "multi-step", description="how the rate falls after the warm-up; 'cosine' reaches 0 at the end of training"
+    )
+    milestones: tuple[PositiveInt, ...] = Field(
+        (20, 40), description="epochs after which multi-step multiplies the rate by factor, rising"
+    )
+    factor: PositiveFloat = Field(0.1, description="what multi-step multiplies the rate by at each milestone")
+    warmup_epochs: Annotated[int, Field(ge=0)] = Field(
+        0, description="epochs in which the rate rises evenly from warmup_start to its full height; 0 is no warm-up"
+    )
     warmup_start: Annotated[float, Field(gt=0, le=1)] = Field(
         0.01, description="share of the rate that warm-up begins at"
     )
@@ -139,27 +172,40 @@ class ScheduleSettings(Settings):
 class TrainingSettings(Settings):
     """How long, how precisely, and how the model to keep is chosen."""
 
-    epochs: PositiveInt = 60
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    epochs: PositiveInt = Field(60, description="times that the training pictures are gone through")
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32",
+        description="of what the network calculates in training; the two of 16 bits are mixed precision: weights and "
+        "losses stay in float32, and a GPU that has them is quicker and needs less memory",
+    )
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of the train vehicles held out to choose the epoch; 0 keeps the last epoch"
     )
     validate_every: PositiveInt = Field(1, description="epochs between two scorings of the held-out vehicles")
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        1, description="of all random numbers: new layers, batches, changes to pictures, vehicles held out"
+    )
 
 
 class Recipe(Settings):
     """All that decides a training run's outcome; two runs with equal digests differ in nothing but data and machine."""
 
-    title: str = ""
-    description: str = ""
-    model: ModelSettings = ModelSettings()
-    augmentation: AugmentationSettings = AugmentationSettings()
-    batch: BatchSettings = BatchSettings()
-    loss: LossSettings = LossSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
-    schedule: ScheduleSettings = ScheduleSettings()
-    training: TrainingSettings = TrainingSettings()
+    title: str = Field("", description="what the recipe is called; not part of the digest")
+    description: str = Field("", description="what the recipe is for; not part of the digest")
+    model: ModelSettings = Field(ModelSettings(), description="the network, and the size of the pictures that it sees")
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(),
+        description="random changes to training pictures, in the order in which they are made",
+    )
+    batch: BatchSettings = Field(BatchSettings(), description="some vehicles, and some pictures of each")
+    loss: LossSettings = Field(LossSettings(), description="what the network is punished for")
+    optimizer: OptimizerSettings = Field(OptimizerSettings(), description="how the weights are changed")
+    schedule: ScheduleSettings = Field(
+        ScheduleSettings(), description="the learning rate over the epochs: a warm-up if asked for, then a decay"
+    )
+    training: TrainingSettings = Field(
+        TrainingSettings(), description="how long, how precisely, and how the epoch to keep is chosen"
+    )
 
     @property
     def digest(self) -> str:
@@ -205,33 +251,73 @@ def parse_recipe(content: Mapping[str, Any], origin: str) -> Recipe:
         raise SamecarError(f"recipe {origin}: " + "; ".join(_sentence(item) for item in error.errors())) from error
 
 
-def known_options(settings: type[Settings] = Recipe, prefix: str = "") -> list[str]:
-    """All options of a group as dotted paths, in the order in which they are declared."""
-    options = []
-    for name, field in settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            options += known_options(field.annotation, f"{prefix}{name}.")
-        else:
-            options.append(prefix + name)
-    return options
+def known_options() -> list[str]:
+    """All options of a recipe as dotted paths, in the order in which they are declared."""
+    return [described.option for described in describe_options()]
 
 
-def _read(name_or_path: str, read_before: tuple[Path, ...] = ()) -> dict[str, Any]:
+def describe_options() -> list[OptionDescription]:
+    """Says of each option of a recipe what it means, which values it takes and what its default is."""
+    return describe_settings(Recipe)
+
+
+def option_groups() -> dict[str, str]:
+    """Names of the groups of options, such as `training`, and what each is about."""
+    return describe_groups(Recipe)
+
+
+def recipe_as_toml(recipe: Recipe) -> str:
+    """Writes a recipe with every option resolved, each below a comment that says what it means and may be.
+
+    Saved as a file it is a recipe with the same digest.
+    """
+    return settings_as_toml(recipe)
+
+
+def recipe_header(name_or_path: str) -> str:
+    """Gives the comment that a recipe's file begins with; empty if it begins with none.
+
+    Those of shipped recipes say source, command, hardware, hours, published score and measured score.
+
+    Args:
+        name_or_path: a shipped recipe's name, or the path of a TOML file.
+
+    Raises:
+        SamecarError: the recipe is not there, or is not text.
+    """
+    lines = _read_text(_recipe_file(name_or_path)).splitlines()
+    return "".join(f"{line}\n" for line in takewhile(lambda line: line.startswith("#"), lines))
+
+
+def _recipe_file(name_or_path: str) -> Path:
     shipped = shipped_recipes()
     path = shipped.get(name_or_path, Path(name_or_path))
     if not path.is_file():
         raise SamecarError(
             f"recipe {name_or_path!r} is neither a file nor a shipped recipe; shipped are: {', '.join(shipped)}"
         )
+    return path
+
+
+def _read_text(path: Path) -> str:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SamecarError(f"recipe {path} is not valid TOML: {error}") from error
+
+
+def _read(name_or_path: str, read_before: tuple[Path, ...] = ()) -> dict[str, Any]:
+    path = _recipe_file(name_or_path)
+    try:
+        content = tomllib.loads(_read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise SamecarError(f"recipe {path} is not valid TOML: {error}") from error
     base = content.pop("base", None)
     if base is None:
         return content
     if not isinstance(base, str):
         raise SamecarError(f"recipe {path}: base is {base!r}; it must be the name or path of another recipe")
+    shipped = shipped_recipes()
     if base not in shipped:
         base = str(path.parent / base)
     if shipped.get(base, Path(base)).resolve() in (*read_before, path.resolve()):

@@ -16,6 +16,7 @@ from samecar.cli.ingest import ingest
 from samecar.cli.options import Device, Json, Source, Workers
 from samecar.cli.plot import plot
 from samecar.cli.process import prepare_process
+from samecar.cli.recipes import recipes
 from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
 from samecar.cli.serve import serve
@@ -151,17 +152,7 @@ def draw(
     console.say(f"Use it as --data veri776:{out}")
 
 
-@app.command()
-def recipes() -> None:
-    """Lists the recipes that come with samecar."""
-    from rich.table import Table
-
-    from samecar.config import load_recipe, shipped_recipes
-
-    table = Table("recipe", "what it is")
-    for name in shipped_recipes():
-        table.add_row(name, load_recipe(name).description)
-    console.out.print(table)
+app.command()(recipes)
 
 
 @app.command()
