@@ -19,7 +19,7 @@ def recipes(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             show_default=False,
             help="a shipped recipe's name or a TOML file, to be printed with every option resolved",
         ),
