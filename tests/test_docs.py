@@ -157,3 +157,21 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
             assert part in anchors, f"{page}: {target} has no part {part}"
+
+
+def test_no_text_tells_to_install_samecar_from_a_package_index():
+    """samecar is on none, so that whoever registered its name could have his code installed."""
+    wrong = re.compile(r"\b(pip|pipx|uv)\s+([-=.\w]+\s+)*?[\"']?samecar\b")
+    texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    texts += [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".toml", ".jinja", ".html", ".js"}]
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in texts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if wrong.search(line)
+    ]
+    assert found == []
+    assert wrong.search('pip install "samecar[films]"')
+    assert wrong.search("pip install samecar")
+    assert wrong.search("pip install --quiet samecar")
+    assert not wrong.search("pip install . && samecar demo")
