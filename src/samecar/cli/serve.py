@@ -7,7 +7,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.options import Device, Engine
-from samecar.errors import SamecarError
+from samecar.errors import missing_library
 
 
 def serve(
@@ -36,7 +36,7 @@ def serve(
         from samecar.serving.guard import address_name
         from samecar.serving.settings import ServiceSettings, read_token
     except ModuleNotFoundError as error:
-        raise SamecarError(f'serving needs {error.name}; pip install "samecar[serve]"') from error
+        raise missing_library("serving needs", str(error.name), "serve") from error
     from samecar.retrieval.gallery import Gallery
 
     settings = ServiceSettings(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.config import digest
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, missing_library
 from samecar.files import written_file
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def _pyarrow_parquet() -> "ModuleType":
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise SamecarError('Parquet needs pyarrow; pip install "samecar[parquet]", or use .csv') from error
+        raise missing_library("Parquet, unlike .csv, needs", "pyarrow", "parquet") from error
     module: ModuleType = parquet
     return module
 

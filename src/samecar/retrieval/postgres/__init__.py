@@ -1,13 +1,14 @@
 """Galleries on a PostgreSQL server with pgvector, which several services share."""
 
-from samecar.errors import SamecarError
+from samecar.errors import missing_library
 
 try:
     from samecar.retrieval.postgres.engine import PostgresEngine
     from samecar.retrieval.postgres.tables import check_kind
 except ImportError as error:
-    if not (error.name or "").startswith(("psycopg", "pgvector")):
+    library = (error.name or "").partition(".")[0]
+    if not library.startswith(("psycopg", "pgvector")):
         raise
-    raise SamecarError('a gallery on PostgreSQL needs psycopg and pgvector; pip install "samecar[postgres]"') from error
+    raise missing_library("a gallery on PostgreSQL needs", library, "postgres") from error
 
 __all__ = ["PostgresEngine", "check_kind"]
