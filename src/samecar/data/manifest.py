@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from samecar.config import digest
 from samecar.errors import SamecarError
-from samecar.files import written_file
+from samecar.files import as_path, written_file
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -69,7 +69,7 @@ class Manifest:
     def __post_init__(self) -> None:
         for name in COLUMNS:
             object.__setattr__(self, name, self._checked_column(name))
-        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "root", as_path(self.root, "root"))
         self._check_splits()
         self._check_paths()
 
@@ -123,7 +123,7 @@ class Manifest:
 
     @classmethod
     def from_rows(
-        cls, root: Path, rows: Iterable[Mapping[str, str]], source: str = "csv", warnings: tuple[str, ...] = ()
+        cls, root: str | Path, rows: Iterable[Mapping[str, str]], source: str = "csv", warnings: tuple[str, ...] = ()
     ) -> Self:
         """Makes a manifest from one mapping for each picture, from column name to value.
 
@@ -136,7 +136,7 @@ class Manifest:
             for name in COLUMNS:
                 columns[name].append(row.get(name, ""))
         arrays = {name: np.array(values, dtype=np.str_) for name, values in columns.items()}
-        return cls(root, **arrays, source=source, warnings=warnings)
+        return cls(as_path(root, "root"), **arrays, source=source, warnings=warnings)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -151,7 +151,7 @@ class Manifest:
         joined: dict[str, Any] = {name: np.concatenate([part.column(name) for part in parts]) for name in COLUMNS}
         return replace(parts[0], **joined)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Writes a .csv or .parquet file; it is complete or not there at all.
 
         Pictures below the file's folder are written relative to it, others as absolute paths. Optional columns without
@@ -160,6 +160,7 @@ class Manifest:
         Raises:
             SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written.
         """
+        path = as_path(path, "manifest")
         suffix = _table_suffix(path)
         names = [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
         rows = self._relative_to(path.parent).rows(names)
@@ -171,12 +172,13 @@ class Manifest:
             raise SamecarError(f"manifest {path} cannot be written: {error.strerror}; choose another place") from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: str | Path) -> Self:
         """Reads a .csv (UTF-8, comma) or .parquet file; paths in it are relative to its folder.
 
         Raises:
             SamecarError: there is no such file, it is no table, a column is unknown or missing, or it holds no picture.
         """
+        path = as_path(path, "manifest")
         suffix = _table_suffix(path)
         if not path.is_file():
             raise SamecarError(f"manifest {path} is not there; give the path of a .csv or .parquet file")
