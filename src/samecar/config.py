@@ -239,7 +239,7 @@ def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe
     """
     if not isinstance(name_or_path, str | Path):
         raise SamecarError(
-            f"recipe is of type {type(name_or_path).__name__}; give the name of a shipped one or the path of a TOML file"
+            f"recipe is of type {type(name_or_path).__name__}; give a shipped one's name or the path of a TOML file"
         )
     name = str(name_or_path)
     content = _read(name)

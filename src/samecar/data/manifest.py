@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from samecar.config import digest
 from samecar.errors import SamecarError
 from samecar.files import as_path, written_file
+from samecar.notebook import html_table
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -23,6 +24,10 @@ REQUIRED_COLUMNS: Final = ("path", "vehicle_id", "camera_id", "split")
 OPTIONAL_COLUMNS: Final = ("time", "track_id", "view", "colour", "type")
 COLUMNS: Final = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
 TABLE_SUFFIXES: Final = (".csv", ".parquet")
+
+
+SHOWN_ROWS: Final = 5
+"""Rows that a notebook shows of a manifest."""
 
 
 def _unknown() -> NDArray[np.str_]:
@@ -75,6 +80,27 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.path)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.split_counts.items() if count)
+        return f"{type(self).__name__}({self.name}: {counts or 'no'} pictures)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: counts, and the first rows."""
+        parts = [(split, self.of_split(split)) for split in SPLITS]
+        counts = [
+            (split, *(f"{count:,}" for count in (len(part), _known(part.vehicle_id), _known(part.camera_id))))
+            for split, part in parts
+            if len(part)
+        ]
+        names = self._columns_with_values()
+        rest = len(self) - SHOWN_ROWS
+        return html_table(repr(self), counts, ("split", "pictures", "vehicles", "cameras")) + html_table(
+            "First pictures",
+            self.select(range(min(SHOWN_ROWS, len(self)))).rows(names),
+            names,
+            f"… and {rest:,} more below {self.root}" if rest > 0 else f"below {self.root}",
+        )
 
     def column(self, name: str) -> NDArray[np.str_]:
         """One column by name; (pictures,)."""
@@ -162,7 +188,7 @@ class Manifest:
         """
         path = as_path(path, "manifest")
         suffix = _table_suffix(path)
-        names = [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
+        names = self._columns_with_values()
         rows = self._relative_to(path.parent).rows(names)
         content = _csv_bytes(names, rows) if suffix == ".csv" else _parquet_bytes(names, rows)
         try:
@@ -194,6 +220,10 @@ class Manifest:
     def rows(self, names: Iterable[str] = COLUMNS) -> list[tuple[str, ...]]:
         """The values of some columns, row by row."""
         return list(zip(*(self.column(name).tolist() for name in names), strict=True))
+
+    def _columns_with_values(self) -> list[str]:
+        """The required columns, and the optional ones in which something is known."""
+        return [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
 
     def _relative_to(self, folder: Path) -> Self:
         absolute_folder, root = os.path.abspath(folder), os.path.abspath(self.root)  # noqa: PTH100 - keeps symbolic links
@@ -234,6 +264,11 @@ class Manifest:
             if pair in seen:
                 raise SamecarError(f"picture {pair[1]!r} stands twice in split {pair[0]}; remove one of its rows")
             seen.add(pair)
+
+
+def _known(names: NDArray[np.str_]) -> int:
+    """Number of different names, where one is known."""
+    return len(np.unique(names[names != ""]))
 
 
 def _check_column_names(names: Iterable[str], place: str) -> None:

@@ -41,6 +41,10 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.matrix)
 
+    def __repr__(self) -> str:
+        shape = " × ".join(f"{side:,}" for side in np.shape(self.matrix))
+        return f"{type(self).__name__}({shape}, model {self.model})"
+
     def of_split(self, split: str) -> "Embeddings":
         """The rows of one split."""
         rows = np.flatnonzero(self.manifest.split == split)

@@ -86,13 +86,16 @@ class Gallery:
     Args:
         engine: what keeps it.
         device: where its model runs: auto, cpu or cuda.
+        name: its folder, or its name on a server.
 
     Attributes:
         engine: what keeps it.
+        name: as it was given.
     """
 
-    def __init__(self, engine: Engine, device: str = "auto") -> None:
+    def __init__(self, engine: Engine, device: str = "auto", name: str = "") -> None:
         self.engine = engine
+        self.name = name
         self._device = device
         self._lock = Lock()
         self._model: BoundModel | None = None
@@ -134,7 +137,8 @@ class Gallery:
         if calibration is not None:
             _checked_calibration(calibration, model.digest)
             files[CALIBRATION_FILE] = calibration
-        return cls(create_engine(as_text(name, "gallery", "its folder or name"), engine, facts, files), device)
+        name = as_text(name, "gallery", "its folder or name")
+        return cls(create_engine(name, engine, facts, files), device, name)
 
     @classmethod
     def open(cls, name: str | Path, *, engine: str | None = None, device: str = "auto") -> Self:
@@ -143,7 +147,8 @@ class Gallery:
         Raises:
             SamecarError: there is none, or it is damaged or cannot be reached.
         """
-        return cls(open_engine(as_text(name, "gallery", "its folder or name"), engine), device)
+        name = as_text(name, "gallery", "its folder or name")
+        return cls(open_engine(name, engine), device, name)
 
     def close(self) -> None:
         """Lets go of files and connections; may be called twice."""
@@ -156,6 +161,16 @@ class Gallery:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        try:
+            facts = self.facts
+        except Exception:  # of whichever kind: it is closed, damaged or out of reach
+            return f"<Gallery {self.name}, closed or out of reach>"
+        index = facts.index.kind
+        return (
+            f"<Gallery {self.name}: embeddings of {facts.size} numbers by model {facts.model}, searched by {index!r}>"
+        )
 
     @property
     def facts(self) -> GalleryFacts:

@@ -46,12 +46,39 @@ class RunData:
 
 
 class Run:
-    """A run folder on disk; made by `create`, found again by `open`."""
+    """A run folder on disk; made by `create`, as `samecar.train` does, and found again by `open`.
+
+        >>> run = Run.open("runs/first")
+        >>> run
+        <Run runs/first: veri776:VeRi, 576 vehicles, 60 epochs>
+        >>> run.metrics()[-1]["loss"]
+        1.204
+        >>> run.load_model().embedding_size
+        512
+
+    Whatever takes a run, such as `samecar.evaluate`, takes its folder as well.
+
+    Attributes:
+        folder: where it lies.
+        recipe: what was trained and how.
+        data: what it was trained on.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe, data: RunData) -> None:
         self.folder = folder
         self.recipe = recipe
         self.data = data
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        try:
+            planned, done = self.recipe.training.epochs, len(self.metrics())
+            epochs = f"{planned} epochs" if done == planned else f"{done} of {planned} epochs"
+            return f"<Run {self.folder}: {self.data.source}, {len(self.data.vehicles):,} vehicles, {epochs}>"
+        except Exception:  # whatever of the folder is damaged, what it is called can be said
+            return f"<Run {self.folder}, damaged>"
 
     @classmethod
     def create(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
