@@ -82,7 +82,13 @@ def test_checking_a_set_does_not_load_torch():
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def notes():
+    """What the training of the world's run told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, notes):
     """Eighteen train and four test vehicles, a trained run that held ten out, a gallery, a film and a detector."""
     folder = tmp_path_factory.mktemp("world")
     for vehicle in range(22):
@@ -95,7 +101,11 @@ def world(tmp_path_factory):
         'base = "report-baseline"\n[model]\nbackbone = "test_resnet"\nweights = "none"\nheight = 32\nwidth = 32\n'
         "[batch]\nsize = 8\npictures_per_vehicle = 2\n[training]\nepochs = 1\nvalidation = 0.56\n"
     )
-    run = samecar.train(str(folder / "tiny.toml"), source_of(folder), folder / "run", on=HERE)
+
+    def note_down(task, done, total, note=""):
+        notes.append(note)
+
+    run = samecar.train(str(folder / "tiny.toml"), source_of(folder), folder / "run", on=HERE, progress=note_down)
     with Gallery.create(folder / "gallery", samecar.bound_model(run)):
         pass
     pictures = [road() for _ in range(12)]
@@ -216,7 +226,7 @@ def test_every_function_at_the_root_is_gone_through():
     [
         (lambda run: samecar.train(3, "csv:a.csv", "out", on=HERE), "recipe is of type int"),
         (lambda run: samecar.train("report-baseline", 3, "out", on=HERE), "source is of type int"),
-        (lambda run: samecar.train("report-baseline", run, None, on=HERE), "source|out"),
+        (lambda run: samecar.train("report-baseline", "csv:a.csv", None, on=HERE), "out is of type NoneType"),
         (lambda run: samecar.evaluate(None, "csv:a.csv"), "run folder is of type NoneType"),
         (lambda run: samecar.evaluate(run, ["csv:a.csv"]), "source is of type list"),
         (lambda run: samecar.bound_model(""), "run folder is empty"),
@@ -254,7 +264,7 @@ def small_evaluation(name="veri776"):
 
 def test_a_run_says_where_it_lies_what_it_saw_and_how_far_it_is(world):
     run = Run.open(world / "run")
-    assert repr(run) == f"<Run {world / 'run'}: folder:pictures, 8 vehicles, 1 epochs>"
+    assert repr(run) == f"<Run {world / 'run'}: folder:pictures, 8 vehicles, 1 epoch>"
     assert str(Path(run)) == str(world / "run")
 
 
@@ -263,7 +273,7 @@ def test_a_damaged_run_still_says_what_it_is_called(world, tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text("{no JSON\n")
     assert repr(run) == f"<Run {tmp_path / 'run'}, damaged>"
     shutil.rmtree(tmp_path / "run")
-    assert repr(run) == f"<Run {tmp_path / 'run'}: folder:pictures, 8 vehicles, 0 of 1 epochs>"
+    assert repr(run) == f"<Run {tmp_path / 'run'}: folder:pictures, 8 vehicles, 0 of 1 epoch>"
 
 
 def test_a_gallery_says_what_it_holds_without_loading_its_model(world, tmp_path):
@@ -368,12 +378,7 @@ def test_work_of_the_root_shows_bars_when_asked(world, monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_training_tells_loss_rate_and_speed(world, tmp_path):
-    notes = []
-    samecar.train(
-        world / "tiny.toml", source_of(world), tmp_path / "run", on=HERE,
-        progress=lambda task, done, total, note="": notes.append(note),
-    )  # fmt: skip
+def test_training_tells_loss_rate_and_speed(world, notes):
     assert notes[0].startswith("epoch 1/1  loss ")
     assert "  lr 0.0001  " in notes[0]
     assert notes[0].endswith(" pictures/s")

@@ -38,6 +38,11 @@ def _unknown() -> NDArray[np.str_]:
 class Manifest:
     """Pictures and what is known about them; one row each, every value a text, "" where nothing is known.
 
+        >>> manifest = samecar.open_source("veri776:VeRi")
+        >>> manifest
+        Manifest(veri776:VeRi: 37,778 train, 1,678 query, 11,579 gallery pictures)
+        >>> manifest.select(manifest.camera_id == "c001").write("first-camera.csv")
+
     Columns are copied and cannot be written to. An optional column that is left out is filled with "".
 
     Attributes:

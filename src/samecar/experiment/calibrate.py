@@ -147,6 +147,9 @@ def find_calibration(run: Run) -> Calibration | None:
 def compare(first: str | Path, second: str | Path, run: Run | str | Path) -> Likeness:
     """Compares two pictures with a run's model, under its calibration if it has one.
 
+        >>> samecar.compare("first.jpg", "second.jpg", "runs/first").probability
+        0.97
+
     Args:
         first: a picture's path.
         second: another one's.

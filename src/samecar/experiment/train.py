@@ -38,6 +38,8 @@ def train(
 ) -> Run:
     """Trains a model on the 'train' pictures of a source.
 
+        >>> run = samecar.train("small-set", "folder:crops/{vehicle_id}_{camera_id}.jpg", "runs/first", progress=True)
+
     Args:
         recipe: what to train and how; a recipe, the name of a shipped one, or a TOML file.
         data: a manifest, or a source such as `veri776:PATH`.
@@ -54,7 +56,7 @@ def train(
         SamecarError: whatever a user can mend.
     """
     on = on or machine()
-    recipe, manifest, out = as_recipe(recipe), as_manifest(data), as_path(out, "out")
+    out, recipe, manifest = as_path(out, "out"), as_recipe(recipe), as_manifest(data)
     settings = recipe.training
     training = manifest.of_split("train")
     if not len(training):

@@ -81,6 +81,11 @@ class Answer:
 class Gallery:
     """Sightings of vehicles with their embeddings by one model; made by `create`, found again by `open`.
 
+        >>> with Gallery.create("garage", samecar.bound_model("runs/first")) as gallery:
+        ...     gallery.add(incoming_of_manifest(samecar.open_source("csv:crops.csv")), progress=True)
+        ...     gallery.search([read_picture(Path("query.jpg"))])[0].found[0].similarity
+        0.83
+
     It may be used from several threads, and is a context manager that closes itself.
 
     Args:

@@ -75,7 +75,8 @@ class Run:
     def __repr__(self) -> str:
         try:
             planned, done = self.recipe.training.epochs, len(self.metrics())
-            epochs = f"{planned} epochs" if done == planned else f"{done} of {planned} epochs"
+            epochs = f"{planned:,} epoch{'s' if planned > 1 else ''}"
+            epochs = epochs if done == planned else f"{done:,} of {epochs}"
             return f"<Run {self.folder}: {self.data.source}, {len(self.data.vehicles):,} vehicles, {epochs}>"
         except Exception:  # whatever of the folder is damaged, what it is called can be said
             return f"<Run {self.folder}, damaged>"
