@@ -20,7 +20,7 @@ import samecar.data
 from samecar import progress
 from samecar.calibration import Calibration
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels
+from samecar.evaluation import Labelled, Labels, compare_runs
 from samecar.films import FilmSettings
 from samecar.hardware import machine
 from samecar.progress import describe_speed, progress_bars, show_progress, silent
@@ -134,6 +134,8 @@ def check_evaluate(given, world, out):
     run = shutil.copytree(world / "run", out / "run")
     assert samecar.evaluate(given(run), given(source_of(world)), on=HERE).card.queries_scored == 4
     assert (run / "report.html").is_file()
+    for other in (given(run), Run.open(run)):
+        assert compare_runs(given(run), other)[0].queries == 4
 
 
 def check_embed_with(given, world, out):
@@ -338,11 +340,14 @@ def test_a_terminal_shows_a_bar_for_each_kind_of_work():
     with progress_bars(console) as bars:
         bars("training", 1, 4, "loss 1.000  [note]")
         bars("embedding", 4, 4)
+        for done in (1, 2, 3):
+            bars("adding", done, 3)
     shown = console.file.getvalue()
     assert "training" in shown
     assert "1/4" in shown
     assert "loss 1.000  [note]" in shown
     assert "4/4" in shown
+    assert "/s" in shown.partition("3/3")[2]  # of work that tells no note
 
 
 def test_elsewhere_there_is_a_line_a_minute(monkeypatch):

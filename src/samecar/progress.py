@@ -57,7 +57,11 @@ def show_progress(progress: Progress | bool | None) -> Iterator[Progress]:
 
 @contextmanager
 def progress_bars(console: "Console") -> Iterator[Progress]:
-    """Shows a bar for each kind of work; a line a minute where the console is neither a terminal nor a notebook."""
+    """Shows a bar for each kind of work, with its speed where the work tells no note.
+
+    Where the console is neither a terminal nor a notebook that can show bars (it needs ipywidgets), a line a minute is
+    written instead.
+    """
     if not (console.is_terminal or (console.is_jupyter and find_spec("ipywidgets"))):
         yield _lines_of_progress(console)
         return
@@ -84,7 +88,8 @@ def progress_bars(console: "Console") -> Iterator[Progress]:
         bars.start()
         if task not in tasks or (done < total and bars.tasks[tasks[task]].finished):
             tasks[task] = bars.add_task(task, total=total, note=note)
-        bars.update(tasks[task], completed=done, total=total, note=note)
+        speed = bars.tasks[tasks[task]].speed
+        bars.update(tasks[task], completed=done, total=total, note=note or (f"{_rounded(speed)}/s" if speed else ""))
 
     try:
         yield show
@@ -105,6 +110,10 @@ def _lines_of_progress(console: "Console") -> Progress:
     return show
 
 
+def _rounded(speed: float) -> str:
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
+
+
 def describe_speed(pictures: int, started: float, device: "torch.device") -> str:
     """Pictures a second and, on a GPU, its memory, for a note: "812 pictures/s  GPU 3.2 GiB".
 
@@ -114,7 +123,7 @@ def describe_speed(pictures: int, started: float, device: "torch.device") -> str
         device: where they were done; of a GPU the most memory that tensors took since the process began is told.
     """
     seconds = max(time.perf_counter() - started, 1e-9)
-    note = f"{pictures / seconds:,.{0 if pictures >= 10 * seconds else 1}f} pictures/s"
+    note = f"{_rounded(pictures / seconds)} pictures/s"
     if device.type != "cuda":
         return note
     import torch
