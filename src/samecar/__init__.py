@@ -1,114 +1,29 @@
-"""Vehicle re-identification: train, compare honestly, and search.
+"""Vehicle re-identification: find the pictures that show the same vehicle, and measure how well that goes.
 
-The names below are loaded when they are first used, so that importing samecar does not wait for torch.
+A model is trained on pictures whose vehicles are known, scored under a protocol that is printed beside every number,
+and used to search galleries of pictures and films.
 
     import samecar
 
-    recipe = samecar.load_recipe("report-resnet18", ["training.epochs=10"])
-    run = samecar.train(recipe, "veri776:VeRi", Path("runs/resnet18"))
-    print(samecar.evaluate(run, "veri776:VeRi").as_dict())
+    run = samecar.train("report-resnet18", "veri776:data/VeRi", "runs/resnet18", progress=True)
+    print(samecar.evaluate(run, "veri776:data/VeRi"))  # mAP and CMC, with the rules that they were obtained under
+    print(samecar.compare("first.jpg", "second.jpg", run))  # how alike two pictures are
+
+    with samecar.Gallery.open("gallery") as gallery:  # made by `samecar gallery create`
+        print(gallery)
+
+A recipe is a name (see `samecar recipes`), a TOML file or a `Recipe`; a source is `NAME:PATH` or a `Manifest`; a run is
+its folder or a `Run`; a path is a string or a `Path`. Whatever can be mended is a `SamecarError` of one sentence.
+
+The command line does the same: `samecar --help`, then `samecar demo`, which needs no data set. Pages on each topic
+stand in the folder docs/ of the repository, with docs/index.md as their first.
+
+A name is loaded when it is first used, from where `__init__.pyi` says that it stands, so that importing samecar does
+not wait for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import lazy_loader
 
 from samecar.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from samecar.calibration import Calibration
-    from samecar.config import Recipe, load_recipe
-    from samecar.data import Manifest, open_source
-    from samecar.drawn import draw_set, draw_twin, draw_vehicle
-    from samecar.embedding.embeddings import Embeddings
-    from samecar.errors import SamecarError
-    from samecar.evaluation import Evaluation, find_protocol, score
-    from samecar.experiment.calibrate import calibrate, compare
-    from samecar.experiment.evaluate import bound_model, embed_with, evaluate
-    from samecar.experiment.train import train
-    from samecar.films import YoloxDetector, ingest
-    from samecar.hardware import machine
-    from samecar.models import Embedder, build_embedder
-    from samecar.retrieval.gallery import Gallery
-    from samecar.training import Run
-
-
-_MODULES = {
-    "samecar.calibration": ("Calibration",),
-    "samecar.config": (
-        "Recipe",
-        "load_recipe",
-    ),
-    "samecar.data": (
-        "Manifest",
-        "open_source",
-    ),
-    "samecar.drawn": (
-        "draw_set",
-        "draw_twin",
-        "draw_vehicle",
-    ),
-    "samecar.embedding.embeddings": ("Embeddings",),
-    "samecar.errors": ("SamecarError",),
-    "samecar.evaluation": (
-        "Evaluation",
-        "find_protocol",
-        "score",
-    ),
-    "samecar.experiment.calibrate": (
-        "calibrate",
-        "compare",
-    ),
-    "samecar.experiment.evaluate": (
-        "bound_model",
-        "embed_with",
-        "evaluate",
-    ),
-    "samecar.experiment.train": ("train",),
-    "samecar.films": (
-        "YoloxDetector",
-        "ingest",
-    ),
-    "samecar.hardware": ("machine",),
-    "samecar.models": (
-        "Embedder",
-        "build_embedder",
-    ),
-    "samecar.retrieval.gallery": ("Gallery",),
-    "samecar.training": ("Run",),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
-
-__all__ = [
-    "Calibration",
-    "Embedder",
-    "Embeddings",
-    "Evaluation",
-    "Gallery",
-    "Manifest",
-    "Recipe",
-    "Run",
-    "SamecarError",
-    "YoloxDetector",
-    "bound_model",
-    "build_embedder",
-    "calibrate",
-    "compare",
-    "draw_set",
-    "draw_twin",
-    "draw_vehicle",
-    "embed_with",
-    "evaluate",
-    "find_protocol",
-    "ingest",
-    "load_recipe",
-    "machine",
-    "open_source",
-    "score",
-    "train",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'samecar' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_OF[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

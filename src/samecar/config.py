@@ -225,7 +225,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_recipe(name_or_path: str, changes: Iterable[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe:
     """Reads a recipe and applies changes to it.
 
     A recipe may name another one as its `base`; it then holds only what differs.
@@ -237,10 +237,24 @@ def load_recipe(name_or_path: str, changes: Iterable[str] = ()) -> Recipe:
     Raises:
         SamecarError: the recipe is not there, is not TOML, or has an option or a value that is not allowed.
     """
-    content = _read(name_or_path)
+    if not isinstance(name_or_path, str | Path):
+        raise SamecarError(
+            f"recipe is of type {type(name_or_path).__name__}; give a shipped one's name or the path of a TOML file"
+        )
+    name = str(name_or_path)
+    content = _read(name)
     for change in changes:
         _apply_change(content, change)
-    return parse_recipe(content, name_or_path)
+    return parse_recipe(content, name)
+
+
+def as_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """A recipe that was given itself, or by its name or its file.
+
+    Raises:
+        SamecarError: as in `load_recipe`.
+    """
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
 
 
 def parse_recipe(content: Mapping[str, Any], origin: str) -> Recipe:

@@ -12,6 +12,32 @@ from typing import Any
 from samecar.errors import SamecarError
 
 
+def as_path(given: str | os.PathLike[str], name: str) -> Path:
+    """A path that was given as a string or as a Path.
+
+    Args:
+        given: what was given.
+        name: what to call it in errors.
+
+    Raises:
+        SamecarError: it is neither, or empty.
+    """
+    if not (text := as_text(given, name, "a path")):
+        raise SamecarError(f"{name} is empty; give a path")
+    return Path(text)
+
+
+def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
+    """The text of what was given as a string or as a Path; `wanted` is what to say in the error that it should be.
+
+    Raises:
+        SamecarError: it is neither.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise SamecarError(f"{name} is of type {type(given).__name__}; give {wanted}, as a string or a Path")
+    return os.fspath(given)
+
+
 @contextmanager
 def written_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error.

@@ -1,5 +1,6 @@
 """A calibration as it is saved: the curve, the thresholds, how good they are and what they were fitted to."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ from samecar.calibration.curves import PRIOR, Isotonic, Logistic, Method, probab
 from samecar.calibration.open_set import OpenSet
 from samecar.calibration.part import Part, Rate
 from samecar.errors import SamecarError
+from samecar.files import as_path
 
 
 class ReliabilityBin(Part):
@@ -205,6 +207,22 @@ class Calibration(Part):
     def to_json(self) -> str:
         """As text."""
         return self.model_dump_json(indent=2) + "\n"
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Calibration":
+        """Reads a file that `samecar calibrate` wrote.
+
+        Raises:
+            SamecarError: there is no such file, or it is no calibration.
+        """
+        path = as_path(path, "calibration")
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise SamecarError(
+                f"calibration {path} cannot be read: {error.strerror}; make it with `samecar calibrate`"
+            ) from error
+        return cls.from_json(content, str(path))
 
     @classmethod
     def from_json(cls, text: str | bytes, place: str = "calibration.json") -> "Calibration":

@@ -2,19 +2,17 @@
 
 import json
 import math
-import time
 import unicodedata
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
+from samecar import progress
 from samecar.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = 3
 """Examples of a finding that are printed; `--json` has more."""
-
-SECONDS_BETWEEN_LINES = 60
-"""Of progress, in a log file."""
 
 GROUPS = 10
 """Rows of a table of parts that are printed; `--json` has all."""
@@ -38,47 +33,9 @@ out = Console()
 errors = Console(stderr=True)
 
 
-@contextmanager
-def progress_bars() -> Iterator[Progress]:
+def progress_bars() -> AbstractContextManager[Progress]:
     """Shows a bar for each kind of work on standard error; a line a minute where that is no terminal."""
-    if not errors.is_terminal:
-        yield _lines_of_progress()
-        return
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    bars = Bars(*columns, console=errors)
-    tasks: dict[str, TaskID] = {}
-
-    def show(task: str, done: int, total: int, note: str = "") -> None:
-        bars.start()
-        if task not in tasks or (done < total and bars.tasks[tasks[task]].finished):
-            tasks[task] = bars.add_task(task, total=total, note=note)
-        bars.update(tasks[task], completed=done, total=total, note=note)
-
-    try:
-        yield show
-    finally:
-        if tasks:
-            bars.stop()
-
-
-def _lines_of_progress() -> Progress:
-    last = time.monotonic()
-
-    def show(task: str, done: int, total: int, note: str = "") -> None:
-        nonlocal last
-        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            errors.print(f"{task} {done}/{total} {note}".rstrip(), markup=False, highlight=False, soft_wrap=True)
-
-    return show
+    return progress.progress_bars(errors)
 
 
 def say(text: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from samecar.data.inspecting import Inspection, Progress, inspect_files
 from samecar.data.manifest import SPLITS, Manifest
+from samecar.data.sources.opening import as_manifest
 
 Severity = Literal["error", "warning", "note"]
 
@@ -93,14 +95,15 @@ class CheckResult:
         }
 
 
-def check(manifest: Manifest, workers: int | None = None, progress: Progress | None = None) -> CheckResult:
+def check(manifest: Manifest | str | Path, workers: int | None = None, progress: Progress | None = None) -> CheckResult:
     """Looks at every picture of a manifest once and at all of its labels.
 
     Args:
-        manifest: what to check.
+        manifest: what to check; a manifest, or a source such as `veri776:PATH`.
         workers: processes that read pictures; as many as there are cores if not given.
         progress: called with files done and files in all.
     """
+    manifest = as_manifest(manifest)
     paths, file_of_row = np.unique(manifest.path, return_inverse=True)
     files = inspect_files([manifest.root / path for path in paths.tolist()], workers, progress)
     facts = _Facts(manifest, [files[file] for file in file_of_row.tolist()])

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from samecar.config import digest
 from samecar.errors import SamecarError, missing_library
-from samecar.files import written_file
+from samecar.files import as_path, written_file
+from samecar.notebook import html_table
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -25,6 +26,10 @@ COLUMNS: Final = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
 TABLE_SUFFIXES: Final = (".csv", ".parquet")
 
 
+SHOWN_ROWS: Final = 5
+"""Rows that a notebook shows of a manifest."""
+
+
 def _unknown() -> NDArray[np.str_]:
     return np.empty(0, dtype=np.str_)
 
@@ -32,6 +37,11 @@ def _unknown() -> NDArray[np.str_]:
 @dataclass(frozen=True, eq=False)
 class Manifest:
     """Pictures and what is known about them; one row each, every value a text, "" where nothing is known.
+
+        >>> manifest = samecar.open_source("veri776:VeRi")
+        >>> manifest
+        Manifest(veri776:VeRi: 37,778 train, 1,678 query, 11,579 gallery pictures)
+        >>> manifest.select(manifest.camera_id == "c001").write("first-camera.csv")
 
     Columns are copied and cannot be written to. An optional column that is left out is filled with "".
 
@@ -69,12 +79,33 @@ class Manifest:
     def __post_init__(self) -> None:
         for name in COLUMNS:
             object.__setattr__(self, name, self._checked_column(name))
-        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "root", as_path(self.root, "root"))
         self._check_splits()
         self._check_paths()
 
     def __len__(self) -> int:
         return len(self.path)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {split}" for split, count in self.split_counts.items() if count)
+        return f"{type(self).__name__}({self.name}: {counts or 'no'} pictures)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: counts, and the first rows."""
+        parts = [(split, self.of_split(split)) for split in SPLITS]
+        counts = [
+            (split, *(f"{count:,}" for count in (len(part), _known(part.vehicle_id), _known(part.camera_id))))
+            for split, part in parts
+            if len(part)
+        ]
+        names = self._columns_with_values()
+        rest = len(self) - SHOWN_ROWS
+        return html_table(repr(self), counts, ("split", "pictures", "vehicles", "cameras")) + html_table(
+            "First pictures",
+            self.select(range(min(SHOWN_ROWS, len(self)))).rows(names),
+            names,
+            f"… and {rest:,} more below {self.root}" if rest > 0 else f"below {self.root}",
+        )
 
     def column(self, name: str) -> NDArray[np.str_]:
         """One column by name; (pictures,)."""
@@ -123,7 +154,7 @@ class Manifest:
 
     @classmethod
     def from_rows(
-        cls, root: Path, rows: Iterable[Mapping[str, str]], source: str = "csv", warnings: tuple[str, ...] = ()
+        cls, root: str | Path, rows: Iterable[Mapping[str, str]], source: str = "csv", warnings: tuple[str, ...] = ()
     ) -> Self:
         """Makes a manifest from one mapping for each picture, from column name to value.
 
@@ -136,7 +167,7 @@ class Manifest:
             for name in COLUMNS:
                 columns[name].append(row.get(name, ""))
         arrays = {name: np.array(values, dtype=np.str_) for name, values in columns.items()}
-        return cls(root, **arrays, source=source, warnings=warnings)
+        return cls(as_path(root, "root"), **arrays, source=source, warnings=warnings)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -151,7 +182,7 @@ class Manifest:
         joined: dict[str, Any] = {name: np.concatenate([part.column(name) for part in parts]) for name in COLUMNS}
         return replace(parts[0], **joined)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Writes a .csv or .parquet file; it is complete or not there at all.
 
         Pictures below the file's folder are written relative to it, others as absolute paths. Optional columns without
@@ -160,8 +191,9 @@ class Manifest:
         Raises:
             SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written.
         """
+        path = as_path(path, "manifest")
         suffix = _table_suffix(path)
-        names = [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
+        names = self._columns_with_values()
         rows = self._relative_to(path.parent).rows(names)
         content = _csv_bytes(names, rows) if suffix == ".csv" else _parquet_bytes(names, rows)
         try:
@@ -171,12 +203,13 @@ class Manifest:
             raise SamecarError(f"manifest {path} cannot be written: {error.strerror}; choose another place") from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: str | Path) -> Self:
         """Reads a .csv (UTF-8, comma) or .parquet file; paths in it are relative to its folder.
 
         Raises:
             SamecarError: there is no such file, it is no table, a column is unknown or missing, or it holds no picture.
         """
+        path = as_path(path, "manifest")
         suffix = _table_suffix(path)
         if not path.is_file():
             raise SamecarError(f"manifest {path} is not there; give the path of a .csv or .parquet file")
@@ -192,6 +225,10 @@ class Manifest:
     def rows(self, names: Iterable[str] = COLUMNS) -> list[tuple[str, ...]]:
         """The values of some columns, row by row."""
         return list(zip(*(self.column(name).tolist() for name in names), strict=True))
+
+    def _columns_with_values(self) -> list[str]:
+        """The required columns, and the optional ones in which something is known."""
+        return [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
 
     def _relative_to(self, folder: Path) -> Self:
         absolute_folder, root = os.path.abspath(folder), os.path.abspath(self.root)  # noqa: PTH100 - keeps symbolic links
@@ -232,6 +269,11 @@ class Manifest:
             if pair in seen:
                 raise SamecarError(f"picture {pair[1]!r} stands twice in split {pair[0]}; remove one of its rows")
             seen.add(pair)
+
+
+def _known(names: NDArray[np.str_]) -> int:
+    """Number of different names, where one is known."""
+    return len(np.unique(names[names != ""]))
 
 
 def _check_column_names(names: Iterable[str], place: str) -> None:

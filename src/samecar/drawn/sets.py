@@ -19,7 +19,9 @@ from drawncars.palette import COLOUR_WEIGHTS, COLOURS, TYPE_WEIGHTS, TYPES
 from drawncars.picture import Request, draw_picture
 from samecar.drawn.layout import SPLITS, Lists, Look, PictureName, copy_lists, parse_name, read_lists, write_lists
 from samecar.errors import SamecarError
+from samecar.files import as_path
 from samecar.hardware import available_cores
+from samecar.progress import show_progress
 
 DRAWING_VERSION: Final = 1
 """Goes up when the same seed gives other pictures than before."""
@@ -58,7 +60,7 @@ class DrawnSet:
 
 
 def draw_set(
-    out: Path,
+    out: str | Path,
     *,
     vehicles: int = 60,
     cameras: int = 6,
@@ -66,7 +68,7 @@ def draw_set(
     size: int = 128,
     seed: int = 1,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> DrawnSet:
     """Draw a demo set in VeRi-776's layout: the same seed gives the same bytes, however many processes draw it.
 
@@ -81,7 +83,7 @@ def draw_set(
         size: Longer side of a picture in pixels, 32 to 1,024.
         seed: 0 or more.
         workers: Processes that draw; as many as there are cores if not given.
-        progress: Called after each vehicle with the pictures done and the pictures in all.
+        progress: True shows a bar; a function is called after each vehicle with the pictures done and those in all.
 
     Returns:
         What was drawn.
@@ -92,22 +94,23 @@ def draw_set(
     _check_range("vehicles", vehicles, 4, 9999)
     _check_range("cameras", cameras, 2, 999)
     _check_range("pictures", pictures, 1, 1000)
+    out = as_path(out, "out")
     lists = _plan(vehicles, cameras, pictures, seed=_checked(size, seed, workers))
-    with _finished_or_absent(Path(out)) as folder:
+    with _finished_or_absent(out) as folder:
         write_lists(folder, lists)
-        _write_card(folder, _summary(Path(out), lists, size, seed), twin=False)
+        _write_card(folder, _summary(out, lists, size, seed), twin=False)
         _draw_all(lists, folder, size, seed, workers, progress)
-    return _summary(Path(out), lists, size, seed)
+    return _summary(out, lists, size, seed)
 
 
 def draw_twin(
-    names: Path,
-    out: Path,
+    names: str | Path,
+    out: str | Path,
     *,
     size: int = 128,
     seed: int = 1,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
 ) -> DrawnSet:
     """Draw a twin of a data set whose lists are there: the same names, vehicles, cameras, colours and types.
 
@@ -117,7 +120,7 @@ def draw_twin(
         size: Longer side of a picture in pixels, 32 to 1,024.
         seed: 0 or more.
         workers: Processes that draw; as many as there are cores if not given.
-        progress: Called after each vehicle with the pictures done and the pictures in all.
+        progress: True shows a bar; a function is called after each vehicle with the pictures done and those in all.
 
     Returns:
         What was drawn. A query that is in the gallery as well is the same file, byte for byte.
@@ -126,12 +129,13 @@ def draw_twin(
         SamecarError: An argument is out of range, a list is missing or wrong, or ``out`` holds something.
     """
     _checked(size, seed, workers)
-    lists = read_lists(Path(names))
-    with _finished_or_absent(Path(out)) as folder:
-        copy_lists(Path(names), folder, lists)
-        _write_card(folder, _summary(Path(out), lists, size, seed), twin=True)
+    names, out = as_path(names, "names"), as_path(out, "out")
+    lists = read_lists(names)
+    with _finished_or_absent(out) as folder:
+        copy_lists(names, folder, lists)
+        _write_card(folder, _summary(out, lists, size, seed), twin=True)
         _draw_all(lists, folder, size, seed, workers, progress)
-    return _summary(Path(out), lists, size, seed)
+    return _summary(out, lists, size, seed)
 
 
 def _check_range(option: str, given: int, lowest: int, highest: int) -> None:
@@ -206,17 +210,21 @@ class _VehicleTask:
     files: tuple[tuple[str, ...], ...]
 
 
-def _draw_all(lists: Lists, folder: Path, size: int, seed: int, workers: int | None, progress: Progress | None) -> None:
+def _draw_all(
+    lists: Lists, folder: Path, size: int, seed: int, workers: int | None, progress: Progress | bool | None
+) -> None:
     for split in SPLITS:
         (folder / f"image_{split}").mkdir()
     tasks = _tasks(lists, size, seed)
     total = sum(len(lists.names(split)) for split in SPLITS)
     done = 0
     processes = min(workers or available_cores(), math.ceil(total / _PICTURES_PER_PROCESS), len(tasks))
-    with closing(_run(tasks, folder, processes)) as counts:
+    bars_or_none = None if callable(progress) else progress
+    with show_progress(bars_or_none) as bars, closing(_run(tasks, folder, processes)) as counts:
         for count in counts:
             done += count
-            if progress is not None:
+            bars("drawing", done, total)
+            if callable(progress):
                 progress(done, total)
 
 

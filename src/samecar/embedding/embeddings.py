@@ -1,5 +1,6 @@
 """Embeddings of pictures: made by a model, kept beside the rows that they belong to, saved and loaded."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,10 @@ from numpy.typing import NDArray
 
 from samecar.data import COLUMNS, Manifest, evaluation_loader, evaluation_transform
 from samecar.errors import SamecarError
-from samecar.files import written_file
+from samecar.files import as_path, written_file
 from samecar.labels import Labels
 from samecar.models import Embedder
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, describe_speed, silent
 from samecar.similarity.products import Matrix
 
 FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
@@ -40,13 +41,18 @@ class Embeddings:
     def __len__(self) -> int:
         return len(self.matrix)
 
+    def __repr__(self) -> str:
+        shape = " × ".join(f"{side:,}" for side in np.shape(self.matrix))
+        return f"{type(self).__name__}({shape}, model {self.model})"
+
     def of_split(self, split: str) -> "Embeddings":
         """The rows of one split."""
         rows = np.flatnonzero(self.manifest.split == split)
         return Embeddings(self.matrix[rows], self.manifest.select(rows), self.model)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Writes an .npz file with `embeddings`, `model` and the manifest's columns, without pickle."""
+        path = as_path(path, "file of embeddings")
         refuse_name(path)
         columns = {name: getattr(self.manifest, name) for name in COLUMNS}
         with written_file(path) as temporary, temporary.open("wb") as file:
@@ -60,12 +66,13 @@ class Embeddings:
             )
 
     @classmethod
-    def load(cls, path: Path) -> "Embeddings":
+    def load(cls, path: str | Path) -> "Embeddings":
         """Reads what `save` wrote.
 
         Raises:
             SamecarError: the file is absent, damaged, or lacks a column.
         """
+        path = as_path(path, "file of embeddings")
         try:
             with np.load(path, allow_pickle=False) as content:
                 manifest = Manifest(
@@ -120,7 +127,7 @@ def embed(
     size = model.height, model.width
     loader = evaluation_loader(manifest, transform, batch_size=batch_size, workers=workers, size=size)
     matrix = np.empty((len(manifest), model.embedding_size), np.float32)
-    done = 0
+    done, started = 0, time.perf_counter()
     was_training = model.training
     model.eval()
     try:
@@ -133,7 +140,7 @@ def embed(
                     embedded = (embedded + model(pictures.flip(-1)).float()) / 2
                 matrix[rows] = embedded.cpu().numpy()
                 done = rows.stop
-                progress("embedding", done, len(manifest))
+                progress("embedding", done, len(manifest), describe_speed(done, started, device))
     finally:
         model.train(was_training)
     return Embeddings(matrix, manifest, model_digest + FLIPPED if flip else model_digest)

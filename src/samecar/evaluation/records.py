@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.evaluation.results import Evaluation
-from samecar.files import read_json, write_json, written_file
+from samecar.files import as_path, read_json, write_json, written_file
 from samecar.uncertainty import Comparison, Scores, compare
 
 QUERIES_SUFFIX = ".queries.csv"
@@ -19,7 +20,7 @@ RULES = ("junk_rule", "gallery_rule", "distance", "interpolation", "data_digest"
 """Lines of the card in which runs may differ while their queries can be paired, and a reader should be told."""
 
 
-def save_evaluation(evaluation: Evaluation, path: Path) -> None:
+def save_evaluation(evaluation: Evaluation, path: str | Path) -> None:
     """Writes scores and card as JSON, and beside it each query's own as NAME.queries.csv, which `compare-runs` reads.
 
     Args:
@@ -29,6 +30,7 @@ def save_evaluation(evaluation: Evaluation, path: Path) -> None:
     Raises:
         SamecarError: it ends otherwise.
     """
+    path = as_path(path, "file of scores")
     if path.suffix != ".json":
         raise SamecarError(f"{path}: scores are written as .json; give a name that ends so")
     write_json(path, evaluation.as_dict())
@@ -73,18 +75,18 @@ class RunComparison:
         }
 
 
-def compare_runs(first: Path, second: Path, *, seed: int = 1) -> list[RunComparison]:
+def compare_runs(first: str | PathLike[str], second: str | PathLike[str], *, seed: int = 1) -> list[RunComparison]:
     """Compares two runs on the queries that both scored.
 
     Args:
-        first: a run folder, or the JSON file of an evaluation.
+        first: a run, its folder, or the JSON file of an evaluation.
         second: another; of two folders, all evaluations of the same name are compared.
         seed: of permutations and bootstrap samples.
 
     Raises:
         SamecarError: there is nothing to compare.
     """
-    pairs = list(_pairs(first, second))
+    pairs = list(_pairs(as_path(first, "first run"), as_path(second, "second run")))
     return [_compare(ours, theirs, seed) for ours, theirs in pairs]
 
 

@@ -15,6 +15,7 @@ from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore
 from samecar.evaluation.metrics import Interpolation
 from samecar.labels import LABELS, Labels
+from samecar.notebook import html_table
 from samecar.similarity.counting import Work
 from samecar.similarity.expansion import (
     AverageQueryExpansion,
@@ -186,6 +187,22 @@ class Evaluation:
     verification: dict[float, OperatingPoint] = field(default_factory=dict)
     tables: dict[str, list[GroupScore]] = field(default_factory=dict, repr=False)
     queries: QueryScores | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        scores = f"mAP {100 * self.mean_average_precision:.1f}, rank-1 {100 * self.cmc[1]:.1f}"
+        return f"{type(self).__name__}({scores}; {self.card.protocol}, {self.card.queries_scored:,} queries)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: scores with their intervals, and the card."""
+        values = {"mAP": self.mean_average_precision, "mINP": self.mean_inverse_negative_penalty}
+        values |= {f"rank-{rank}": value for rank, value in self.cmc.items()}
+        scores = []
+        for name, value in values.items():
+            low, high = self.intervals.get(name, (math.nan, math.nan))
+            interval = "" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
+            scores.append((name, f"{100 * value:.1f}", interval))
+        headings = ("", "%", "95 % interval")
+        return html_table("Scores", scores, headings) + html_table("Protocol card", self.card.lines())
 
     def as_dict(self) -> dict[str, Any]:
         """What is saved and what `--json` prints."""

@@ -17,14 +17,14 @@ from samecar.calibration.fitting import (
     matchable_vehicles,
 )
 from samecar.calibration.fitting import calibrate as calibrate_embeddings
-from samecar.data import Manifest, open_source
+from samecar.data import Manifest, as_manifest
 from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import BoundModel
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model, embed_with
-from samecar.files import written_file
+from samecar.files import as_path, written_file
 from samecar.hardware import Machine
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.training import Run
 
@@ -51,50 +51,51 @@ class Likeness:
 
 
 def calibrate(
-    run: Run,
-    data: Manifest | str,
+    run: Run | str | Path,
+    data: Manifest | str | Path,
     *,
     method: Method | None = None,
     false_alarm_rate: float = FALSE_ALARM_RATE,
     test_vehicles: bool = False,
     seed: int = 1,
     on: Machine | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool | None = silent,
 ) -> Calibrated:
     """Learns what similarities of a run's model mean, from vehicles that it was not trained on, and keeps it.
 
     Args:
-        run: a finished run; `calibration.json` is written into its folder.
+        run: a finished run, or its folder; `calibration.json` is written into it.
         data: a manifest, or a source such as `veri776:PATH`.
         method: of the curve from similarity to probability; by default the better one.
         false_alarm_rate: share of searches for a vehicle that the gallery lacks that may find it.
         test_vehicles: take query and gallery pictures, although scores on them then no longer stand alone.
         seed: of the vehicles that are drawn, and of random halves.
         on: the machine.
-        progress: is told how far the work is.
+        progress: True shows bars; a function is told how far the work is.
 
     Raises:
         SamecarError: the source has no vehicles, or too few, that the run was not trained on, or the rate is no share.
     """
     check_false_alarm_rate(false_alarm_rate)
-    manifest = open_source(data) if isinstance(data, str) else data
+    run, manifest = Run.of(run), as_manifest(data)
     chosen, kind = unseen_vehicles(run, manifest, test_vehicles)
     chosen = _some_pictures(chosen, seed)
     check_vehicles(chosen.vehicle_id, chosen.camera_id)
-    embeddings = embed_with(run, chosen, on=on, progress=progress)
-    calibrated = calibrate_embeddings(
-        embeddings.matrix,
-        chosen.vehicle_id,
-        chosen.camera_id,
-        model=embeddings.model,
-        data=manifest.name,
-        data_digest=chosen.digest,
-        kind=kind,
-        method=method,
-        false_alarm_rate=false_alarm_rate,
-        seed=seed,
-        progress=progress,
-    )
+    with show_progress(progress) as report:
+        embeddings = embed_with(run, chosen, on=on, progress=report)
+        calibrated = calibrate_embeddings(
+            embeddings.matrix,
+            chosen.vehicle_id,
+            chosen.camera_id,
+            model=embeddings.model,
+            data=manifest.name,
+            data_digest=chosen.digest,
+            kind=kind,
+            method=method,
+            false_alarm_rate=false_alarm_rate,
+            seed=seed,
+            progress=report,
+        )
     with written_file(run.folder / CALIBRATION_FILE) as path:
         path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
     return calibrated
@@ -138,18 +139,28 @@ def find_calibration(run: Run) -> Calibration | None:
     path = run.folder / CALIBRATION_FILE
     if not path.is_file():
         return None
-    calibration = Calibration.from_json(path.read_bytes(), str(path))
+    calibration = Calibration.read(path)
     calibration.check_model(run.model_digest())
     return calibration
 
 
-def compare(first: Path | str, second: Path | str, run: Run) -> Likeness:
+def compare(first: str | Path, second: str | Path, run: Run | str | Path) -> Likeness:
     """Compares two pictures with a run's model, under its calibration if it has one.
+
+        >>> samecar.compare("first.jpg", "second.jpg", "runs/first").probability
+        0.97
+
+    Args:
+        first: a picture's path.
+        second: another one's.
+        run: a finished run, or its folder.
 
     Raises:
         SamecarError: a picture cannot be read, or the run has not ended.
     """
-    return compare_under(bound_model(run), find_calibration(run), Path(first), Path(second))
+    pictures = as_path(first, "first picture"), as_path(second, "second picture")
+    run = Run.of(run)
+    return compare_under(bound_model(run), find_calibration(run), *pictures)
 
 
 def compare_under(model: BoundModel, calibration: Calibration | None, first: Path, second: Path) -> Likeness:

@@ -8,7 +8,7 @@ import numpy as np
 from samecar.config import digest
 from samecar.data import (
     Manifest,
-    open_source,
+    as_manifest,
 )
 from samecar.embedding.embeddings import FLIP, Embeddings, embed
 from samecar.embedding.encoder import BoundModel
@@ -35,7 +35,7 @@ from samecar.evaluation.records import save_evaluation
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.hardware import Machine, machine
 from samecar.models.saved import MODEL_FILES
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
 from samecar.training import Run
@@ -44,8 +44,8 @@ EXAMPLES = 8
 
 
 def evaluate(
-    run: Run,
-    data: Manifest | str,
+    run: Run | str | Path,
+    data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
     distance: Distance = "euclidean",
@@ -53,12 +53,15 @@ def evaluate(
     flip: bool = False,
     untrained: Evaluation | None = None,
     on: Machine | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool | None = silent,
 ) -> Evaluation:
     """Scores a run's model on the query and gallery pictures of a source, and saves scores and report in its folder.
 
+        >>> samecar.evaluate("runs/resnet18", "veri776:VeRi", progress=True)
+        Evaluation(mAP 68.9, rank-1 93.6; veri776, 1,678 queries)
+
     Args:
-        run: a finished run.
+        run: a finished run, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
         distance: between embeddings.
@@ -66,12 +69,12 @@ def evaluate(
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
         on: the machine.
-        progress: is told how far the work is.
+        progress: True shows bars; a function is told how far the work is.
 
     Raises:
         SamecarError: whatever a user can mend.
     """
-    manifest = open_source(data) if isinstance(data, str) else data
+    run, manifest = Run.of(run), as_manifest(data)
     protocol = protocol or protocol_of(manifest)
     refuse_unscorable(manifest, protocol)
     options = options or Options()
@@ -112,34 +115,49 @@ def evaluate(
 
 
 def embed_with(
-    run: Run,
-    data: Manifest | str,
+    run: Run | str | Path,
+    data: Manifest | str | Path,
     *,
     flip: bool = False,
     on: Machine | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool | None = silent,
 ) -> Embeddings:
-    """Embeds every picture of a source with a run's model; with `flip` averaged with the mirrored picture."""
+    """Embeds every picture of a source with a run's model.
+
+        >>> samecar.embed_with("runs/resnet18", "veri776:VeRi").save("veri.npz")
+
+    Args:
+        run: a finished run, or its folder.
+        data: a manifest, or a source such as `veri776:PATH`.
+        flip: average each embedding with that of the mirrored picture.
+        on: the machine.
+        progress: True shows bars; a function is told how far the work is.
+
+    Raises:
+        SamecarError: the run has not ended, there is no picture, or one cannot be read.
+    """
     on = on or machine()
-    manifest = open_source(data) if isinstance(data, str) else data
+    run, manifest = Run.of(run), as_manifest(data)
     model = run.load_model().to(on.device)
-    return embed(
-        model,
-        manifest,
-        model_digest=run.model_digest(),
-        device=on.device,
-        workers=on.workers,
-        flip=flip,
-        progress=progress,
-    )
+    with show_progress(progress) as report:
+        return embed(
+            model,
+            manifest,
+            model_digest=run.model_digest(),
+            device=on.device,
+            workers=on.workers,
+            flip=flip,
+            progress=report,
+        )
 
 
-def bound_model(run: Run, *, on: Machine | None = None) -> BoundModel:
+def bound_model(run: Run | str | Path, *, on: Machine | None = None) -> BoundModel:
     """The model that a run ended with, as a gallery keeps it; its digest is the run's.
 
     Raises:
         SamecarError: the run has not ended.
     """
+    run = Run.of(run)
     folder = run.folder / "model"
     run.refuse_unfinished()
     files = {name: (folder / name).read_bytes() for name in MODEL_FILES}

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from samecar.config import Recipe
+from samecar.config import Recipe, as_recipe
 from samecar.data import (
     FailureLog,
     IdentityBatches,
     Manifest,
+    as_manifest,
     hold_out_validation,
-    open_source,
     training_loader,
     training_transform,
 )
@@ -19,31 +19,34 @@ from samecar.embedding.embeddings import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
+from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.losses.objective import Objective
 from samecar.models import Embedder, build_embedder
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run, RunData, fit
 
 
 def train(
-    recipe: Recipe,
-    data: Manifest | str,
-    out: Path,
+    recipe: Recipe | str | Path,
+    data: Manifest | str | Path,
+    out: str | Path,
     *,
     resume: bool = False,
     on: Machine | None = None,
-    progress: Progress = silent,
+    progress: Progress | bool | None = silent,
 ) -> Run:
     """Trains a model on the 'train' pictures of a source.
 
+        >>> run = samecar.train("small-set", "folder:crops/{vehicle_id}_{camera_id}.jpg", "runs/first", progress=True)
+
     Args:
-        recipe: what to train and how.
+        recipe: what to train and how; a recipe, the name of a shipped one, or a TOML file.
         data: a manifest, or a source such as `veri776:PATH`.
         out: the run folder, absent or empty unless resuming.
         resume: continue the run that is there.
         on: the machine.
-        progress: is told how far the work is.
+        progress: True shows bars; a function is told how far the work is.
 
     Returns:
         The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
@@ -53,7 +56,7 @@ def train(
         SamecarError: whatever a user can mend.
     """
     on = on or machine()
-    manifest = open_source(data) if isinstance(data, str) else data
+    out, recipe, manifest = as_path(out, "out"), as_recipe(recipe), as_manifest(data)
     settings = recipe.training
     training = manifest.of_split("train")
     if not len(training):
@@ -86,17 +89,18 @@ def train(
         scores = score_splits(embeddings, protocol_of(held_out))
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    fit(
-        model,
-        loader,
-        batches,
-        FailureLog(training),
-        run,
-        device=on.device,
-        resume=resume,
-        validation=validate if held_out is not None else None,
-        progress=progress,
-    )
+    with show_progress(progress) as report:
+        fit(
+            model,
+            loader,
+            batches,
+            FailureLog(training),
+            run,
+            device=on.device,
+            resume=resume,
+            validation=validate if held_out is not None else None,
+            progress=report,
+        )
     if held_out is None:
         run.save_model(model, "model", epoch=settings.epochs, epoch_choice="last epoch")
     else:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from samecar.data.pictures import PIXEL_LIMIT
 from samecar.errors import SamecarError, missing_library
+from samecar.files import as_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -130,13 +131,14 @@ class Film:
 
 
 @contextmanager
-def opened_film(path: Path) -> Iterator[Film]:
+def opened_film(path: str | Path) -> Iterator[Film]:
     """Opens a film for the block.
 
     Raises:
         SamecarError: the file is missing, no film, has no video stream or too large frames.
     """
     av = _pyav()
+    path = as_path(path, "film")
     if not path.is_file():
         raise SamecarError(f"film {path} is not there; give the path of a file such as MP4, AVI or Matroska")
     try:

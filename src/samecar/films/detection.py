@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samecar.errors import SamecarError, missing_library
+from samecar.files import as_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -100,7 +101,7 @@ class YoloxDetector:
         self._numbers = [self._class_number(text) for text in classes]
 
     @classmethod
-    def open(cls, path: Path, classes: Sequence[str] = DEFAULT_CLASSES) -> Self:
+    def open(cls, path: str | Path, classes: Sequence[str] = DEFAULT_CLASSES) -> Self:
         """Loads an ONNX file.
 
         Args:
@@ -111,6 +112,7 @@ class YoloxDetector:
             SamecarError: the file is missing or no network in YOLOX form, or a class is not one of its own.
         """
         runtime = _onnxruntime()
+        path = as_path(path, "detector")
         if not path.is_file():
             raise SamecarError(f"detector {path} is not there; give an ONNX file in YOLOX form, see docs/films.md")
         options = runtime.SessionOptions()

@@ -1,24 +1,23 @@
 """From a film to a gallery: each vehicle's passage becomes one entry."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
-from samecar.files import written_file
+from samecar.files import as_path, written_file
 from samecar.films.choosing import Crop
 from samecar.films.decoding import opened_film
-from samecar.films.detection import Detector
+from samecar.films.detection import Detector, YoloxDetector
 from samecar.films.following import DEFAULT_SETTINGS, FilmSettings, Passage, passages
 from samecar.films.sketching import Sketcher
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, show_progress, silent
+from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import CONTENT_MARK, Sighting, track_content
-
-if TYPE_CHECKING:
-    from samecar.retrieval.gallery import Gallery
 
 
 @dataclass
@@ -49,16 +48,16 @@ class IngestReport:
 
 
 def ingest(
-    path: Path,
-    gallery: "Gallery",
-    detector: Detector,
+    path: str | Path,
+    gallery: Gallery | str | Path,
+    detector: Detector | str | Path,
     *,
     camera: str,
     start: float | None = None,
     settings: FilmSettings = DEFAULT_SETTINGS,
-    crops: Path | None = None,
-    draw: Path | None = None,
-    progress: Progress = silent,
+    crops: str | Path | None = None,
+    draw: str | Path | None = None,
+    progress: Progress | bool | None = silent,
 ) -> IngestReport:
     """Adds the vehicles of a film to a gallery, each one as soon as it has passed.
 
@@ -66,14 +65,14 @@ def ingest(
 
     Args:
         path: of the film.
-        gallery: to add to; its model makes the embeddings.
-        detector: finds vehicles in a frame.
+        gallery: to add to, or its folder; its model makes the embeddings.
+        detector: finds vehicles in a frame; the path of an ONNX file is opened as a `YoloxDetector`.
         camera: that took the film.
         start: when the film begins, in seconds since 1970-01-01 UTC; without it the entries have no time.
         settings: how the film is looked at.
         crops: folder for the pictures that embeddings are made of, if they are wanted.
         draw: folder for a frame every second with boxes and tracks' numbers, if they are wanted.
-        progress: is told how many frames are done, of how many.
+        progress: True shows bars; a function is told how many frames are done, of how many.
 
     Raises:
         SamecarError: the film cannot be read, the camera has no name, or a crop's file is there already and shows
@@ -81,10 +80,18 @@ def ingest(
     """
     if not camera.strip():
         raise SamecarError("--camera is empty; give the name of the camera that took the film")
+    path = as_path(path, "film")
+    crops = None if crops is None else as_path(crops, "crops")
     report = IngestReport(path.name)
-    watch = Sketcher(draw, path.stem, settings.minimum_confidence) if draw else None
-    with opened_film(path) as film:
-        for passage in passages(film, detector, settings, watch=watch, progress=progress):
+    watch = None if draw is None else Sketcher(as_path(draw, "draw"), path.stem, settings.minimum_confidence)
+    with ExitStack() as opened:
+        film = opened.enter_context(opened_film(path))
+        if isinstance(detector, str | PathLike):
+            detector = YoloxDetector.open(detector)
+        if isinstance(gallery, str | PathLike):
+            gallery = opened.enter_context(Gallery.open(gallery))
+        told = opened.enter_context(show_progress(progress))
+        for passage in passages(film, detector, settings, watch=watch, progress=told):
             report.tracks += 1
             if not passage.crops:
                 report.left_out += 1

@@ -9,7 +9,7 @@ from typing import Any
 from samecar.errors import SamecarError
 from samecar.evaluation.ranked_lists import RankedQuery
 from samecar.evaluation.results import Evaluation
-from samecar.files import written_file
+from samecar.files import as_path, written_file
 from samecar.report import charts
 from samecar.report.charts import Chart, line_chart
 from samecar.report.ranked import thumbnail_uri
@@ -21,7 +21,7 @@ FEW_QUERIES = 500
 
 
 def write_report(
-    path: Path,
+    path: str | Path,
     *,
     title: str,
     evaluation: Evaluation,
@@ -49,6 +49,7 @@ def write_report(
     Raises:
         SamecarError: the file cannot be written.
     """
+    path = as_path(path, "report")
     filters = (("percent", _percent), ("duration", _duration), ("short_path", _short_path), ("counted", _counted))
     html = find_template("samecar.report", "report.html.jinja", filters).render(
         version=__version__,

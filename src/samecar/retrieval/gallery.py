@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samecar.errors import SamecarError
-from samecar.progress import Progress, silent
+from samecar.files import as_text
+from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, incoming_of
@@ -79,18 +81,26 @@ class Answer:
 class Gallery:
     """Sightings of vehicles with their embeddings by one model; made by `create`, found again by `open`.
 
+        >>> with Gallery.create("garage", samecar.bound_model("runs/first")) as gallery:
+        ...     gallery.add(incoming_of_manifest(samecar.open_source("csv:crops.csv")), progress=True)
+        ...     gallery.search([read_picture(Path("query.jpg"))])[0].found[0].similarity
+        0.83
+
     It may be used from several threads, and is a context manager that closes itself.
 
     Args:
         engine: what keeps it.
         device: where its model runs: auto, cpu or cuda.
+        name: its folder, or its name on a server.
 
     Attributes:
         engine: what keeps it.
+        name: as it was given.
     """
 
-    def __init__(self, engine: Engine, device: str = "auto") -> None:
+    def __init__(self, engine: Engine, device: str = "auto", name: str = "") -> None:
         self.engine = engine
+        self.name = name
         self._device = device
         self._lock = Lock()
         self._model: BoundModel | None = None
@@ -100,7 +110,7 @@ class Gallery:
     @classmethod
     def create(
         cls,
-        name: str,
+        name: str | Path,
         model: "BoundModel",
         *,
         calibration: bytes | None = None,
@@ -132,16 +142,18 @@ class Gallery:
         if calibration is not None:
             _checked_calibration(calibration, model.digest)
             files[CALIBRATION_FILE] = calibration
-        return cls(create_engine(name, engine, facts, files), device)
+        name = as_text(name, "gallery", "its folder or name")
+        return cls(create_engine(name, engine, facts, files), device, name)
 
     @classmethod
-    def open(cls, name: str, *, engine: str | None = None, device: str = "auto") -> Self:
+    def open(cls, name: str | Path, *, engine: str | None = None, device: str = "auto") -> Self:
         """Opens a gallery; arguments as in `create`.
 
         Raises:
             SamecarError: there is none, or it is damaged or cannot be reached.
         """
-        return cls(open_engine(name, engine), device)
+        name = as_text(name, "gallery", "its folder or name")
+        return cls(open_engine(name, engine), device, name)
 
     def close(self) -> None:
         """Lets go of files and connections; may be called twice."""
@@ -154,6 +166,16 @@ class Gallery:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        try:
+            facts = self.facts
+        except Exception:  # of whichever kind: it is closed, damaged or out of reach
+            return f"<Gallery {self.name}, closed or out of reach>"
+        index = facts.index.kind
+        return (
+            f"<Gallery {self.name}: embeddings of {facts.size} numbers by model {facts.model}, searched by {index!r}>"
+        )
 
     @property
     def facts(self) -> GalleryFacts:
@@ -221,7 +243,7 @@ class Gallery:
         *,
         total: int | None = None,
         batch_size: int = BATCH_SIZE,
-        progress: Progress = silent,
+        progress: Progress | bool | None = silent,
     ) -> AddReport:
         """Adds pictures; those that it holds already, by content, stay as they are.
 
@@ -232,15 +254,16 @@ class Gallery:
             pictures: taken one batch after the other, so that there may be any number.
             total: how many there are, where it is known; for progress alone.
             batch_size: pictures that are embedded together and kept in one transaction.
-            progress: is told of every batch that is kept.
+            progress: True shows a bar; a function is told of every batch that is kept.
 
         Raises:
             SamecarError: the engine cannot keep them.
         """
         adder = PictureAdder(self.engine, lambda: self.model)
-        return adder.add(pictures, total=total, batch_size=batch_size, progress=progress)
+        with show_progress(progress) as report:
+            return adder.add(pictures, total=total, batch_size=batch_size, progress=report)
 
-    def add_embedded(self, embeddings: "Embeddings", *, progress: Progress = silent) -> AddReport:
+    def add_embedded(self, embeddings: "Embeddings", *, progress: Progress | bool | None = silent) -> AddReport:
         """Adds pictures with the embeddings that `samecar embed` made of them; the pictures must still be there.
 
         Raises:
@@ -271,17 +294,19 @@ class Gallery:
         addition = Addition(sighting, (mean / np.linalg.norm(mean)).astype(np.float32), thumbnail)
         return self.engine.add([addition])[0]
 
-    def remove(self, allowed: Filter, *, progress: Progress = silent) -> int:
+    def remove(self, allowed: Filter, *, progress: Progress | bool | None = silent) -> int:
         """Removes every entry that a filter allows; gives how many there were."""
         removed = 0
-        while page := self.engine.listed(allowed):
-            removed += self.engine.remove([entry.id for entry in page])
-            progress("removing", removed, removed)
+        with show_progress(progress) as report:
+            while page := self.engine.listed(allowed):
+                removed += self.engine.remove([entry.id for entry in page])
+                report("removing", removed, removed)
         return removed
 
-    def check(self, progress: Progress = silent) -> list[str]:
+    def check(self, progress: Progress | bool | None = silent) -> list[str]:
         """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""
-        findings = self.engine.check(progress)
+        with show_progress(progress) as report:
+            findings = self.engine.check(report)
         for part in (lambda: self.model.load(), lambda: self.calibration):
             try:
                 part()

@@ -18,7 +18,7 @@ from samecar.data import Batch, FailureLog, IdentityBatches
 from samecar.errors import SamecarError
 from samecar.losses.objective import Objective
 from samecar.models import Embedder
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, describe_speed, silent
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.optim import build_optimizer, learning_rate
 from samecar.training.run import Run
@@ -113,7 +113,10 @@ def fit(
                 sums.add(values, len(batch.pictures))
                 if step % 10 == 0:
                     _refuse_infinite(values["loss"], epoch, step)
-                    note = f"epoch {epoch + 1}/{settings.epochs}  loss {values['loss'].item():.3f}"
+                    note = (
+                        f"epoch {epoch + 1}/{settings.epochs}  loss {values['loss'].item():.3f}  lr {rate:.3g}  "
+                        + describe_speed(sums.pictures, started, device)
+                    )
                     progress("training", epoch * steps + min(step, steps - 1), settings.epochs * steps, note)
             record: dict[str, float] = {"epoch": epoch + 1, **sums.means(), "learning_rate": rate}
             _refuse_infinite(torch.tensor(record["loss"]), epoch, len(batches) - 1)

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
-from samecar.files import read_json, write_json, written_file, written_folder
+from samecar.files import as_path, read_json, write_json, written_file, written_folder
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, load_model_tensors, save_model, tensors_digest
 from samecar.training.checkpoints import Checkpoint
@@ -46,20 +46,49 @@ class RunData:
 
 
 class Run:
-    """A run folder on disk; made by `create`, found again by `open`."""
+    """A run folder on disk; made by `create`, as `samecar.train` does, and found again by `open`.
+
+        >>> run = Run.open("runs/first")
+        >>> run
+        <Run runs/first: veri776:VeRi, 576 vehicles, 60 epochs>
+        >>> run.metrics()[-1]["loss"]
+        1.204
+        >>> run.load_model().embedding_size
+        512
+
+    Whatever takes a run, such as `samecar.evaluate`, takes its folder as well.
+
+    Attributes:
+        folder: where it lies.
+        recipe: what was trained and how.
+        data: what it was trained on.
+    """
 
     def __init__(self, folder: Path, recipe: Recipe, data: RunData) -> None:
         self.folder = folder
         self.recipe = recipe
         self.data = data
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        try:
+            planned, done = self.recipe.training.epochs, len(self.metrics())
+            epochs = f"{planned:,} epoch{'s' if planned > 1 else ''}"
+            epochs = epochs if done == planned else f"{done:,} of {epochs}"
+            return f"<Run {self.folder}: {self.data.source}, {len(self.data.vehicles):,} vehicles, {epochs}>"
+        except Exception:  # whatever of the folder is damaged, what it is called can be said
+            return f"<Run {self.folder}, damaged>"
+
     @classmethod
-    def create(cls, folder: Path, recipe: Recipe, data: RunData) -> "Run":
+    def create(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
         """Starts a run in a folder that is absent or empty.
 
         Raises:
             SamecarError: the folder holds a run or anything else; nothing is overwritten.
         """
+        folder = as_path(folder, "run folder")
         cls.refuse_used(folder, recipe)
         folder.mkdir(parents=True, exist_ok=True)
         content = {
@@ -72,12 +101,13 @@ class Run:
         return cls(folder, recipe, data)
 
     @classmethod
-    def refuse_used(cls, folder: Path, recipe: Recipe) -> None:
+    def refuse_used(cls, folder: str | Path, recipe: Recipe) -> None:
         """Checks that a run may start in a folder.
 
         Raises:
             SamecarError: the folder holds a run or anything else.
         """
+        folder = as_path(folder, "run folder")
         if (folder / "run.json").is_file():
             other = cls.open(folder)
             if other.recipe.digest == recipe.digest:
@@ -91,12 +121,13 @@ class Run:
             raise SamecarError(f"{folder} is not an empty folder; choose another one for the run")
 
     @classmethod
-    def open(cls, folder: Path) -> "Run":
+    def open(cls, folder: str | Path) -> "Run":
         """Reads a run folder.
 
         Raises:
             SamecarError: there is no run in the folder, or its description is damaged.
         """
+        folder = as_path(folder, "run folder")
         path = folder / "run.json"
         if not path.is_file():
             state = f"folder {folder} holds no run" if folder.is_dir() else f"run folder {folder} is not there"
@@ -108,12 +139,22 @@ class Run:
             raise SamecarError(f"{path} is not a run description: {error}; train again") from error
 
     @classmethod
-    def resume(cls, folder: Path, recipe: Recipe, data: RunData) -> "Run":
+    def of(cls, run: "Run | str | Path") -> "Run":
+        """A run that was given itself, or by its folder.
+
+        Raises:
+            SamecarError: as in `open`.
+        """
+        return run if isinstance(run, Run) else cls.open(run)
+
+    @classmethod
+    def resume(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
         """Opens a run to train on, after checking that recipe and data are the ones that it began with.
 
         Raises:
             SamecarError: there is no run, or its recipe or data differ.
         """
+        folder = as_path(folder, "run folder")
         if not (folder / "run.json").is_file():
             raise SamecarError(f"{folder} holds no run to resume; start it without --resume, or name another --out")
         run = cls.open(folder)

@@ -11,6 +11,7 @@ from samecar.data.sources.vehicleid import vehicleid
 from samecar.data.sources.veri776 import veri776
 from samecar.data.sources.veri_wild import veri_wild
 from samecar.errors import SamecarError
+from samecar.files import as_text
 
 SOURCES: dict[str, Callable[[Path], Manifest]] = {
     "veri776": veri776,
@@ -25,22 +26,32 @@ SOURCES: dict[str, Callable[[Path], Manifest]] = {
 }
 
 
-def open_source(text: str) -> Manifest:
+def open_source(source: str | Path) -> Manifest:
     """Reads what `NAME:PATH` names.
 
     Args:
-        text: a name of `SOURCES`, a colon and a path; `csv:` takes a .csv or .parquet file, `folder:` a folder or a
+        source: a name of `SOURCES`, a colon and a path; `csv:` takes a .csv or .parquet file, `folder:` a folder or a
             pattern (see `samecar.data.sources.folder.folder`), all others the folder of that data set.
 
     Raises:
         SamecarError: the name is unknown, the path is missing, or what lies there is not what the name says.
     """
+    text = as_text(source, "source", "NAME:PATH")
     name, colon, path = text.partition(":")
     if not colon or name not in SOURCES:
         raise SamecarError(f"source {text!r} {_advice(name, text)}")
     if not path:
         raise SamecarError(f"source {text!r} has no path; write it after the colon, as in {name}:PATH")
     return SOURCES[name](Path(path).expanduser())
+
+
+def as_manifest(data: Manifest | str | Path) -> Manifest:
+    """A manifest that was given itself, or as a source.
+
+    Raises:
+        SamecarError: as in `open_source`.
+    """
+    return data if isinstance(data, Manifest) else open_source(data)
 
 
 def _advice(name: str, text: str) -> str:

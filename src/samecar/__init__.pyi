@@ -1,0 +1,30 @@
+# The public names, each where it stands. Type checkers read this file, and `__init__.py` loads from it what is used.
+
+from .calibration import Calibration as Calibration
+from .config import Recipe as Recipe
+from .config import load_recipe as load_recipe
+from .data import Manifest as Manifest
+from .data import open_source as open_source
+from .drawn import draw_set as draw_set
+from .drawn import draw_twin as draw_twin
+from .drawn import draw_vehicle as draw_vehicle
+from .embedding.embeddings import Embeddings as Embeddings
+from .errors import SamecarError as SamecarError
+from .evaluation import Evaluation as Evaluation
+from .evaluation import find_protocol as find_protocol
+from .evaluation import score as score
+from .experiment.calibrate import calibrate as calibrate
+from .experiment.calibrate import compare as compare
+from .experiment.evaluate import bound_model as bound_model
+from .experiment.evaluate import embed_with as embed_with
+from .experiment.evaluate import evaluate as evaluate
+from .experiment.train import train as train
+from .films import YoloxDetector as YoloxDetector
+from .films import ingest as ingest
+from .hardware import machine as machine
+from .models import Embedder as Embedder
+from .models import build_embedder as build_embedder
+from .retrieval.gallery import Gallery as Gallery
+from .training import Run as Run
+
+__version__: str
