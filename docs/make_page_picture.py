@@ -62,7 +62,7 @@ def _sightings(manifest: Manifest, query: bytes) -> Iterator[Incoming]:
 
 
 def _photograph(gallery: str, query: Path, out: Path) -> None:
-    app = create_app(lambda: Gallery.open(gallery), ServiceSettings(name=Path(gallery).name))
+    app = create_app(Gallery.open(gallery), ServiceSettings(name=Path(gallery).name))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     serving = Thread(target=server.run)
     serving.start()

@@ -76,7 +76,7 @@ def copy_gallery(gallery: Path, folder: Path) -> Path:
 def service(gallery: Path, **settings: object) -> FastAPI:
     """A service over a gallery, asked by the name that test clients use."""
     changed = {"name": gallery.name, "host_names": ("testserver",), "rate": 0, **settings}
-    return create_app(lambda: Gallery.open(str(gallery)), ServiceSettings.model_validate(changed))
+    return create_app(Gallery.open(str(gallery)), ServiceSettings.model_validate(changed))
 
 
 @contextlib.contextmanager

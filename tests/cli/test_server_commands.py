@@ -151,7 +151,7 @@ def test_two_services_over_one_gallery_see_what_the_other_adds(address, trained,
     settings = ServiceSettings(name="north", host_names=("testserver",), rate=0)
     with ExitStack() as stack:
         first, second = (
-            stack.enter_context(TestClient(create_app(lambda: Gallery.open("north", engine=address), settings)))
+            stack.enter_context(TestClient(create_app(Gallery.open("north", engine=address), settings)))
             for _ in range(2)
         )
         for client in (first, second):

@@ -73,18 +73,17 @@ def test_an_answer_that_is_cut_off_can_be_asked_for_again(visit, port):
     expect(results(page)).to_have_count(11)
 
 
-def test_a_service_that_is_not_ready_is_asked_again(visit, painted_gallery):
-    may_open = threading.Event()
+def test_a_service_that_is_not_ready_is_asked_again(visit, painted_gallery, monkeypatch):
+    may_load = threading.Event()
+    gallery = Gallery.open(str(painted_gallery))
+    search = gallery.search
+    monkeypatch.setattr(gallery, "search", lambda *args: may_load.wait(30) and search(*args))
 
-    def opened():
-        assert may_open.wait(30)
-        return Gallery.open(str(painted_gallery))
-
-    with listening(create_app(opened, ServiceSettings(name="yard", rate=0))) as port:
+    with listening(create_app(gallery, ServiceSettings(name="yard", rate=0))) as port:
         page = visit(port)
         page.expected = ["status of 503", "status of 429"]
         expect(page.get_by_role("alert").filter(has_text="still being loaded")).to_contain_text("Trying again in 2 s.")
-        may_open.set()
+        may_load.set()
         expect(page.locator("#pictures .card")).to_have_count(12)
         expect(page.get_by_role("alert").filter(has_text="still being loaded")).to_be_hidden()
         tired = '{"error": {"code": "too_many_requests", "message": "this address asks too often; wait 1 s"}}'

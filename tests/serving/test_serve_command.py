@@ -149,3 +149,12 @@ def test_a_gallery_that_is_not_there_and_a_port_that_is_taken(painted_gallery, t
         taken.listen()
         port = taken.getsockname()[1]
         assert str(port) in ended(painted_gallery, "--port", port)
+
+
+def test_a_gallery_whose_model_is_gone_ends_the_service(own_gallery):
+    (own_gallery / "model" / "model.safetensors").unlink()
+    command = samecar_process("serve", own_gallery, "--port", 0)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 2, finished
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("error: the model lacks model.safetensors")

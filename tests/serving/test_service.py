@@ -385,17 +385,16 @@ def test_read_only(client, query):
         refused(answer, 403, "read_only")
 
 
-def test_until_the_gallery_is_loaded(painted_gallery, query, tmp_path):
+def test_until_the_model_is_loaded(painted_gallery, query, monkeypatch):
     go_on = threading.Event()
+    gallery = Gallery.open(str(painted_gallery))
+    first_search = gallery.search
+    monkeypatch.setattr(gallery, "search", lambda *args: go_on.wait(20) and first_search(*args))
 
-    def late():
-        assert go_on.wait(20)
-        return Gallery.open(str(painted_gallery))
-
-    with TestClient(create_app(late, ServiceSettings(host_names=("testserver",)))) as client:
+    with TestClient(create_app(gallery, ServiceSettings(host_names=("testserver",)))) as client:
         assert client.get("/health").json() == {"status": "alive"}
         for answer in (client.get("/ready"), client.get("/api/gallery"), search(client, query)):
-            refused(answer, 503, "not_ready")
+            assert "still being loaded" in refused(answer, 503, "not_ready")
             assert int(answer.headers["retry-after"]) >= 1
         assert client.get("/metrics").status_code == 200
         go_on.set()
@@ -403,22 +402,46 @@ def test_until_the_gallery_is_loaded(painted_gallery, query, tmp_path):
         assert search(client, query).status_code == 200
 
 
-def test_a_fault_while_loading_is_told():
-    def faulty():
+def test_a_fault_while_loading_is_in_the_log(painted_gallery, monkeypatch, caplog):
+    def fail(*_):
         raise RuntimeError("secret")
 
-    told = []
-    with TestClient(create_app(faulty, failed=told.append)) as client:
-        wait_until(lambda: told)
-        assert "secret" not in refused(client.get("/ready"), 503, "not_ready")
-    assert isinstance(told[0], RuntimeError)
-
-
-def test_a_gallery_that_cannot_be_opened(tmp_path):
-    with TestClient(service(tmp_path / "absent")) as client:
+    gallery = Gallery.open(str(painted_gallery))
+    monkeypatch.setattr(gallery, "search", fail)
+    with TestClient(create_app(gallery)) as client:
         wait_until(lambda: "cannot be opened" in refused(client.get("/ready"), 503, "not_ready"))
-        assert str(tmp_path) not in client.get("/api/gallery").text
+        assert "secret" not in client.get("/ready").text
+    assert "RuntimeError: secret" in caplog.text
+
+
+def test_a_gallery_without_its_model(own_gallery, caplog):
+    (own_gallery / "model" / "model.safetensors").unlink()
+    with TestClient(service(own_gallery)) as client:
+        wait_until(lambda: "cannot be opened" in refused(client.get("/ready"), 503, "not_ready"))
+        assert str(own_gallery) not in client.get("/api/gallery").text
         assert client.get("/health").status_code == 200
+    assert "the model lacks model.safetensors" in caplog.text
+
+
+def test_the_app_closes_its_gallery(painted_gallery, monkeypatch):
+    """Also where its model could not be loaded."""
+    for fault in (None, RuntimeError("no model")):
+        gallery, closed = Gallery.open(str(painted_gallery)), []
+        close, first_search = gallery.close, gallery.search
+
+        def search_or_fail(*args, fault=fault, first_search=first_search):
+            if fault:
+                raise fault
+            return first_search(*args)
+
+        monkeypatch.setattr(gallery, "search", search_or_fail)
+        monkeypatch.setattr(gallery, "close", lambda close=close, closed=closed: closed.append(close()))
+        app = create_app(gallery)
+        with TestClient(app):
+            wait_until(app.state.service.loaded.done)
+            assert closed == []
+        assert closed == [None]
+        assert app.state.service.loaded.exception() is fault
 
 
 def test_metrics(painted_gallery, query):

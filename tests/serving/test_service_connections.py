@@ -1,5 +1,6 @@
 """Connections of a running service, with sockets of this machine."""
 
+import asyncio
 import contextlib
 import http.client
 import socket
@@ -7,7 +8,10 @@ import threading
 import time
 
 import pytest
+import uvicorn
 from galleries import service, wait_until
+from uvicorn.protocols.http import h11_impl, httptools_impl
+from uvicorn.server import ServerState
 
 from samecar.serving.app import listen, make_server
 from samecar.serving.connections import HEAD_BYTES
@@ -76,6 +80,23 @@ def seconds_until_closed(sent, piece=b""):
             if is_over(sent):
                 break
     return time.monotonic() - began
+
+
+@pytest.mark.parametrize("module", [h11_impl, httptools_impl])
+def test_what_is_used_of_uvicorn_beside_its_public_interface(module):
+    """A later uvicorn may change it: then samecar.serving.connections must be looked at, and the bound in pyproject."""
+    protocol_class = module.H11Protocol if module is h11_impl else module.HttpToolsProtocol
+    loop = asyncio.new_event_loop()
+    protocol = protocol_class(uvicorn.Config(None), ServerState(), app_state={}, _loop=loop)
+    loop.close()
+    methods = ("connection_made", "data_received", "on_response_complete")
+    for name in (*methods, "pause_writing", "resume_writing", "connection_lost"):
+        assert callable(getattr(protocol, name, None)), f"uvicorn's {protocol_class.__name__} has no method {name}"
+    for name in ("connections", "cycle", "loop", "transport"):
+        assert hasattr(protocol, name), f"uvicorn's {protocol_class.__name__} has no attribute {name}"
+    for name in ("response_complete", "disconnected"):
+        used = module.RequestResponseCycle.__init__.__code__.co_names
+        assert name in used, f"uvicorn's {module.RequestResponseCycle.__name__} has no attribute {name}"
 
 
 def test_a_connection_that_sends_nothing_is_closed(painted_gallery):

@@ -37,7 +37,7 @@ def another_writer(address):
 @contextlib.contextmanager
 def serving(address):
     settings = ServiceSettings(host_names=("testserver",), rate=0)
-    app = create_app(lambda: Gallery.open("yard", engine=address), settings)
+    app = create_app(Gallery.open("yard", engine=address), settings)
     with TestClient(app, raise_server_exceptions=False) as client:
         wait_until(lambda: client.get("/ready").status_code == 200)
         yield client

@@ -55,4 +55,4 @@ def serve(
     )
     with Gallery.open(gallery, engine=engine, device=device) as opened, listen(settings) as listening:
         console.say(f"Serving {gallery} at http://{address_name(host)}:{listening.getsockname()[1]}/ until Ctrl+C")
-        run_service(lambda: opened, settings, listening)
+        run_service(opened, settings, listening)

@@ -1,10 +1,12 @@
-"""The service as an ASGI application."""
+"""The service as an ASGI application, and the process that serves it."""
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
@@ -14,17 +16,17 @@ from fastapi.security import HTTPBearer
 
 from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
-from samecar.serving.connections import connections
+from samecar.serving.connections import connection_maker
 from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
-from samecar.serving.metrics import Metrics
-from samecar.serving.routes import judgements as judging
-from samecar.serving.routes import operation as operating
-from samecar.serving.routes import pictures
-from samecar.serving.routes import search as searching
+from samecar.serving.headers import AddHeaders
+from samecar.serving.metrics import CountRequests, Metrics
+from samecar.serving.routes import judgements, operation, pictures, search
 from samecar.serving.service import Service
 from samecar.serving.settings import ServiceSettings
 from samecar.version import __version__
+
+logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which Python's threads take turns: at its own 0.005 the model waits long for threads that decode."""
@@ -33,45 +35,18 @@ BACKLOG = 2048
 """Connections that may wait to be taken up; as many as servers commonly allow."""
 
 
-def create_app(
-    open_gallery: Callable[[], Gallery],
-    settings: ServiceSettings | None = None,
-    failed: Callable[[Exception], None] | None = None,
-) -> FastAPI:
-    """Makes a service; it opens the gallery after it was started, and closes it when it ends.
+def create_app(gallery: Gallery, settings: ServiceSettings | None = None) -> FastAPI:
+    """Makes a service of an open gallery.
+
+    The app loads the gallery's model after it was started, and answers "not ready" until then. If the model cannot be
+    loaded, the log says why, and clients go on being told that the gallery cannot be opened.
 
     Args:
-        open_gallery: called once, in a thread.
+        gallery: becomes the app's, which closes it when it ends; whoever never starts the app closes it himself.
         settings: limits; by default those of a service on this machine alone.
-        failed: is told if the gallery cannot be opened; by default the log is.
     """
-    settings = settings or ServiceSettings()
-    metrics = Metrics()
-    service = Service(open_gallery, settings, metrics, failed)
-
-    @asynccontextmanager
-    async def living(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(service.load())
-        yield
-        await loading
-        await service.close()
-
-    app = FastAPI(
-        title="samecar",
-        summary="Where else was this vehicle?",
-        version=__version__,
-        docs_url=None,  # both would load scripts from elsewhere
-        redoc_url=None,
-        lifespan=living,
-    )
-    app.state.settings = settings
-    app.state.service = service
-    token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
-    for part in (searching, pictures, judging):
-        app.include_router(part.routes, dependencies=token)
-    app.include_router(operating.routes)
-    answer_errors(app)
-    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app = _make_app(gallery, settings or ServiceSettings())
+    app.state.service.loaded.add_done_callback(_log_error)
     return app
 
 
@@ -93,10 +68,10 @@ def listen(settings: ServiceSettings) -> socket.socket:
 
 
 def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
-    """What takes connections for a service."""
+    """Makes what takes connections for a service."""
     config = uvicorn.Config(
         app,
-        http=connections(settings),
+        http=connection_maker(settings),
         access_log=False,
         log_level="warning",
         server_header=False,
@@ -108,30 +83,69 @@ def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def run_service(open_gallery: Callable[[], Gallery], settings: ServiceSettings, listening: socket.socket) -> None:
+def run_service(gallery: Gallery, settings: ServiceSettings, listening: socket.socket) -> None:
     """Serves a gallery until SIGTERM or SIGINT; requests that were begun are finished.
 
     Args:
-        open_gallery: opens the gallery.
+        gallery: an open one; it is closed in the end.
         settings: limits.
         listening: from `listen`; it is closed in the end.
 
     Raises:
-        SamecarError: the gallery cannot be opened.
+        SamecarError: the gallery's model cannot be loaded; the service has ended.
     """
-    failures: list[Exception] = []
+    app = _make_app(gallery, settings)
+    server = make_server(app, settings)
+    loaded: Future[None] = app.state.service.loaded
 
-    def failed(error: Exception) -> None:
-        failures.append(error)
-        server.should_exit = True
+    def end_on_error(loaded: Future[None]) -> None:
+        server.should_exit = server.should_exit or loaded.exception() is not None
 
-    server = make_server(create_app(open_gallery, settings, failed), settings)
+    loaded.add_done_callback(end_on_error)
     sys.setswitchinterval(SWITCH_INTERVAL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises a signal once more when it is done
     server.run([listening])
-    if failures:
-        raise failures[0]
+    if loaded.done():
+        loaded.result()
+
+
+def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
+    """The app, without anybody who is told if the model cannot be loaded."""
+    metrics = Metrics()
+    service = Service(gallery, settings, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(service.load())
+        yield
+        await loading
+        await service.close()
+
+    app = FastAPI(
+        title="samecar",
+        summary="Where else was this vehicle?",
+        version=__version__,
+        docs_url=None,  # both would load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.service = service
+    token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
+    for part in (search, pictures, judgements):
+        app.include_router(part.router, dependencies=token)
+    app.include_router(operation.router)
+    answer_errors(app)
+    app.add_middleware(Guard, settings=settings, metrics=metrics)
+    app.add_middleware(AddHeaders)
+    app.add_middleware(CountRequests, metrics=metrics)  # the last one is the outermost
+    return app
+
+
+def _log_error(loaded: Future[None]) -> None:
+    if (error := loaded.exception()) is not None:
+        logger.error("the gallery cannot be opened", exc_info=error)
 
 
 def _end(*_: object) -> NoReturn:

@@ -11,7 +11,11 @@ from samecar.serving.settings import ServiceSettings
 HEAD_BYTES: Final = 65_536
 """Most bytes of a request's head; addresses and headers of this service take a few thousand."""
 
-_Protocol: Any = AutoHTTPProtocol  # uvicorn has two, which are alike in all that is used here
+_Protocol: Any = AutoHTTPProtocol
+"""uvicorn's own, which is not part of its public interface: hence the upper bound on its version in pyproject.toml.
+
+There are two, one on httptools and one on h11, which are alike in all that is used here.
+"""
 
 
 class Shared:
@@ -59,7 +63,7 @@ class Connection(_Protocol):  # type: ignore[misc]
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begins to wait for a request, and makes room if there is none."""
         super().connection_made(transport)
-        self._wait()
+        self._start_head_timer()
         if len(self.connections) > self.shared.most:
             self.shared.make_room(self)
 
@@ -67,7 +71,7 @@ class Connection(_Protocol):  # type: ignore[misc]
         """Takes what has come, and waits on unless it makes a head whole."""
         super().data_received(data)
         if self._is_at_work():
-            self._wait_no_more()
+            self._stop_head_timer()
             return
         self.head_bytes += len(data)
         if self.head_bytes > HEAD_BYTES:
@@ -77,30 +81,30 @@ class Connection(_Protocol):  # type: ignore[misc]
         """Begins to wait for the next request, unless it is there already."""
         super().on_response_complete()
         if not self._is_at_work():
-            self._wait()
+            self._start_head_timer()
 
     def pause_writing(self) -> None:
         """Begins to wait until the client takes what was sent."""
         super().pause_writing()
-        self._is_read()
+        self._stop_unread_timer()
         self.shared.unread[self] = None
         self.unread_deadline = self.loop.call_later(self.shared.unread_seconds, self.hang_up)
 
     def resume_writing(self) -> None:
         """Goes on, since the client has taken most of it."""
         super().resume_writing()
-        self._is_read()
+        self._stop_unread_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Is over."""
-        self._wait_no_more()
-        self._is_read()
+        """Stops waiting for anything."""
+        self._stop_head_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
 
     def hang_up(self) -> None:
         """Ends the connection at once, also where the client has not taken all of the last answer."""
-        self._wait_no_more()
-        self._is_read()
+        self._stop_head_timer()
+        self._stop_unread_timer()
         self.connections.discard(self)
         if self.cycle is not None:
             self.cycle.disconnected = True  # else more of its answer would be written before the loss is noticed
@@ -109,25 +113,25 @@ class Connection(_Protocol):  # type: ignore[misc]
     def _is_at_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _wait(self) -> None:
-        self._wait_no_more()
+    def _start_head_timer(self) -> None:
+        self._stop_head_timer()
         self.shared.waiting[self] = None
         self.deadline = self.loop.call_later(self.shared.head_seconds, self.transport.close)
 
-    def _wait_no_more(self) -> None:
+    def _stop_head_timer(self) -> None:
         self.head_bytes = 0
         self.shared.waiting.pop(self, None)
         if self.deadline is not None:
             self.deadline.cancel()
             self.deadline = None
 
-    def _is_read(self) -> None:
+    def _stop_unread_timer(self) -> None:
         self.shared.unread.pop(self, None)
         if self.unread_deadline is not None:
             self.unread_deadline.cancel()
             self.unread_deadline = None
 
 
-def connections(settings: ServiceSettings) -> type[asyncio.Protocol]:
-    """What uvicorn makes a service's connections with."""
+def connection_maker(settings: ServiceSettings) -> type[asyncio.Protocol]:
+    """What uvicorn makes each of a service's connections with, as it takes it: in place of a class."""
     return cast(type[asyncio.Protocol], partial(Connection, Shared(settings)))

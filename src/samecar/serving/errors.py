@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from samecar.errors import SamecarError
+from samecar.serving.headers import HEADERS
 
 logger = logging.getLogger(__name__)
 
@@ -21,18 +22,6 @@ SAYINGS: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "this address does not take this method; /openapi.json lists what there is"),
 }
 """Code and sentence for what the router refuses, by status."""
-
-HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-"""Nothing comes from elsewhere, nothing goes elsewhere, nobody frames the page."""
 
 
 class ErrorFacts(BaseModel):
@@ -78,13 +67,18 @@ def invalid(message: str) -> ServiceError:
     return ServiceError(422, "invalid", message)
 
 
+def busy() -> ServiceError:
+    """More requests wait than may wait."""
+    return ServiceError(503, "busy", "too many requests are waiting; try again in a second", retry_after=1)
+
+
 def reply(error: ServiceError) -> JSONResponse:
     """The answer that an error is given."""
     content = {"error": {"code": error.code, "message": error.detail}}
     return JSONResponse(content, error.status_code, error.headers)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route's description says about errors: these, and those that every route can answer."""
     return {
         status: {"model": ErrorReply, "description": HTTPStatus(status).phrase}
@@ -94,13 +88,13 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def answer_errors(app: FastAPI) -> None:
     """Lets an app answer every error as JSON, also those of the router, and keeps what is internal to itself."""
-    app.add_exception_handler(StarletteHTTPException, _refusal)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(SamecarError, _gallery_error)
-    app.add_exception_handler(Exception, _unexpected_error)
+    app.add_exception_handler(StarletteHTTPException, _answer_refusal)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(SamecarError, _answer_gallery_error)
+    app.add_exception_handler(Exception, _answer_unexpected)
 
 
-def _refusal(_: Request, error: Exception) -> JSONResponse:
+def _answer_refusal(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)
     if isinstance(error, ServiceError):
         return reply(error)
@@ -110,7 +104,7 @@ def _refusal(_: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-def _validation_error(_: Request, error: Exception) -> JSONResponse:
+def _answer_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:]) or "the body"
@@ -118,7 +112,7 @@ def _validation_error(_: Request, error: Exception) -> JSONResponse:
     return reply(invalid(f"{place}: {said[:1].lower()}{said[1:]}"))
 
 
-def _gallery_error(request: Request, error: Exception) -> JSONResponse:
+def _answer_gallery_error(request: Request, error: Exception) -> JSONResponse:
     """The gallery itself failed: a full disk, another writer, a server that is gone.
 
     Its sentence may name places of this machine, so that only the log gets it.
@@ -128,7 +122,7 @@ def _gallery_error(request: Request, error: Exception) -> JSONResponse:
     return reply(ServiceError(503, "gallery_unavailable", message, retry_after=10))
 
 
-def _unexpected_error(_: Request, __: Exception) -> JSONResponse:
+def _answer_unexpected(_: Request, __: Exception) -> JSONResponse:
     answer = reply(ServiceError(500, "internal", "the service failed on this request; its log says why"))
-    answer.headers.update(HEADERS)  # it passes by the guard
+    answer.headers.update(HEADERS)  # it passes by the layer that adds them
     return answer

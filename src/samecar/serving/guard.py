@@ -1,4 +1,4 @@
-"""Who is let in, how often, and what every answer says: done before a request's body is read."""
+"""Who is let in, how often, and how many at a time: decided by a request's head, before its body is read."""
 
 import hmac
 import ipaddress
@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from samecar.serving.errors import HEADERS, ServiceError, reply
+from samecar.serving.errors import ServiceError, busy, reply
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
 
@@ -19,9 +19,6 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing."""
-
-METHODS = SAFE_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
-"""Methods that are counted one by one; a client may send any word as one."""
 
 READY = "/ready"
 """What asks for no token and yet asks the gallery."""
@@ -59,7 +56,7 @@ class RateLimit:
         if not self.rate:
             return 0
         now = self.clock()
-        key = _network(address)
+        key = _bucket_key(address)
         left, then = self.buckets.pop(key, (float(self.burst), now))
         left = min(self.burst, left + (now - then) * self.rate)
         allowed = left >= 1
@@ -70,18 +67,17 @@ class RateLimit:
 
 
 class Guard:
-    """The outermost layer of a service: checks a request's head, counts it, and adds the headers of safety.
+    """Lets a request in that may be answered, and refuses every other one.
 
     Args:
         app: what is guarded.
         settings: what is allowed.
-        metrics: where requests are counted.
+        metrics: where it is told how many requests are in progress.
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: Metrics) -> None:
         self.app = app
         self.settings = settings
-        self.metrics = metrics
         self.rate = RateLimit(settings.rate, settings.burst)
         self.probes = RateLimit(settings.rate, settings.burst)  # clients must not use up what a probe needs
         self.token = None if settings.token is None else settings.token.get_secret_value().encode()
@@ -98,36 +94,6 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = time.perf_counter()
-        status = 500
-        unread = _has_body(Headers(scope=scope))
-
-        async def receive_on() -> Message:
-            nonlocal unread
-            message = await receive()
-            unread = unread and message.get("more_body", False)
-            return message
-
-        async def send_on(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
-                if unread:  # hang up rather than take the rest of what was refused
-                    headers["Connection"] = "close"
-            await send(message)
-
-        try:
-            await self._let_in(scope, receive_on, send_on)
-        finally:
-            route = getattr(scope.get("route"), "path", "none")
-            known = route != "none" and scope["method"] in METHODS
-            self.metrics.requests.labels(scope["method"] if known else "any", route, status).inc()
-            self.metrics.latency.labels(route).observe(time.perf_counter() - began)
-
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             self._check(scope)
         except ServiceError as error:
@@ -136,7 +102,7 @@ class Guard:
         if not scope["path"].startswith(API):
             await self.app(scope, receive, send)
             return
-        changes = _changes(scope)
+        changes = _is_change(scope)
         self.in_progress += 1
         self.changing += changes
         try:
@@ -149,25 +115,25 @@ class Guard:
         """Refuses what is not allowed, cheapest first."""
         path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
         if path == READY:
-            self._check_rate(self.probes, scope)
+            self._limit_rate(self.probes, scope)
         if path != "/metrics" and not path.startswith(API):
             return
         if self.token is None:
             self._check_origin(method, headers)
-        elif not self._bears_token(headers):
+        elif not self._has_token(headers):
             raise ServiceError(401, "unauthorized", "this service asks for a token: Authorization: Bearer TOKEN")
-        self._check_rate(self.rate, scope)
+        self._limit_rate(self.rate, scope)
         if path.startswith(API) and self.in_progress >= self.settings.waiting:
             raise busy()
-        if path.startswith(API) and _changes(scope) and self.changing >= self.most_changing:
+        if path.startswith(API) and _is_change(scope) and self.changing >= self.most_changing:
             raise busy()
 
-    def _check_rate(self, rate: RateLimit, scope: Scope) -> None:
+    def _limit_rate(self, rate: RateLimit, scope: Scope) -> None:
         if wait := rate.seconds_to_wait((scope.get("client") or ("",))[0]):
             message = f"this address asks too often; wait {wait} s"
             raise ServiceError(429, "too_many_requests", message, retry_after=wait)
 
-    def _bears_token(self, headers: Headers) -> bool:
+    def _has_token(self, headers: Headers) -> bool:
         assert self.token is not None
         scheme, _, token = headers.get("authorization", "").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode("latin-1"), self.token)
@@ -179,7 +145,7 @@ class Guard:
         not by giving its own name this machine's address.
         """
         host = headers.get("host", "")
-        if _name(host) not in self.host_names:
+        if _host_name(host) not in self.host_names:
             message = "without a token this service answers to localhost, 127.0.0.1 and what --host-name adds"
             raise ServiceError(403, "forbidden", message)
         foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
@@ -190,32 +156,23 @@ class Guard:
             raise ServiceError(403, "forbidden", "pages of other sites may not use this service")
 
 
-def busy() -> ServiceError:
-    """More requests wait than may wait."""
-    return ServiceError(503, "busy", "too many requests are waiting; try again in a second", retry_after=1)
-
-
-def _changes(scope: Scope) -> bool:
-    """Whether a request to the gallery is one to change it."""
-    return scope["method"] not in SAFE_METHODS and scope["path"] != SEARCH
-
-
-def _has_body(headers: Headers) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
 def address_name(host: str) -> str:
     """How an address to listen on stands in the address of a page."""
     return f"[{host}]" if ":" in host else host
 
 
-def _name(host: str) -> str:
+def _is_change(scope: Scope) -> bool:
+    """Whether a request to the gallery is one to change it."""
+    return scope["method"] not in SAFE_METHODS and scope["path"] != SEARCH
+
+
+def _host_name(host: str) -> str:
     """The name of a Host header, without its port."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdigit() else host.lower()
 
 
-def _network(address: str) -> str:
+def _bucket_key(address: str) -> str:
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

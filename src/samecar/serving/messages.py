@@ -34,7 +34,7 @@ Content = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Labels = Annotated[dict[Text, LabelText], Field(max_length=LABELS)]
 
 
-class Narrowed(BaseModel):
+class EntryFilter(BaseModel):
     """Which entries are meant."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,8 +44,8 @@ class Narrowed(BaseModel):
     after: Text | None = Field(None, description="at this time or later; ISO 8601, UTC where it names no zone")
     before: Text | None = Field(None, description="earlier than this time")
 
-    def allowed(self) -> Filter:
-        """The filter that this is.
+    def to_filter(self) -> Filter:
+        """The same as the gallery takes it.
 
         Raises:
             ServiceError: a time cannot be understood.
@@ -53,25 +53,25 @@ class Narrowed(BaseModel):
         return Filter(
             cameras=tuple(self.camera),
             not_cameras=tuple(self.not_camera),
-            after=seconds(self.after, "after"),
-            before=seconds(self.before, "before"),
+            after=parse_seconds(self.after, "after"),
+            before=parse_seconds(self.before, "before"),
         )
 
 
-class Listed(Narrowed):
+class PageQuery(EntryFilter):
     """Which page of entries is meant."""
 
     beyond: int = Field(0, ge=0, le=LARGEST_ID, description="from the first number above this one")
     limit: int = Field(50, ge=1, description="at most so many")
 
 
-class Searched(Narrowed):
+class SearchQuery(EntryFilter):
     """Which entries may be found, and how many."""
 
     top: int = Field(20, ge=1, description="at most so many")
 
 
-class SearchForm(Searched):
+class SearchForm(SearchQuery):
     """A picture to search with."""
 
     picture: UploadFile
@@ -230,7 +230,7 @@ class State(BaseModel):
     status: str
 
 
-def seconds(text: str | None, name: str) -> float | None:
+def parse_seconds(text: str | None, name: str) -> float | None:
     """A time as seconds since 1970; None where none is given.
 
     Raises:
@@ -244,14 +244,14 @@ def seconds(text: str | None, name: str) -> float | None:
         raise invalid(f"{name}: {error}") from error
 
 
-def camera_of(summary: CameraSummary) -> Camera:
-    """What is answered about a camera."""
+def describe_camera(summary: CameraSummary) -> Camera:
+    """Tells what a gallery holds of a camera."""
     first, last = known_time_text(summary.first), known_time_text(summary.last)
     return Camera(camera_id=summary.camera_id, pictures=summary.pictures, first=first, last=last)
 
 
-def facts_of(entry: Entry, thumbnails: bool) -> dict[str, Any]:
-    """What is answered about an entry; of its address the last part alone.
+def describe_entry(entry: Entry, thumbnails: bool) -> dict[str, Any]:
+    """Tells what is known about an entry; of its address the last part alone.
 
     Args:
         entry: the entry.

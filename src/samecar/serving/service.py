@@ -1,10 +1,9 @@
-"""The gallery behind a service: loaded after the start, asked by many at a time, closed without losing writes."""
+"""The gallery behind a service: its model is loaded after the start, many ask it at a time, and no write is lost."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
@@ -16,16 +15,13 @@ from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Summary, picture_content
 from samecar.serving.batching import Batcher, QueueFullError
-from samecar.serving.errors import ServiceError, invalid, not_found
-from samecar.serving.guard import busy
+from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
 from samecar.serving.uploads import Crop, Upload, open_upload, unreadable
 
 if TYPE_CHECKING:
     import torch
-
-logger = logging.getLogger(__name__)
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -83,25 +79,21 @@ class Service:
     """A gallery that many ask at a time.
 
     Args:
-        open_gallery: opens the gallery; called in a thread after the start.
+        gallery: an open one; `close` closes it.
         settings: limits.
         metrics: where batches and times are counted.
-        failed: is told if the gallery cannot be opened; by default the log is.
+
+    Attributes:
+        loaded: done once `load` has loaded the gallery's model; holds the error where that failed.
+        keeps_thumbnails: whether the gallery does; False until it is loaded.
     """
 
-    def __init__(
-        self,
-        open_gallery: Callable[[], Gallery],
-        settings: ServiceSettings,
-        metrics: Metrics,
-        failed: Callable[[Exception], None] | None = None,
-    ) -> None:
-        self.open_gallery = open_gallery
+    def __init__(self, gallery: Gallery, settings: ServiceSettings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
-        self.failed = failed
-        self._gallery: Gallery | None = None
-        self._state = "the gallery and its model are still being loaded; try again in a few seconds"
+        self.loaded: Future[None] = Future()
+        self.keeps_thumbnails = False
+        self._gallery = gallery
         self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._embedder = Batcher(
@@ -117,7 +109,6 @@ class Service:
         self._changes = 0
         self._counted: Counted | None = None
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
-        self.keeps_thumbnails = False  # until it is loaded
         self.metrics.queue.set_function(lambda: len(self._embedder.queue))
 
     @property
@@ -125,35 +116,29 @@ class Service:
         """The gallery.
 
         Raises:
-            ServiceError: it is not loaded yet.
+            ServiceError: its model is not loaded yet, or could not be loaded.
         """
-        if self._gallery is None:
-            raise ServiceError(503, "not_ready", self._state, retry_after=2)
+        if not self.loaded.done():
+            state = "the gallery and its model are still being loaded; try again in a few seconds"
+            raise ServiceError(503, "not_ready", state, retry_after=2)
+        if self.loaded.exception() is not None:
+            state = "the gallery cannot be opened; the service's log says why"
+            raise ServiceError(503, "not_ready", state, retry_after=2)
         return self._gallery
 
     @property
     def is_ready(self) -> bool:
-        """Whether the gallery and its model are loaded."""
-        return self._gallery is not None
+        """Whether the gallery's model is loaded."""
+        return self.loaded.done() and self.loaded.exception() is None
 
     async def load(self) -> None:
-        """Opens the gallery and its model, in a thread."""
+        """Loads the model, in a thread; `loaded` holds the error where it cannot be loaded."""
         try:
-            self._gallery = await asyncio.get_running_loop().run_in_executor(self._threads, self._opened)
+            await self.read(self._search_once)
         except Exception as error:  # whatever it is, clients must not wait for ever
-            self._state = "the gallery cannot be opened; the service's log says why"
-            if self.failed is None:
-                logger.exception("the gallery cannot be opened")
-            else:
-                self.failed(error)
-
-    def _opened(self) -> Gallery:
-        """Does once what every search does, so that the first client does not wait for it."""
-        gallery = self.open_gallery()
-        blank = Image.new("RGB", (gallery.model.width, gallery.model.height))
-        gallery.search([blank], 1)
-        self.keeps_thumbnails = gallery.facts.thumbnail > 0
-        return gallery
+            self.loaded.set_exception(error)
+        else:
+            self.loaded.set_result(None)
 
     async def close(self) -> None:
         """Finishes what was begun and closes the gallery."""
@@ -161,8 +146,7 @@ class Service:
             await batcher.close()
         self._writer.shutdown()
         self._threads.shutdown()
-        if self._gallery is not None:
-            self._gallery.close()
+        self._gallery.close()
 
     async def read(self, work: Callable[Arguments, Value], *args: Arguments.args, **more: Arguments.kwargs) -> Value:
         """Does what only reads, in one of several threads."""
@@ -215,7 +199,7 @@ class Service:
         Raises:
             ServiceError: it is too large or no picture.
         """
-        return await self.read(self._decoded, file, crop)
+        return await self.read(self._decode, file, crop)
 
     async def prepare(self, file: bytes, crop: Crop | None) -> "tuple[str, torch.Tensor]":
         """Decodes a picture for the model; gives its content too.
@@ -224,14 +208,11 @@ class Service:
             ServiceError: it is too large or no picture.
         """
 
-        def prepared() -> "tuple[str, torch.Tensor]":
-            upload = self._decoded(file, crop)
+        def prepare() -> "tuple[str, torch.Tensor]":
+            upload = self._decode(file, crop)
             return upload.content, self.gallery.model.prepare(upload.picture)
 
-        return await self.read(prepared)
-
-    def _decoded(self, file: bytes, crop: Crop | None) -> Upload:
-        return open_upload(file, crop, self.settings.pixels, self.gallery.model.decoded_size)
+        return await self.read(prepare)
 
     async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
@@ -248,11 +229,11 @@ class Service:
     async def search_like(self, entry: Entry, top: int, allowed: Filter) -> SearchOutcome:
         """Searches from an entry."""
 
-        def searched() -> SearchOutcome:
+        def search() -> SearchOutcome:
             answer = self.gallery.search_like(entry.id, top, allowed)
-            return SearchOutcome(answer, self._judged(entry.sighting.content))
+            return SearchOutcome(answer, self._judgements(entry.sighting.content))
 
-        return await self.read(searched)
+        return await self.read(search)
 
     async def add(self, incoming: Incoming) -> tuple[int, bool]:
         """Adds a picture; its entry's number, and whether it is new.
@@ -296,6 +277,15 @@ class Service:
             self._counting = None
         return self._counted
 
+    def _search_once(self) -> None:
+        """Does once what every search does, so that the first client does not wait for it."""
+        blank = Image.new("RGB", (self._gallery.model.width, self._gallery.model.height))
+        self._gallery.search([blank], 1)
+        self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
+
+    def _decode(self, file: bytes, crop: Crop | None) -> Upload:
+        return open_upload(file, crop, self.settings.pixels, self.gallery.model.decoded_size)
+
     def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
         embeddings = self.gallery.model.embed_prepared(pictures)  # (pictures, size)
@@ -317,10 +307,11 @@ class Service:
             matrix = np.stack([questions[place].embedding for place in places])  # (places, size)
             answers.update(zip(places, self.gallery.search_embeddings(matrix, top, allowed), strict=True))
         return [
-            SearchOutcome(answers[place], self._judged(question.content)) for place, question in enumerate(questions)
+            SearchOutcome(answers[place], self._judgements(question.content))
+            for place, question in enumerate(questions)
         ]
 
-    def _judged(self, content: str) -> dict[int, bool]:
+    def _judgements(self, content: str) -> dict[int, bool]:
         return {judgement.entry: judgement.same for judgement in self.gallery.engine.judgements(content)}
 
     def _add(self, pictures: list[Incoming]) -> Sequence[tuple[int | None, bool]]:

@@ -69,10 +69,10 @@ class LimitedRoute(APIRoute):
         """Hands the route's function limited requests."""
         handle = super().get_route_handler()
 
-        async def limited(request: Request) -> Response:
+        async def handle_limited(request: Request) -> Response:
             return await handle(LimitedRequest(request.scope, request.receive))
 
-        return limited
+        return handle_limited
 
 
 class Crop(NamedTuple):

@@ -14,12 +14,12 @@ from samecar.retrieval.export import manifest_row
 from samecar.retrieval.judged import judged_pictures
 from samecar.retrieval.records import Judgement
 from samecar.serving.dependencies import Served
-from samecar.serving.errors import ServiceError, documented, invalid, not_found
+from samecar.serving.errors import ServiceError, error_responses, invalid, not_found
 from samecar.serving.messages import Content, Id, JudgementFacts, JudgementForm, JudgementsReply, last_part
 from samecar.serving.service import Service
 from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
 
-routes = APIRouter(route_class=LimitedRoute, tags=["judgements"])
+router = APIRouter(route_class=LimitedRoute, tags=["judgements"])
 
 LONGEST_SIDE = 1024
 """Pixels to which a query is shrunk that is kept for a label: more than any model here looks at."""
@@ -28,25 +28,25 @@ QUALITY = 92
 """Of its JPEG: hardly to be told from the original."""
 
 
-@routes.put("/api/judgements", responses=documented(400, 404, 408, 413))
+@router.put("/api/judgements", responses=error_responses(400, 404, 408, 413))
 async def judge(service: Served, form: Annotated[JudgementForm, Form(media_type=MULTIPART)]) -> JudgementFacts:
     """Keeps somebody's word on a query and an entry; an earlier one on the same pair is replaced."""
     service.refuse_if_read_only()
     await service.entry(form.entry)
-    content, picture = await _query_of(form, service)
+    content, picture = await _read_query(form, service)
     judgement = Judgement(content, form.entry, form.same, picture)
     await service.write(service.gallery.engine.judge, judgement)
     return JudgementFacts(query=content, entry=form.entry, same=form.same)
 
 
-@routes.delete("/api/judgements", status_code=204, responses=documented(404))
+@router.delete("/api/judgements", status_code=204, responses=error_responses(404))
 async def withdraw(service: Served, query: Annotated[Content, Query()], entry: Annotated[Id, Query()]) -> None:
     """Forgets a judgement."""
     if not await service.write(service.gallery.engine.withdraw, query, entry):
         raise not_found(f"a judgement on this query and entry {entry}")
 
 
-@routes.get("/api/judgements", responses=documented())
+@router.get("/api/judgements", responses=error_responses())
 async def list_judgements(service: Served) -> JudgementsReply:
     """Lists all judgements, oldest first."""
     judgements = await service.read(service.gallery.engine.judgements)
@@ -55,22 +55,22 @@ async def list_judgements(service: Served) -> JudgementsReply:
     )
 
 
-@routes.get(
+@router.get(
     "/api/judgements/manifest",
     response_class=Response,
-    responses={200: {"content": {"text/csv": {}}, "description": "a manifest"}, **documented(404)},
+    responses={200: {"content": {"text/csv": {}}, "description": "a manifest"}, **error_responses(404)},
 )
 async def download_manifest(service: Served) -> Response:
     """Gives the pictures that were judged as a manifest, with the vehicles that follow from the judgements.
 
     Pictures go by the last part of their place. `samecar gallery export --judgements` writes the pictures too.
     """
-    content = await service.read(_manifest, service.gallery.engine)
+    content = await service.read(_write_manifest, service.gallery.engine)
     kept = {"Content-Disposition": 'attachment; filename="judgements.csv"'}
     return Response(content, media_type="text/csv", headers=kept)
 
 
-def _manifest(engine: Engine) -> bytes:
+def _write_manifest(engine: Engine) -> bytes:
     rows: dict[str, dict[str, str]] = {}
     for picture in judged_pictures(engine).pictures:
         name = last_part(picture.sighting.address)
@@ -85,7 +85,7 @@ def _manifest(engine: Engine) -> bytes:
         return path.read_bytes()
 
 
-async def _query_of(form: JudgementForm, service: Service) -> tuple[str, bytes | None]:
+async def _read_query(form: JudgementForm, service: Service) -> tuple[str, bytes | None]:
     """The query's content, and its picture where the gallery does not hold it."""
     if (form.query is None) == (form.query_id is None):
         raise invalid("query: give either query_id, the number of an entry, or query, a picture")

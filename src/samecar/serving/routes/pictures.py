@@ -10,23 +10,23 @@ from pydantic import TypeAdapter, ValidationError
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Sighting
 from samecar.serving.dependencies import Number, Served
-from samecar.serving.errors import documented, invalid, not_found
+from samecar.serving.errors import error_responses, invalid, not_found
 from samecar.serving.messages import (
     AdditionForm,
     AdditionReply,
     Change,
     Labels,
-    Listed,
+    PageQuery,
     Picture,
     PicturesReply,
-    facts_of,
+    describe_entry,
     last_part,
-    seconds,
+    parse_seconds,
 )
 from samecar.serving.service import Service
 from samecar.serving.uploads import MULTIPART, LimitedRoute, refuse_bomb
 
-routes = APIRouter(route_class=LimitedRoute, tags=["pictures"])
+router = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 
 TAG_DIGITS = 32
 """Of a thumbnail's SHA-256 in its ETag: two thumbnails do not meet by chance."""
@@ -37,21 +37,21 @@ NAME_LENGTH = 256
 _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 
 
-@routes.get("/api/pictures", responses=documented())
-async def list_pictures(service: Served, asked: Annotated[Listed, Query()]) -> PicturesReply:
+@router.get("/api/pictures", responses=error_responses())
+async def list_pictures(service: Served, query: Annotated[PageQuery, Query()]) -> PicturesReply:
     """Lists entries in the order of their numbers, a page at a time."""
-    service.refuse_more(asked.limit)
+    service.refuse_more(query.limit)
     listed = service.gallery.engine.listed
-    entries = await service.read(listed, asked.allowed(), beyond=asked.beyond, limit=asked.limit + 1)
-    shown = entries[: asked.limit]
+    entries = await service.read(listed, query.to_filter(), beyond=query.beyond, limit=query.limit + 1)
+    shown = entries[: query.limit]
     following = shown[-1].id if len(entries) > len(shown) else None
-    return PicturesReply(pictures=[_picture(entry, service) for entry in shown], next=following)
+    return PicturesReply(pictures=[_reply(entry, service) for entry in shown], next=following)
 
 
-@routes.post(
+@router.post(
     "/api/pictures",
     status_code=201,
-    responses={200: {"model": AdditionReply, "description": "known already"}, **documented(400, 408, 413)},
+    responses={200: {"model": AdditionReply, "description": "known already"}, **error_responses(400, 408, 413)},
 )
 async def add_picture(
     service: Served, form: Annotated[AdditionForm, Form(media_type=MULTIPART)], response: Response
@@ -61,7 +61,7 @@ async def add_picture(
         await form.picture.read(),
         address=_file_name(form.picture.filename or ""),
         camera_id=form.camera_id,
-        time=seconds(form.time, "time"),
+        time=parse_seconds(form.time, "time"),
         track_id=form.track_id,
         vehicle_id=form.vehicle_id,
         labels=_parse_labels(form.labels),
@@ -72,36 +72,36 @@ async def add_picture(
     return AdditionReply(id=number, added=added)
 
 
-@routes.get("/api/pictures/{number}", responses=documented(404))
+@router.get("/api/pictures/{number}", responses=error_responses(404))
 async def describe_picture(number: Number, service: Served) -> Picture:
     """Tells what is known about an entry."""
-    return _picture(await service.entry(number), service)
+    return _reply(await service.entry(number), service)
 
 
-@routes.patch("/api/pictures/{number}", responses=documented(400, 404, 408, 413))
+@router.patch("/api/pictures/{number}", responses=error_responses(400, 404, 408, 413))
 async def change_picture(number: Number, service: Served, change: Change) -> Picture:
     """Changes what is known about an entry."""
-    time = seconds(change.time, "time")
+    time = parse_seconds(change.time, "time")
     values = change.model_dump(exclude_none=True, exclude={"time"})
     if change.time is not None:
         values["time"] = time
-    return _picture(await service.write(_change, service, number, values), service)
+    return _reply(await service.write(_change, service, number, values), service)
 
 
-@routes.delete("/api/pictures/{number}", status_code=204, responses=documented(404))
+@router.delete("/api/pictures/{number}", status_code=204, responses=error_responses(404))
 async def remove_picture(number: Number, service: Served) -> None:
     """Removes an entry with its embedding, thumbnail and judgements."""
     if not await service.write(service.gallery.engine.remove, [number]):
         raise not_found(f"entry {number}")
 
 
-@routes.get(
+@router.get(
     "/api/pictures/{number}/thumbnail",
     response_class=Response,
     responses={
         200: {"content": {"image/jpeg": {}}},
         304: {"description": "the one that the client has"},
-        **documented(404),
+        **error_responses(404),
     },
 )
 async def show_thumbnail(number: Number, service: Served, request: Request) -> Response:
@@ -116,15 +116,15 @@ async def show_thumbnail(number: Number, service: Served, request: Request) -> R
     return Response(thumbnail, media_type="image/jpeg", headers=kept)
 
 
-def _picture(entry: Entry, service: Service) -> Picture:
-    return Picture(**facts_of(entry, service.keeps_thumbnails))
+def _reply(entry: Entry, service: Service) -> Picture:
+    return Picture(**describe_entry(entry, service.keeps_thumbnails))
 
 
 def _change(service: Service, number: int, values: dict[str, Any]) -> Entry:
-    def changed(sighting: Sighting) -> Sighting:
+    def change(sighting: Sighting) -> Sighting:
         return replace(sighting, **values)
 
-    sighting = service.gallery.engine.update(number, changed)
+    sighting = service.gallery.engine.update(number, change)
     if sighting is None:
         raise not_found(f"entry {number}")
     return Entry(number, sighting)

@@ -7,26 +7,26 @@ from fastapi import APIRouter, Form, Query
 
 from samecar.retrieval.times import known_time_text
 from samecar.serving.dependencies import Number, Served
-from samecar.serving.errors import documented
+from samecar.serving.errors import error_responses
 from samecar.serving.messages import (
     GalleryReply,
     Limits,
     QueryFacts,
     Result,
-    Searched,
     SearchForm,
+    SearchQuery,
     SearchReply,
     Verdict,
-    camera_of,
-    facts_of,
+    describe_camera,
+    describe_entry,
 )
 from samecar.serving.service import SearchOutcome, Service
 from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
 
-routes = APIRouter(route_class=LimitedRoute)
+router = APIRouter(route_class=LimitedRoute)
 
 
-@routes.get("/api/gallery", responses=documented(), tags=["gallery"])
+@router.get("/api/gallery", responses=error_responses(), tags=["gallery"])
 async def describe_gallery(service: Served) -> GalleryReply:
     """Tells what the gallery is and holds, and what the service allows."""
     gallery, settings = service.gallery, service.settings
@@ -39,7 +39,7 @@ async def describe_gallery(service: Served) -> GalleryReply:
         index=facts.index,
         pictures=summary.pictures,
         vehicles=summary.vehicles,
-        cameras=[camera_of(camera) for camera in summary.cameras],
+        cameras=[describe_camera(camera) for camera in summary.cameras],
         first=known_time_text(min(times, default=None)),
         last=known_time_text(max(times, default=None)),
         calibrated=calibration is not None,
@@ -49,26 +49,26 @@ async def describe_gallery(service: Served) -> GalleryReply:
     )
 
 
-@routes.post("/api/search", responses=documented(400, 408, 413), tags=["search"])
+@router.post("/api/search", responses=error_responses(400, 408, 413), tags=["search"])
 async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(media_type=MULTIPART)]) -> SearchReply:
     """Searches with a picture that is sent along."""
     began = time.perf_counter()
     service.refuse_more(form.top)
-    allowed = form.allowed()
+    allowed = form.to_filter()
     crop = parse_crop(form.crop) if form.crop else None
     content, picture = await service.prepare(await form.picture.read(), crop)
     found = await service.search(content, picture, form.top, allowed)
     return _reply(QueryFacts(id=None, content=content), found, service, began)
 
 
-@routes.get("/api/pictures/{number}/similar", responses=documented(404), tags=["search"])
-async def search_from_entry(number: Number, service: Served, asked: Annotated[Searched, Query()]) -> SearchReply:
+@router.get("/api/pictures/{number}/similar", responses=error_responses(404), tags=["search"])
+async def search_from_entry(number: Number, service: Served, query: Annotated[SearchQuery, Query()]) -> SearchReply:
     """Searches from an entry, which does not find itself."""
     began = time.perf_counter()
-    service.refuse_more(asked.top)
-    allowed = asked.allowed()
+    service.refuse_more(query.top)
+    allowed = query.to_filter()
     entry = await service.entry(number)
-    found = await service.search_like(entry, asked.top, allowed)
+    found = await service.search_like(entry, query.top, allowed)
     return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
 
 
@@ -78,7 +78,7 @@ def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: flo
         query=query,
         results=[
             Result(
-                **facts_of(result.entry, service.keeps_thumbnails),
+                **describe_entry(result.entry, service.keeps_thumbnails),
                 similarity=result.similarity,
                 probability=result.probability,
                 judgement=found.judged.get(result.entry.id),
