@@ -202,8 +202,8 @@ def test_a_set_that_we_split_is_healthy(tmp_path):
 
 def test_progress_is_told_to_the_end(healthy):
     told = []
-    check(open_source(f"folder:{healthy}/{PATTERN}"), progress=lambda done, total: told.append((done, total)))
-    assert told == [(18, 18)]
+    check(open_source(f"folder:{healthy}/{PATTERN}"), progress=lambda *told_of: told.append(told_of))
+    assert told == [("reading", 18, 18)]
 
 
 def test_files_are_read_once_however_many_rows_they_have(healthy, monkeypatch):
@@ -226,7 +226,7 @@ def test_processes_give_the_same_in_the_same_order(tmp_path):
             path.write_bytes(b"")
     told = []
     assert inspect_files(paths, 2, lambda *count: told.append(count)) == inspect_files(paths, 1)
-    assert told[-1] == (520, 520)
+    assert told[-1] == ("reading", 520, 520)
 
 
 def test_a_dead_process_is_one_sentence(tmp_path, monkeypatch):

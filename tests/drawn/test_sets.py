@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from drawncars import palette
+from samecar.data.sources import veri776
 from samecar.drawn import DrawnSet, draw_set, draw_twin, sets
 from samecar.errors import SamecarError
 
@@ -122,6 +124,11 @@ def test_labels_and_tracks(drawn: DrawnSet) -> None:
     assert sorted(name for track in tracks for name in track[1:]) == sorted(lines(drawn.path / "name_test.txt"))
 
 
+def test_the_renderer_has_the_colours_and_types_of_veri_776_in_their_order() -> None:
+    assert palette.COLOURS == veri776.COLOURS
+    assert palette.TYPES == veri776.TYPES
+
+
 def test_several_vehicles_share_type_and_colour() -> None:
     looks = list(sets._plan(60, 6, 4, seed=1).looks.values())
     assert len(looks) == 60
@@ -131,13 +138,13 @@ def test_several_vehicles_share_type_and_colour() -> None:
 
 def test_the_number_of_pictures_is_the_mean_asked_for() -> None:
     plan = sets._plan(80, 6, 5, seed=3)
-    passages = {name[:9] for name in plan.train + plan.test}
-    assert len(plan.train + plan.test) / len(passages) == pytest.approx(5, abs=0.2)
+    passages = {name[:9] for name in plan.train + plan.gallery}
+    assert len(plan.train + plan.gallery) / len(passages) == pytest.approx(5, abs=0.2)
 
 
 def test_a_single_picture_for_each_passage() -> None:
     plan = sets._plan(6, 2, 1, seed=3)
-    assert len(plan.train + plan.test) == len({name[:9] for name in plan.train + plan.test}) == 12
+    assert len(plan.train + plan.gallery) == len({name[:9] for name in plan.train + plan.gallery}) == 12
 
 
 def test_a_twin_has_the_same_names_lists_and_copies(lists: Path, tmp_path: Path) -> None:
@@ -201,6 +208,14 @@ def test_bad_lists_are_refused_in_one_sentence(lists: Path, tmp_path: Path) -> N
     (lists / "name_query.txt").write_text("0010_c002_00030600_0.jpg\n0010_c002_00030600_0.jpg\n")
     with pytest.raises(SamecarError, match="twice"):
         draw_twin(lists, tmp_path / "twin")
+    (lists / "name_query.txt").write_text(
+        "0010_c002_0003060\u0663_0.jpg\n", encoding="utf-8"
+    )  # a digit of another script
+    with pytest.raises(SamecarError, match=r"name_query\.txt holds the name"):
+        draw_twin(lists, tmp_path / "twin")
+    (lists / "name_query.txt").write_bytes(b"\xff\xfe\n")
+    with pytest.raises(SamecarError, match=r"name_query\.txt cannot be read as text"):
+        draw_twin(lists, tmp_path / "twin")
     (lists / "name_query.txt").write_text("\n")
     with pytest.raises(SamecarError, match="empty"):
         draw_twin(lists, tmp_path / "twin")
@@ -210,7 +225,12 @@ def test_bad_lists_are_refused_in_one_sentence(lists: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "labels", ["<TrainingImages><Items>", '<a><Item vehicleID="0003" colorID="11" typeID="1"/></a>']
+    "labels",
+    [
+        "<TrainingImages><Items>",
+        '<a><Item vehicleID="0003" colorID="11" typeID="1"/></a>',
+        '<!DOCTYPE a [<!ENTITY b "c">]><a/>',
+    ],
 )
 def test_bad_labels_are_refused(lists: Path, tmp_path: Path, labels: str) -> None:
     (lists / "train_label_rebuilt.xml").write_text(labels)

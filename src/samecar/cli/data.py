@@ -21,14 +21,12 @@ def check(
     workers: Workers = None,
 ) -> None:
     """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""
-    from functools import partial
-
     from samecar.data import check as check_manifest
     from samecar.data import open_source
 
     manifest = open_source(source)
     with console.progress_bars() as progress:
-        result = check_manifest(manifest, workers=workers, progress=partial(progress, "reading"))
+        result = check_manifest(manifest, workers=workers, progress=progress)
     if json:
         console.print_json(result.as_dict())
     else:

@@ -9,9 +9,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.inspecting import Inspection, Progress, inspect_files
+from samecar.data.inspecting import Inspection, inspect_files
 from samecar.data.manifest import SPLITS, Manifest
 from samecar.data.sources.opening import as_manifest
+from samecar.progress import Progress, silent
 
 Severity = Literal["error", "warning", "note"]
 
@@ -95,13 +96,13 @@ class CheckResult:
         }
 
 
-def check(manifest: Manifest | str | Path, workers: int | None = None, progress: Progress | None = None) -> CheckResult:
+def check(manifest: Manifest | str | Path, workers: int | None = None, progress: Progress = silent) -> CheckResult:
     """Looks at every picture of a manifest once and at all of its labels.
 
     Args:
         manifest: what to check; a manifest, or a source such as `veri776:PATH`.
         workers: processes that read pictures; as many as there are cores if not given.
-        progress: called with files done and files in all.
+        progress: is told how many files were read.
     """
     manifest = as_manifest(manifest)
     paths, file_of_row = np.unique(manifest.path, return_inverse=True)

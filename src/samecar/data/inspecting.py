@@ -1,7 +1,7 @@
 """One look at every file: is it readable, how large is it, which bytes does it hold, what does it look like."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,9 +16,7 @@ from PIL import Image
 from samecar.data.pictures import UnreadablePictureError, decode_picture
 from samecar.errors import SamecarError
 from samecar.hardware import available_cores
-
-Progress = Callable[[int, int], None]
-"""Called with the number of files looked at and the number of all."""
+from samecar.progress import Progress, silent
 
 FEATURELESS_DEVIATION: Final = 4.0
 """A thumbnail whose grey values (0-255) deviate less than this shows nothing that a hash could tell apart."""
@@ -48,9 +46,7 @@ class Inspection:
     look: int | None = None
 
 
-def inspect_files(
-    paths: Sequence[Path], workers: int | None = None, progress: Progress | None = None
-) -> list[Inspection]:
+def inspect_files(paths: Sequence[Path], workers: int | None = None, progress: Progress = silent) -> list[Inspection]:
     """Looks at files, in order.
 
     Args:
@@ -66,10 +62,10 @@ def inspect_files(
     texts = [str(path) for path in paths]
     processes = min(available_cores() if workers is None else workers, -(-len(paths) // _CHUNK))
     if processes <= 1 or len(paths) < _WORTH_PROCESSES:
-        return list(_told(map(inspect_file, texts), len(paths), progress))
+        return list(_report_progress(map(inspect_file, texts), len(paths), progress))
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         try:
-            return list(_told(pool.map(inspect_file, texts, chunksize=_CHUNK), len(paths), progress))
+            return list(_report_progress(pool.map(inspect_file, texts, chunksize=_CHUNK), len(paths), progress))
         except BrokenProcessPool as error:
             raise SamecarError(
                 "a process that reads pictures ended too early; use workers=1, and in a script call this "
@@ -102,8 +98,8 @@ def _look(picture: Image.Image) -> int | None:
     return int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes(), "big")
 
 
-def _told(inspections: Iterator[Inspection], total: int, progress: Progress | None) -> Iterator[Inspection]:
+def _report_progress(inspections: Iterator[Inspection], total: int, progress: Progress) -> Iterator[Inspection]:
     for done, inspection in enumerate(inspections, start=1):
         yield inspection
-        if progress is not None and (done % _CHUNK == 0 or done == total):
-            progress(done, total)
+        if done % _CHUNK == 0 or done == total:
+            progress("reading", done, total)

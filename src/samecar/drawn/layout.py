@@ -1,11 +1,8 @@
-"""VeRi-776's folders and lists: read those of a data set, write those of a drawn one.
+"""The lists of a drawn set: read those of an existing set in VeRi-776's layout, write those of a new one.
 
-A set in this layout holds ``image_train/``, ``image_query/`` and ``image_test/``, a list of names for each, the labels
-as XML, and for each query the rows of the gallery that are right (``gt_index.txt``) and that are passed over
-(``jk_index.txt``).
+The layout itself is `samecar.data.sources.veri776`'s.
 """
 
-import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -13,34 +10,46 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from drawncars.palette import COLOURS, TYPES
+from samecar.data.manifest import SPLITS
+from samecar.data.sources.listings import read_lines
+from samecar.data.sources.veri776 import (
+    COLOURS,
+    EXAMPLE_NAME,
+    INDEX_FILES,
+    LABELS,
+    LISTS,
+    TRACKS,
+    TYPES,
+    parse_name,
+    read_label_items,
+)
 from samecar.errors import SamecarError
 
-NAME_PATTERN: Final = re.compile(r"(\d{4})_c(\d{3})_(\d{8})_(\d+)\.jpg")
-SPLITS: Final = ("train", "query", "test")
+COLOUR_LIST, TYPE_LIST = "list_color.txt", "list_type.txt"
+
 COPIED_LISTS: Final = (
-    "gt_index.txt",
-    "jk_index.txt",
-    "gt_image.txt",
-    "jk_image.txt",
-    "test_track.txt",
-    "list_color.txt",
-    "list_type.txt",
+    *(name for names in INDEX_FILES.values() for name in names),
+    TRACKS,
+    COLOUR_LIST,
+    TYPE_LIST,
     "camera_ID.txt",
     "camera_Dist.txt",
+    *LISTS.values(),
+    LABELS["gallery"],
 )
 """Lists that a twin takes over unchanged where its model has them."""
 
-TRAIN_LABELS: Final = ("train_label.xml", "train_label_rebuilt.xml")
+TRAIN_LABELS: Final = (LABELS["train"], "train_label_rebuilt.xml")
+"""Names that labels of the training pictures have; the first one that is there counts."""
 
 
-class PictureName(NamedTuple):
-    """What a file name such as ``0001_c001_00016450_0.jpg`` says."""
+class PictureNumbers(NamedTuple):
+    """What a file name says, as numbers, which sort by camera and then by time."""
 
     vehicle: int
     camera: int
     stamp: int
-    order: int
+    index: int
 
 
 class Look(NamedTuple):
@@ -57,22 +66,22 @@ class Lists:
     Attributes:
         train: File names of the training pictures.
         query: File names of the queries.
-        test: File names of the gallery.
+        gallery: File names of the gallery.
         looks: Colour and type of each vehicle that has labels.
     """
 
     train: tuple[str, ...]
     query: tuple[str, ...]
-    test: tuple[str, ...]
+    gallery: tuple[str, ...]
     looks: dict[int, Look]
 
     def names(self, split: str) -> tuple[str, ...]:
-        """The file names of one of :data:`SPLITS`."""
-        return {"train": self.train, "query": self.query, "test": self.test}[split]
+        """The file names of `train`, `query` or `gallery`."""
+        return {"train": self.train, "query": self.query, "gallery": self.gallery}[split]
 
 
-def parse_name(name: str, where: str) -> PictureName:
-    """Take a file name apart.
+def picture_numbers(name: str, where: str) -> PictureNumbers:
+    """Takes a file name apart.
 
     Args:
         name: For instance ``0001_c001_00016450_0.jpg``.
@@ -81,13 +90,14 @@ def parse_name(name: str, where: str) -> PictureName:
     Raises:
         SamecarError: The name is of another form.
     """
-    match = NAME_PATTERN.fullmatch(name)
-    if match is None:
+    parsed = parse_name(name)
+    if parsed is None:
         raise SamecarError(
-            f"{where} holds the name {name!r}; VeRi-776's names look like 0001_c001_00016450_0.jpg (vehicle, camera, "
+            f"{where} holds the name {name!r}; VeRi-776's names look like {EXAMPLE_NAME} (vehicle, camera, "
             "time stamp, index). Correct that line."
         )
-    return PictureName(*(int(part) for part in match.groups()))
+    vehicle, camera = int(parsed.vehicle_id), int(parsed.camera_id.removeprefix("c"))
+    return PictureNumbers(vehicle, camera, int(parsed.time), int(parsed.index))
 
 
 def read_lists(names: Path) -> Lists:
@@ -102,13 +112,13 @@ def read_lists(names: Path) -> Lists:
     """
     if not names.is_dir():
         raise SamecarError(f"There is no folder {names}; give the folder that holds name_train.txt and its siblings.")
-    found = {split: _read_names(names / f"name_{split}.txt") for split in SPLITS}
-    labels = [next((names / name for name in TRAIN_LABELS if (names / name).is_file()), None), names / "test_label.xml"]
+    found = {split: _read_names(names / LISTS[split]) for split in SPLITS}
+    labels = next((names / name for name in TRAIN_LABELS if (names / name).is_file()), names / TRAIN_LABELS[0])
     looks: dict[int, Look] = {}
-    for path in labels:
-        if path is not None and path.is_file():
+    for path in (labels, names / LABELS["gallery"]):
+        if path.is_file():
             looks.update(_read_looks(path))
-    return Lists(found["train"], found["query"], found["test"], looks)
+    return Lists(found["train"], found["query"], found["gallery"], looks)
 
 
 def _read_names(path: Path) -> tuple[str, ...]:
@@ -116,11 +126,11 @@ def _read_names(path: Path) -> tuple[str, ...]:
         raise SamecarError(
             f"{path.parent} has no {path.name}; a twin needs name_train.txt, name_query.txt and name_test.txt there."
         )
-    names = tuple(path.read_text(encoding="utf-8-sig").split())
+    names = tuple(name for line in read_lines(path) for name in line.split())
     if not names:
         raise SamecarError(f"{path} is empty; it should hold one file name on each line.")
     for name in names:
-        parse_name(name, str(path))
+        picture_numbers(name, str(path))
     if len(set(names)) != len(names):
         twice = next(name for position, name in enumerate(names) if name in names[:position])
         raise SamecarError(f"{path} names {twice} twice; a picture can be listed once. Remove one of the lines.")
@@ -128,18 +138,16 @@ def _read_names(path: Path) -> tuple[str, ...]:
 
 
 def _read_looks(path: Path) -> dict[int, Look]:
-    # Declared gb2312, which ElementTree refuses as a multi-byte encoding: decode here and drop the declaration.
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", path.read_bytes().decode("gb18030", errors="replace").lstrip("\ufeff"))
     looks = {}
     try:
-        for item in ElementTree.fromstring(text).iter("Item"):  # noqa: S314 - lists that the user chose, from disk
+        for item in read_label_items(path):
             colour, kind = int(item.get("colorID", "0")), int(item.get("typeID", "0"))
             if not (0 <= colour <= len(COLOURS) and 0 <= kind <= len(TYPES)):
                 raise SamecarError(
                     f"{path} gives {item.get('imageName')} colour {colour} and type {kind}; colours go from 1 to "
                     f"{len(COLOURS)} and types from 1 to {len(TYPES)} (0: unknown). Correct that item."
                 )
-            looks[int(item.attrib["vehicleID"])] = Look(colour, kind)
+            looks[int(item["vehicleID"])] = Look(colour, kind)
     except (ElementTree.ParseError, KeyError, ValueError) as error:
         raise SamecarError(
             f"{path} could not be read as VeRi-776's labels ({error}); each Item needs vehicleID, colorID and typeID "
@@ -157,55 +165,55 @@ def write_lists(folder: Path, lists: Lists) -> None:
             ``jk_index.txt`` count from 1 in their sorted order.
     """
     for split in SPLITS:
-        _write(folder / f"name_{split}.txt", list(lists.names(split)))
-    for split in ("train", "test"):
-        _write(folder / f"{split}_label.xml", _label_lines(lists.names(split), lists.looks))
-    right, passed_over = relevant_rows(lists.query, lists.test)
-    # As in the original, each number is followed by a space, the last one too.
-    _write(folder / "gt_index.txt", ["".join(f"{row} " for row in rows) for rows in right])
-    _write(folder / "jk_index.txt", ["".join(f"{row} " for row in rows) for rows in passed_over])
-    _write(folder / "test_track.txt", track_lines(lists.test))
-    _write(folder / "list_color.txt", [f"{number} {name}" for number, name in enumerate(COLOURS, start=1)])
-    _write(folder / "list_type.txt", [f"{number} {name}" for number, name in enumerate(TYPES, start=1)])
+        _write(folder / LISTS[split], list(lists.names(split)))
+    for split, name in LABELS.items():
+        _write(folder / name, _label_lines(lists.names(split), lists.looks))
+    right, passed_over = relevant_rows(lists.query, lists.gallery)
+    for kind, rows_of_queries in (("match", right), ("junk", passed_over)):
+        # As in the original, each number is followed by a space, the last one too.
+        _write(folder / INDEX_FILES[kind][0], ["".join(f"{row} " for row in rows) for rows in rows_of_queries])
+    _write(folder / TRACKS, track_lines(lists.gallery))
+    _write(folder / COLOUR_LIST, [f"{number} {name}" for number, name in enumerate(COLOURS, start=1)])
+    _write(folder / TYPE_LIST, [f"{number} {name}" for number, name in enumerate(TYPES, start=1)])
 
 
 def copy_lists(names: Path, folder: Path, lists: Lists) -> None:
     """Write a twin's lists: those of its model, byte for byte, where the model has them; the others worked out."""
     write_lists(folder, lists)
-    for name in (*COPIED_LISTS, *(f"name_{split}.txt" for split in SPLITS), "test_label.xml"):
+    for name in COPIED_LISTS:
         if (names / name).is_file():
             shutil.copyfile(names / name, folder / name)
     for name in TRAIN_LABELS:
         if (names / name).is_file():
-            shutil.copyfile(names / name, folder / "train_label.xml")
+            shutil.copyfile(names / name, folder / LABELS["train"])
             break
 
 
-def relevant_rows(query: tuple[str, ...], test: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
+def relevant_rows(query: tuple[str, ...], gallery: tuple[str, ...]) -> tuple[list[list[int]], list[list[int]]]:
     """The rows of the sorted gallery, counted from 1, that are right and that are passed over for each query.
 
     Right: the same vehicle in another camera. Passed over: the same vehicle in the query's own camera, the query's
     own picture among them.
     """
     rows: dict[int, list[tuple[int, int]]] = {}
-    for row, name in enumerate(sorted(test), start=1):
-        vehicle, camera, *_ = parse_name(name, "the gallery")
+    for row, name in enumerate(sorted(gallery), start=1):
+        vehicle, camera, *_ = picture_numbers(name, "the gallery")
         rows.setdefault(vehicle, []).append((row, camera))
     right, passed_over = [], []
     for name in query:
-        vehicle, query_camera, *_ = parse_name(name, "the queries")
+        vehicle, query_camera, *_ = picture_numbers(name, "the queries")
         seen = rows.get(vehicle, [])
         right.append([row for row, camera in seen if camera != query_camera])
         passed_over.append([row for row, camera in seen if camera == query_camera])
     return right, passed_over
 
 
-def track_lines(test: tuple[str, ...]) -> list[str]:
+def track_lines(gallery: tuple[str, ...]) -> list[str]:
     """One line for each track (a vehicle's pictures in one camera): the track's name, then its pictures' names.
 
     The track's name is that of its first picture, which therefore stands on its line twice.
     """
-    tracks = groupby(sorted(test), key=lambda name: name[:9])
+    tracks = groupby(sorted(gallery), key=lambda name: name[:9])
     return [" ".join((pictures[0], *pictures)) for pictures in (list(group) for _, group in tracks)]
 
 

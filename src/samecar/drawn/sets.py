@@ -15,9 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from drawncars.palette import COLOUR_WEIGHTS, COLOURS, TYPE_WEIGHTS, TYPES
+from drawncars.palette import COLOUR_WEIGHTS, TYPE_WEIGHTS
 from drawncars.picture import Request, draw_picture
-from samecar.drawn.layout import SPLITS, Lists, Look, PictureName, copy_lists, parse_name, read_lists, write_lists
+from samecar.data.manifest import SPLITS
+from samecar.data.sources.veri776 import COLOURS, FOLDERS, TYPES
+from samecar.drawn.layout import Lists, Look, PictureNumbers, copy_lists, picture_numbers, read_lists, write_lists
 from samecar.errors import SamecarError
 from samecar.files import as_path
 from samecar.hardware import available_cores
@@ -26,8 +28,11 @@ from samecar.progress import show_progress
 DRAWING_VERSION: Final = 1
 """Goes up when the same seed gives other pictures than before."""
 
-Progress = Callable[[int, int], None]
-"""Called with the number of pictures done and the number of all."""
+CountProgress = Callable[[int, int], None]
+"""Called with the number of pictures done and the number of all.
+
+Not `samecar.progress.Progress`, which is called with the work's name too: people hand such functions to `draw_set`.
+"""
 
 _LOOKS_STREAM, _PLAN_STREAM = 101, 102  # keep what is drawn by chance for different ends apart
 _LONGEST_GAP = 200  # time stamps further apart than this belong to two passages
@@ -68,7 +73,7 @@ def draw_set(
     size: int = 128,
     seed: int = 1,
     workers: int | None = None,
-    progress: Progress | bool | None = None,
+    progress: CountProgress | bool | None = None,
 ) -> DrawnSet:
     """Draw a demo set in VeRi-776's layout: the same seed gives the same bytes, however many processes draw it.
 
@@ -95,7 +100,8 @@ def draw_set(
     _check_range("cameras", cameras, 2, 999)
     _check_range("pictures", pictures, 1, 1000)
     out = as_path(out, "out")
-    lists = _plan(vehicles, cameras, pictures, seed=_checked(size, seed, workers))
+    _check_options(size, seed, workers)
+    lists = _plan(vehicles, cameras, pictures, seed)
     with _finished_or_absent(out) as folder:
         write_lists(folder, lists)
         _write_card(folder, _summary(out, lists, size, seed), twin=False)
@@ -110,7 +116,7 @@ def draw_twin(
     size: int = 128,
     seed: int = 1,
     workers: int | None = None,
-    progress: Progress | bool | None = None,
+    progress: CountProgress | bool | None = None,
 ) -> DrawnSet:
     """Draw a twin of a data set whose lists are there: the same names, vehicles, cameras, colours and types.
 
@@ -128,7 +134,7 @@ def draw_twin(
     Raises:
         SamecarError: An argument is out of range, a list is missing or wrong, or ``out`` holds something.
     """
-    _checked(size, seed, workers)
+    _check_options(size, seed, workers)
     names, out = as_path(names, "names"), as_path(out, "out")
     lists = read_lists(names)
     with _finished_or_absent(out) as folder:
@@ -143,13 +149,12 @@ def _check_range(option: str, given: int, lowest: int, highest: int) -> None:
         raise SamecarError(f"{option} is {given}; choose a number from {lowest} to {highest}.")
 
 
-def _checked(size: int, seed: int, workers: int | None) -> int:
-    """Check what both kinds of set take, and hand the seed back."""
+def _check_options(size: int, seed: int, workers: int | None) -> None:
+    """Check what both kinds of set take."""
     _check_range("size", size, 32, 1024)
     _check_range("seed", seed, 0, 2**63 - 1)
     if workers is not None:
         _check_range("workers", workers, 1, 1024)
-    return seed
 
 
 # --- the plan: who passes which camera, when -----------------------------------------------------------------------
@@ -166,12 +171,12 @@ def _plan(vehicles: int, cameras: int, pictures: int, seed: int) -> Lists:
     for vehicle in range(1, vehicles + 1):
         for passage in _passages(vehicle, cameras, pictures, rng):
             if vehicle in test_vehicles:
-                names["test"] += passage
+                names["gallery"] += passage
                 names["query"].append(passage[int(rng.integers(len(passage)))])
             else:
                 names["train"] += passage
-    train, query, test = (tuple(sorted(names[split])) for split in SPLITS)
-    return Lists(train, query, test, looks)
+    train, query, gallery = (tuple(sorted(names[split])) for split in SPLITS)
+    return Lists(train, query, gallery, looks)
 
 
 def _looks_with_doubles(count: int, rng: np.random.Generator) -> list[Look]:
@@ -211,10 +216,10 @@ class _VehicleTask:
 
 
 def _draw_all(
-    lists: Lists, folder: Path, size: int, seed: int, workers: int | None, progress: Progress | bool | None
+    lists: Lists, folder: Path, size: int, seed: int, workers: int | None, progress: CountProgress | bool | None
 ) -> None:
     for split in SPLITS:
-        (folder / f"image_{split}").mkdir()
+        (folder / FOLDERS[split]).mkdir()
     tasks = _tasks(lists, size, seed)
     total = sum(len(lists.names(split)) for split in SPLITS)
     done = 0
@@ -232,10 +237,10 @@ def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
     files: dict[str, list[str]] = {}
     for split in SPLITS:
         for name in lists.names(split):
-            files.setdefault(name, []).append(f"image_{split}/{name}")
-    by_vehicle: dict[int, list[tuple[PictureName, str]]] = {}
+            files.setdefault(name, []).append(f"{FOLDERS[split]}/{name}")
+    by_vehicle: dict[int, list[tuple[PictureNumbers, str]]] = {}
     for name in sorted(files):
-        parsed = parse_name(name, "the plan")
+        parsed = picture_numbers(name, "the plan")
         by_vehicle.setdefault(parsed.vehicle, []).append((parsed, name))
     tasks = []
     for vehicle, named in by_vehicle.items():
@@ -249,7 +254,7 @@ def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
                 type=TYPES[look.type - 1],
                 camera=parsed.camera,
                 passage=passage,
-                number=parsed.stamp * 100 + parsed.order,
+                number=parsed.stamp * 100 + parsed.index,
                 position=position,
                 size=size,
             )
@@ -267,9 +272,9 @@ def _completed(look: Look, vehicle: int, seed: int) -> Look:
     return Look(look.colour or colour, look.type or kind)
 
 
-def _positions(named: list[PictureName]) -> list[tuple[int, float]]:
+def _positions(named: list[PictureNumbers]) -> list[tuple[int, float]]:
     """The passage (time stamp of its first picture) of each picture, and how far through it the picture is, 0 to 1."""
-    passages: list[list[PictureName]] = []
+    passages: list[list[PictureNumbers]] = []
     for picture in named:  # sorted by camera, then time stamp
         last = passages[-1][-1] if passages else None
         if last is None or last.camera != picture.camera or picture.stamp - last.stamp > _LONGEST_GAP:
@@ -344,7 +349,7 @@ def _summary(out: Path, lists: Lists, size: int, seed: int) -> DrawnSet:
         cameras=len({name[5:9] for name in names}),
         train=len(lists.train),
         query=len(lists.query),
-        gallery=len(lists.test),
+        gallery=len(lists.gallery),
         size=size,
         seed=seed,
     )

@@ -11,8 +11,8 @@ Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 
-def _with_sentences(function: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
-    """A function of the renderer, which knows nothing of samecar, whose errors are those of samecar."""
+def _translate_errors(function: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
+    """The same function of the renderer, which knows nothing of samecar, with samecar's error for what it refuses."""
 
     @wraps(function)
     def call(*args: Arguments.args, **options: Arguments.kwargs) -> Value:
@@ -21,7 +21,8 @@ def _with_sentences(function: Callable[Arguments, Value]) -> Callable[Arguments,
         except ValueError as error:
             raise SamecarError(str(error)) from error
 
+    call.__doc__ = (function.__doc__ or "").replace("ValueError:", "SamecarError:")
     return call
 
 
-draw_vehicle = _with_sentences(drawncars.draw_vehicle)
+draw_vehicle = _translate_errors(drawncars.draw_vehicle)
