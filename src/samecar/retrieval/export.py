@@ -12,7 +12,6 @@ from samecar.data.manifest import Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.errors import SamecarError, first_few
 from samecar.files import written_file
-from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
@@ -209,6 +208,8 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
     Raises:
         SamecarError: the galleries are of different models, or an entry was removed just before it was copied.
     """
+    from samecar.models.saved import MODEL_FILES
+
     refuse_other_model(source.facts.model, target.facts.model)
     for name in (*MODEL_FILES, CALIBRATION_FILE):
         if target.attached(name) is None and (content := source.attached(name)) is not None:
