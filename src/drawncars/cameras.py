@@ -138,7 +138,7 @@ def _light(rng: np.random.Generator) -> Light:
     )
 
 
-def developed(camera: Camera, linear: Pixels, rng: np.random.Generator) -> bytes:
+def develop(camera: Camera, linear: Pixels, rng: np.random.Generator) -> bytes:
     """Make a JPEG file of the light that fell into a camera.
 
     Args:

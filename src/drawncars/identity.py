@@ -142,7 +142,7 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
     """
     rng = np.random.default_rng([_IDENTITY_STREAM, seed, number, TYPES.index(kind), COLOURS.index(colour)])
     shape = model_shape(kind, int(rng.integers(MODELS_PER_TYPE)))
-    paint = _varied(SHADES[colour][int(rng.integers(len(SHADES[colour])))], 5, rng)
+    paint = _vary(SHADES[colour][int(rng.integers(len(SHADES[colour])))], 5, rng)
     # Between two and four things that can be seen from afar; the rest of the details come on top.
     chosen = set(rng.choice(_FEATURES[kind if kind in _FEATURES else ""], int(rng.integers(2, 5)), replace=False))
     if {"roof", "lower"} <= chosen:  # one of them leaves enough of the vehicle's own colour
@@ -167,7 +167,7 @@ def make_vehicle(seed: int, number: int, kind: str, colour: str) -> Vehicle:
         wheel_paint=wheel_paint,
         missing_cap=int(rng.integers(2 * len(shape.axles))) if rng.random() < 0.3 else -1,
         rack=str(rng.choice(RACKS[1:])) if "rack" in chosen else "",
-        load_paint=_varied(STICKER_PAINTS[int(rng.integers(len(STICKER_PAINTS)))], 18, rng),
+        load_paint=_vary(STICKER_PAINTS[int(rng.integers(len(STICKER_PAINTS)))], 18, rng),
         lamps=int(rng.integers(3)),
         plate=((28, 62, 160), (236, 190, 40), (232, 232, 228), (110, 190, 130))[int(rng.integers(4))],
         odd_door=(int(rng.integers(3)), _contrast(paint, rng, ROOF_PAINTS)) if "door" in chosen else (-1, paint),
@@ -191,7 +191,7 @@ _FEATURES: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def _varied(paint: Shade, spread: int, rng: np.random.Generator) -> Shade:
+def _vary(paint: Shade, spread: int, rng: np.random.Generator) -> Shade:
     red, green, blue = (int(np.clip(part + rng.integers(-spread, spread + 1), 0, 255)) for part in paint)
     return red, green, blue
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from drawncars.shapes import Body, Floats, rounded
+from drawncars.shapes import Body, Floats, round_corners
 
 Values = npt.NDArray[np.floating]
 
@@ -30,7 +30,7 @@ class Mesh:
     texture: Values
 
 
-def joined(meshes: list[Mesh]) -> Mesh:
+def join_meshes(meshes: list[Mesh]) -> Mesh:
     """Several meshes as one."""
     return Mesh(
         np.concatenate([mesh.corners for mesh in meshes]),
@@ -69,7 +69,7 @@ def flat_sided(corners: Floats, texture: Floats) -> Mesh:
     return Mesh(corners, np.repeat(units[:, None], 3, axis=1), texture)
 
 
-def smoothed(corners: Floats, texture: Floats) -> Mesh:
+def smooth_sided(corners: Floats, texture: Floats) -> Mesh:
     """Give triangles normals that run smoothly over gentle bends and break at edges."""
     faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     units = faces / np.maximum(np.linalg.norm(faces, axis=1, keepdims=True), 1e-12)
@@ -106,7 +106,7 @@ class Profile:
 
     def __init__(self, body: Body) -> None:
         self.body = body
-        self.points = rounded(body.profile, body.rounding)
+        self.points = round_corners(body.profile, body.rounding)
         steps = np.hypot(*np.diff(self.points, axis=0).T)
         self.way = np.concatenate([[0.0], np.cumsum(steps)])
         corners = [int(np.argmin(((self.points - body.profile[mark]) ** 2).sum(axis=1))) for mark in body.marks]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drawncars.cameras import Camera, Floats
-from drawncars.mesh import Mesh, joined, smoothed
+from drawncars.mesh import Mesh, join_meshes, smooth_sided
 
 _OBSTACLE_STREAM: Final = 701
 _PAINTS: Final = ((122, 126, 130), (36, 84, 158), (66, 52, 40), (44, 74, 34), (70, 100, 46), (220, 222, 220))
@@ -31,7 +31,7 @@ def _obstacle(seed: int, number: int, kind: str, frame: bytes) -> Mesh:
         width = rng.uniform(0.2, 0.32)
         post = _panel(spot, level, 0.035, (-spot[2], high), _GRAY)
         rim = _panel(spot - 0.01 * forward, level, width, (high - 0.15, high + 0.5), _WHITE)
-        return joined(
+        return join_meshes(
             [post, rim, _panel(spot - 0.02 * forward, level, width - 0.04, (high - 0.11, high + 0.46), _BLUE)]
         )
     return _branch(spot, level, rng)
@@ -56,7 +56,7 @@ def _panel(spot: Floats, level: Floats, half: float, height: tuple[float, float]
     corners = [spot + side * half * level + z * up for side, z in ((-1, low), (1, low), (1, high), (-1, high))]
     triangles = np.array([[corners[0], corners[1], corners[2]], [corners[0], corners[2], corners[3]]])
     both = np.concatenate([triangles, triangles[:, ::-1]])
-    return smoothed(both, np.broadcast_to(_patch(paint), (4, 3, 2)))
+    return smooth_sided(both, np.broadcast_to(_patch(paint), (4, 3, 2)))
 
 
 def _branch(spot: Floats, level: Floats, rng: np.random.Generator) -> Mesh:
@@ -73,6 +73,6 @@ def _branch(spot: Floats, level: Floats, rng: np.random.Generator) -> Mesh:
     )
     paints = np.where(rng.random(count) < 0.6, _LEAF, _LIGHT_LEAF)
     places = np.stack([np.broadcast_to(_patch(int(paint)), (3, 2)) for paint in paints])
-    leaves = smoothed(np.concatenate([corners, corners[:, ::-1]]), np.concatenate([places, places]))
+    leaves = smooth_sided(np.concatenate([corners, corners[:, ::-1]]), np.concatenate([places, places]))
     twig = _panel(spot + level * 0.1, level, 0.03, (0.5, 3.0), _BARK)
-    return joined([leaves, twig])
+    return join_meshes([leaves, twig])

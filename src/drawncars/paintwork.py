@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from drawncars.identity import Dent, Sticker, Vehicle
-from drawncars.palette import Shade, mixed
+from drawncars.palette import Shade, mix
 from drawncars.shells import SheetPlace
 
 OVERSAMPLING: Final = 2
@@ -42,7 +42,7 @@ class Canvas:
         self._pens[0].polygon(scaled, fill=paint)
         self._pens[1].polygon(scaled, fill=gloss)
 
-    def finished(self) -> npt.NDArray[np.float32]:
+    def finish(self) -> npt.NDArray[np.float32]:
         """The texture in linear light, its last channel the gloss; (rows, columns, 4), 0 to 1."""
         colours = np.asarray(self.colours.reduce(OVERSAMPLING), dtype=np.float32) / 255
         gloss = np.asarray(self.gloss.reduce(OVERSAMPLING), dtype=np.float32) / 255
@@ -135,7 +135,7 @@ class Sheet:
         mask = Image.fromarray(np.ascontiguousarray(np.broadcast_to(fade[:, None], (bottom - top, right - left))))
         self.canvas.soften((left, top, right, bottom), paint, mask)
 
-    def writing(self, along: Span, across: Span, paint: Shade, letters: int) -> None:
+    def write(self, along: Span, across: Span, paint: Shade, letters: int) -> None:
         """Unreadable lettering: strokes in a row."""
         step = (along[1] - along[0]) / letters
         low, high = across
@@ -160,7 +160,7 @@ def paint_wheel(sheet: Sheet, vehicle: Vehicle, *, bare: bool) -> None:
         sheet.disc((0, 0), 0.44, (30, 29, 29), MATT)
         sheet.disc((0, 0), 0.2, (74, 68, 62), MATT)
         return
-    sheet.disc((0, 0), 0.66, mixed(rim, (255, 255, 255), 0.25), METAL)
+    sheet.disc((0, 0), 0.66, mix(rim, (255, 255, 255), 0.25), METAL)
     dark = (30, 31, 33)
     style = vehicle.wheel_style
     if style == 0:  # a closed cap with a ring of slots
@@ -168,7 +168,7 @@ def paint_wheel(sheet: Sheet, vehicle: Vehicle, *, bare: bool) -> None:
         for turn in np.arange(12) * np.pi / 6:
             sheet.disc((0.48 * np.cos(turn), 0.48 * np.sin(turn)), 0.065, dark, MATT)
     elif style == 1:  # a dish
-        sheet.disc((0, 0), 0.58, mixed(rim, (0, 0, 0), 0.35), METAL)
+        sheet.disc((0, 0), 0.58, mix(rim, (0, 0, 0), 0.35), METAL)
         sheet.disc((0, 0), 0.4, rim, METAL)
     else:  # five, seven or ten spokes
         spokes, width = {2: (5, 0.2), 3: (7, 0.12), 4: (10, 0.08)}[style]
@@ -176,4 +176,4 @@ def paint_wheel(sheet: Sheet, vehicle: Vehicle, *, bare: bool) -> None:
         for turn in np.arange(spokes) * 2 * np.pi / spokes + 0.3:
             tip = (0.62 * np.cos(turn), 0.62 * np.sin(turn))
             sheet.line([(0.0, 0.0), tip], width, rim, METAL)
-    sheet.disc((0, 0), 0.16, mixed(rim, (0, 0, 0), 0.2), METAL)
+    sheet.disc((0, 0), 0.16, mix(rim, (0, 0, 0), 0.2), METAL)

@@ -58,7 +58,7 @@ def luminance(colour: Shade) -> float:
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
-def mixed(first: Shade, second: Shade, share: float) -> Shade:
+def mix(first: Shade, second: Shade, share: float) -> Shade:
     """The colour between two, ``share`` (0 to 1) of the way from ``first`` to ``second``."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from drawncars.cameras import LANES, Camera, Floats, developed, make_camera
+from drawncars.cameras import LANES, Camera, Floats, develop, make_camera
 from drawncars.mesh import Mesh
 from drawncars.obstacles import make_obstacle
 from drawncars.palette import COLOUR_WEIGHTS, COLOURS, TYPES
 from drawncars.rasterizer import rasterize
-from drawncars.scene import SHADOW_SCALE, Pixels, make_scene, sampled, shadow_on_road, surroundings
+from drawncars.scene import SHADOW_SCALE, Pixels, make_scene, sample_texture, shadow_on_road, surroundings
 from drawncars.texture import Texture, build_model
 
 SUPERSAMPLING: Final = 2
@@ -119,7 +119,7 @@ def draw_picture(request: Request, *, camera: Camera | None = None, alone: bool 
     looks = Looks(request.seed, request.vehicle, request.type, request.colour, request.size)
     model = build_model(*looks)
     pose = _clear_of(camera, model.mesh, _pose(request.position, passage, rng))
-    view = _view(camera, _moved(model.mesh, pose))
+    view = _view(camera, _move(model.mesh, pose))
     crop = _crop(view.flat, request.size, rng)
     layers = [_layer(camera, crop, view, model.texture)]
     shades = [(pose, _shadow(looks, camera, pose))]
@@ -127,14 +127,14 @@ def draw_picture(request: Request, *, camera: Camera | None = None, alone: bool 
     if neighbour is not None:
         other, place = neighbour
         hiding = build_model(*other)
-        front = _layer(camera, crop, _view(camera, _moved(hiding.mesh, place)), hiding.texture)
+        front = _layer(camera, crop, _view(camera, _move(hiding.mesh, place)), hiding.texture)
         if _hidden(layers[0], front) <= _MOST_HIDDEN:
             layers.append(front)
             shades.append((place, _shadow(other, camera, place)))
     if camera.hidden_by:
         mesh, texture = make_obstacle(request.seed, camera)
         layers.append(_layer(camera, crop, _view(camera, mesh), texture))
-    return developed(camera, _composed(request.seed, camera, crop, layers, shades), rng)
+    return develop(camera, _compose(request.seed, camera, crop, layers, shades), rng)
 
 
 def draw_vehicle(
@@ -176,8 +176,8 @@ def draw_vehicle(
     request = Request(
         seed=seed,
         vehicle=vehicle,
-        colour=_named("colour", colour, COLOURS),
-        type=_named("kind", kind, TYPES),
+        colour=_find_name("colour", colour, COLOURS),
+        type=_find_name("kind", kind, TYPES),
         camera=camera,
         passage=0,
         number=round(position * 1000),
@@ -195,7 +195,7 @@ def draw_vehicle(
     return image
 
 
-def _named(option: str, given: str | int, names: tuple[str, ...]) -> str:
+def _find_name(option: str, given: str | int, names: tuple[str, ...]) -> str:
     if isinstance(given, int) and 1 <= given <= len(names):
         return names[given - 1]
     if given in names:
@@ -214,7 +214,7 @@ def _pose(position: float, passage: np.random.Generator, rng: np.random.Generato
     return Pose(x, lane + aside, heading)
 
 
-def _moved(mesh: Mesh, pose: Pose) -> Mesh:
+def _move(mesh: Mesh, pose: Pose) -> Mesh:
     """A vehicle's triangles on the road."""
     turn = pose.turn.T.astype(np.float32)
     return Mesh(
@@ -288,7 +288,7 @@ def _layer(camera: Camera, crop: Crop, view: View, texture: Texture) -> Layer:
         values = np.zeros((len(seen.pixels), view.packed.shape[2]), dtype=np.float32)
         for corner in range(3):
             values += np.take(view.packed[:, corner], seen.triangles, axis=0) * seen.weights[:, corner, None]
-        surface = sampled(texture, values[:, 6], values[:, 7])
+        surface = sample_texture(texture, values[:, 6], values[:, 7])
         light[seen.pixels] = _lit(values[:, :3], values[:, 3:6], surface, camera)
         covered[seen.pixels] = True
         nearness[seen.pixels] = seen.nearness
@@ -364,7 +364,7 @@ def _neighbour(
     return Looks(request.seed, _TRAFFIC_NUMBERS + number, _TRAFFIC_TYPES[kind], colour, request.size), place
 
 
-def _composed(
+def _compose(
     seed: int,
     camera: Camera,
     crop: Crop,
@@ -382,8 +382,8 @@ def _composed(
         own = (spots - [pose.x, pose.y]) @ pose.turn[:2, :2]
         inside = on_ground & (np.abs(own).max(axis=1) < reach - 0.2)
         place = ((own[inside] + reach) * SHADOW_SCALE).astype(np.float32)
-        sunless[inside] = np.maximum(sunless[inside], sampled(without_sun, place[:, 0], place[:, 1]))
-        skyless[inside] = np.maximum(skyless[inside], sampled(without_sky, place[:, 0], place[:, 1]))
+        sunless[inside] = np.maximum(sunless[inside], sample_texture(without_sun, place[:, 0], place[:, 1]))
+        skyless[inside] = np.maximum(skyless[inside], sample_texture(without_sky, place[:, 0], place[:, 1]))
     level = (sun * (1 - sunless[:, None]) + sky * (1 - skyless[:, None])) * (1 - 0.35 * skyless[:, None])
     background = background * np.where(on_ground[:, None], level, sun + sky).astype(np.float32)
     top = layers[0]
@@ -393,11 +393,11 @@ def _composed(
         light = np.where(nearer[:, None], layer.light, light)
         nearness = np.where(nearer, layer.nearness, nearness)
         covered = covered | layer.covered
-    drawn, share = _averaged(light, crop), _averaged(covered[:, None].astype(np.float32), crop)
+    drawn, share = _average(light, crop), _average(covered[:, None].astype(np.float32), crop)
     return np.asarray(drawn + background.reshape(crop.height, crop.width, 3) * (1 - share), dtype=np.float32)
 
 
-def _averaged(fine: Pixels, crop: Crop) -> Pixels:
+def _average(fine: Pixels, crop: Crop) -> Pixels:
     """From finer pixels, (pixels, channels), to the picture's; (height, width, channels)."""
     rows = fine.reshape(crop.height * SUPERSAMPLING, crop.width * SUPERSAMPLING, -1)
     parts = [rows[down::2, along::2] for down in range(2) for along in range(2)]

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from drawncars.cameras import Camera, Floats
 from drawncars.mesh import Mesh
-from drawncars.palette import Shade, mixed
+from drawncars.palette import Shade, mix
 from drawncars.rasterizer import outline
 
 Pixels = npt.NDArray[np.float32]
@@ -82,10 +82,10 @@ def _ground(rng: np.random.Generator) -> Pixels:
     pavement = _Pavement(asphalt)
     for _ in range(int(rng.integers(2, 7))):  # patches of newer asphalt
         x, y = rng.uniform(-30, 26), rng.uniform(-ROAD_HALF, ROAD_HALF - 2)
-        patch = mixed(asphalt, (50, 50, 52), 0.4)
+        patch = mix(asphalt, (50, 50, 52), 0.4)
         pavement.band(y, y + rng.uniform(0.8, 2.2), patch, (x, x + rng.uniform(1.5, 7)))
     for middle in (side * lane + track for side in (-1, 1) for lane in (1.8, 5.3) for track in (-0.75, 0.75)):
-        pavement.band(middle - 0.22, middle + 0.22, mixed(asphalt, (60, 60, 60), 0.22))  # worn by wheels
+        pavement.band(middle - 0.22, middle + 0.22, mix(asphalt, (60, 60, 60), 0.22))  # worn by wheels
     _markings(pavement, rng)
     _verges(pavement, rng)
     ground = _linear(pavement.image.filter(ImageFilter.GaussianBlur(0.7)))
@@ -119,7 +119,7 @@ def _verges(pavement: _Pavement, rng: np.random.Generator) -> None:
         if verge[0] > 140:  # slabs
             for x in np.arange(-36, 36, 1.2):
                 y = side * (ROAD_HALF + 3)
-                pavement.band(y - 2.7, y + 2.7, mixed(verge, (60, 60, 60), 0.25), (x, x + 0.07))
+                pavement.band(y - 2.7, y + 2.7, mix(verge, (60, 60, 60), 0.25), (x, x + 0.07))
 
 
 def _wall(rng: np.random.Generator) -> Pixels:
@@ -150,8 +150,8 @@ def _houses(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heig
         for row in (0.1, 0.34, 0.58):
             for column in range(left + 8, right - 14, 26):
                 box = (column, row * height + 8, column + 13, row * height + 24)
-                pen.rectangle(box, fill=mixed(paint, (46, 56, 68), 0.75))
-        front = mixed(paint, (int(rng.integers(40, 200)), 60, 60), 0.5)
+                pen.rectangle(box, fill=mix(paint, (46, 56, 68), 0.75))
+        front = mix(paint, (int(rng.integers(40, 200)), 60, 60), 0.5)
         pen.rectangle((left, height * 0.78, right, height * 0.82), fill=front)
         pen.rectangle((left + 6, height * 0.83, right - 6, height), fill=(58, 64, 70))
         left = right
@@ -160,7 +160,7 @@ def _houses(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heig
 def _leaves(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, height: int, trunk: float) -> None:
     green: Shade = (int(rng.integers(44, 84)), int(rng.integers(82, 112)), int(rng.integers(34, 54)))
     if trunk > 0.5:
-        pen.rectangle((0, height * 0.66, width, height), fill=mixed(green, (120, 118, 110), 0.55))
+        pen.rectangle((0, height * 0.66, width, height), fill=mix(green, (120, 118, 110), 0.55))
         for x in np.arange(rng.uniform(0, 40), width, 62):
             pen.rectangle((x, height * 0.5, x + 5, height), fill=(72, 58, 46))
     high = 0.0 if trunk > 0.5 else 0.5
@@ -168,7 +168,7 @@ def _leaves(pen: ImageDraw.ImageDraw, rng: np.random.Generator, width: int, heig
         x, y = rng.uniform(0, width), rng.uniform(high, min(trunk + 0.45, 0.95) if trunk < 0.5 else trunk) * height
         r = rng.uniform(5, 17)
         tone = float(rng.uniform(-0.35, 0.3))
-        paint = mixed(green, (0, 0, 0), -tone) if tone < 0 else mixed(green, (206, 214, 150), tone)
+        paint = mix(green, (0, 0, 0), -tone) if tone < 0 else mix(green, (206, 214, 150), tone)
         pen.ellipse((x - r, y - 0.8 * r, x + r, y + 0.8 * r), fill=paint)
 
 
@@ -188,22 +188,22 @@ def shadow_on_road(mesh: Mesh, sun: Floats) -> tuple[Pixels, Pixels, float]:
     cast = mesh.corners[:, :, :2] - mesh.corners[:, :, 2:] * (sun[:2] / sun[2])
     facing = np.cross(mesh.corners[:, 1] - mesh.corners[:, 0], mesh.corners[:, 2] - mesh.corners[:, 0]) @ sun > 0
     mask = outline(((cast[facing] + reach) * SHADOW_SCALE).astype(np.float32), side, side)
-    sunless = _softened(Image.fromarray(mask.astype(np.uint8) * 255), 1.2)
+    sunless = _soften(Image.fromarray(mask.astype(np.uint8) * 255), 1.2)
     under = Image.new("L", (side, side))
     low = mesh.corners[mesh.corners[:, :, 2].max(axis=1) < 1.0][:, :, :2]
     (left, back), (right, front) = low.min(axis=(0, 1)), low.max(axis=(0, 1))
     corners = [(value + reach) * SHADOW_SCALE for value in (left + 0.15, back + 0.15, right - 0.15, front - 0.15)]
     ImageDraw.Draw(under).rectangle(corners, fill=255)
-    skyless = np.float32(0.6) * _softened(under, 3.5) + np.float32(0.36) * _softened(under, 11)
+    skyless = np.float32(0.6) * _soften(under, 3.5) + np.float32(0.36) * _soften(under, 11)
     return sunless, np.asarray(skyless, dtype=np.float32), reach
 
 
-def _softened(mask: Image.Image, radius: float) -> Pixels:
+def _soften(mask: Image.Image, radius: float) -> Pixels:
     values = np.asarray(mask.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32)
     return np.asarray(values / 255, dtype=np.float32)
 
 
-def sampled(texture: Pixels, columns: Pixels, rows: Pixels) -> Pixels:
+def sample_texture(texture: Pixels, columns: Pixels, rows: Pixels) -> Pixels:
     """The values of a texture between its texels; places outside take the nearest edge."""
     height, width = texture.shape[:2]
     x = np.clip(columns - 0.5, 0, width - 1.001)
@@ -243,7 +243,7 @@ def surroundings(scene: Scene, camera: Camera, rays: Floats) -> tuple[Pixels, Fl
     light = np.empty((len(rays), 3), dtype=np.float32)
     light[:] = scene.sky
     spots = place[on_ground]
-    light[on_ground] = sampled(
+    light[on_ground] = sample_texture(
         scene.ground,
         ((spots[:, 0] + GROUND_REACH[0]) * GROUND_SCALE).astype(np.float32),
         ((spots[:, 1] + GROUND_REACH[1]) * GROUND_SCALE).astype(np.float32),
@@ -253,5 +253,5 @@ def surroundings(scene: Scene, camera: Camera, rays: Floats) -> tuple[Pixels, Fl
         reach = wall[here]
         columns = np.mod((x_from + reach * rays[here, 0] + 36) * WALL_SCALE, texture.shape[1]).astype(np.float32)
         rows = ((WALL_HEIGHT - height - reach * rays[here, 2]) * WALL_SCALE).astype(np.float32)
-        light[here] = sampled(texture, columns, rows)
+        light[here] = sample_texture(texture, columns, rows)
     return light, place, on_ground

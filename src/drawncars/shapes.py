@@ -101,7 +101,7 @@ class Shape:
         return max(self.cabin.height, self.cargo.height if self.cargo else 0.0)
 
 
-def rounded(profile: tuple[tuple[float, float], ...], radius: float) -> Floats:
+def round_corners(profile: tuple[tuple[float, float], ...], radius: float) -> Floats:
     """A profile with its corners rounded; (points, 2)."""
     points = np.asarray(profile, dtype=np.float64)
     curve = [points[0]]
@@ -271,13 +271,13 @@ def model_shape(kind: str, model: int) -> Shape:
     along, up, across = rng.uniform(0.96, 1.04), rng.uniform(0.97, 1.04), rng.uniform(0.98, 1.02)
     return replace(
         shape,
-        cabin=_stretched(shape.cabin, along, up, across),
-        cargo=_stretched(shape.cargo, along, up, across) if shape.cargo else None,
+        cabin=_stretch(shape.cabin, along, up, across),
+        cargo=_stretch(shape.cargo, along, up, across) if shape.cargo else None,
         axles=tuple(d * along for d in shape.axles),
     )
 
 
-def _stretched(body: Body, along: float, up: float, across: float) -> Body:
+def _stretch(body: Body, along: float, up: float, across: float) -> Body:
     return replace(
         body,
         profile=tuple((d * along, z * up) for d, z in body.profile),

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from drawncars.identity import Vehicle
-from drawncars.mesh import Mesh, Profile, flat_sided, grid, half_width, joined, smoothed
+from drawncars.mesh import Mesh, Profile, flat_sided, grid, half_width, join_meshes, smooth_sided
 from drawncars.shapes import Body, Floats
 
 TYRE_WIDTH: Final = 0.22
@@ -64,7 +64,7 @@ def build_mesh(vehicle: Vehicle, places: Places) -> Mesh:
             bare = vehicle.missing_cap == 2 * number + (side < 0)
             parts.append(_wheel(vehicle, axle, side, places, bare))
     parts += _fittings(vehicle, places)
-    mesh = joined(parts)
+    mesh = join_meshes(parts)
     # From d, counted backwards from the front, to x, counted forwards from the middle.
     mesh.corners[:, :, 0] = shape.length / 2 - mesh.corners[:, :, 0]
     mesh.normals[:, :, 0] *= -1
@@ -76,13 +76,13 @@ def _shell(body: Body, name: str, places: Places, wheel_radius: float) -> list[M
     pieces = [_side(profile, places.sheets[f"{name} {side}"], side, wheel_radius) for side in ("left", "right")]
     pieces += _over_the_top(profile, places.sheets[f"{name} top"])
     corners = np.concatenate([piece[0] for piece in pieces])
-    meshes = [smoothed(_bowed(corners, body), np.concatenate([piece[1] for piece in pieces]))]
+    meshes = [smooth_sided(_bow(corners, body), np.concatenate([piece[1] for piece in pieces]))]
     if body.bed is not None:
         meshes.append(_bed(profile, places))
     return meshes
 
 
-def _bowed(corners: Floats, body: Body) -> Floats:
+def _bow(corners: Floats, body: Body) -> Floats:
     """Draw the corners of front and rear back behind their middles."""
     bent = corners.copy()
     out = (corners[:, :, 1] / (body.width / 2)) ** 2
@@ -162,7 +162,7 @@ def _bed(profile: Profile, places: Places) -> Mesh:
         pieces.append(_flat(np.array(ends), patch, np.array([sign, 0.0, 0.0])))
     edges = [np.stack([d, sign * inner, np.full_like(d, floor)], axis=1) for sign in (1.0, -1.0)]
     pieces.append(_flat(np.stack(edges), np.array(places.patches["floor"]), np.array([0.0, 0.0, 1.0])))
-    return joined(pieces)
+    return join_meshes(pieces)
 
 
 def _flat(points: Floats, patch: Floats, outward: Floats) -> Mesh:
@@ -252,7 +252,7 @@ def _wheel(vehicle: Vehicle, axle: float, side: int, places: Places, bare: bool)
     outward[:, :, 1] = 0
     patch = np.broadcast_to(np.array(places.patches["rubber"]), (*rims.shape, 2))
     band = grid(tread, patch, outward)
-    return joined([smoothed(*disc), smoothed(*band)])
+    return join_meshes([smooth_sided(*disc), smooth_sided(*band)])
 
 
 def _fittings(vehicle: Vehicle, places: Places) -> list[Mesh]:

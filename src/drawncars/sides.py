@@ -7,7 +7,7 @@ import numpy as np
 from drawncars.identity import Vehicle
 from drawncars.mesh import Profile
 from drawncars.paintwork import BLACK_TRIM, GLASS, MATT, METAL, PAINT, PANEL_GAP, Sheet
-from drawncars.palette import Shade, mixed
+from drawncars.palette import Shade, mix
 from drawncars.shapes import Body
 
 ROOF_BAND: Final = 0.11
@@ -34,7 +34,7 @@ def paint_cabin_side(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str
     if vehicle.lettering is not None and kind in ("bus", "van"):
         first = body.axles[0] + 0.7
         low = 0.62 * body.belt[0]
-        sheet.writing((first, min(first + 1.9, body.axles[1] - 0.5)), (low, low + 0.26), vehicle.lettering, 7)
+        sheet.write((first, min(first + 1.9, body.axles[1] - 0.5)), (low, low + 0.26), vehicle.lettering, 7)
     _lamps(sheet, body, vehicle)
     _marks(sheet, body, vehicle, side)
 
@@ -44,7 +44,7 @@ def paint_cargo_side(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str
     body, kind = profile.body, vehicle.shape.cargo_kind
     start, end, low, high = body.start, body.end, body.clearance, body.height
     paint = vehicle.cargo
-    line = mixed(paint, (0, 0, 0), 0.35)
+    line = mix(paint, (0, 0, 0), 0.35)
     sheet.rectangle(
         (start - 0.3, end + 0.3), (low - 0.2, high + 0.3), paint, MATT * 4 if kind == "tarpaulin" else PAINT
     )
@@ -58,7 +58,7 @@ def paint_cargo_side(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str
         sheet.rectangle((start - 0.1, end + 0.1), (middle, middle + 1.6 * stripe.width), stripe.paint)
     if vehicle.lettering is not None and high - low > 1:
         first = start + 0.5
-        sheet.writing((first, end - 0.6), (low + 0.8, low + 1.25), vehicle.lettering, 6)
+        sheet.write((first, end - 0.6), (low + 0.8, low + 1.25), vehicle.lettering, 6)
     _marks(sheet, body, vehicle, side)
 
 
@@ -101,7 +101,7 @@ def _bumpers(sheet: Sheet, body: Body, vehicle: Vehicle) -> None:
         if vehicle.bumpers != vehicle.paint:
             gloss = PAINT if max(vehicle.bumpers) > 60 else MATT * 3
             sheet.rectangle((first, last), (-0.2, high), vehicle.bumpers, gloss)
-        sheet.line([(first, high), (last, high)], PANEL_GAP, mixed(vehicle.paint, (0, 0, 0), 0.6))
+        sheet.line([(first, high), (last, high)], PANEL_GAP, mix(vehicle.paint, (0, 0, 0), 0.6))
     sheet.rectangle((body.start - 0.2, body.end + 0.2), (-0.2, body.clearance + 0.05), BLACK_TRIM, MATT)
 
 
@@ -113,7 +113,7 @@ def _arches(sheet: Sheet, body: Body, vehicle: Vehicle) -> None:
         if vehicle.cladding:
             sheet.disc((axle, radius), radius + 0.15, (40, 41, 43), MATT * 3)
         else:
-            sheet.disc((axle, radius), radius + 0.085, mixed(vehicle.paint, (0, 0, 0), 0.45))
+            sheet.disc((axle, radius), radius + 0.085, mix(vehicle.paint, (0, 0, 0), 0.45))
 
 
 def _windows(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
@@ -133,7 +133,7 @@ def _windows(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     sheet.polygon(inner, vehicle.glass, GLASS)
     # The lower part shows seats and doors instead of the sky on the other side.
     shaded = [*zip(d, sill + 0.03, strict=True), *zip(d[::-1], (0.55 * sill + 0.45 * head)[::-1], strict=True)]
-    sheet.polygon(shaded, mixed(vehicle.glass, (0, 0, 0), 0.45), GLASS)
+    sheet.polygon(shaded, mix(vehicle.glass, (0, 0, 0), 0.45), GLASS)
     dark_posts = vehicle.shape.type not in ("van", "pickup", "suv")
     for position, (middle, width) in enumerate(body.pillars):
         post = BLACK_TRIM if dark_posts and position == 0 else vehicle.roof
@@ -154,7 +154,7 @@ def _windows(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
 
 def _door_lines(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str) -> None:
     body = profile.body
-    gap: Shade = mixed(vehicle.paint, (0, 0, 0), 0.7) if max(vehicle.paint) > 60 else (70, 72, 76)
+    gap: Shade = mix(vehicle.paint, (0, 0, 0), 0.7) if max(vehicle.paint) > 60 else (70, 72, 76)
     low, belt = body.clearance + 0.08, body.belt[0] + 0.05
     for seam in body.seams:
         sheet.line([(seam, low), (seam, belt)], PANEL_GAP, gap)
@@ -163,14 +163,14 @@ def _door_lines(sheet: Sheet, profile: Profile, vehicle: Vehicle, side: str) -> 
     if vehicle.shape.type == "bus":
         _bus_doors(sheet, body, vehicle, side)
         return
-    handle = vehicle.trim if vehicle.trim[0] > 190 else mixed(vehicle.paint, (0, 0, 0), 0.5)
+    handle = vehicle.trim if vehicle.trim[0] > 190 else mix(vehicle.paint, (0, 0, 0), 0.5)
     for seam in body.seams[1:]:
         sheet.rectangle((seam - 0.26, seam - 0.07), (belt - 0.16, belt - 0.12), handle, METAL)
     rise = body.belt[0] - 0.3
     sheet.line(
         [(body.start + 0.4, rise - 0.03), (body.end - 0.3, rise + 0.03)],
         0.03,
-        mixed(vehicle.paint, (0, 0, 0), 0.22),
+        mix(vehicle.paint, (0, 0, 0), 0.22),
         PAINT,
     )
     if side == "right" and vehicle.shape.type != "truck":
@@ -186,7 +186,7 @@ def _bus_doors(sheet: Sheet, body: Body, vehicle: Vehicle, side: str) -> None:
         for leaf in (0.05, 0.53):
             inner = (first + leaf, first + leaf + 0.42)
             sheet.rectangle(
-                inner, (body.clearance + 0.2, body.height - 0.4), mixed(vehicle.glass, (90, 100, 110), 0.25), GLASS
+                inner, (body.clearance + 0.2, body.height - 0.4), mix(vehicle.glass, (90, 100, 110), 0.25), GLASS
             )
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from drawncars.identity import Vehicle, make_vehicle
 from drawncars.mesh import Mesh, Profile
 from drawncars.paintwork import GLASS, MATT, METAL, PAINT, Canvas, Sheet, paint_wheel
-from drawncars.palette import Shade, mixed
+from drawncars.palette import Shade, mix
 from drawncars.shapes import Body
 from drawncars.shells import Places, SheetPlace, build_mesh
 from drawncars.sides import paint_cabin_side, paint_cargo_side
@@ -64,7 +64,7 @@ def build_model(seed: int, number: int, kind: str, colour: str, size: int) -> Mo
     for name in ("wheel", "wheel bare"):
         sheet = place(name, (-1.05, 1.05), (-1.05, 1.05), 0.4 * scale, -1)
         paint_wheel(sheet, vehicle, bare=name != "wheel")
-        painted.append(sheet.canvas.finished())
+        painted.append(sheet.canvas.finish())
     patches, flat = _patches(vehicle, row)
     painted.append(flat)
     texture = np.zeros((row + _PATCH, max(part.shape[1] for part in painted), 4), dtype=np.float32)
@@ -84,27 +84,27 @@ def _shell_sheets(name: str, body: Body, vehicle: Vehicle, scale: float, place: 
         along, across = (body.start - _MARGIN, body.end + _MARGIN), (body.clearance - 0.2, body.height + _MARGIN)
         sheet = place(f"{name} {side}", along, across, scale, -1)
         (paint_cabin_side if name == "cabin" else paint_cargo_side)(sheet, profile, vehicle, side)
-        painted.append(sheet.canvas.finished())
+        painted.append(sheet.canvas.finish())
     half = body.width / 2 + 0.05
     sheet = place(f"{name} top", (-_MARGIN, float(profile.way[-1]) + _MARGIN), (-half, half), scale, 1)
     (paint_cabin_top if name == "cabin" else paint_cargo_top)(sheet, profile, vehicle)
-    painted.append(sheet.canvas.finished())
+    painted.append(sheet.canvas.finish())
     return painted
 
 
 def _patches(vehicle: Vehicle, row: int) -> tuple[dict[str, tuple[float, float]], Texture]:
     """Flat colours for what has no sheet of its own, and where each lies."""
-    floor: Shade = mixed(vehicle.cargo if vehicle.shape.cargo else vehicle.paint, (50, 48, 46), 0.75)
+    floor: Shade = mix(vehicle.cargo if vehicle.shape.cargo else vehicle.paint, (50, 48, 46), 0.75)
     colours: dict[str, tuple[Shade, int]] = {
         "rubber": ((24, 24, 25), MATT),
         "dark": ((9, 9, 10), 0),
-        "bed": (mixed(vehicle.paint, (30, 30, 31), 0.55), MATT),
+        "bed": (mix(vehicle.paint, (30, 30, 31), 0.55), MATT),
         "floor": (floor, MATT),
         "mirror": (vehicle.bumpers, PAINT),
         "trim": (vehicle.trim, METAL),
         "load": (vehicle.load_paint, PAINT),
-        "second load": (mixed(vehicle.load_paint, (90, 70, 50), 0.7), MATT),
-        "spoiler": (mixed(vehicle.paint, (0, 0, 0), 0.25), PAINT),
+        "second load": (mix(vehicle.load_paint, (90, 70, 50), 0.7), MATT),
+        "spoiler": (mix(vehicle.paint, (0, 0, 0), 0.25), PAINT),
         "frame": ((58, 59, 62), MATT * 3),
         "pane": (vehicle.glass, GLASS),
     }

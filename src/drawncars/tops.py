@@ -3,7 +3,7 @@
 from drawncars.identity import Vehicle
 from drawncars.mesh import Profile
 from drawncars.paintwork import BLACK_TRIM, GLASS, MATT, METAL, PANEL_GAP, Sheet
-from drawncars.palette import Shade, mixed
+from drawncars.palette import Shade, mix
 from drawncars.sides import lamp_heights
 
 HEAD_LAMP: Shade = (222, 228, 232)
@@ -33,7 +33,7 @@ def paint_cabin_top(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
 def paint_cargo_top(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     """Paint the strip over a truck's box: front wall, roof and doors."""
     half, end, paint = profile.body.width / 2, float(profile.way[-1]), vehicle.cargo
-    line = mixed(paint, (0, 0, 0), 0.5)
+    line = mix(paint, (0, 0, 0), 0.5)
     sheet.rectangle((-0.3, end + 0.3), (-half - 0.2, half + 0.2), paint)
     top = profile.body.height
     first = profile.rear(top - 0.08)
@@ -43,7 +43,7 @@ def paint_cargo_top(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     for side in (-1, 1):
         sheet.line([(first, side * (half - 0.1)), (end - 0.16, side * (half - 0.1))], 0.04, line)
         sheet.line([(first + 0.1, side * 0.22), (end - 0.2, side * 0.22)], 0.045, (150, 152, 155), METAL)
-        sheet.rectangle((end - 0.13, end - 0.03), _ordered(side * (half - 0.34), side * (half - 0.1)), TAIL_LAMP)
+        sheet.rectangle((end - 0.13, end - 0.03), _sort(side * (half - 0.34), side * (half - 0.1)), TAIL_LAMP)
     sheet.rectangle((end - 0.14, end - 0.02), (-0.24, 0.24), vehicle.plate)
     for stripe in vehicle.stripes[:1]:
         height = profile.body.clearance + 0.35 * (top - profile.body.clearance)
@@ -53,7 +53,7 @@ def paint_cargo_top(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
             sheet.sticker(sticker, (first + 0.4 + 0.3 * sticker.up, (sticker.along - 0.5) * 1.4))
 
 
-def _ordered(first: float, last: float) -> tuple[float, float]:
+def _sort(first: float, last: float) -> tuple[float, float]:
     return min(first, last), max(first, last)
 
 
@@ -66,18 +66,18 @@ def _long_stripes(sheet: Sheet, vehicle: Vehicle, way: tuple[float, float]) -> N
             sheet.rectangle(way, (0.22, 0.22 + 1.4 * width), stripe.paint)
         elif stripe.place == "twin":
             for side in (-1, 1):
-                sheet.rectangle(way, _ordered(side * 0.1, side * (0.1 + width)), stripe.paint)
+                sheet.rectangle(way, _sort(side * 0.1, side * (0.1 + width)), stripe.paint)
 
 
 def _bonnet(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     edge, foot, *_ = profile.marks
     if foot - edge < 0.5:
         return
-    gap = mixed(vehicle.paint, (0, 0, 0), 0.6)
+    gap = mix(vehicle.paint, (0, 0, 0), 0.6)
     half = profile.body.width / 2 - 0.16
     for side in (-1, 1):
         sheet.line([(edge, side * (half - 0.06)), (foot, side * half)], PANEL_GAP, gap)
-        sheet.line([(edge + 0.15, side * 0.34), (foot - 0.1, side * 0.5)], 0.03, mixed(vehicle.paint, (0, 0, 0), 0.2))
+        sheet.line([(edge + 0.15, side * 0.34), (foot - 0.1, side * 0.5)], 0.03, mix(vehicle.paint, (0, 0, 0), 0.2))
     sheet.line([(edge, -half), (edge, half)], PANEL_GAP, gap)
 
 
@@ -112,12 +112,12 @@ def _windscreen(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
             (middle, (inner[1][1] + inner[2][1]) / 2),
             (middle, (inner[0][1] + inner[3][1]) / 2),
         ]
-        sheet.polygon(lower, mixed(vehicle.glass, (0, 0, 0), 0.4), GLASS)
+        sheet.polygon(lower, mix(vehicle.glass, (0, 0, 0), 0.4), GLASS)
     if not bus:
-        sheet.rectangle(_ordered(head - 0.2, head - 0.1), (-0.12, 0.12), (12, 12, 13), MATT)
+        sheet.rectangle(_sort(head - 0.2, head - 0.1), (-0.12, 0.12), (12, 12, 13), MATT)
     else:  # the sign with the line's number
         sheet.rectangle((head - 0.02, head + 0.2), (-half + 0.3, half - 0.3), (16, 16, 18), METAL)
-        sheet.writing((head + 0.04, head + 0.15), (-0.5, 0.5), (250, 170, 40), 1)
+        sheet.write((head + 0.04, head + 0.15), (-0.5, 0.5), (250, 170, 40), 1)
         sheet.line([(foot, 0), (head, 0)], 0.03, BLACK_TRIM)
     for side in (-0.3, 0.32):
         sheet.line([(foot + 0.03, side), (foot + 0.1, side + 0.5)], 0.025, (10, 10, 11))
@@ -129,7 +129,7 @@ def _windowless(vehicle: Vehicle) -> bool:
 
 def _roof(sheet: Sheet, vehicle: Vehicle, head: float, rear_head: float) -> None:
     half = vehicle.shape.cabin.width / 2 - vehicle.shape.cabin.tumblehome
-    line = mixed(vehicle.roof, (0, 0, 0), 0.25)
+    line = mix(vehicle.roof, (0, 0, 0), 0.25)
     if vehicle.shape.type in ("van", "bus"):
         for position in range(1, 8):
             way = head + (rear_head - head) * position / 8
@@ -137,8 +137,8 @@ def _roof(sheet: Sheet, vehicle: Vehicle, head: float, rear_head: float) -> None
     if vehicle.shape.type == "bus":
         for share in (0.3, 0.68):
             way = head + (rear_head - head) * share
-            sheet.rectangle((way - 0.7, way + 0.7), (-0.7, 0.7), mixed(vehicle.roof, (128, 128, 128), 0.5), MATT)
-            sheet.rectangle((way - 0.5, way + 0.5), (-0.5, 0.5), mixed(vehicle.roof, (60, 60, 60), 0.6), MATT)
+            sheet.rectangle((way - 0.7, way + 0.7), (-0.7, 0.7), mix(vehicle.roof, (128, 128, 128), 0.5), MATT)
+            sheet.rectangle((way - 0.5, way + 0.5), (-0.5, 0.5), mix(vehicle.roof, (60, 60, 60), 0.6), MATT)
     if vehicle.sunroof and rear_head - head > 0.8:
         sheet.rectangle((head + 0.14, head + 0.72), (-0.42, 0.42), (14, 15, 17), GLASS)
 
@@ -199,9 +199,9 @@ def _rear(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     body, kind = profile.body, vehicle.shape.type
     half, end = body.width / 2, float(profile.way[-1])
     bumper = profile.rear(body.clearance + 0.32)
-    gap = mixed(vehicle.paint, (0, 0, 0), 0.65)
+    gap = mix(vehicle.paint, (0, 0, 0), 0.65)
     if kind == "truck":
-        sheet.rectangle((profile.rear(body.height - 0.3), end), (-half, half), mixed(vehicle.paint, (0, 0, 0), 0.3))
+        sheet.rectangle((profile.rear(body.height - 0.3), end), (-half, half), mix(vehicle.paint, (0, 0, 0), 0.3))
         return
     if vehicle.bumpers != vehicle.paint:
         sheet.rectangle((bumper, end + 0.3), (-half, half), vehicle.bumpers)
@@ -211,7 +211,7 @@ def _rear(sheet: Sheet, profile: Profile, vehicle: Vehicle) -> None:
     lamps = (profile.rear(high), profile.rear(low))
     wide = (0.2, 0.34, 0.14)[vehicle.lamps] if kind in ("sedan", "estate", "hatchback") else 0.16
     for side in (-1, 1):
-        across = _ordered(side * (half - 0.08 - wide), side * (half + 0.1))
+        across = _sort(side * (half - 0.08 - wide), side * (half + 0.1))
         sheet.rectangle(lamps, across, TAIL_LAMP, METAL)
         middle = (lamps[0] + lamps[1]) / 2
         sheet.rectangle((middle - 0.02, middle + 0.05), across, (236, 214, 200), METAL)

@@ -15,7 +15,7 @@ from drawncars.texture import build_model
 def vehicle_pixels(kind: str, colour: str, vehicle: int, camera: int) -> np.ndarray:
     """What a camera without a cast gets to see of a vehicle, nothing else; (pixels, 3), 0 to 255."""
     seen_by, model = make_camera(1, camera), build_model(1, vehicle, kind, colour, 48)
-    view = picture._view(seen_by, picture._moved(model.mesh, picture.Pose(0.0, -3.5, 0.1)))
+    view = picture._view(seen_by, picture._move(model.mesh, picture.Pose(0.0, -3.5, 0.1)))
     layer = picture._layer(seen_by, picture._crop(view.flat, 48, np.random.default_rng(1)), view, model.texture)
     return 255 * np.clip(layer.light[layer.covered], 0, 1) ** (1 / 2.2)
 

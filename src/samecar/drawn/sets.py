@@ -244,7 +244,7 @@ def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
         by_vehicle.setdefault(parsed.vehicle, []).append((parsed, name))
     tasks = []
     for vehicle, named in by_vehicle.items():
-        look = _completed(lists.looks.get(vehicle, Look(0, 0)), vehicle, seed)
+        look = _complete_look(lists.looks.get(vehicle, Look(0, 0)), vehicle, seed)
         positions = _positions([parsed for parsed, _ in named])
         requests = tuple(
             Request(
@@ -264,7 +264,7 @@ def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
     return tasks
 
 
-def _completed(look: Look, vehicle: int, seed: int) -> Look:
+def _complete_look(look: Look, vehicle: int, seed: int) -> Look:
     """Fill in by chance what a vehicle's labels leave open."""
     rng = np.random.default_rng([seed, _LOOKS_STREAM, vehicle])
     colour = 1 + int(rng.choice(len(COLOURS), p=COLOUR_WEIGHTS))

@@ -38,9 +38,9 @@ def folder(path: Path) -> Manifest:
     Raises:
         SamecarError: there is no such folder, it holds no picture, the pattern is wrong, or it matches none.
     """
-    root, pattern = _parted(path)
+    root, pattern = _split_path(path)
     require_folder(root)
-    expression = _compiled(pattern, str(path))
+    expression = _compile_pattern(pattern, str(path))
     every = list(picture_names(root))
     names = [name for name in every if _is_text(name)]
     strange = [ascii(name) for name in every if not _is_text(name)]
@@ -52,7 +52,7 @@ def folder(path: Path) -> Manifest:
     others = [name for name, match in matches.items() if match is None]
     if len(others) == len(names):
         deeper = f"**/{pattern}"
-        found = sum(bool(_compiled(deeper, deeper).fullmatch(name)) for name in names)
+        found = sum(bool(_compile_pattern(deeper, deeper).fullmatch(name)) for name in names)
         raise SamecarError(
             f"pattern {pattern!r} matches none of the {len(names):,} pictures in {root}; their names are like "
             f"{first_few(names)}" + (f"; {deeper!r} would match {found:,}" if found else "")
@@ -76,14 +76,14 @@ def _is_text(name: str) -> bool:
     return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _parted(path: Path) -> tuple[Path, str]:
+def _split_path(path: Path) -> tuple[Path, str]:
     parts = PurePath(path).parts
     first = next((i for i, part in enumerate(parts) if _SPECIAL.search(part)), len(parts))
     pattern = "/".join(parts[first:]) or "**/*"
     return Path(*parts[:first]), pattern
 
 
-def _compiled(pattern: str, given: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str, given: str) -> re.Pattern[str]:
     if pattern.endswith("}"):
         raise SamecarError(
             f"folder pattern {given!r} ends in a field, which would take the suffix in; end it with .jpg or .*"
