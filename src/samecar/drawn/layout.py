@@ -49,7 +49,7 @@ class PictureNumbers(NamedTuple):
     vehicle: int
     camera: int
     stamp: int
-    index: int
+    order: int
 
 
 class Look(NamedTuple):
@@ -97,7 +97,7 @@ def picture_numbers(name: str, where: str) -> PictureNumbers:
             "time stamp, index). Correct that line."
         )
     vehicle, camera = int(parsed.vehicle_id), int(parsed.camera_id.removeprefix("c"))
-    return PictureNumbers(vehicle, camera, int(parsed.time), int(parsed.index))
+    return PictureNumbers(vehicle, camera, int(parsed.time), int(parsed.order))
 
 
 def read_lists(names: Path) -> Lists:

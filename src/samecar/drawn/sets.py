@@ -254,7 +254,7 @@ def _tasks(lists: Lists, size: int, seed: int) -> list[_VehicleTask]:
                 type=TYPES[look.type - 1],
                 camera=parsed.camera,
                 passage=passage,
-                number=parsed.stamp * 100 + parsed.index,
+                number=parsed.stamp * 100 + parsed.order,
                 position=position,
                 size=size,
             )

@@ -24,7 +24,7 @@ from samecar.data.sources.listings import (
 from samecar.errors import SamecarError, first_few
 
 EXAMPLE_NAME: Final = "0001_c001_00016450_0.jpg"
-NAME: Final = re.compile(r"(?P<vehicle_id>[0-9]{4})_(?P<camera_id>c[0-9]{3})_(?P<time>[0-9]{8})_(?P<index>[0-9]+)\.jpg")
+NAME: Final = re.compile(r"(?P<vehicle_id>[0-9]{4})_(?P<camera_id>c[0-9]{3})_(?P<time>[0-9]{8})_(?P<order>[0-9]+)\.jpg")
 FOLDERS: Final = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
 LISTS: Final = {"train": "name_train.txt", "query": "name_query.txt", "gallery": "name_test.txt"}
 LABELS: Final = {"train": "train_label.xml", "gallery": "test_label.xml"}
@@ -61,13 +61,13 @@ class PictureName(NamedTuple):
         vehicle_id: four digits.
         camera_id: c and three digits.
         time: time stamp, eight digits.
-        index: tells pictures of the same moment apart.
+        order: tells pictures of the same moment apart.
     """
 
     vehicle_id: str
     camera_id: str
     time: str
-    index: str
+    order: str
 
 
 def parse_name(name: str) -> PictureName | None:
