@@ -4,6 +4,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -151,10 +152,21 @@ def test_a_gallery_that_is_not_there_and_a_port_that_is_taken(painted_gallery, t
         assert str(port) in ended(painted_gallery, "--port", port)
 
 
-def test_a_gallery_whose_model_is_gone_ends_the_service(own_gallery):
-    (own_gallery / "model" / "model.safetensors").unlink()
-    command = samecar_process("serve", own_gallery, "--port", 0)
+def test_a_model_that_cannot_be_loaded_ends_the_service_with_one_sentence(painted_gallery):
+    """The model is refused before torch is imported, so that nothing slow happens first."""
+    code = """
+from samecar.cli.main import main
+from samecar.errors import SamecarError
+from samecar.retrieval.gallery import Gallery
+
+def refuse(gallery):
+    raise SamecarError("the model lacks a file; put it back")
+
+Gallery.model = property(refuse)
+main()
+"""
+    command = [sys.executable, "-c", code, "serve", str(painted_gallery), "--port", "0"]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert finished.returncode == 2, finished
-    (line,) = finished.stderr.splitlines()
-    assert line.startswith("error: the model lacks model.safetensors")
+    assert "Serving" in finished.stdout
+    assert finished.stderr.splitlines() == ["error: the model lacks a file; put it back"]
