@@ -46,7 +46,7 @@ def main(demo: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         name = str(Path(folder) / "town")
         with Gallery.create(name, bound_model(run)) as gallery:
-            gallery.calibrate((demo / "run" / CALIBRATION_FILE).read_bytes())
+            gallery.attach_calibration((demo / "run" / CALIBRATION_FILE).read_bytes())
             shown = list(_sightings(manifest.of_split("gallery"), picture.read_bytes()))
             gallery.add(shown, total=len(shown))
         _photograph(name, picture, Path(__file__).parent / "images" / "page.png")

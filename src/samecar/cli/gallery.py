@@ -59,7 +59,7 @@ def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     if not path.is_file():
         raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
     with Gallery.open(name, engine=engine) as opened:
-        opened.calibrate(path.read_bytes())
+        opened.attach_calibration(path.read_bytes())
     console.say(f"{name}: calibrated by {path}")
 
 

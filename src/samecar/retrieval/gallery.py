@@ -225,7 +225,7 @@ class Gallery:
             self._calibration = known = time.monotonic(), content, calibration
         return known[2]
 
-    def calibrate(self, content: bytes) -> None:
+    def attach_calibration(self, content: bytes) -> None:
         """Keeps a calibration, as `samecar calibrate` writes it, with the gallery.
 
         Raises:
