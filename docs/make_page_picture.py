@@ -56,9 +56,10 @@ def _sightings(manifest: Manifest, query: bytes) -> Iterator[Incoming]:
     """Pictures of the gallery but the query, by places and times instead of numbers."""
     for picture in incoming_of_manifest(manifest):
         if picture.read() != query:
-            _, camera, frame, _ = Path(picture.address).stem.split("_")
+            _, camera, frame, _ = Path(picture.known.address).stem.split("_")
             place = PLACES[(int(camera[1:]) - 1) % len(PLACES)]
-            yield replace(picture, camera_id=place, time=MORNING + int(frame) / FRAMES, track_id="", vehicle_id="")
+            time = MORNING + int(frame) / FRAMES
+            yield replace(picture, known=replace(picture.known, camera_id=place, time=time, track_id="", vehicle_id=""))
 
 
 def _photograph(gallery: str, query: Path, out: Path) -> None:

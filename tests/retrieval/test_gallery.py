@@ -58,7 +58,7 @@ def contents(gallery):
 
 
 def incoming(*paths, **known):
-    return [Incoming(Path(path), address=str(path), **known) for path in paths]
+    return [Incoming(Path(path), Sighting("", address=str(path), **known)) for path in paths]
 
 
 # adding
@@ -80,7 +80,7 @@ def test_what_is_added_is_found_as_brute_force_finds_it(filled, run, manifest):
 
 
 def test_what_is_known_of_a_picture_is_kept(gallery, manifest):
-    picture = Incoming(manifest.absolute_path(0), "there", "north", 5.0, "t1", "v1", {"lane": "2"})
+    picture = Incoming(manifest.absolute_path(0), Sighting("", "there", "north", 5.0, "t1", "v1", {"lane": "2"}))
     report = gallery.add([picture])
     (entry,) = gallery.engine.listed()
     content = picture_content(manifest.absolute_path(0).read_bytes())
@@ -94,7 +94,7 @@ def test_adding_again_adds_what_is_new(gallery, manifest):
     report = gallery.add(every, batch_size=4)
     assert (report.added, report.known) == (len(every) - 10, 10)
     before = gallery.engine.listed()
-    report = gallery.add(replace(picture, camera_id="changed") for picture in every)
+    report = gallery.add(replace(picture, known=replace(picture.known, camera_id="changed")) for picture in every)
     assert (report.added, report.known) == (0, len(every))
     assert gallery.engine.listed() == before
 

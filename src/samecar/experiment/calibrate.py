@@ -106,8 +106,9 @@ def unseen_vehicles(run: Run, manifest: Manifest, test_vehicles: bool = False) -
     if not len(rows):
         others = len(np.unique(manifest.vehicle_id[unseen]))
         raise SamecarError(
-            f"{manifest.source}:{manifest.root} has no {'test' if testing else 'train'} vehicles that {run.folder} was "
-            "not trained on, and a calibration on others would lie; train with --validation 0.1, give another source"
+            f"{manifest.source}:{manifest.root / manifest.file} has no {'test' if testing else 'train'} vehicles that "
+            f"{run.folder} was not trained on, and a calibration on others would lie; train with --validation 0.1, "
+            "give another source"
             + (f", or take its {others:,} test vehicles with --test-vehicles" if others and not testing else "")
         )
     chosen = manifest.select(rows)

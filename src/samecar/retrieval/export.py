@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.data.manifest import Manifest
+from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.errors import SamecarError, first_few
 from samecar.files import written_file
@@ -18,7 +18,7 @@ from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.retrieval.incoming import LABELS, refuse_other_model
 from samecar.retrieval.judged import JudgedPicture, judged_pictures
-from samecar.retrieval.records import CONTENT_MARK, Addition, Entry, Judgement, Sighting, picture_content
+from samecar.retrieval.records import CONTENT_MARK, TEXTS, Addition, Entry, Judgement, Sighting, picture_content
 from samecar.retrieval.times import known_time_text
 
 PAGE = 1000
@@ -185,11 +185,10 @@ def manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> 
     """A row of a manifest."""
     return {
         "path": path,
+        **{name: getattr(sighting, name) for name in TEXTS if name in COLUMNS},
         "vehicle_id": vehicle_id,
-        "camera_id": sighting.camera_id,
         "split": split,
         "time": known_time_text(sighting.time) or "",
-        "track_id": sighting.track_id,
         **{name: sighting.labels.get(name, "") for name in LABELS},
     }
 

@@ -18,10 +18,11 @@ from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.engine import FORMAT, Engine
-from samecar.retrieval.incoming import Incoming, incoming_of
+from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
+    UNREAD,
     Addition,
     Entry,
     Filter,
@@ -263,13 +264,21 @@ class Gallery:
         with show_progress(progress) as report:
             return adder.add(pictures, total=total, batch_size=batch_size, progress=report)
 
-    def add_embedded(self, embeddings: "Embeddings", *, progress: Progress | bool | None = silent) -> AddReport:
+    def add_embedded(
+        self, embeddings: "Embeddings", *, defaults: Sighting = UNREAD, progress: Progress | bool | None = silent
+    ) -> AddReport:
         """Adds pictures with the embeddings that `samecar embed` made of them; the pictures must still be there.
+
+        Args:
+            embeddings: by the gallery's own model, of any length.
+            defaults: what is known of pictures where their rows do not say it; its content is not looked at.
+            progress: True shows a bar; a function is told of every batch that is kept.
 
         Raises:
             SamecarError: another model made the embeddings, or the engine cannot keep them.
         """
-        return self.add(incoming_of(embeddings, self.facts.model), total=len(embeddings), progress=progress)
+        pictures = complete(incoming_of_embeddings(embeddings, self.facts.model), defaults)
+        return self.add(pictures, total=len(embeddings), progress=progress)
 
     def add_pooled(self, sighting: Sighting, pictures: Sequence[Image.Image]) -> int:
         """Adds the pictures of one passage as one entry: the mean of their embeddings, brought to length one.

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,6 +45,23 @@ class Sighting:
     def __post_init__(self) -> None:
         if self.time is not None:
             time_text(self.time)
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known beside the content, by the names in `KNOWN`."""
+        return {name: getattr(self, name) for name in KNOWN}
+
+
+KNOWN = tuple(known.name for known in fields(Sighting) if known.name != "content")
+"""What can be known of a picture beside its content: the one list that engines, sources and messages go by."""
+
+TEXTS = tuple(
+    known.name for known in fields(Sighting) if known.type is str and known.name not in ("content", "address")
+)
+"""Of these, but for the address, what a source says in a word; a column of a manifest has the same name."""
+
+UNREAD = Sighting("")
+"""Nothing is known, and the content will be when the picture has been read."""
 
 
 @dataclass(frozen=True)

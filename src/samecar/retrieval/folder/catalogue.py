@@ -16,6 +16,7 @@ from samecar.errors import SamecarError
 from samecar.retrieval.folder.schema import VERSION, checked_version, condition, migrate, write_schema
 from samecar.retrieval.folder.writing import PATIENCE, WriterLock, told
 from samecar.retrieval.records import (
+    KNOWN,
     Addition,
     CameraSummary,
     Entry,
@@ -29,7 +30,15 @@ _LARGEST = 2**63 - 1  # whole number that SQLite knows
 
 _ATTEMPTS = 5  # to read what others write to, without being able to hold them up
 
-_BY_NUMBER = "SELECT * FROM sightings WHERE id IN (SELECT value FROM json_each(?))"
+_COLUMNS = tuple(name for name in KNOWN if name != "labels")  # of an entry; labels have a table of their own
+
+_ENTRY = f"SELECT id, content, {', '.join(KNOWN)} FROM sightings"  # noqa: S608 - names of fields
+
+_BY_NUMBER = _ENTRY + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
+
+_INSERT = f"INSERT INTO entries (id, content, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"  # noqa: S608
+
+_UPDATE = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608
 
 Result = TypeVar("Result")
 
@@ -232,14 +241,11 @@ class Catalogue:
             row = connection.execute(_BY_NUMBER, [_json([id])]).fetchone()
             if row is None:
                 return None
-            before = _entry(row).sighting
+            before = _read_entry(row).sighting
             sighting = change(before)
             if sighting.content != before.content:
                 raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
-            connection.execute(
-                "UPDATE entries SET address = ?, camera_id = ?, time = ?, track_id = ?, vehicle_id = ? WHERE id = ?",
-                [*_columns(sighting), id],
-            )
+            connection.execute(_UPDATE, [*_column_values(sighting), id])
             connection.execute("DELETE FROM labels WHERE entry = ?", [id])
             _insert_labels(connection, [(id, sighting.labels)])
             return sighting
@@ -251,14 +257,14 @@ class Catalogue:
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Entries by number; those that are not there are left out."""
         rows = self._rows(_BY_NUMBER, [_json(ids)])
-        return {row[0]: _entry(row) for row in rows}
+        return {row[0]: _read_entry(row) for row in rows}
 
     def listed(self, allowed: Filter, beyond: int, limit: int) -> list[Entry]:
         """A page of allowed entries in the order of their numbers."""
         text, values = condition(allowed)
-        statement = f"SELECT * FROM sightings WHERE id > ? AND {text} ORDER BY id LIMIT ?"  # noqa: S608
+        statement = f"{_ENTRY} WHERE id > ? AND {text} ORDER BY id LIMIT ?"
         rows = self._rows(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
-        return [_entry(row) for row in rows]
+        return [_read_entry(row) for row in rows]
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         """A small JPEG; None if there is none."""
@@ -362,9 +368,8 @@ def _known(connection: sqlite3.Connection, contents: Sequence[str]) -> dict[str,
 
 def _insert(connection: sqlite3.Connection, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
     connection.executemany(
-        """INSERT INTO entries (id, content, address, camera_id, time, track_id, vehicle_id)
-            VALUES (?, ?, ?, ?, ?, ?, ?)""",
-        [(number, addition.sighting.content, *_columns(addition.sighting)) for number, addition, _ in new],
+        _INSERT,
+        [(number, addition.sighting.content, *_column_values(addition.sighting)) for number, addition, _ in new],
     )
     connection.executemany(
         "INSERT INTO embeddings (id, embedding) VALUES (?, ?)",
@@ -384,13 +389,14 @@ def _insert_labels(connection: sqlite3.Connection, labels: Sequence[tuple[int, M
     )
 
 
-def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str]:
-    return sighting.address, sighting.camera_id, sighting.time, sighting.track_id, sighting.vehicle_id
+def _column_values(sighting: Sighting) -> list[Any]:
+    return [getattr(sighting, name) for name in _COLUMNS]
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
-    number, content, address, camera_id, time, track_id, vehicle_id, labels = row
-    return Entry(number, Sighting(content, address, camera_id, time, track_id, vehicle_id, json.loads(labels)))
+def _read_entry(row: tuple[Any, ...]) -> Entry:
+    number, content, *values = row
+    known = dict(zip(KNOWN, values, strict=True))
+    return Entry(number, Sighting(content, **{**known, "labels": json.loads(known["labels"])}))
 
 
 def _json(ids: Sequence[int]) -> str:

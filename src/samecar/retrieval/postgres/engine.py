@@ -6,7 +6,7 @@ from typing import Any, Final, LiteralString, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from samecar.errors import SamecarError
@@ -22,6 +22,7 @@ from samecar.retrieval.postgres.searching import (
     search_every_entry,
 )
 from samecar.retrieval.postgres.tables import (
+    COLUMNS,
     HNSW,
     Tables,
     check_kind,
@@ -216,9 +217,10 @@ class PostgresEngine:
     def _insert(self, cursor: Cursor, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
         text: LiteralString = "COPY {entries} (id, {columns}, embedding) FROM STDIN (FORMAT BINARY)"
         with cursor.copy(self._tables.statement(text)) as copy:
-            copy.set_types(["bigint", "text", "text", "double precision", "text", "text", "jsonb", "halfvec"])
+            types = [definition.removesuffix(" NOT NULL") for definition in COLUMNS.values()]
+            copy.set_types(["bigint", *types, "halfvec"])
             for number, addition, embedding in new:
-                copy.write_row((number, *_columns(addition.sighting), HalfVector(embedding)))
+                copy.write_row((number, *_column_values(addition.sighting), HalfVector(embedding)))
         cursor.executemany(
             self._tables.statement("INSERT INTO {thumbnails} (id, picture) VALUES (%s, %s)"),
             [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
@@ -247,12 +249,13 @@ class PostgresEngine:
             row = cursor.execute(self._tables.statement(BY_NUMBER), [possible_ids([id])]).fetchone()
             if row is None:
                 return None
-            before = _entry(row).sighting
+            before = _read_entry(row).sighting
             sighting = change(before)
             if sighting.content != before.content:
                 raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
-            text: LiteralString = "UPDATE {entries} SET ({columns}) = (%s, %s, %s, %s, %s, %s) WHERE id = %s"
-            cursor.execute(self._tables.statement(text), [*_columns(sighting), id])
+            text: LiteralString = "UPDATE {entries} SET ({columns}) = ({values}) WHERE id = %s"
+            values = sql.SQL(", ").join([sql.Placeholder()] * len(COLUMNS))
+            cursor.execute(self._tables.statement(text, values=values), [*_column_values(sighting), id])
             return sighting
 
         return self._write(work)
@@ -263,14 +266,14 @@ class PostgresEngine:
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Entries by number; those that are not there are left out."""
-        return {row[0]: _entry(row) for row in self._rows(BY_NUMBER, [possible_ids(ids)])}
+        return {row[0]: _read_entry(row) for row in self._rows(BY_NUMBER, [possible_ids(ids)])}
 
     def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
         """A page of entries in the order of their numbers, from the first number above `beyond`."""
         text, values = condition(allowed)
         page = {"beyond": min(beyond, LARGEST_ID), "limit": min(limit, LARGEST_ID)}
         text = ENTRY + "WHERE id > %(beyond)s " + text + " ORDER BY id LIMIT %(limit)s"
-        return [_entry(row) for row in self._rows(text, {**values, **page})]
+        return [_read_entry(row) for row in self._rows(text, {**values, **page})]
 
     def embeddings(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """(ids, size) as stored, in half precision.
@@ -411,18 +414,12 @@ class PostgresEngine:
         return settings
 
 
-def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str, Jsonb]:
+def _column_values(sighting: Sighting) -> list[Any]:
     """What the table of entries holds of a sighting, in the order of `COLUMNS`."""
-    return (
-        sighting.address,
-        sighting.camera_id,
-        sighting.time,
-        sighting.track_id,
-        sighting.vehicle_id,
-        Jsonb(dict(sighting.labels)),
-    )
+    known = {**sighting.known, "labels": Jsonb(dict(sighting.labels))}
+    return [known[name] for name in COLUMNS]
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
-    number, *columns = row
-    return Entry(number, Sighting(*columns))
+def _read_entry(row: tuple[Any, ...]) -> Entry:
+    number, content, *values = row
+    return Entry(number, Sighting(content, **dict(zip(COLUMNS, values, strict=True))))
