@@ -9,7 +9,7 @@ found, ``choosing`` keeps each track's best crops, ``following`` puts these toge
 ``sketching`` draws frames to look at.
 """
 
-from samecar.films.decoding import Film, Frame, opened_film
+from samecar.films.decoding import Film, Frame, open_film
 from samecar.films.detection import Detections, Detector, YoloxDetector
 from samecar.films.following import FilmSettings, Passage, passages
 from samecar.films.ingesting import IngestReport, ingest
@@ -24,6 +24,6 @@ __all__ = [
     "Passage",
     "YoloxDetector",
     "ingest",
-    "opened_film",
+    "open_film",
     "passages",
 ]

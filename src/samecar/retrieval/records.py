@@ -245,7 +245,7 @@ def track_content(contents: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()
 
 
-def stored_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.float16]:
+def prepare_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.float16]:
     """The embeddings of additions as galleries keep them.
 
     Args:
@@ -261,11 +261,11 @@ def stored_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.fl
     matrix = np.empty((len(additions), size), np.float16)
     for row, addition in enumerate(additions):
         name = addition.sighting.address or addition.sighting.content
-        matrix[row] = _checked(np.asarray(addition.embedding)[None], size, f"the embedding of {name}")[0]
+        matrix[row] = _check_vectors(np.asarray(addition.embedding)[None], size, f"the embedding of {name}")[0]
     return matrix
 
 
-def checked_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float32]:
+def prepare_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float32]:
     """Queries as engines search with them.
 
     Args:
@@ -281,10 +281,10 @@ def checked_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float
     """
     if top < 1:
         raise SamecarError(f"{top} results were asked for; ask for 1 or more")
-    return _checked(np.asarray(queries), size, "a query")
+    return _check_vectors(np.asarray(queries), size, "a query")
 
 
-def _checked(matrix: NDArray[np.float32], size: int, name: str) -> NDArray[np.float32]:
+def _check_vectors(matrix: NDArray[np.float32], size: int, name: str) -> NDArray[np.float32]:
     if matrix.ndim != 2 or matrix.shape[1] != size:
         numbers = " × ".join(str(length) for length in matrix.shape[1:])
         raise SamecarError(f"{name} has {numbers or 'no'} numbers, the gallery's have {size}; embed with its own model")
