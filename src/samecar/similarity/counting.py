@@ -79,10 +79,6 @@ class Matches(NamedTuple):
         """Matches of each query, (queries,)."""
         return np.diff(self.starts)
 
-    def by_query(self) -> list[Rows]:
-        """The ranks of each query's matches; empty where it has none."""
-        return np.split(self.ranks, self.starts[1:-1]) if len(self.starts) > 1 else []
-
 
 class _Found(NamedTuple):
     """One query's matches, nearest first, and what is as near among the others."""
