@@ -115,6 +115,14 @@ def test_exported_embeddings_are_scored_as_those_of_the_gallery(gallery, tmp_pat
     assert evaluation.cmc[1] > 0
 
 
+@pytest.mark.parametrize(("write", "suffix"), [(export_manifest, "csv"), (export_embeddings, "npz")])
+def test_what_a_manifest_has_no_column_for_is_named(write, suffix, gallery, tmp_path, monkeypatch):
+    gallery.engine.update(1, lambda sighting: replace(sighting, track_id="t1"))
+    monkeypatch.setattr("samecar.retrieval.export.COLUMNS", ("path", "vehicle_id", "camera_id", "split"))
+    (warning,) = write(gallery.engine, tmp_path / f"out.{suffix}").warnings
+    assert "no column for these labels, which are left out: lane, track_id;" in warning
+
+
 @pytest.mark.parametrize("write", [export_manifest, export_judgements, export_embeddings])
 def test_there_must_be_something_to_export(write, model, tmp_path):
     suffix = "npz" if write is export_embeddings else "csv"

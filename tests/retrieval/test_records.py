@@ -4,7 +4,6 @@ import sqlite3
 
 import pytest
 
-from samecar.data.manifest import COLUMNS as MANIFEST_COLUMNS
 from samecar.retrieval.folder.schema import write_schema
 from samecar.retrieval.records import KNOWN, TEXTS, UNREAD, Sighting
 
@@ -71,7 +70,3 @@ def test_the_service_takes_and_answers_all_of_it_but_where_a_picture_lies():
 
     for message in (AdditionForm, Change, Picture):
         assert [name for name in message.model_fields if name in KNOWN] == [name for name in KNOWN if name != "address"]
-
-
-def test_a_manifest_has_what_a_source_says_in_words():
-    assert set(TEXTS) <= set(MANIFEST_COLUMNS)

@@ -100,7 +100,7 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
     rows = []
     labels: set[str] = set()
     for entry in entries:
-        labels.update(entry.sighting.labels)
+        labels.update(entry.sighting.labels, _find_without_column(entry.sighting))
         address = entry.sighting.address
         name = address if address and address not in seen else f"{entry.sighting.content}.jpg"
         seen.add(name)
@@ -131,7 +131,7 @@ class _Rows:
             self._left_out.append(sighting.address or sighting.content)
             return
         self._seen.add(name)
-        self._labels.update(sighting.labels)
+        self._labels.update(sighting.labels, _find_without_column(sighting))
         self._rows.append(make_manifest_row(sighting, name, vehicle_id, split))
 
     def write(self, nothing: str) -> Exported:
@@ -171,6 +171,11 @@ def _find_small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
         return stored
     judgements = engine.judgements(picture.content, pictures=True)
     return next((judgement.query_picture for judgement in judgements if judgement.query_picture), None)
+
+
+def _find_without_column(sighting: Sighting) -> list[str]:
+    """What is known of it, beside labels, that a manifest has no column for."""
+    return [name for name in TEXTS if name not in COLUMNS and getattr(sighting, name)]
 
 
 def _warn_of_labels(labels: Iterable[str]) -> tuple[str, ...]:
