@@ -46,7 +46,7 @@ def main(demo: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         name = str(Path(folder) / "town")
         with Gallery.create(name, bound_model(run)) as gallery:
-            gallery.calibrate((demo / "run" / CALIBRATION_FILE).read_bytes())
+            gallery.attach_calibration((demo / "run" / CALIBRATION_FILE).read_bytes())
             shown = list(_sightings(manifest.of_split("gallery"), picture.read_bytes()))
             gallery.add(shown, total=len(shown))
         _photograph(name, picture, Path(__file__).parent / "images" / "page.png")
@@ -56,9 +56,10 @@ def _sightings(manifest: Manifest, query: bytes) -> Iterator[Incoming]:
     """Pictures of the gallery but the query, by places and times instead of numbers."""
     for picture in incoming_of_manifest(manifest):
         if picture.read() != query:
-            _, camera, frame, _ = Path(picture.address).stem.split("_")
+            _, camera, frame, _ = Path(picture.known.address).stem.split("_")
             place = PLACES[(int(camera[1:]) - 1) % len(PLACES)]
-            yield replace(picture, camera_id=place, time=MORNING + int(frame) / FRAMES, track_id="", vehicle_id="")
+            time = MORNING + int(frame) / FRAMES
+            yield replace(picture, known=replace(picture.known, camera_id=place, time=time, track_id="", vehicle_id=""))
 
 
 def _photograph(gallery: str, query: Path, out: Path) -> None:

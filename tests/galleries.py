@@ -25,6 +25,7 @@ from samecar.models import build_embedder
 from samecar.models.saved import MODEL_FILES, save_model
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
+from samecar.retrieval.records import Sighting
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
 
@@ -56,12 +57,15 @@ def make_gallery(folder: Path) -> Path:
         gallery.add(
             Incoming(
                 path := painted(folder / "pictures", vehicle, camera, 0),
-                address=str(path),
-                camera_id=f"c{camera}",
-                time=SECONDS + 60.0 * place,
-                track_id=f"t{place}",
-                vehicle_id=f"v{vehicle:02d}",
-                labels={"lane": str(camera)},
+                Sighting(
+                    "",
+                    address=str(path),
+                    camera_id=f"c{camera}",
+                    time=SECONDS + 60.0 * place,
+                    track_id=f"t{place}",
+                    vehicle_id=f"v{vehicle:02d}",
+                    labels={"lane": str(camera)},
+                ),
             )
             for place, (vehicle, camera) in enumerate(pairs)
         )

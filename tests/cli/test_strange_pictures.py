@@ -163,7 +163,11 @@ def test_strange_names_of_folders_are_kept(trained, strange, tmp_path, name):
         rows.append(f"{path.name},v1,{path.name[5]},{'query' if path.name[5] == '0' else 'gallery'}")
     (folder / "pictures.csv").write_text("\n".join(rows))
     printed = done("evaluate", trained, "--data", f"csv:{folder}/pictures.csv", "--workers", 0)
+    assert "csv:pictures.csv" in printed
+    (folder / "pictures.csv").rename(folder / f"{name}.csv")
+    printed = done("evaluate", trained, "--data", f"csv:{folder}/{name}.csv", "--workers", 0)
     assert f"csv:{name}".splitlines()[0] in printed
+    (folder / f"{name}.csv").rename(folder / "pictures.csv")
     done("data", "convert", f"csv:{folder}/pictures.csv", "-o", tmp_path / "copy.csv")
     assert json.loads(done("data", "check", f"csv:{tmp_path}/copy.csv", "--json"))["splits"]["query"]["pictures"] == 2
 

@@ -119,6 +119,17 @@ def test_what_is_written_is_read_again(tmp_path, suffix):
     assert [path.name for path in tmp_path.iterdir()] == [f"set{suffix}"]
 
 
+def test_what_was_read_from_a_table_is_called_by_it(tmp_path):
+    """Several tables of one folder are told apart, and are the same data where they list the same."""
+    manifest = manifest_of(*THREE, root=tmp_path)
+    assert manifest.name == f"csv:{tmp_path.name}"
+    for name in ("split.csv", "other.parquet"):
+        manifest.write(tmp_path / name)
+        again = Manifest.read(tmp_path / name)
+        assert again.name == again.of_split("train").name == f"csv:{name}"
+        assert again.digest == manifest.digest
+
+
 def test_written_paths_are_relative_to_the_file_where_they_lie_below_it(tmp_path):
     manifest = manifest_of(("a.jpg", "v", "c", "train"), ("../out/b.jpg", "v", "c", "train"), root=tmp_path / "set")
     manifest.write(tmp_path / "set" / "set.csv")

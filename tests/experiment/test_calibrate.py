@@ -9,15 +9,16 @@ from conftest import TINY, paint_picture
 from PIL import Image
 
 import samecar
-from samecar.calibration import Calibration
+from samecar.calibration import Calibration, CalibrationOptions
 from samecar.calibration.fitting import matchable_vehicles
 from samecar.cli import console
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
-from samecar.experiment.calibrate import _some_pictures, calibrate, compare, find_calibration, unseen_vehicles
+from samecar.experiment.calibrate import _draw_pictures, calibrate, compare, find_calibration, unseen_vehicles
 from samecar.experiment.train import train
 from samecar.hardware import machine
+from samecar.labels import Labels
 from samecar.training import Run
 
 HERE = machine("cpu", 0)
@@ -126,17 +127,17 @@ def test_of_vehicles_with_many_pictures_some_of_each_camera_are_drawn(counts, le
         for n in range(count)
     ]
     manifest = Manifest.from_rows(".", [{**row, "split": "train"} for row in rows])
-    drawn = _some_pictures(manifest, seed=1)
+    drawn = _draw_pictures(manifest, seed=1)
     assert 400 < len(drawn) <= 500
     assert len(set(drawn.path.tolist())) == len(drawn)
     assert set(drawn.path.tolist()) <= set(manifest.path.tolist())
-    assert len(matchable_vehicles(drawn.vehicle_id, drawn.camera_id)) == left
+    assert len(matchable_vehicles(Labels(drawn.vehicle_id, drawn.camera_id))) == left
     large = drawn.vehicle_id == "v0"
     numbers = np.unique(drawn.camera_id[large], return_counts=True)[1]
     assert len(numbers) == len(cameras)
     assert np.ptp(numbers) == 0
-    assert _some_pictures(manifest, seed=1).path.tolist() == drawn.path.tolist()
-    assert _some_pictures(manifest, seed=2).path.tolist() != drawn.path.tolist()
+    assert _draw_pictures(manifest, seed=1).path.tolist() == drawn.path.tolist()
+    assert _draw_pictures(manifest, seed=2).path.tolist() != drawn.path.tolist()
 
 
 # calibrate
@@ -151,6 +152,16 @@ def test_a_calibration_is_kept_with_its_run(run, source, calibrated):
     assert (evidence.vehicles, evidence.pictures, evidence.same_pairs, evidence.different_pairs) == (10, 20, 10, 90)
     assert samecar.calibrate is calibrate
     assert samecar.compare is compare
+
+
+def test_single_options_are_given_by_name_instead_of_what_options_say(run, source):
+    by_name = calibrate(run, source, method="logistic", seed=2, on=HERE)
+    options = CalibrationOptions(method="logistic", seed=7)
+    assert calibrate(run, source, options, seed=2, on=HERE).calibration == by_name.calibration
+    assert by_name.calibration.pairs.method == "logistic"
+    assert by_name.calibration.evidence.seed == 2
+    with pytest.raises(SamecarError, match="calibration has no option 'metod'"):
+        calibrate(run, source, metod="logistic", on=HERE)
 
 
 def test_a_calibration_of_another_model_is_refused(run, source, calibrated):

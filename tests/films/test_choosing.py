@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from samecar.films import Detections, Frame
-from samecar.films.choosing import Album, Crop, covered, crop_of, sharpness
+from samecar.films.choosing import Album, Crop, covered_share, crop_of, sharpness
 
 
 def crop(time, quality):
@@ -95,8 +95,8 @@ def test_large_sure_and_free_crops_are_better():
 
 def test_covered_is_the_share_under_one_other_box():
     boxes = np.array([[0, 0, 10, 10], [5, 0, 20, 10], [0, 8, 10, 12], [50, 50, 60, 60]], np.float32)
-    assert [covered(boxes, i) for i in range(4)] == pytest.approx([0.5, 1 / 3, 0.5, 0])
-    assert covered(boxes[:1], 0) == 0
+    assert [covered_share(boxes, i) for i in range(4)] == pytest.approx([0.5, 1 / 3, 0.5, 0])
+    assert covered_share(boxes[:1], 0) == 0
 
 
 def test_a_blurred_picture_is_less_sharp_whatever_its_size():

@@ -8,7 +8,7 @@ import pytest
 from film_making import paint_vehicle, road, turn_film, write_film
 
 from samecar.errors import SamecarError
-from samecar.films import opened_film
+from samecar.films import open_film
 from samecar.films.decoding import Film
 
 
@@ -18,7 +18,7 @@ def grey(*values):
 
 
 def read(path, rate):
-    with opened_film(path) as film:
+    with open_film(path) as film:
         frames = list(film.frames(rate))
     return film, frames
 

@@ -1,4 +1,5 @@
 import math
+import subprocess
 import sys
 
 import numpy as np
@@ -190,3 +191,8 @@ def test_without_the_runtime_the_sentence_says_what_to_install(tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(SamecarError, match=r'detectors need onnxruntime, .* run `pip install "\.\[films\]"`'):
         YoloxDetector.open(tmp_path / "detector.onnx")
+
+
+def test_films_wait_for_no_torch():
+    check = "import samecar.films, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -10,7 +10,7 @@ from tiny_run import tiny_run
 
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model
-from samecar.films import Detections, FilmSettings, Frame, YoloxDetector, ingest, opened_film, passages
+from samecar.films import Detections, FilmSettings, Frame, YoloxDetector, ingest, open_film, passages
 from samecar.films.choosing import Crop
 from samecar.films.sketching import Sketcher
 from samecar.retrieval.gallery import Gallery
@@ -185,7 +185,7 @@ def test_drawn_frames_show_a_box_around_each_vehicle(film, gallery, tmp_path):
     ingest_film(film, gallery, draw=tmp_path / "drawn")
     paths = sorted((tmp_path / "drawn").iterdir())
     assert [path.name for path in paths] == [f"monday-{second:08.2f}.png" for second in range(5)]
-    with opened_film(film) as opened:
+    with open_film(film) as opened:
         frames = list(opened.frames(1))
     drawn = np.asarray(Image.open(paths[1]))
     changed = (drawn != frames[1].picture).any(axis=2)
@@ -268,7 +268,7 @@ def test_settings_that_make_no_sense_are_refused(name, value):
 def test_real_films_give_one_passage_for_each_vehicle_that_one_can_see(name, classes, vehicles):
     data = Path(os.environ["SAMECAR_TEST_DATA"])
     detector = YoloxDetector.open(data / "detector" / "yolox_nano.onnx", classes)
-    with opened_film(data / "films" / name) as film:
+    with open_film(data / "films" / name) as film:
         found = [passage for passage in passages(film, detector) if passage.crops]
     assert len(found) == vehicles
     assert film.warnings == []

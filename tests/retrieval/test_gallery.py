@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 from tiny_run import tiny_run
 
-from samecar.calibration.fitting import calibrate
+from samecar.calibration.fitting import Provenance, fit_calibration
 from samecar.data import open_source, read_picture
 from samecar.embedding.embeddings import embed
 from samecar.embedding.encoder import BoundModel
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model
+from samecar.labels import Labels
 from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest
 from samecar.retrieval.records import EVERYTHING, Filter, Sighting, picture_content, track_content
@@ -57,7 +58,7 @@ def contents(gallery):
 
 
 def incoming(*paths, **known):
-    return [Incoming(Path(path), address=str(path), **known) for path in paths]
+    return [Incoming(Path(path), Sighting("", address=str(path), **known)) for path in paths]
 
 
 # adding
@@ -79,7 +80,7 @@ def test_what_is_added_is_found_as_brute_force_finds_it(filled, run, manifest):
 
 
 def test_what_is_known_of_a_picture_is_kept(gallery, manifest):
-    picture = Incoming(manifest.absolute_path(0), "there", "north", 5.0, "t1", "v1", {"lane": "2"})
+    picture = Incoming(manifest.absolute_path(0), Sighting("", "there", "north", 5.0, "t1", "v1", {"lane": "2"}))
     report = gallery.add([picture])
     (entry,) = gallery.engine.listed()
     content = picture_content(manifest.absolute_path(0).read_bytes())
@@ -93,7 +94,7 @@ def test_adding_again_adds_what_is_new(gallery, manifest):
     report = gallery.add(every, batch_size=4)
     assert (report.added, report.known) == (len(every) - 10, 10)
     before = gallery.engine.listed()
-    report = gallery.add(replace(picture, camera_id="changed") for picture in every)
+    report = gallery.add(replace(picture, known=replace(picture.known, camera_id="changed")) for picture in every)
     assert (report.added, report.known) == (0, len(every))
     assert gallery.engine.listed() == before
 
@@ -266,12 +267,12 @@ def calibration(model):
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(40, 1, model.embedding_size))
     matrix = (centres + generator.normal(0, 0.8, (40, 4, model.embedding_size))).reshape(160, -1).astype(np.float32)
-    vehicles, cameras = np.repeat(np.arange(40), 4).astype(str), np.tile(["c0", "c1"], 80)
-    return calibrate(matrix, vehicles, cameras, model=model.digest).calibration
+    labels = Labels(np.repeat(np.arange(40), 4).astype(str), np.tile(["c0", "c1"], 80))
+    return fit_calibration(matrix, labels, provenance=Provenance(model.digest)).calibration
 
 
 def test_a_calibrated_gallery_gives_probabilities_and_a_verdict(filled, calibration, manifest, tmp_path):
-    filled.calibrate(calibration.to_json().encode())
+    filled.attach_calibration(calibration.to_json().encode())
     query = read_picture(manifest.absolute_path(0))
     with Gallery.open(str(tmp_path / "gallery")) as again:
         assert again.calibration == calibration
@@ -291,7 +292,7 @@ def test_a_calibration_by_another_process_is_noticed(filled, calibration, manife
     query = read_picture(manifest.absolute_path(0))
     assert filled.search([query])[0].in_gallery is None
     with Gallery.open(str(tmp_path / "gallery")) as other:
-        other.calibrate(calibration.to_json().encode())
+        other.attach_calibration(calibration.to_json().encode())
     monkeypatch.setattr("samecar.retrieval.gallery.RECENT_SECONDS", 3600)
     assert filled.search([query])[0].in_gallery is None
     monkeypatch.setattr("samecar.retrieval.gallery.RECENT_SECONDS", 0)
@@ -323,9 +324,9 @@ def test_a_gallery_whose_model_cannot_be_written_is_not_there(model, tmp_path, m
 def test_a_calibration_of_another_model_is_refused(gallery, calibration):
     other = calibration.model_copy(update={"model": "f" * 16})
     with pytest.raises(SamecarError, match="the calibration belongs to model ffff"):
-        gallery.calibrate(other.to_json().encode())
+        gallery.attach_calibration(other.to_json().encode())
     with pytest.raises(SamecarError, match=f"{CALIBRATION_FILE} is no calibration"):
-        gallery.calibrate(b"{}")
+        gallery.attach_calibration(b"{}")
     assert gallery.calibration is None
 
 

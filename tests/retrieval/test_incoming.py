@@ -7,13 +7,11 @@ from conftest import paint_picture
 from samecar.data.pictures import UnreadablePictureError
 from samecar.errors import SamecarError
 from samecar.retrieval.incoming import Incoming, incoming_from, incoming_of_lines
-from samecar.retrieval.records import picture_content
-
-NOTHING = Incoming(b"")
+from samecar.retrieval.records import UNREAD, Sighting, picture_content
 
 
-def taken(source, lines=(), defaults=NOTHING):
-    return list(incoming_from(str(source), lines, defaults, "no model").pictures)
+def taken(source, lines=(), defaults=UNREAD):
+    return list(incoming_from(str(source), lines, defaults).pictures)
 
 
 @pytest.fixture
@@ -25,21 +23,26 @@ def crops(tmp_path):
 
 def test_a_folder_gives_all_its_pictures(crops):
     (crops / "notes.txt").write_text("no picture")
-    coming = incoming_from(str(crops), (), Incoming(b"", camera_id="gate", time=5.0, labels={"lane": "2"}), "no model")
+    coming = incoming_from(str(crops), (), Sighting("", camera_id="gate", time=5.0, labels={"lane": "2"}))
     pictures = list(coming.pictures)
     assert coming.total == 3
-    assert [Path(picture.address).name for picture in pictures] == [
+    assert [Path(picture.known.address).name for picture in pictures] == [
         "car_2_cam1.png",
         "car_3_cam2.png",
         "car_1_cam1.jpg",
     ]
-    assert {(picture.camera_id, picture.time, picture.labels["lane"]) for picture in pictures} == {("gate", 5.0, "2")}
-    assert all(Path(picture.address).is_absolute() for picture in pictures)
+    assert {(picture.known.camera_id, picture.known.time, picture.known.labels["lane"]) for picture in pictures} == {
+        ("gate", 5.0, "2")
+    }
+    assert all(Path(picture.known.address).is_absolute() for picture in pictures)
 
 
 def test_a_pattern_tells_what_the_options_do_not(crops):
-    pictures = taken(f"folder:{crops}/{{vehicle_id}}_{{camera_id}}.png", defaults=Incoming(b"", camera_id="gate"))
-    assert [(picture.vehicle_id, picture.camera_id) for picture in pictures] == [("car_2", "cam1"), ("car_3", "cam2")]
+    pictures = taken(f"folder:{crops}/{{vehicle_id}}_{{camera_id}}.png", defaults=Sighting("", camera_id="gate"))
+    assert [(picture.known.vehicle_id, picture.known.camera_id) for picture in pictures] == [
+        ("car_2", "cam1"),
+        ("car_3", "cam2"),
+    ]
 
 
 def test_a_manifest_gives_times_tracks_and_labels(crops):
@@ -49,13 +52,18 @@ def test_a_manifest_gives_times_tracks_and_labels(crops):
         "car_2_cam1.png,v,,query,1970-01-01T00:01,t7,red\n"
         "car_3_cam2.png,,cam9,gallery,,,\n"
     )
-    defaults = Incoming(b"", camera_id="gate", time=3.0, labels={"colour": "grey", "lane": "1"})
+    defaults = Sighting("", camera_id="gate", time=3.0, labels={"colour": "grey", "lane": "1"})
     for source in (table, f"csv:{table}"):
         first, second = taken(source, defaults=defaults)
-        assert (first.vehicle_id, first.camera_id, first.time, first.track_id) == ("v", "gate", 60.0, "t7")
-        assert dict(first.labels) == {"colour": "red", "lane": "1"}
-        assert (second.vehicle_id, second.camera_id, second.time) == ("", "cam9", 3.0)
-        assert dict(second.labels) == {"colour": "grey", "lane": "1"}
+        assert (first.known.vehicle_id, first.known.camera_id, first.known.time, first.known.track_id) == (
+            "v",
+            "gate",
+            60.0,
+            "t7",
+        )
+        assert dict(first.known.labels) == {"colour": "red", "lane": "1"}
+        assert (second.known.vehicle_id, second.known.camera_id, second.known.time) == ("", "cam9", 3.0)
+        assert dict(second.known.labels) == {"colour": "grey", "lane": "1"}
 
 
 def test_one_picture_may_be_given(crops):
@@ -64,22 +72,27 @@ def test_one_picture_may_be_given(crops):
 
 
 def test_standard_input_is_one_path_a_line():
-    pictures = taken("-", ["a b.jpg\n", "\n", "/c.png\n"], Incoming(b"", camera_id="gate"))
+    pictures = taken("-", ["a b.jpg\n", "\n", "/c.png\n"], Sighting("", camera_id="gate"))
     assert [picture.picture for picture in pictures] == [Path("a b.jpg"), Path("/c.png")]
-    assert [picture.address for picture in pictures] == [str(Path.cwd() / "a b.jpg"), "/c.png"]
-    assert {picture.camera_id for picture in pictures} == {"gate"}
+    assert [picture.known.address for picture in pictures] == [str(Path.cwd() / "a b.jpg"), "/c.png"]
+    assert {picture.known.camera_id for picture in pictures} == {"gate"}
 
 
 def test_standard_input_may_be_a_table():
     lines = ["\ufeffcamera_id,path,time,label:lane,split\n", 'north,"a,b.jpg",1970-01-02,3,query\n', "south,c.jpg,,,\n"]
     first, second = incoming_of_lines(lines)
-    assert (first.picture, first.camera_id, first.time, dict(first.labels)) == (
+    assert (first.picture, first.known.camera_id, first.known.time, dict(first.known.labels)) == (
         Path("a,b.jpg"),
         "north",
         86400.0,
         {"lane": "3"},
     )
-    assert (second.picture, second.camera_id, second.time, dict(second.labels)) == (Path("c.jpg"), "south", None, {})
+    assert (second.picture, second.known.camera_id, second.known.time, dict(second.known.labels)) == (
+        Path("c.jpg"),
+        "south",
+        None,
+        {},
+    )
 
 
 @pytest.mark.parametrize("header", ['"path","camera_id"', 'path,"camera_id"', '"camera_id","path"', '\ufeff"path"'])
@@ -87,7 +100,7 @@ def test_the_header_of_a_table_may_stand_in_quotes(header):
     values = {"path": "a.jpg", "camera_id": "north"}
     names = [name.strip('"\ufeff') for name in header.split(",")]
     (picture,) = incoming_of_lines([f"{header}\r\n", ",".join(f'"{values[name]}"' for name in names) + "\r\n"])
-    assert (picture.picture, picture.camera_id) == (Path("a.jpg"), "north" if "camera_id" in names else "")
+    assert (picture.picture, picture.known.camera_id) == (Path("a.jpg"), "north" if "camera_id" in names else "")
 
 
 @pytest.mark.parametrize("path", ['a "b".jpg', '"a', "a;b.jpg", "path.jpg", "a\rb.jpg", "x" * 200_000])
@@ -99,13 +112,18 @@ def test_a_strange_path_is_no_header(path):
 def test_standard_input_may_be_json_lines():
     lines = ['{"path": "a.jpg", "time": 7.5, "vehicle_id": null, "labels": {"lane": 3}}\n', '\n{"path": "b.jpg"}']
     first, second = incoming_of_lines(lines)
-    assert (first.picture, first.time, first.vehicle_id, dict(first.labels)) == (Path("a.jpg"), 7.5, "", {"lane": "3"})
+    assert (first.picture, first.known.time, first.known.vehicle_id, dict(first.known.labels)) == (
+        Path("a.jpg"),
+        7.5,
+        "",
+        {"lane": "3"},
+    )
     assert second.picture == Path("b.jpg")
 
 
 def test_any_number_in_a_source_is_seconds():
     (picture,) = incoming_of_lines(['{"path": "a.jpg", "time": 20240501}\n'])
-    assert picture.time == 20240501
+    assert picture.known.time == 20240501
 
 
 def test_empty_standard_input_is_nothing():

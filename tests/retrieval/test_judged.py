@@ -1,26 +1,26 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samecar.retrieval.judged import vehicles_of_pairs
+from samecar.retrieval.judged import join_pairs
 
 
 def test_same_is_passed_on_and_takes_the_known_name():
     pairs = [("a", "b", True), ("b", "c", True), ("d", "e", True), ("a", "d", False)]
-    vehicles, contradictions = vehicles_of_pairs(pairs, {"c": "car 7", "e": ""})
+    vehicles, contradictions = join_pairs(pairs, {"c": "car 7", "e": ""})
     assert vehicles == {"a": "car 7", "b": "car 7", "c": "car 7", "d": "judged-d", "e": "judged-d"}
     assert contradictions == []
 
 
 def test_a_picture_that_is_only_called_different_has_no_vehicle():
-    assert vehicles_of_pairs([("a", "b", False)], {"b": "car 7"}) == ({"a": "", "b": "car 7"}, [])
+    assert join_pairs([("a", "b", False)], {"b": "car 7"}) == ({"a": "", "b": "car 7"}, [])
 
 
 def test_nothing_judged_is_nothing():
-    assert vehicles_of_pairs([], {}) == ({}, [])
+    assert join_pairs([], {}) == ({}, [])
 
 
 def test_two_known_vehicles_cannot_be_the_same():
-    vehicles, (sentence,) = vehicles_of_pairs([("a", "b", True), ("b", "c", True)], {"a": "car 1", "c": "car 2"})
+    vehicles, (sentence,) = join_pairs([("a", "b", True), ("b", "c", True)], {"a": "car 1", "c": "car 2"})
     assert vehicles == {"a": "car 1", "b": "", "c": "car 2"}
     assert sentence == (
         "3 pictures are judged the same vehicle, but they are known as different vehicles (car 1, car 2); "
@@ -29,13 +29,13 @@ def test_two_known_vehicles_cannot_be_the_same():
 
 
 def test_different_within_the_same_is_a_contradiction():
-    vehicles, (sentence,) = vehicles_of_pairs([("a", "b", True), ("b", "c", True), ("a", "c", False)], {})
+    vehicles, (sentence,) = join_pairs([("a", "b", True), ("b", "c", True), ("a", "c", False)], {})
     assert set(vehicles.values()) == {""}
     assert "a and c are judged not the same" in sentence
 
 
 def test_known_vehicles_that_are_called_different_are_a_contradiction():
-    vehicles, contradictions = vehicles_of_pairs([("a", "b", False)], {"a": "car 1", "b": "car 1"})
+    vehicles, contradictions = join_pairs([("a", "b", False)], {"a": "car 1", "b": "car 1"})
     assert vehicles == {"a": "car 1", "b": "car 1"}
     assert len(contradictions) == 1
 
@@ -48,7 +48,7 @@ CONTENTS = st.sampled_from("abcdefgh")
     st.dictionaries(CONTENTS, st.sampled_from(["", "car 1", "car 2"]), max_size=4),
 )
 def test_vehicles_are_those_of_a_naive_flood(pairs, names):
-    vehicles, contradictions = vehicles_of_pairs(pairs, names)
+    vehicles, contradictions = join_pairs(pairs, names)
     contents = {content for first, second, _ in pairs for content in (first, second)}
     assert set(vehicles) == contents
 

@@ -19,7 +19,7 @@ from samecar.retrieval.engine import all_entries
 from samecar.retrieval.export import copy_gallery, export_embeddings, export_judgements, export_manifest
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest
-from samecar.retrieval.records import Judgement, picture_content
+from samecar.retrieval.records import Judgement, Sighting, picture_content
 
 UPLOADED = "0f" * 32
 """Content of a query that is not in the gallery."""
@@ -54,7 +54,9 @@ def jpeg():
 @pytest.fixture
 def gallery(tmp_path, model, crops):
     with Gallery.create(str(tmp_path / "gallery"), model) as made:
-        made.add([*incoming_of_manifest(crops), Incoming(jpeg(), address="upload.jpg", labels={"lane": "2"})])
+        made.add(
+            [*incoming_of_manifest(crops), Incoming(jpeg(), Sighting("", address="upload.jpg", labels={"lane": "2"}))]
+        )
         yield made
 
 
@@ -76,7 +78,7 @@ def test_a_file_that_shows_something_else_by_now_is_not_exported_under_the_old_n
     with Gallery.create(str(tmp_path / "gallery"), model) as gallery:
         for vehicle in range(2):
             paint_picture(latest, vehicle, 0, 0)
-            gallery.add([Incoming(latest, address=str(latest), vehicle_id=f"v{vehicle}")])
+            gallery.add([Incoming(latest, Sighting("", address=str(latest), vehicle_id=f"v{vehicle}"))])
         export_manifest(gallery.engine, tmp_path / "out.csv")
         exported = Manifest.read(tmp_path / "out.csv")
         paths = {vehicle: exported.absolute_path(row) for row, vehicle in enumerate(exported.vehicle_id.tolist())}
@@ -95,7 +97,7 @@ def test_a_manifest_brings_a_gallery_back(gallery, model, tmp_path):
 
 def test_pictures_with_neither_file_nor_thumbnail_are_left_out_aloud(tmp_path, model, crops):
     with Gallery.create(str(tmp_path / "bare"), model, thumbnail=0) as bare:
-        bare.add([Incoming(jpeg(), address="upload.jpg"), *incoming_of_manifest(crops)])
+        bare.add([Incoming(jpeg(), Sighting("", address="upload.jpg")), *incoming_of_manifest(crops)])
         exported = export_manifest(bare.engine, tmp_path / "bare.csv")
     assert exported.pictures == 8
     assert exported.warnings == ("1 pictures are left out, since neither file nor thumbnail is there: upload.jpg",)
@@ -111,6 +113,14 @@ def test_exported_embeddings_are_scored_as_those_of_the_gallery(gallery, tmp_pat
     sides = load_labelled(tmp_path / "gallery.npz", "gallery")
     evaluation = score(sides, sides, find_protocol("plain"), distance="cosine")
     assert evaluation.cmc[1] > 0
+
+
+@pytest.mark.parametrize(("write", "suffix"), [(export_manifest, "csv"), (export_embeddings, "npz")])
+def test_what_a_manifest_has_no_column_for_is_named(write, suffix, gallery, tmp_path, monkeypatch):
+    gallery.engine.update(1, lambda sighting: replace(sighting, track_id="t1"))
+    monkeypatch.setattr("samecar.retrieval.export.COLUMNS", ("path", "vehicle_id", "camera_id", "split"))
+    (warning,) = write(gallery.engine, tmp_path / f"out.{suffix}").warnings
+    assert "no column for these labels, which are left out: lane, track_id;" in warning
 
 
 @pytest.mark.parametrize("write", [export_manifest, export_judgements, export_embeddings])
@@ -213,7 +223,7 @@ def test_a_copy_holds_all_and_needs_no_model(gallery, target):
 
 def test_a_copy_that_was_begun_is_finished(gallery, target):
     entries = gallery.engine.listed()
-    first = Incoming(jpeg(), address="changed")
+    first = Incoming(jpeg(), Sighting("", address="changed"))
     target.add([first])
     assert copy_gallery(gallery.engine, target.engine) == len(entries) - 1
     contents = {entry.sighting.content: entry.sighting for entry in target.engine.listed()}
@@ -238,7 +248,7 @@ def test_a_judgement_on_what_came_too_late_is_left_out(gallery, target, monkeypa
 
     def later(query=None, *, pictures=False):
         if query is None:
-            gallery.add([Incoming(jpeg() + b"later", address="later.jpg")])
+            gallery.add([Incoming(jpeg() + b"later", Sighting("", address="later.jpg"))])
             gallery.engine.judge(Judgement(UPLOADED, gallery.engine.listed()[-1].id, True))
         return judgements(query, pictures=pictures)
 

@@ -9,7 +9,8 @@ from browsing import TOKEN, needs_browser, ready, results
 from galleries import listening, service, tiny_model
 from playwright.sync_api import expect
 
-from samecar.calibration.fitting import calibrate
+from samecar.calibration.fitting import Provenance, fit_calibration
+from samecar.labels import Labels
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
@@ -165,8 +166,9 @@ def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, serve, ow
     matrix = (centres + generator.normal(0, 0.8, (40, 4, 16))).reshape(160, 16).astype(np.float32)
     vehicles, seen_by = np.repeat(np.arange(40), 4).astype(str), np.tile(["c0", "c1"], 80)
     with Gallery.open(str(own_gallery)) as gallery:
-        calibration = calibrate(matrix, vehicles, seen_by, model=gallery.facts.model).calibration
-        gallery.calibrate(calibration.to_json().encode())
+        provenance = Provenance(gallery.facts.model)
+        calibration = fit_calibration(matrix, Labels(vehicles, seen_by), provenance=provenance).calibration
+        gallery.attach_calibration(calibration.to_json().encode())
     with Gallery.open(str(own_gallery)) as gallery:
         answer = gallery.search_like(1)
     port = serve(service(own_gallery))

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
+from samecar.retrieval.records import Sighting
 
 pytest_plugins = ["browsing"]  # its fixtures
 
@@ -28,23 +29,26 @@ def hostile_gallery(tmp_path):
         gallery.add(
             Incoming(
                 painted(tmp_path, number, 0, 0),
-                address=f"{NAMED}.png",
-                camera_id=f"camera {NAMED}{SCRIPT}",
-                time=None if number == 2 else 60.0 * number,
-                track_id=f"track {NAMED}{SCRIPT}",
-                vehicle_id=f"vehicle {NAMED}{SCRIPT}",
-                labels={f"label {NAMED}{SCRIPT}": f"value {NAMED}{SCRIPT}"},
+                Sighting(
+                    "",
+                    address=f"{NAMED}.png",
+                    camera_id=f"camera {NAMED}{SCRIPT}",
+                    time=None if number == 2 else 60.0 * number,
+                    track_id=f"track {NAMED}{SCRIPT}",
+                    vehicle_id=f"vehicle {NAMED}{SCRIPT}",
+                    labels={f"label {NAMED}{SCRIPT}": f"value {NAMED}{SCRIPT}"},
+                ),
             )
             for number in range(3)
         )
-        gallery.add([Incoming(painted(tmp_path, 3, 1, 0), camera_id="gate")])
+        gallery.add([Incoming(painted(tmp_path, 3, 1, 0), Sighting("", camera_id="gate"))])
     return tmp_path / "hostile"
 
 
 def test_labels_hide_nothing_that_has_the_same_name(visit, serve, tmp_path):
     with Gallery.create(str(tmp_path / "named"), tiny_model(tmp_path / "model")) as gallery:
         labels = {"vehicle": "van", "track": "left", "lane": "2"}
-        gallery.add([Incoming(painted(tmp_path, 0, 0, 0), vehicle_id="v7", track_id="t3", labels=labels)])
+        gallery.add([Incoming(painted(tmp_path, 0, 0, 0), Sighting("", vehicle_id="v7", track_id="t3", labels=labels))])
     port = serve(service(tmp_path / "named"))
     known = visit(port).locator("#pictures .known li")
     expect(known).to_have_count(5)

@@ -13,6 +13,7 @@ from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.postgres import engine as store
+from samecar.retrieval.records import Sighting
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
 
@@ -22,7 +23,7 @@ def address(postgres, tmp_path):
     """Of a database with the gallery yard, which holds one picture."""
     address = postgres.address(postgres.new_database())
     with Gallery.create("yard", tiny_model(tmp_path / "model"), engine=address) as gallery:
-        gallery.add([Incoming(painted(tmp_path, 2, 1, 0), address="a.png")])
+        gallery.add([Incoming(painted(tmp_path, 2, 1, 0), Sighting("", address="a.png"))])
     return address
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_curve
 
 from samecar.similarity import counting
 from samecar.similarity.counting import count_in_distances, count_matches
-from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, PairCounts
+from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OtherPairs
 
 KINDS = ("euclidean", "cosine")
 
@@ -82,7 +82,7 @@ def test_a_limit_that_was_foreseen_too_low_is_corrected(monkeypatch):
 
 
 def test_a_match_and_another_in_one_step_are_accepted_together_or_not_at_all():
-    pairs = PairCounts(limit=1.0)
+    pairs = OtherPairs(limit=1.0)
     pairs.add(np.array([0.25, 0.75]), total=4)
     assert pairs.operating_point(np.array([0.1, 0.25]), rate=0.2).true_positive_rate == 0.5
     assert pairs.operating_point(np.array([0.1, 0.25]), rate=0.25).true_positive_rate == 1.0

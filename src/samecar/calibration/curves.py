@@ -6,13 +6,9 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.optimize import isotonic_regression, minimize
-from scipy.special import expit, logit
 
+from samecar.calibration.options import Method
 from samecar.calibration.part import Part, Rate, refuse_falling
-
-Method = Literal["isotonic", "logistic"]
-METHODS: tuple[Method, ...] = ("isotonic", "logistic")
 
 PRIOR = 0.5
 """Probability of the same vehicle before anything is seen: one picture of it and one of another are equally likely."""
@@ -77,6 +73,8 @@ class Isotonic(Part):
     @classmethod
     def fit(cls, counts: PairCounts) -> "Isotonic":
         """Fits by least squares, same and different pairs weighing as much as each other in all."""
+        from scipy.optimize import isotonic_regression  # takes long to import, and only fitting needs it
+
         same, different = counts.balanced()
         used = np.flatnonzero(same + different)
         weights = (same + different)[used]
@@ -121,6 +119,9 @@ class Logistic(Part):
     @classmethod
     def fit(cls, counts: PairCounts) -> "Logistic":
         """Fits by greatest likelihood, with Platt's targets, which lie as far from 0 and 1 as the data is small."""
+        from scipy.optimize import minimize  # takes long to import, and only fitting needs it
+        from scipy.special import expit
+
         same, different = counts.balanced()
         low, high = counts.bounds()
         used = np.flatnonzero(same + different)
@@ -145,11 +146,15 @@ class Logistic(Part):
 
     def probability(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the same vehicle."""
+        from scipy.special import expit
+
         probabilities: NDArray[np.float64] = expit(self.slope * similarities + self.intercept)
         return np.clip(probabilities, self.lowest, self.highest)
 
     def similarity_at(self, probability: float) -> float:
         """The similarity that has this probability."""
+        from scipy.special import logit
+
         return float((logit(probability) - self.intercept) / self.slope)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from samecar.calibration import (
     METHODS,
     Calibration,
+    CalibrationOptions,
     Evidence,
     GallerySize,
     Isotonic,
@@ -24,6 +25,7 @@ from samecar.calibration import (
     gallery_sizes,
 )
 from samecar.errors import SamecarError
+from samecar.labels import Labels
 from samecar.progress import Progress, silent
 from samecar.similarity.products import Matrix, check_embeddings, row_chunks, unit_length
 from samecar.uncertainty import Scores, confidence_intervals
@@ -39,8 +41,27 @@ PAIR_BINS = 2**12
 
 RELIABILITY_BINS = 10
 
-FALSE_ALARM_RATE = 0.05
-"""One search in twenty for a vehicle that was never there ends with a wrong one."""
+DEFAULT_OPTIONS = CalibrationOptions()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where embeddings come from; none of it changes what is learned from them, all of it is kept with it.
+
+    Attributes:
+        model: digest of the model that made them.
+        data: name of the source.
+        digest: of its manifest.
+        kind: which vehicles these are.
+    """
+
+    model: str = "not stated"
+    data: str = "not stated"
+    digest: str = "not stated"
+    kind: str = "not stated"
+
+
+UNKNOWN = Provenance()
 
 
 class Calibrated(NamedTuple):
@@ -50,21 +71,15 @@ class Calibrated(NamedTuple):
     pairs: PairCounts
 
 
-def calibrate(
+def fit_calibration(
     embeddings: Matrix,
-    vehicle_id: NDArray[np.str_],
-    camera_id: NDArray[np.str_],
+    labels: Labels,
+    options: CalibrationOptions = DEFAULT_OPTIONS,
     *,
-    model: str = "not stated",
-    data: str = "not stated",
-    data_digest: str = "not stated",
-    kind: str = "not stated",
-    method: Method | None = None,
-    false_alarm_rate: float = FALSE_ALARM_RATE,
-    seed: int = 1,
+    provenance: Provenance = UNKNOWN,
     progress: Progress = silent,
 ) -> Calibrated:
-    """Calibrates on pictures of vehicles that the model was not trained on.
+    """Fits a calibration to pictures of vehicles that the model was not trained on.
 
     Probabilities are fitted to pairs by different cameras; a camera that is not known is different from every other.
     Thresholds for "not in the gallery" are fitted to galleries of all cameras, but for what a query's own camera saw of
@@ -72,89 +87,66 @@ def calibrate(
 
     Args:
         embeddings: (pictures, size); they are scaled to length one.
-        vehicle_id: (pictures,) none may be "".
-        camera_id: (pictures,) "" where it is not known.
-        model: digest of the model that made them.
-        data: name of the source.
-        data_digest: of its manifest.
-        kind: which vehicles these are.
-        method: of the curve from similarity to probability; by default the one with the lower log loss on vehicles that
-            it was not fitted to.
-        false_alarm_rate: share of queries whose vehicle the gallery lacks that may be said to be in it.
-        seed: of the random halves.
+        labels: (pictures,) their vehicles, none of which may be "", and cameras.
+        options: how it is done; which vehicles are taken was decided before.
+        provenance: where the embeddings come from.
         progress: is told how far the work is.
 
     Raises:
         SamecarError: embeddings are not finite, vehicles or cameras are too few, or similarities tell nothing.
     """
-    check_false_alarm_rate(false_alarm_rate)
-    check_vehicles(vehicle_id, camera_id)
-    pictures = _Pictures(embeddings, vehicle_id, camera_id)
+    check_vehicles(labels)
+    pictures = _Pictures(embeddings, labels)
     pairs = pictures.pairs(np.arange(pictures.vehicles))
     _refuse_uninformative(pairs)
-    halves = _Halves(false_alarm_rate, len(embeddings))
-    generator = np.random.default_rng(seed)
+    halves = _Halves(options.false_alarm_rate, len(embeddings))
+    generator = np.random.default_rng(options.seed)
     for done in range(HALVES):
         halves.add(pictures, *pictures.random_halves(generator))
         progress("calibrating", done + 1, HALVES)
-    chosen = method or halves.best_method()
+    chosen = options.method or halves.best_method()
     calibration = Calibration(
-        model=model,
+        model=provenance.model,
         pairs=fit_curve(chosen, pairs),
-        open_set=pictures.open_set(np.arange(pictures.vehicles), false_alarm_rate),
-        quality=halves.quality(chosen, pictures.vehicle, seed),
+        open_set=pictures.open_set(np.arange(pictures.vehicles), options.false_alarm_rate),
+        quality=halves.quality(chosen, pictures.vehicle, options.seed),
         evidence=Evidence(
-            data=data,
-            digest=data_digest,
-            kind=kind,
+            data=provenance.data,
+            digest=provenance.digest,
+            kind=provenance.kind,
             vehicles=pictures.vehicles,
             pictures=len(embeddings),
             same_pairs=int(pairs.same.sum()),
             different_pairs=int(pairs.different.sum()),
-            seed=seed,
+            seed=options.seed,
         ),
     )
     return Calibrated(calibration, pairs)
 
 
-def check_false_alarm_rate(rate: float) -> None:
-    """Refuses what is no share of searches.
-
-    Raises:
-        SamecarError: the rate is not above 0 and below 1.
-    """
-    if not 0 < rate < 1:
-        raise SamecarError(f"false alarm rate is {rate}; give a share above 0 and below 1, such as 0.05")
-
-
-def check_vehicles(vehicle_id: NDArray[np.str_], camera_id: NDArray[np.str_]) -> None:
+def check_vehicles(labels: Labels) -> None:
     """Refuses pictures of too few vehicles, which takes no embeddings.
 
     Raises:
         SamecarError: two cameras saw fewer than `FEWEST_VEHICLES`.
     """
-    matchable = len(matchable_vehicles(vehicle_id, camera_id))
+    matchable = len(matchable_vehicles(labels))
     if matchable < FEWEST_VEHICLES:
         raise SamecarError(
-            f"{matchable} of {len(np.unique(vehicle_id))} vehicles are seen by two cameras (or in two pictures, where "
-            f"cameras are not known); calibration needs {FEWEST_VEHICLES} such vehicles that the model was not "
+            f"{matchable} of {len(np.unique(labels.vehicle_id))} vehicles are seen by two cameras (or in two pictures, "
+            f"where cameras are not known); calibration needs {FEWEST_VEHICLES} such vehicles that the model was not "
             "trained on"
         )
 
 
-def matchable_vehicles(vehicle_id: NDArray[np.str_], camera_id: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Names of the vehicles that two cameras saw; a camera that is not known is different from every other.
-
-    Args:
-        vehicle_id: (pictures,)
-        camera_id: (pictures,) "" where it is not known.
-    """
-    names, vehicle = np.unique(vehicle_id, return_inverse=True)
-    seen = np.unique(np.stack([vehicle, _camera_numbers(camera_id)]), axis=1)  # (2, vehicles by cameras)
+def matchable_vehicles(labels: Labels) -> NDArray[np.str_]:
+    """Names of the vehicles that two cameras saw; a camera that is not known is different from every other."""
+    names, vehicle = np.unique(labels.vehicle_id, return_inverse=True)
+    seen = np.unique(np.stack([vehicle, _number_cameras(labels.camera_id)]), axis=1)  # (2, vehicles by cameras)
     return names[np.bincount(seen[0], minlength=len(names)) > 1]
 
 
-def _camera_numbers(camera_id: NDArray[np.str_]) -> NDArray[np.int64]:
+def _number_cameras(camera_id: NDArray[np.str_]) -> NDArray[np.int64]:
     known = np.unique(camera_id, return_inverse=True)[1]
     return np.where(camera_id == "", -1 - np.arange(len(camera_id)), known)
 
@@ -171,16 +163,16 @@ class _Pictures:
         own: (pictures,) the same for its own vehicle.
     """
 
-    def __init__(self, embeddings: Matrix, vehicle_id: NDArray[np.str_], camera_id: NDArray[np.str_]) -> None:
+    def __init__(self, embeddings: Matrix, labels: Labels) -> None:
         check_embeddings(embeddings, embeddings)
         self._matrix: NDArray[np.float32] = unit_length(embeddings.astype(np.float32, copy=False)).astype(np.float32)
-        names, self.vehicle, self.count = np.unique(vehicle_id, return_inverse=True, return_counts=True)
+        names, self.vehicle, self.count = np.unique(labels.vehicle_id, return_inverse=True, return_counts=True)
         self.vehicles = len(names)
-        self._camera = _camera_numbers(camera_id)
-        self.best = self._best()
+        self._camera = _number_cameras(labels.camera_id)
+        self.best = self._find_best()
         self.own = self.best[np.arange(len(embeddings)), self.vehicle]
-        self._matchable = np.isin(names, matchable_vehicles(vehicle_id, camera_id))
-        self._edges = self._bin_edges()
+        self._matchable = np.isin(names, matchable_vehicles(labels))
+        self._edges = self._place_edges()
 
     def rows(self, vehicles: NDArray[np.int64]) -> NDArray[np.int64]:
         """Pictures of some vehicles."""
@@ -191,7 +183,7 @@ class _Pictures:
         rows = self.rows(vehicles)
         same, different = np.zeros(PAIR_BINS, np.int64), np.zeros(PAIR_BINS, np.int64)
         width = self._edges[1] - self._edges[0]
-        for part, similarities in self._chunks(rows):
+        for part, similarities in self._multiply_chunks(rows):
             first, second = rows[part, None], rows[None, :]
             counted = (self._camera[first] != self._camera[second]) & (first < second)
             bins = np.clip((similarities - self._edges[0]) / width, 0, PAIR_BINS - 1).astype(np.int64)
@@ -213,24 +205,24 @@ class _Pictures:
         )
         return order[::2], order[1::2]
 
-    def _best(self) -> NDArray[np.float32]:
+    def _find_best(self) -> NDArray[np.float32]:
         order = np.argsort(self.vehicle, kind="stable")
         starts = np.concatenate([[0], np.cumsum(self.count)[:-1]])
         best = np.empty((len(order), self.vehicles), np.float32)
-        for part, similarities in self._chunks(np.arange(len(order)), order):
+        for part, similarities in self._multiply_chunks(np.arange(len(order)), order):
             alike = self.vehicle[part, None] == self.vehicle[order]
             similarities[alike & (self._camera[part, None] == self._camera[order])] = -np.inf
             best[part] = np.maximum.reduceat(similarities, starts, axis=1)
         return best
 
-    def _bin_edges(self) -> NDArray[np.float64]:
-        chunks = [(part.min(), part.max()) for _, part in self._chunks(np.arange(len(self._matrix)))]
+    def _place_edges(self) -> NDArray[np.float64]:
+        chunks = [(part.min(), part.max()) for _, part in self._multiply_chunks(np.arange(len(self._matrix)))]
         low, high = min(low for low, _ in chunks), max(high for _, high in chunks)
         if high - low < np.finfo(np.float32).eps * 8:  # what rounding makes of equal ones
             raise SamecarError("every two pictures are equally similar, which tells nothing; train the model first")
         return np.linspace(float(low), float(high), PAIR_BINS + 1)
 
-    def _chunks(
+    def _multiply_chunks(
         self, rows: NDArray[np.int64], columns: NDArray[np.int64] | None = None
     ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Similarities of some pictures to others, by default to each other, a part of the rows at a time."""
@@ -251,7 +243,7 @@ class _Asked:
         self.times[rows] += 1
         self.yes[rows] += answers
 
-    def measured(self, vehicle: NDArray[np.int64], seed: int) -> MeasuredRate:
+    def measure(self, vehicle: NDArray[np.int64], seed: int) -> MeasuredRate:
         asked = self.times > 0
         values = np.divide(self.yes, self.times, out=np.full(len(self.yes), np.nan), where=asked)
         scores = Scores(values, self.times)
@@ -320,9 +312,9 @@ class _Halves:
             reliability=reliability,
             true_positive_rate=seen.true_positives / self._number,
             false_positive_rate=seen.false_positives / self._number,
-            false_alarm=self._false_alarm.measured(vehicle, seed),
-            detection=self._detection.measured(vehicle, seed),
-            identification=self._identification.measured(vehicle, seed),
+            false_alarm=self._false_alarm.measure(vehicle, seed),
+            detection=self._detection.measure(vehicle, seed),
+            identification=self._identification.measure(vehicle, seed),
             sizes=tuple(
                 GallerySize(pictures=float(held), rate=float(rate))
                 for held, rate in (np.mean(seen, axis=0) for _, seen in sorted(self._sizes.items()))

@@ -5,7 +5,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from scipy.special import gammaln
 
 from samecar.calibration.part import Part, refuse_falling
 
@@ -117,6 +116,8 @@ def _share_of_best(known: NDArray[np.int64], columns: int, size: int) -> NDArray
 
 
 def _log_choose(all_of: NDArray[np.int64], some: int) -> NDArray[np.float64]:
+    from scipy.special import gammaln
+
     ways: NDArray[np.float64] = gammaln(all_of + 1) - gammaln(some + 1) - gammaln(all_of - some + 1)
     return ways
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError, model_validator
-from scipy.special import expit, logit
 
-from samecar.calibration.curves import PRIOR, Isotonic, Logistic, Method, probability_bounds
+from samecar.calibration.curves import PRIOR, Isotonic, Logistic, probability_bounds
 from samecar.calibration.open_set import OpenSet
+from samecar.calibration.options import Method
 from samecar.calibration.part import Part, Rate
 from samecar.errors import SamecarError
 from samecar.files import as_path
@@ -166,6 +166,8 @@ class Calibration(Part):
             return found
         if not 0 < prior < 1:
             raise SamecarError(f"prior is {prior}; give a probability above 0 and below 1")
+        from scipy.special import expit, logit
+
         moved: NDArray[np.float64] = expit(logit(found) + logit(prior) - logit(self.prior))
         return moved
 

@@ -59,7 +59,7 @@ def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     if not path.is_file():
         raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
     with Gallery.open(name, engine=engine) as opened:
-        opened.calibrate(path.read_bytes())
+        opened.attach_calibration(path.read_bytes())
     console.say(f"{name}: calibrated by {path}")
 
 
@@ -83,18 +83,25 @@ def add(
 ) -> None:
     """Adds pictures; those that are known already, by content, are skipped."""
     from samecar.retrieval.gallery import Gallery
-    from samecar.retrieval.incoming import Incoming, incoming_from
+    from samecar.retrieval.incoming import incoming_from
+    from samecar.retrieval.records import Sighting
 
-    defaults = Incoming(b"", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
+    defaults = Sighting("", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, device=device) as opened,
         console.interruptible("what was added is kept, and the same command adds the rest"),
         console.progress_bars() as progress,
     ):
-        coming = incoming_from(source, _standard_input(), defaults, opened.facts.model)
-        for warning in coming.warnings:
-            console.warn(warning)
-        report = opened.add(coming.pictures, total=coming.total, progress=progress)
+        if Path(source).suffix == ".npz":
+            from samecar.embedding.embeddings import Embeddings
+
+            embeddings = Embeddings.load(Path(source).expanduser())
+            report = opened.add_embedded(embeddings, defaults=defaults, progress=progress)
+        else:
+            coming = incoming_from(source, _standard_input(), defaults)
+            for warning in coming.warnings:
+                console.warn(warning)
+            report = opened.add(coming.pictures, total=coming.total, progress=progress)
         settings = opened.facts.index
         pictures = 0 if settings.kind == "exact" else opened.engine.summary().pictures
     for sentence in report.unreadable:

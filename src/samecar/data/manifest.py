@@ -58,6 +58,7 @@ class Manifest:
         type: (pictures,) of the vehicle, a word.
         source: name of the source that made it, which decides the default protocol.
         warnings: what the source noticed, such as counts that differ from the published ones.
+        file: name of the table in `root` that it was read from; "" where a folder was.
 
     Raises:
         SamecarError: a column has another length, a path is empty, not UTF-8 or twice in a split, a split is unknown.
@@ -75,6 +76,7 @@ class Manifest:
     type: NDArray[np.str_] = field(default_factory=_unknown)
     source: str = "csv"
     warnings: tuple[str, ...] = ()
+    file: str = ""
 
     def __post_init__(self) -> None:
         for name in COLUMNS:
@@ -140,13 +142,13 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of all columns; neither the rows' order nor `root` changes them."""
+        """Sixteen hexadecimal digits of all columns; neither the rows' order nor `root` nor `file` changes them."""
         return digest(sorted(self.rows()))
 
     @property
     def name(self) -> str:
-        """What it is called in sentences and on cards: its source, and the folder without where that lies."""
-        return f"{self.source}:{self.root.absolute().name}"
+        """What it is called in sentences and on cards: its source, and the table or folder without where that lies."""
+        return f"{self.source}:{(self.root.absolute() / self.file).name}"
 
     def absolute_path(self, row: int) -> Path:
         """Where the picture of a row lies."""
@@ -166,12 +168,12 @@ class Manifest:
             _check_column_names(row, f"row {len(columns['path']) + 1}")
             for name in COLUMNS:
                 columns[name].append(row.get(name, ""))
-        arrays = {name: np.array(values, dtype=np.str_) for name, values in columns.items()}
+        arrays: dict[str, Any] = {name: np.array(values, dtype=np.str_) for name, values in columns.items()}
         return cls(as_path(root, "root"), **arrays, source=source, warnings=warnings)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Joins manifests of one root; source and warnings are the first one's.
+        """Joins manifests of one root; source, file and warnings are the first one's.
 
         Raises:
             SamecarError: the parts have different roots, or share a picture within a split.
@@ -218,7 +220,8 @@ class Manifest:
         if not rows:
             raise SamecarError(f"manifest {path} lists no pictures; it needs one row for each")
         try:
-            return cls.from_rows(path.parent, (dict(zip(names, row, strict=True)) for row in rows))
+            manifest = cls.from_rows(path.parent, (dict(zip(names, row, strict=True)) for row in rows))
+            return replace(manifest, file=path.name)
         except SamecarError as error:
             raise SamecarError(f"manifest {path}: {error}") from error
 
@@ -235,7 +238,7 @@ class Manifest:
         prefix = os.path.join(absolute_folder, "")  # noqa: PTH118
         paths = (os.path.normpath(os.path.join(root, name)) for name in self.path.tolist())  # noqa: PTH118
         written = [Path(name.removeprefix(prefix)).as_posix() for name in paths]
-        return replace(self, root=folder, path=np.array(written, dtype=np.str_))
+        return replace(self, root=folder, file="", path=np.array(written, dtype=np.str_))
 
     def _checked_column(self, name: str) -> NDArray[np.str_]:
         column = np.array(getattr(self, name), dtype=np.str_)

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.calibration import Calibration, Method
+from samecar.calibration import Calibration, CalibrationOptions
 from samecar.calibration.fitting import (
-    FALSE_ALARM_RATE,
+    DEFAULT_OPTIONS,
     FEWEST_VEHICLES,
     Calibrated,
-    check_false_alarm_rate,
+    Provenance,
     check_vehicles,
+    fit_calibration,
     matchable_vehicles,
 )
-from samecar.calibration.fitting import calibrate as calibrate_embeddings
 from samecar.data import Manifest, as_manifest
 from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import BoundModel
@@ -24,6 +24,7 @@ from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model, embed_with
 from samecar.files import as_path, written_file
 from samecar.hardware import Machine
+from samecar.labels import Labels
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.training import Run
@@ -53,49 +54,37 @@ class Likeness:
 def calibrate(
     run: Run | str | Path,
     data: Manifest | str | Path,
+    options: CalibrationOptions = DEFAULT_OPTIONS,
     *,
-    method: Method | None = None,
-    false_alarm_rate: float = FALSE_ALARM_RATE,
-    test_vehicles: bool = False,
-    seed: int = 1,
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
+    **changes: object,
 ) -> Calibrated:
     """Learns what similarities of a run's model mean, from vehicles that it was not trained on, and keeps it.
 
     Args:
         run: a finished run, or its folder; `calibration.json` is written into it.
         data: a manifest, or a source such as `veri776:PATH`.
-        method: of the curve from similarity to probability; by default the better one.
-        false_alarm_rate: share of searches for a vehicle that the gallery lacks that may find it.
-        test_vehicles: take query and gallery pictures, although scores on them then no longer stand alone.
-        seed: of the vehicles that are drawn, and of random halves.
+        options: how it is done.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
+        **changes: single options by their names in `CalibrationOptions`, such as `method="logistic"`, instead of what
+            `options` say.
 
     Raises:
-        SamecarError: the source has no vehicles, or too few, that the run was not trained on, or the rate is no share.
+        SamecarError: the source has no vehicles, or too few, that the run was not trained on, or an option is unknown
+            or not allowed.
     """
-    check_false_alarm_rate(false_alarm_rate)
+    options = options.changed(**changes)
     run, manifest = Run.of(run), as_manifest(data)
-    chosen, kind = unseen_vehicles(run, manifest, test_vehicles)
-    chosen = _some_pictures(chosen, seed)
-    check_vehicles(chosen.vehicle_id, chosen.camera_id)
+    chosen, kind = unseen_vehicles(run, manifest, options.test_vehicles)
+    chosen = _draw_pictures(chosen, options.seed)
+    labels = Labels(chosen.vehicle_id, chosen.camera_id)
+    check_vehicles(labels)
     with show_progress(progress) as report:
         embeddings = embed_with(run, chosen, on=on, progress=report)
-        calibrated = calibrate_embeddings(
-            embeddings.matrix,
-            chosen.vehicle_id,
-            chosen.camera_id,
-            model=embeddings.model,
-            data=manifest.name,
-            data_digest=chosen.digest,
-            kind=kind,
-            method=method,
-            false_alarm_rate=false_alarm_rate,
-            seed=seed,
-            progress=report,
-        )
+        provenance = Provenance(embeddings.model, manifest.name, chosen.digest, kind)
+        calibrated = fit_calibration(embeddings.matrix, labels, options, provenance=provenance, progress=report)
     with written_file(run.folder / CALIBRATION_FILE) as path:
         path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
     return calibrated
@@ -117,8 +106,9 @@ def unseen_vehicles(run: Run, manifest: Manifest, test_vehicles: bool = False) -
     if not len(rows):
         others = len(np.unique(manifest.vehicle_id[unseen]))
         raise SamecarError(
-            f"{manifest.source}:{manifest.root} has no {'test' if testing else 'train'} vehicles that {run.folder} was "
-            "not trained on, and a calibration on others would lie; train with --validation 0.1, give another source"
+            f"{manifest.source}:{manifest.root / manifest.file} has no {'test' if testing else 'train'} vehicles that "
+            f"{run.folder} was not trained on, and a calibration on others would lie; train with --validation 0.1, "
+            "give another source"
             + (f", or take its {others:,} test vehicles with --test-vehicles" if others and not testing else "")
         )
     chosen = manifest.select(rows)
@@ -175,32 +165,32 @@ def compare_under(model: BoundModel, calibration: Calibration | None, first: Pat
     return Likeness(similarity, probability, threshold, similarity >= threshold)
 
 
-def _some_pictures(manifest: Manifest, seed: int) -> Manifest:
+def _draw_pictures(manifest: Manifest, seed: int) -> Manifest:
     """No more than `MOST_PICTURES`: whole vehicles, or some pictures of each where whole ones would be too few."""
     if len(manifest) <= MOST_PICTURES:
         return manifest
     generator = np.random.default_rng(seed)
     vehicles = generator.permutation(np.unique(manifest.vehicle_id))
-    whole = _first_vehicles(manifest, vehicles)
-    if len(_matchable(whole)) >= FEWEST_VEHICLES:
+    whole = _take_vehicles(manifest, vehicles)
+    if len(_find_matchable(whole)) >= FEWEST_VEHICLES:
         return whole
-    fewer = manifest.select(_evenly_drawn(manifest, generator))
-    matchable_first = vehicles[np.argsort(~np.isin(vehicles, _matchable(fewer)), kind="stable")]
-    return _first_vehicles(fewer, matchable_first)
+    fewer = manifest.select(_draw_evenly(manifest, generator))
+    matchable_first = vehicles[np.argsort(~np.isin(vehicles, _find_matchable(fewer)), kind="stable")]
+    return _take_vehicles(fewer, matchable_first)
 
 
-def _matchable(manifest: Manifest) -> NDArray[np.str_]:
-    return matchable_vehicles(manifest.vehicle_id, manifest.camera_id)
+def _find_matchable(manifest: Manifest) -> NDArray[np.str_]:
+    return matchable_vehicles(Labels(manifest.vehicle_id, manifest.camera_id))
 
 
-def _first_vehicles(manifest: Manifest, vehicles: NDArray[np.str_]) -> Manifest:
+def _take_vehicles(manifest: Manifest, vehicles: NDArray[np.str_]) -> Manifest:
     """Whole vehicles, one after the other, until the next one would make more than `MOST_PICTURES`."""
     names, counts = np.unique(manifest.vehicle_id, return_counts=True)
     taken = np.cumsum(counts[np.searchsorted(names, vehicles)]) <= MOST_PICTURES
     return manifest.select(np.flatnonzero(np.isin(manifest.vehicle_id, vehicles[taken])))
 
 
-def _evenly_drawn(manifest: Manifest, generator: np.random.Generator) -> NDArray[np.int64]:
+def _draw_evenly(manifest: Manifest, generator: np.random.Generator) -> NDArray[np.int64]:
     """Rows of as many pictures of each vehicle by each camera as fit into `MOST_PICTURES`, but two at least."""
     order = generator.permutation(len(manifest))
     keys = np.stack([manifest.vehicle_id, manifest.camera_id])[:, order]

@@ -107,12 +107,12 @@ def crop_of(frame: Frame, detections: Detections, index: int, minimum_size: int)
     columns = slice(round(left - across), round(right + across))
     picture = frame.picture[rows, columns].copy()
     size = float(np.sqrt(areas(box[None])[0]))
-    free = 1 - covered(detections.boxes, index)
+    free = 1 - covered_share(detections.boxes, index)
     quality = size * float(detections.confidences[index]) * sharpness(picture) * free
     return Crop(frame.time, quality, picture)
 
 
-def covered(boxes: Boxes, index: int) -> float:
+def covered_share(boxes: Boxes, index: int) -> float:
     """Largest share of a box, 0 to 1, that lies under one other box."""
     others = np.delete(boxes, index, axis=0)
     if not len(others):

@@ -81,7 +81,7 @@ class Film:
         last_slot = -1
         restarts = 0
         begin: float | None = None  # what the film's clock showed at time 0
-        for number, decoded in enumerate(self._decoded()):
+        for number, decoded in enumerate(self._decode_all()):
             stamp = self._timestamp(decoded, number)
             begin = stamp if begin is None else begin
             if stamp - begin < self.reached - RESTART:
@@ -92,7 +92,7 @@ class Film:
             if slot > last_slot:
                 last_slot = slot
                 self.given += 1
-                yield Frame(self.reached, self._upright(decoded))
+                yield Frame(self.reached, self._turn_upright(decoded))
         if restarts:
             self.warnings.append(
                 f"film {self.path} is put together: its clock is set back {restarts} times, so times after that are "
@@ -105,7 +105,7 @@ class Film:
                 f"film {self.path} is truncated: it ends after {self.reached:.1f} of {self.seconds:.1f} seconds"
             )
 
-    def _decoded(self) -> Iterator[Any]:
+    def _decode_all(self) -> Iterator[Any]:
         """Every frame that can be decoded; damaged parts are left out and told in a warning."""
         av = _pyav()
         damaged, packets = 0, self._container.demux(self._stream)
@@ -123,7 +123,7 @@ class Film:
         """Seconds on the film's own clock; by the declared rate in streams that have no clock."""
         return number / float(self._stream.guessed_rate) if decoded.time is None else float(decoded.time)
 
-    def _upright(self, decoded: Any) -> NDArray[np.uint8]:
+    def _turn_upright(self, decoded: Any) -> NDArray[np.uint8]:
         """Pixels made square, and turned as the camera was held."""
         shape = self._stream.sample_aspect_ratio or 1
         picture = decoded.to_ndarray(format="rgb24", width=round(decoded.width * shape), height=decoded.height)
@@ -131,7 +131,7 @@ class Film:
 
 
 @contextmanager
-def opened_film(path: str | Path) -> Iterator[Film]:
+def open_film(path: str | Path) -> Iterator[Film]:
     """Opens a film for the block.
 
     Raises:

@@ -91,7 +91,7 @@ class YoloxDetector:
         """
         self._session = session
         self._name = name
-        self._height, self._width = self._checked_input()
+        self._height, self._width = self._check_input()
         self._grid, self._cell = _grid(self._height, self._width)
         rows = self._probe()
         self._class_count = rows.shape[1] - 5
@@ -150,7 +150,7 @@ class YoloxDetector:
         rows: NDArray[np.float32] = self._session.run(None, {self._session.get_inputs()[0].name: tensor})[0][0]
         return rows
 
-    def _checked_input(self) -> tuple[int, int]:
+    def _check_input(self) -> tuple[int, int]:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape
         fixed = len(shape) == 4 and all(isinstance(side, int) and side % STRIDES[-1] == 0 for side in shape[2:])

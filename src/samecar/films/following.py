@@ -110,12 +110,12 @@ def passages(
         if watch is not None:
             watch(frame, detections, tracks)
         progress("frames", film.given, max(expected, film.given))
-        yield from _finished(tracker.ended(frame.time), albums)
-    yield from _finished(tracker.ended(float("inf")), albums)
+        yield from _finish(tracker.ended(frame.time), albums)
+    yield from _finish(tracker.ended(float("inf")), albums)
     progress("frames", film.given, film.given)
 
 
-def _finished(tracks: list[Track], albums: dict[Track, Album]) -> Iterator[Passage]:
+def _finish(tracks: list[Track], albums: dict[Track, Album]) -> Iterator[Passage]:
     for track in tracks:
         album = albums.pop(track)
         if track.number:

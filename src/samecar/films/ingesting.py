@@ -11,7 +11,7 @@ from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
 from samecar.files import as_path, written_file
 from samecar.films.choosing import Crop
-from samecar.films.decoding import opened_film
+from samecar.films.decoding import open_film
 from samecar.films.detection import Detector, YoloxDetector
 from samecar.films.following import DEFAULT_SETTINGS, FilmSettings, Passage, passages
 from samecar.films.sketching import Sketcher
@@ -85,7 +85,7 @@ def ingest(
     report = IngestReport(path.name)
     watch = None if draw is None else Sketcher(as_path(draw, "draw"), path.stem, settings.minimum_confidence)
     with ExitStack() as opened:
-        film = opened.enter_context(opened_film(path))
+        film = opened.enter_context(open_film(path))
         if isinstance(detector, str | PathLike):
             detector = YoloxDetector.open(detector)
         if isinstance(gallery, str | PathLike):
@@ -96,9 +96,9 @@ def ingest(
             if not passage.crops:
                 report.left_out += 1
                 continue
-            sighting = _sighting(passage, path, camera, start)
+            sighting = _make_sighting(passage, path, camera, start)
             if crops:
-                sighting = replace(sighting, address=_saved(crops, path, passage, sighting.content))
+                sighting = replace(sighting, address=_save_crops(crops, path, passage, sighting.content))
             if known := gallery.engine.known([sighting.content]):
                 report.known += 1
                 for entry in gallery.engine.entries(list(known.values())).values():
@@ -117,7 +117,7 @@ def ingest(
     return report
 
 
-def _sighting(passage: Passage, path: Path, camera: str, start: float | None) -> Sighting:
+def _make_sighting(passage: Passage, path: Path, camera: str, start: float | None) -> Sighting:
     content = track_content([crop.content for crop in passage.crops])  # differs in another film of the same name
     return Sighting(
         content=content,
@@ -128,7 +128,7 @@ def _sighting(passage: Passage, path: Path, camera: str, start: float | None) ->
     )
 
 
-def _saved(folder: Path, path: Path, passage: Passage, content: str) -> str:
+def _save_crops(folder: Path, path: Path, passage: Passage, content: str) -> str:
     """Writes a passage's crops; gives the path of the best one."""
     name = f"{path.stem}-{passage.number:04d}-{passage.kind}-{content[:CONTENT_MARK]}"
     paths = [folder.resolve() / f"{name}-{place}.png" for place in range(1, 1 + len(passage.crops))]

@@ -107,7 +107,7 @@ class Tracker:
         """
         sure = [i for i in range(len(detections)) if detections.confidences[i] >= self._sure]
         unsure = [i for i in range(len(detections)) if detections.confidences[i] < self._sure]
-        waiting = self._awaited(time)
+        waiting = self._find_waiting(time)
         linked = self._pair(time, waiting, sure, detections)
         waiting = [track for track in waiting if track not in linked.values() and track.detections > 1]
         linked |= self._pair(time, waiting, unsure, detections, unsure=True)
@@ -128,12 +128,12 @@ class Tracker:
 
     def ended(self, time: float) -> list[Track]:
         """Lets go of tracks whose vehicle was not seen for too long before this time, and gives them."""
-        kept = self._awaited(time)
+        kept = self._find_waiting(time)
         gone = [track for track in self._tracks if track not in kept]
         self._tracks = kept
         return gone
 
-    def _awaited(self, time: float) -> list[Track]:
+    def _find_waiting(self, time: float) -> list[Track]:
         """Tracks whose vehicle may still be seen again."""
         return [track for track in self._tracks if time - track.last <= self._patience]
 

@@ -103,7 +103,7 @@ class PictureAdder:
         pool = ThreadPoolExecutor(THREADS, "pictures")
         try:
             before: list[Future[_Prepared]] | None = None
-            for batch in _batches(pictures, batch_size):
+            for batch in _split_batches(pictures, batch_size):
                 begun = self._begin(batch, pool)
                 if before is not None:
                     self._finish(before)
@@ -118,8 +118,8 @@ class PictureAdder:
 
     def _begin(self, batch: Sequence[Incoming], pool: ThreadPoolExecutor) -> "list[Future[_Prepared]]":
         """Reads a batch, and starts decoding what the gallery does not hold."""
-        readings = [pool.submit(_read, incoming) for incoming in batch]
-        read = [picture for picture in map(self._result, readings) if picture is not None]
+        readings = [pool.submit(_read_picture, incoming) for incoming in batch]
+        read = [picture for picture in map(self._take_result, readings) if picture is not None]
         known = self._engine.known([picture.sighting.content for picture in read])
         new = [picture for picture in read if picture.sighting.content not in known]
         self._report.known += len(read) - len(new)
@@ -129,14 +129,14 @@ class PictureAdder:
         """Embeds and keeps what is new of a batch."""
         prepared: dict[str, _Prepared] = {}
         for future in batch:
-            picture = self._result(future)
+            picture = self._take_result(future)
             if picture is None:
                 continue
             if picture.sighting.content in prepared or picture.sighting.content in self._in_flight:
                 self._report.known += 1
             else:
                 prepared[picture.sighting.content] = picture
-        self._engine.add(self._additions(list(prepared.values())))
+        self._engine.add(self._make_additions(list(prepared.values())))
         self._report.added += len(prepared)
         self._in_flight = set(prepared)  # the next batch was compared with the gallery before these were in it
 
@@ -154,7 +154,7 @@ class PictureAdder:
             embedding,
         )
 
-    def _additions(self, prepared: Sequence[_Prepared]) -> list[Addition]:
+    def _make_additions(self, prepared: Sequence[_Prepared]) -> list[Addition]:
         tensors = [picture.tensor for picture in prepared if picture.tensor is not None]
         embedded = iter(self._model().embed_prepared(tensors)) if tensors else iter(())
         return [
@@ -166,7 +166,7 @@ class PictureAdder:
             for picture in prepared
         ]
 
-    def _result(self, future: "Future[Value]") -> Value | None:
+    def _take_result(self, future: "Future[Value]") -> Value | None:
         """What a thread made of a picture; None, noted in the report, if it cannot be read."""
         try:
             return future.result()
@@ -194,12 +194,12 @@ def shrunk_jpeg(picture: Image.Image, side: int, quality: int) -> bytes:
     return content.getvalue()
 
 
-def _read(incoming: Incoming) -> _Read:
+def _read_picture(incoming: Incoming) -> _Read:
     content = incoming.read()
     return _Read(incoming, content, incoming.sighting(content))
 
 
-def _batches(pictures: Iterable[Incoming], size: int) -> Iterator[list[Incoming]]:
+def _split_batches(pictures: Iterable[Incoming], size: int) -> Iterator[list[Incoming]]:
     remaining = iter(pictures)
     while batch := list(islice(remaining, size)):
         yield batch

@@ -109,6 +109,9 @@ class Engine(Protocol):
             queries: (queries, size) of length one.
             top: how many for each query, 1 or more.
             allowed: which entries may be found.
+
+        Raises:
+            SamecarError: a query has another size, is not finite or not of length one, or `top` is less than 1.
         """
         ...
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.data.manifest import Manifest
+from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.errors import SamecarError, first_few
 from samecar.files import written_file
@@ -16,8 +16,8 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.retrieval.incoming import LABELS, refuse_other_model
-from samecar.retrieval.judged import JudgedPicture, judged_pictures
-from samecar.retrieval.records import CONTENT_MARK, Addition, Entry, Judgement, Sighting, picture_content
+from samecar.retrieval.judged import JudgedPicture, find_judged_pictures
+from samecar.retrieval.records import CONTENT_MARK, TEXTS, Addition, Entry, Judgement, Sighting, picture_content
 from samecar.retrieval.times import known_time_text
 
 PAGE = 1000
@@ -75,10 +75,10 @@ def export_judgements(engine: Engine, path: Path) -> Exported:
     Raises:
         SamecarError: nothing was judged, or the file cannot be written.
     """
-    judged = judged_pictures(engine)
+    judged = find_judged_pictures(engine)
     rows = _Rows(path)
     for picture in judged.pictures:
-        rows.add(picture.sighting, picture.vehicle_id, picture.split, partial(_small_picture, engine, picture))
+        rows.add(picture.sighting, picture.vehicle_id, picture.split, partial(_find_small_picture, engine, picture))
     exported = rows.write("nothing was judged, or of no judged picture is there a file or a thumbnail")
     return Exported(exported.pictures, (*judged.contradictions, *exported.warnings))
 
@@ -99,17 +99,17 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
     rows = []
     labels: set[str] = set()
     for entry in entries:
-        labels.update(entry.sighting.labels)
+        labels.update(entry.sighting.labels, _find_without_column(entry.sighting))
         address = entry.sighting.address
         name = address if address and address not in seen else f"{entry.sighting.content}.jpg"
         seen.add(name)
-        rows.append(manifest_row(entry.sighting, name, entry.sighting.vehicle_id, "gallery"))
+        rows.append(make_manifest_row(entry.sighting, name, entry.sighting.vehicle_id, "gallery"))
     ids = [entry.id for entry in entries]
     matrix = np.empty((len(ids), engine.facts.size), np.float32)
     for first in range(0, len(ids), PAGE):
         matrix[first : first + PAGE] = engine.embeddings(ids[first : first + PAGE])
     Embeddings(matrix, Manifest.from_rows(path.parent, rows), engine.facts.model).save(path)
-    return Exported(len(entries), _without(labels))
+    return Exported(len(entries), _warn_of_labels(labels))
 
 
 class _Rows:
@@ -124,20 +124,21 @@ class _Rows:
 
     def add(self, sighting: Sighting, vehicle_id: str, split: str, thumbnail: Callable[[], bytes | None]) -> None:
         """Adds a picture where it lies, or else its thumbnail; one that has neither is left out."""
-        name = sighting.address if self._lies_there(sighting) else self._written(sighting.content, thumbnail())
+        there = self._lies_there(sighting)
+        name = sighting.address if there else self._write_thumbnail(sighting.content, thumbnail())
         if name is None:
             self._left_out.append(sighting.address or sighting.content)
             return
         self._seen.add(name)
-        self._labels.update(sighting.labels)
-        self._rows.append(manifest_row(sighting, name, vehicle_id, split))
+        self._labels.update(sighting.labels, _find_without_column(sighting))
+        self._rows.append(make_manifest_row(sighting, name, vehicle_id, split))
 
     def write(self, nothing: str) -> Exported:
         """Writes the manifest; `nothing` says why there is nothing to write."""
         if not self._rows:
             raise SamecarError(f"{nothing}; there is nothing to export to {self._path}")
         Manifest.from_rows(self._path.parent, self._rows).write(self._path)
-        warnings = _without(self._labels)
+        warnings = _warn_of_labels(self._labels)
         if self._left_out:
             left_out = f"{len(self._left_out):,} pictures are left out, since neither file nor thumbnail is there"
             warnings = (f"{left_out}: {first_few(self._left_out)}", *warnings)
@@ -154,7 +155,7 @@ class _Rows:
         except OSError:
             return False
 
-    def _written(self, content: str, picture: bytes | None) -> str | None:
+    def _write_thumbnail(self, content: str, picture: bytes | None) -> str | None:
         if picture is None:
             return None
         name = f"{self._path.stem}-pictures/{content}.jpg"
@@ -163,7 +164,7 @@ class _Rows:
         return name
 
 
-def _small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
+def _find_small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
     stored = None if picture.entry is None else engine.thumbnail(picture.entry.id)
     if stored:
         return stored
@@ -171,7 +172,12 @@ def _small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
     return next((judgement.query_picture for judgement in judgements if judgement.query_picture), None)
 
 
-def _without(labels: Iterable[str]) -> tuple[str, ...]:
+def _find_without_column(sighting: Sighting) -> list[str]:
+    """What is known of it, beside labels, that a manifest has no column for."""
+    return [name for name in TEXTS if name not in COLUMNS and getattr(sighting, name)]
+
+
+def _warn_of_labels(labels: Iterable[str]) -> tuple[str, ...]:
     """A warning of those labels that a manifest has no column for."""
     names = sorted(set(labels) - set(LABELS))
     if not names:
@@ -180,15 +186,14 @@ def _without(labels: Iterable[str]) -> tuple[str, ...]:
     return (f"{sentence}; `samecar gallery copy` keeps them",)
 
 
-def manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> dict[str, str]:
+def make_manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str) -> dict[str, str]:
     """A row of a manifest."""
     return {
         "path": path,
+        **{name: getattr(sighting, name) for name in TEXTS if name in COLUMNS},
         "vehicle_id": vehicle_id,
-        "camera_id": sighting.camera_id,
         "split": split,
         "time": known_time_text(sighting.time) or "",
-        "track_id": sighting.track_id,
         **{name: sighting.labels.get(name, "") for name in LABELS},
     }
 

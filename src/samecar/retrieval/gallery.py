@@ -18,10 +18,11 @@ from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.engine import FORMAT, Engine
-from samecar.retrieval.incoming import Incoming, incoming_of
+from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
+    UNREAD,
     Addition,
     Entry,
     Filter,
@@ -140,7 +141,7 @@ class Gallery:
         )
         files = dict(model.files)
         if calibration is not None:
-            _checked_calibration(calibration, model.digest)
+            _read_calibration(calibration, model.digest)
             files[CALIBRATION_FILE] = calibration
         name = as_text(name, "gallery", "its folder or name")
         return cls(create_engine(name, engine, facts, files), device, name)
@@ -191,10 +192,10 @@ class Gallery:
         """
         with self._lock:
             if self._model is None:
-                self._model = self._attached_model()
+                self._model = self._open_model()
             return self._model
 
-    def _attached_model(self) -> "BoundModel":
+    def _open_model(self) -> "BoundModel":
         from samecar.embedding.encoder import BoundModel
         from samecar.hardware import find_device
         from samecar.models.saved import MODEL_FILES
@@ -221,17 +222,17 @@ class Gallery:
             if known is not None and content == known[1]:
                 calibration = known[2]
             else:
-                calibration = None if content is None else _checked_calibration(content, self.facts.model)
+                calibration = None if content is None else _read_calibration(content, self.facts.model)
             self._calibration = known = time.monotonic(), content, calibration
         return known[2]
 
-    def calibrate(self, content: bytes) -> None:
+    def attach_calibration(self, content: bytes) -> None:
         """Keeps a calibration, as `samecar calibrate` writes it, with the gallery.
 
         Raises:
             SamecarError: it is damaged, or belongs to another model.
         """
-        _checked_calibration(content, self.facts.model)
+        _read_calibration(content, self.facts.model)
         self.engine.attach(CALIBRATION_FILE, content)
         self._calibration = None
 
@@ -263,13 +264,21 @@ class Gallery:
         with show_progress(progress) as report:
             return adder.add(pictures, total=total, batch_size=batch_size, progress=report)
 
-    def add_embedded(self, embeddings: "Embeddings", *, progress: Progress | bool | None = silent) -> AddReport:
+    def add_embedded(
+        self, embeddings: "Embeddings", *, defaults: Sighting = UNREAD, progress: Progress | bool | None = silent
+    ) -> AddReport:
         """Adds pictures with the embeddings that `samecar embed` made of them; the pictures must still be there.
+
+        Args:
+            embeddings: by the gallery's own model, of any length.
+            defaults: what is known of pictures where their rows do not say it; its content is not looked at.
+            progress: True shows a bar; a function is told of every batch that is kept.
 
         Raises:
             SamecarError: another model made the embeddings, or the engine cannot keep them.
         """
-        return self.add(incoming_of(embeddings, self.facts.model), total=len(embeddings), progress=progress)
+        pictures = complete(incoming_of_embeddings(embeddings, self.facts.model), defaults)
+        return self.add(pictures, total=len(embeddings), progress=progress)
 
     def add_pooled(self, sighting: Sighting, pictures: Sequence[Image.Image]) -> int:
         """Adds the pictures of one passage as one entry: the mean of their embeddings, brought to length one.
@@ -351,10 +360,10 @@ class Gallery:
         calibration = self.calibration
         if calibration is None:
             return [Answer([Found(entries[match.id], match.similarity, None) for match in row]) for row in present]
-        threshold = calibration.open_set_threshold(self._searched(allowed))
-        return [_calibrated_answer(row, entries, calibration, threshold) for row in present]
+        threshold = calibration.open_set_threshold(self._count_searched(allowed))
+        return [_answer_calibrated(row, entries, calibration, threshold) for row in present]
 
-    def _searched(self, allowed: Filter) -> int:
+    def _count_searched(self, allowed: Filter) -> int:
         """Pictures by the cameras that a filter allows, counted a few seconds ago at most.
 
         Its other conditions may allow fewer; the threshold for more is stricter, so that the rate of false alarms
@@ -370,7 +379,7 @@ class Gallery:
         )
 
 
-def _checked_calibration(content: bytes, model: str) -> "Calibration":
+def _read_calibration(content: bytes, model: str) -> "Calibration":
     from samecar.calibration import Calibration
 
     calibration = Calibration.from_json(content, CALIBRATION_FILE)
@@ -378,7 +387,7 @@ def _checked_calibration(content: bytes, model: str) -> "Calibration":
     return calibration
 
 
-def _calibrated_answer(
+def _answer_calibrated(
     matches: Sequence[Match], entries: dict[int, Entry], calibration: "Calibration", threshold: float
 ) -> Answer:
     similarities = np.array([match.similarity for match in matches])

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.manifest import TABLE_SUFFIXES, Manifest
+from samecar.data.manifest import COLUMNS, TABLE_SUFFIXES, Manifest
 from samecar.data.pictures import UnreadablePictureError
 from samecar.data.sources.opening import open_source
 from samecar.errors import SamecarError
-from samecar.retrieval.records import Sighting, picture_content
+from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time
 
 if TYPE_CHECKING:
     from samecar.embedding.embeddings import Embeddings
-
-TEXTS = ("camera_id", "track_id", "vehicle_id")
-"""What a sighting says in words; the manifest's columns have the same names."""
 
 LABELS = ("view", "colour", "type")
 """Columns of a manifest that become labels; labels of other names come from lines on standard input or options."""
@@ -34,28 +31,18 @@ class Incoming:
 
     Attributes:
         picture: its bytes, or the file that holds them, which is read when its turn comes.
-        address: as in `Sighting`, like all that follow.
-        camera_id: see there.
-        time: see there.
-        track_id: see there.
-        vehicle_id: see there.
-        labels: see there.
+        known: what is known of it; its content is "" until the picture is read.
         embedding: (size,) float32 of length one, where the gallery's own model made it already.
     """
 
     picture: bytes | Path
-    address: str = ""
-    camera_id: str = ""
-    time: float | None = None
-    track_id: str = ""
-    vehicle_id: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    known: Sighting = UNREAD
     embedding: NDArray[np.float32] | None = None
 
     @property
     def name(self) -> str:
         """What errors call it."""
-        return self.address or (str(self.picture) if isinstance(self.picture, Path) else "without a name")
+        return self.known.address or (str(self.picture) if isinstance(self.picture, Path) else "without a name")
 
     def read(self) -> bytes:
         """The picture's bytes.
@@ -74,15 +61,7 @@ class Incoming:
 
     def sighting(self, content: bytes) -> Sighting:
         """What a gallery will know of it, given its bytes."""
-        return Sighting(
-            content=picture_content(content),
-            address=self.address,
-            camera_id=self.camera_id,
-            time=self.time,
-            track_id=self.track_id,
-            vehicle_id=self.vehicle_id,
-            labels=self.labels,
-        )
+        return replace(self.known, content=picture_content(content))
 
 
 class Pictures(NamedTuple):
@@ -99,33 +78,34 @@ class Pictures(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def incoming_from(source: str, lines: Iterable[str], defaults: Incoming, model: str) -> Pictures:
-    """Reads what `samecar gallery add` is given.
+def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD) -> Pictures:
+    """Reads what `samecar gallery add` is given, but for embeddings, which `Gallery.add_embedded` takes.
 
     Args:
         source: a folder, all of whose pictures are taken; a picture; a manifest, .csv or .parquet; `NAME:PATH` as
-            everywhere; embeddings that `samecar embed` made, .npz; or `-` for standard input.
+            everywhere; or `-` for standard input.
         lines: of standard input; see `incoming_of_lines`.
-        defaults: camera, time, track, vehicle and labels of pictures that the source does not say them of.
-        model: digest of the gallery's model, which embeddings must be of.
+        defaults: what is known of pictures where the source does not say it.
 
     Raises:
-        SamecarError: there is no such source, it is not what its name says, or another model made its embeddings.
+        SamecarError: there is no such source, or it is not what its name says.
     """
     if source == "-":
-        return Pictures((_completed(picture, defaults) for picture in incoming_of_lines(lines)), None)
+        return Pictures(complete(incoming_of_lines(lines), defaults), None)
     path = Path(source).expanduser()
-    if path.suffix == ".npz":
-        from samecar.embedding.embeddings import Embeddings
-
-        embeddings = Embeddings.load(path)
-        return Pictures((_completed(picture, defaults) for picture in incoming_of(embeddings, model)), len(embeddings))
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
-        return Pictures(iter([_completed(Incoming(path, address=str(path.absolute())), defaults)]), 1)
+        return Pictures(complete([_parse_fields(path, {}, "")], defaults), 1)
     name = "folder:" if path.is_dir() else "csv:" if path.is_file() else ""
     manifest = open_source(name + source)
-    pictures = (_completed(picture, defaults) for picture in incoming_of_manifest(manifest))
-    return Pictures(pictures, len(manifest), manifest.warnings)
+    return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), manifest.warnings)
+
+
+def complete(pictures: Iterable[Incoming], defaults: Sighting) -> Iterator[Incoming]:
+    """The same pictures; what is not known of one is taken from the defaults, and their labels are added."""
+    for picture in pictures:
+        own = picture.known
+        unknown = {name: value for name, value in defaults.known.items() if getattr(own, name) in ("", None)}
+        yield replace(picture, known=replace(own, **{**unknown, "labels": {**defaults.labels, **own.labels}}))
 
 
 def incoming_of_manifest(manifest: Manifest) -> Iterator[Incoming]:
@@ -134,12 +114,13 @@ def incoming_of_manifest(manifest: Manifest) -> Iterator[Incoming]:
     Raises:
         SamecarError: a time cannot be understood.
     """
+    columns = {name: manifest.column(name).tolist() for name in ("time", *TEXTS, *LABELS) if name in COLUMNS}
     for row in range(len(manifest)):
         path = manifest.absolute_path(row).absolute()
-        yield _incoming(path, {name: str(manifest.column(name)[row]) for name in ("time", *TEXTS, *LABELS)}, str(path))
+        yield _parse_fields(path, {name: column[row] for name, column in columns.items()}, str(path))
 
 
-def incoming_of(embeddings: "Embeddings", model: str) -> Iterator[Incoming]:
+def incoming_of_embeddings(embeddings: "Embeddings", model: str) -> Iterator[Incoming]:
     """The pictures of embeddings, with their embeddings; the pictures must still be where they were.
 
     Args:
@@ -150,10 +131,10 @@ def incoming_of(embeddings: "Embeddings", model: str) -> Iterator[Incoming]:
         SamecarError: another model made them.
     """
     refuse_other_model(embeddings.model, model)
-    return _with_embeddings(embeddings)
+    return _attach_embeddings(embeddings)
 
 
-def _with_embeddings(embeddings: "Embeddings") -> Iterator[Incoming]:
+def _attach_embeddings(embeddings: "Embeddings") -> Iterator[Incoming]:
     lengths = np.linalg.norm(embeddings.matrix, axis=1, keepdims=True)  # (pictures, 1)
     matrix = (embeddings.matrix / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     for picture, embedding in zip(incoming_of_manifest(embeddings.manifest), matrix, strict=True):
@@ -194,27 +175,27 @@ def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:
     first = first.removeprefix("\ufeff")  # which spreadsheets put before a table
     every = chain([first], remaining)
     if first.lstrip().startswith("{"):
-        yield from _of_json(every)
-    elif "path" in _columns(first, ","):
-        yield from _of_csv(every)
+        yield from _read_json(every)
+    elif "path" in _split_header(first, ","):
+        yield from _read_csv(every)
     else:
         for sign in (";", "\t"):
-            if "path" in _columns(first, sign):
+            if "path" in _split_header(first, sign):
                 raise SamecarError(
                     f"standard input begins with a header whose columns are parted by {sign!r}; part them by commas"
                 )
         for line in filter(None, (line.rstrip("\r\n") for line in every)):
-            yield _incoming(Path(line), {}, "")
+            yield _parse_fields(Path(line), {}, "")
 
 
-def _columns(line: str, sign: str) -> list[str]:
+def _split_header(line: str, sign: str) -> list[str]:
     try:
         return next(csv.reader([line.strip()], delimiter=sign))
     except csv.Error:  # a path may hold anything
         return []
 
 
-def _of_json(lines: Iterable[str]) -> Iterator[Incoming]:
+def _read_json(lines: Iterable[str]) -> Iterator[Incoming]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -226,22 +207,22 @@ def _of_json(lines: Iterable[str]) -> Iterator[Incoming]:
         if not isinstance(fields, dict) or not isinstance(fields.get("labels", {}), dict):
             raise SamecarError(f"{place} is not a JSON object with labels in an object of its own; mend it")
         labels = fields.pop("labels", {})
-        yield _named({**fields, **{f"label:{name}": value for name, value in labels.items()}}, place)
+        yield _parse_line({**fields, **{f"label:{name}": value for name, value in labels.items()}}, place)
 
 
-def _of_csv(lines: Iterable[str]) -> Iterator[Incoming]:
+def _read_csv(lines: Iterable[str]) -> Iterator[Incoming]:
     reader = csv.DictReader(lines, strict=True)
     try:
         for fields in reader:
             place = f"line {reader.line_num} of standard input"
             if None in fields or None in fields.values():
                 raise SamecarError(f"{place} has not as many values as the header names columns; mend it")
-            yield _named(fields, place)
+            yield _parse_line(fields, place)
     except csv.Error as error:
         raise SamecarError(f"line {reader.reader.line_num} of standard input is not CSV: {error}") from error
 
 
-def _named(fields: Mapping[str, Any], place: str) -> Incoming:
+def _parse_line(fields: Mapping[str, Any], place: str) -> Incoming:
     """A picture of a line's fields; every value may be a text, a number or null."""
     known = ("path", "time", "split", *TEXTS, *LABELS)
     unknown = [name for name in fields if name not in known and not name.startswith("label:")]
@@ -252,10 +233,10 @@ def _named(fields: Mapping[str, Any], place: str) -> Incoming:
     if not path:
         raise SamecarError(f"{place} names no picture; give its path in the field 'path'")
     texts.pop("split", "")
-    return _incoming(Path(path), texts, place)
+    return _parse_fields(Path(path), texts, place)
 
 
-def _incoming(path: Path, fields: Mapping[str, str], place: str) -> Incoming:
+def _parse_fields(path: Path, fields: Mapping[str, str], place: str) -> Incoming:
     try:
         time = parse_recorded_time(fields["time"]) if fields.get("time") else None
     except SamecarError as error:
@@ -265,23 +246,5 @@ def _incoming(path: Path, fields: Mapping[str, str], place: str) -> Incoming:
         for name, value in fields.items()
         if value and (name in LABELS or name.startswith("label:"))
     }
-    return Incoming(
-        path,
-        address=str(path.absolute()),
-        camera_id=fields.get("camera_id", ""),
-        time=time,
-        track_id=fields.get("track_id", ""),
-        vehicle_id=fields.get("vehicle_id", ""),
-        labels=labels,
-    )
-
-
-def _completed(picture: Incoming, defaults: Incoming) -> Incoming:
-    return replace(
-        picture,
-        camera_id=picture.camera_id or defaults.camera_id,
-        time=defaults.time if picture.time is None else picture.time,
-        track_id=picture.track_id or defaults.track_id,
-        vehicle_id=picture.vehicle_id or defaults.vehicle_id,
-        labels={**defaults.labels, **picture.labels},
-    )
+    texts: dict[str, Any] = {name: fields.get(name, "") for name in TEXTS}
+    return Incoming(path, replace(UNREAD, address=str(path.absolute()), time=time, labels=labels, **texts))

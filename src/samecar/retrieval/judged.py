@@ -54,7 +54,7 @@ class Judged:
     contradictions: list[str]
 
 
-def judged_pictures(engine: Engine) -> Judged:
+def find_judged_pictures(engine: Engine) -> Judged:
     """The pictures that were judged, and their vehicles.
 
     Pictures that are called the same, directly or by way of others, are one vehicle. It is called as the one of them
@@ -69,16 +69,14 @@ def judged_pictures(engine: Engine) -> Judged:
     of_content = {entry.sighting.content: entry for entry in entries.values()}
     pairs = [(judgement.query, entries[judgement.entry].sighting.content, judgement.same) for judgement in judgements]
     names = {content: entry.sighting.vehicle_id for content, entry in of_content.items()}
-    vehicles, contradictions = vehicles_of_pairs(pairs, names)
+    vehicles, contradictions = join_pairs(pairs, names)
     return Judged(
         [JudgedPicture(content, vehicle, of_content.get(content)) for content, vehicle in sorted(vehicles.items())],
         contradictions,
     )
 
 
-def vehicles_of_pairs(
-    pairs: Sequence[tuple[str, str, bool]], names: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
+def join_pairs(pairs: Sequence[tuple[str, str, bool]], names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Joins pairs to vehicles.
 
     Args:
@@ -90,7 +88,7 @@ def vehicles_of_pairs(
         contradiction.
     """
     contents = sorted({content for first, second, _ in pairs for content in (first, second)})
-    component = _components(contents, pairs, names)
+    component = _number_components(contents, pairs, names)
     members: dict[int, list[str]] = defaultdict(list)
     for content in contents:
         members[component[content]].append(content)
@@ -100,7 +98,7 @@ def vehicles_of_pairs(
         differing = [pair for pair in pairs if not pair[2] and component[pair[0]] == component[pair[1]] == number]
         known = sorted({name for content in group if (name := names.get(content, ""))})
         if len(known) > 1 or differing:
-            contradictions.append(_contradiction(group, known, differing))
+            contradictions.append(_name_contradiction(group, known, differing))
             vehicles |= {content: names.get(content, "") for content in group}
         else:
             name = known[0] if known else f"judged-{group[0][:NAME_DIGITS]}" if len(group) > 1 else ""
@@ -108,7 +106,7 @@ def vehicles_of_pairs(
     return vehicles, contradictions
 
 
-def _components(
+def _number_components(
     contents: Sequence[str], pairs: Iterable[tuple[str, str, bool]], names: Mapping[str, str]
 ) -> dict[str, int]:
     """Number of the group of each content: joined by 'same', or by a known vehicle's name."""
@@ -126,7 +124,7 @@ def _components(
     return dict(zip(contents, (int(number) for number in numbers), strict=True))
 
 
-def _contradiction(group: Sequence[str], known: Sequence[str], differing: Sequence[tuple[str, str, bool]]) -> str:
+def _name_contradiction(group: Sequence[str], known: Sequence[str], differing: Sequence[tuple[str, str, bool]]) -> str:
     reasons = []
     if len(known) > 1:
         reasons.append(f"they are known as different vehicles ({', '.join(known)})")

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,6 +45,23 @@ class Sighting:
     def __post_init__(self) -> None:
         if self.time is not None:
             time_text(self.time)
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known beside the content, by the names in `KNOWN`."""
+        return {name: getattr(self, name) for name in KNOWN}
+
+
+KNOWN = tuple(known.name for known in fields(Sighting) if known.name != "content")
+"""What can be known of a picture beside its content: the one list that engines, sources and messages go by."""
+
+TEXTS = tuple(
+    known.name for known in fields(Sighting) if known.type is str and known.name not in ("content", "address")
+)
+"""Of these, but for the address, what a source says in a word; a column of a manifest has the same name."""
+
+UNREAD = Sighting("")
+"""Nothing is known, and the content will be when the picture has been read."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +245,7 @@ def track_content(contents: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()
 
 
-def stored_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.float16]:
+def prepare_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.float16]:
     """The embeddings of additions as galleries keep them.
 
     Args:
@@ -244,11 +261,11 @@ def stored_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.fl
     matrix = np.empty((len(additions), size), np.float16)
     for row, addition in enumerate(additions):
         name = addition.sighting.address or addition.sighting.content
-        matrix[row] = _checked(np.asarray(addition.embedding)[None], size, f"the embedding of {name}")[0]
+        matrix[row] = _check_vectors(np.asarray(addition.embedding)[None], size, f"the embedding of {name}")[0]
     return matrix
 
 
-def checked_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float32]:
+def prepare_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float32]:
     """Queries as engines search with them.
 
     Args:
@@ -264,10 +281,10 @@ def checked_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float
     """
     if top < 1:
         raise SamecarError(f"{top} results were asked for; ask for 1 or more")
-    return _checked(np.asarray(queries), size, "a query")
+    return _check_vectors(np.asarray(queries), size, "a query")
 
 
-def _checked(matrix: NDArray[np.float32], size: int, name: str) -> NDArray[np.float32]:
+def _check_vectors(matrix: NDArray[np.float32], size: int, name: str) -> NDArray[np.float32]:
     if matrix.ndim != 2 or matrix.shape[1] != size:
         numbers = " × ".join(str(length) for length in matrix.shape[1:])
         raise SamecarError(f"{name} has {numbers or 'no'} numbers, the gallery's have {size}; embed with its own model")

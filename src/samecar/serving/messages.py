@@ -258,13 +258,11 @@ def describe_entry(entry: Entry, thumbnails: bool) -> dict[str, Any]:
         thumbnails: whether the gallery keeps them.
     """
     sighting = entry.sighting
+    known = {name: value for name, value in sighting.known.items() if name != "address"}
     return {
         "id": entry.id,
-        "camera_id": sighting.camera_id,
+        **known,
         "time": known_time_text(sighting.time),
-        "track_id": sighting.track_id,
-        "vehicle_id": sighting.vehicle_id,
-        "labels": dict(sighting.labels),
         "name": last_part(sighting.address),
         "thumbnail": f"/api/pictures/{entry.id}/thumbnail" if thumbnails else None,
     }

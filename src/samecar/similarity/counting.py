@@ -30,7 +30,7 @@ from samecar.similarity.products import (
     check_real_numbers,
     row_chunks,
 )
-from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, PairCounts
+from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OtherPairs
 
 Relevant = Callable[[int], tuple[Rows, Rows]]
 Precision = Literal["float32", "float64"]
@@ -72,16 +72,12 @@ class Matches(NamedTuple):
     rows: Rows
     ranks: Rows
     distances: NDArray[np.float64]
-    others: PairCounts | None = None
+    others: OtherPairs | None = None
 
     @property
     def counts(self) -> Rows:
         """Matches of each query, (queries,)."""
         return np.diff(self.starts)
-
-    def by_query(self) -> list[Rows]:
-        """The ranks of each query's matches; empty where it has none."""
-        return np.split(self.ranks, self.starts[1:-1]) if len(self.starts) > 1 else []
 
 
 class _Found(NamedTuple):
@@ -142,10 +138,10 @@ def count_matches(
     counter = _Counter(queries, gallery, relevant, distance, tracks, work or Work())
     if not pairs:
         return _gather(counter.found(0), None)
-    counted = PairCounts(counter.foreseen_limit())
+    counted = OtherPairs(counter.foreseen_limit())
     matches = _gather(counter.found(counted.limit), counted)
     if not counted.reaches(max(FALSE_POSITIVE_RATES)):  # what was foreseen from a sample was wrong
-        counted = PairCounts(counter.farthest)
+        counted = OtherPairs(counter.farthest)
         matches = _gather(counter.found(counted.limit), counted)
     return matches
 
@@ -165,7 +161,7 @@ def count_in_distances(chunks: Iterable[tuple[slice, Matrix]], relevant: Relevan
             queries = range(rows.start, rows.stop)
             yield [_count_given(row, *relevant(query), limit) for query, row in zip(queries, distances, strict=True)]
 
-    return _gather(found(), PairCounts(limit) if pairs else None)
+    return _gather(found(), OtherPairs(limit) if pairs else None)
 
 
 def _count_given(row: Matrix, matches: Rows, junk: Rows, limit: float) -> _Found:
@@ -182,7 +178,7 @@ def _count_given(row: Matrix, matches: Rows, junk: Rows, limit: float) -> _Found
     return _Found(matches, ahead, near.astype(np.float64), kept, len(row) - len(matches) - len(junk))
 
 
-def _gather(chunks: Iterator[list[_Found]], pairs: PairCounts | None) -> Matches:
+def _gather(chunks: Iterator[list[_Found]], pairs: OtherPairs | None) -> Matches:
     counts, rows, ranks, distances = [0], [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0)]
     for found in chunks:
         counts += [len(query.rows) for query in found]

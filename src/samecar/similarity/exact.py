@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.similarity.products import Integers, Singles, _places, best_pairs, pair_products
+from samecar.similarity.products import Integers, Singles, best_pairs, count_before, pair_products
 
 if TYPE_CHECKING:
     import torch
@@ -81,11 +81,11 @@ def most_similar(
     for start in range(0, len(queries), CHUNK_QUERIES):
         part = slice(start, start + CHUNK_QUERIES)
         chunk = np.ascontiguousarray(queries[part], np.float32)
-        nearest.ids[part], nearest.similarities[part] = _searched(rows, ids, chunk, shape[1])
+        nearest.ids[part], nearest.similarities[part] = _search_rows(rows, ids, chunk, shape[1])
     return nearest
 
 
-def _searched(rows: "_Rows", ids: Integers, queries: Singles, top: int) -> Nearest:
+def _search_rows(rows: "_Rows", ids: Integers, queries: Singles, top: int) -> Nearest:
     import torch
 
     found = None
@@ -211,7 +211,7 @@ class _Search:
             new = self._candidates(start, stop)
             if new is None:
                 return None
-            self.kept = _joined(self.kept, new)
+            self.kept = _join(self.kept, new)
             if len(self.kept.row) >= pruned + len(self.queries) * self.top:
                 self._prune()
                 if len(self.kept.row) > self.most_pairs:
@@ -251,19 +251,19 @@ class _Search:
         query, _, least, most = self.kept
         floor = self.floor.numpy()
         order = np.lexsort((-least, query))
-        last = order[_places(query[order]) == self.top - 1]
+        last = order[count_before(query[order]) == self.top - 1]
         floor[query[last]] = np.maximum(floor[query[last]], least[last])
-        self.kept = _selected(self.kept, most >= floor[query])
+        self.kept = _select(self.kept, most >= floor[query])
 
     def _settle(self) -> None:
         """Multiplies the candidates in double precision and keeps the `top` best, best first."""
         query, row, _, _ = self.kept
         product = pair_products(self.rows.codes.numpy(), self.queries, row, query)
         best = best_pairs(query, product, self.ids[row], self.top)
-        self.kept = _selected(_Candidates(query, row, product, product), best)
+        self.kept = _select(_Candidates(query, row, product, product), best)
 
 
-def _joined(first: _Candidates, second: _Candidates) -> _Candidates:
+def _join(first: _Candidates, second: _Candidates) -> _Candidates:
     return _Candidates(
         np.concatenate([first.query, second.query]),
         np.concatenate([first.row, second.row]),
@@ -272,7 +272,7 @@ def _joined(first: _Candidates, second: _Candidates) -> _Candidates:
     )
 
 
-def _selected(candidates: _Candidates, chosen: NDArray[np.bool_] | Integers) -> _Candidates:
+def _select(candidates: _Candidates, chosen: NDArray[np.bool_] | Integers) -> _Candidates:
     query, row, least, most = candidates
     return _Candidates(query[chosen], row[chosen], least[chosen], most[chosen])
 

@@ -137,11 +137,11 @@ def pair_products(codes: NDArray[np.float16], queries: Singles, row: Integers, q
 def best_pairs(query: Integers, product: Singles, ids: Integers, top: int) -> Integers:
     """Places of each query's `top` pairs with the largest product, query by query; of equal ones the smaller number."""
     order = np.lexsort((ids, -product, query))
-    best: Integers = order[_places(query[order]) < top]
+    best: Integers = order[count_before(query[order]) < top]
     return best
 
 
-def _places(query: Integers) -> Integers:
+def count_before(query: Integers) -> Integers:
     """Of pairs that are sorted by query: how many of the same query come before each."""
     starts = np.flatnonzero(np.diff(query, prepend=-1))
     lengths = np.diff(starts, append=len(query))

@@ -23,7 +23,7 @@ class OperatingPoint(NamedTuple):
     threshold: float
 
 
-class PairCounts:
+class OtherPairs:
     """Distances of pairs that do not match, counted in steps.
 
     Attributes:

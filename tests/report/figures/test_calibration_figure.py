@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from samecar.calibration.fitting import calibrate
+from samecar.calibration.fitting import Provenance, fit_calibration
+from samecar.labels import Labels
 from samecar.report.figures.pairs import BEYOND, calibration_figure
 
 
@@ -9,7 +10,8 @@ from samecar.report.figures.pairs import BEYOND, calibration_figure
 def calibrated():
     generator = np.random.default_rng(0)
     matrix = np.repeat(generator.normal(size=(24, 16)), 4, axis=0) + generator.normal(size=(96, 16))
-    return calibrate(matrix, np.repeat(np.arange(24), 4).astype(str), np.tile(["a", "b"], 48), kind="drawn ones")
+    labels = Labels(np.repeat(np.arange(24), 4).astype(str), np.tile(["a", "b"], 48))
+    return fit_calibration(matrix, labels, provenance=Provenance(kind="drawn ones"))
 
 
 def test_four_panels_show_what_was_measured(calibrated):

@@ -1,12 +1,16 @@
 """What a gallery in a folder does beyond the contract of engines: its files, its index, how it is opened."""
 
-import importlib
+import errno
+import inspect
 import json
 import logging
+import os
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import faiss
 import numpy as np
@@ -14,9 +18,12 @@ import pytest
 from engine_contract import FACTS, SIZE, assert_nearest, random_additions, random_embeddings, unit
 
 from samecar.errors import SamecarError
+from samecar.retrieval.engine import Engine
 from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.folder.following import measure_recall
 from samecar.retrieval.folder.index import KINDS, VectorIndex
-from samecar.retrieval.records import EVERYTHING, Addition, Filter, IndexSettings, Sighting
+from samecar.retrieval.folder.writing import WriterLock
+from samecar.retrieval.records import EVERYTHING, Addition, Filter, IndexSettings, Match, Sighting
 
 
 @pytest.fixture
@@ -116,11 +123,90 @@ def test_without_faiss_a_sentence_says_what_to_install(folder: Path, monkeypatch
         FolderEngine.open(folder)
 
 
-def test_without_file_locks_a_sentence_says_what_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+class FakeLocks:
+    """What Windows offers in msvcrt, as far as galleries use it: locks on single bytes, which end with the file."""
+
+    LK_NBLCK, LK_UNLCK = 2, 0
+
+    def __init__(self) -> None:
+        self.locked: dict[tuple[int, int], int] = {}
+
+    def locking(self, descriptor: int, mode: int, count: int) -> None:
+        assert count == 1
+        byte = os.fstat(descriptor).st_ino, os.lseek(descriptor, 0, os.SEEK_CUR)
+        if mode == self.LK_UNLCK:
+            assert self.locked.pop(byte) == descriptor
+        elif byte in self.locked:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        else:
+            self.locked[byte] = descriptor
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> FakeLocks:
+    """Lets the lock and the folder's safety believe that this is Windows, which has no fcntl and opens no folders."""
+    locks = FakeLocks()
+    monkeypatch.setattr("samecar.retrieval.folder.writing.sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setitem(sys.modules, "msvcrt", locks)
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    monkeypatch.delitem(sys.modules, "samecar.retrieval.folder.writing")
-    with pytest.raises(SamecarError, match="needs the file locks of Linux or macOS"):
-        importlib.import_module("samecar.retrieval.folder.writing")
+    return locks
+
+
+def test_on_windows_one_writer_at_a_time_holds_a_byte_that_nobody_reads(windows: FakeLocks, tmp_path: Path) -> None:
+    with WriterLock(tmp_path / "writer.lock").held():
+        ((_, byte),) = windows.locked
+        assert byte > (tmp_path / "writer.lock").stat().st_size
+        with (
+            pytest.raises(SamecarError, match=f"is being written to by process {os.getpid()}; wait"),
+            WriterLock(tmp_path / "writer.lock").held(patience=0.05),
+        ):
+            pass
+    assert not windows.locked
+    with WriterLock(tmp_path / "writer.lock").held(patience=0):
+        assert windows.locked
+
+
+def test_a_gallery_is_kept_without_what_windows_lacks(windows: FakeLocks, tmp_path: Path) -> None:
+    additions = random_additions(5)
+    with closing(FolderEngine.create(tmp_path / "gallery", FACTS)) as engine:
+        ids = engine.add(additions)
+    with closing(FolderEngine.open(tmp_path / "gallery")) as engine:
+        assert [entry.sighting for entry in engine.listed()] == [addition.sighting for addition in additions]
+        assert engine.search(additions[0].embedding[None], 1)[0][0].id == ids[0]
+    assert not windows.locked
+
+
+def test_the_lock_is_imported_wherever_there_is_no_fcntl() -> None:
+    program = "import sys; sys.modules['fcntl'] = None; import samecar.retrieval.folder.engine"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_methods_are_described_by_the_contract() -> None:
+    for name in (name for name in vars(Engine) if not name.startswith("_")):
+        assert inspect.getdoc(getattr(FolderEngine, name)) == inspect.getdoc(getattr(Engine, name))
+
+
+@pytest.mark.parametrize("portion", [7, 8192])
+def test_recall_counts_what_is_as_near_as_the_nearest(tmp_path: Path, portion: int) -> None:
+    """Of a search that loses every third entry, compared with similarities worked out one by one."""
+    matrix = unit(np.random.default_rng(3).standard_normal((60, SIZE)))
+    with closing(FolderEngine.create(tmp_path / "gallery", FACTS)) as engine:
+        engine.add([Addition(Sighting(f"{row:064d}"), embedding) for row, embedding in enumerate(matrix)])
+        stored = engine.embeddings(range(1, 61)).astype(np.float64)
+        catalogue = engine._catalogue
+
+        def search(queries: np.ndarray, top: int) -> list[list[Match]]:
+            products = stored @ queries.astype(np.float64).T
+            kept = [[Match(row + 1, products[row, query]) for row in range(60) if row % 3] for query in range(60)]
+            return [sorted(row, key=lambda match: -match.similarity)[:top] for row in kept]
+
+        catalogue.added = partial(catalogue.added, rows=portion)
+        measured = catalogue.read(lambda connection: measure_recall(catalogue, connection, "ivf", search))
+    found = 0
+    for query in range(60):
+        others = sorted((row for row in range(60) if row != query), key=lambda row: -(stored[row] @ stored[query]))
+        found += sum(row % 3 > 0 for row in others[:10])
+    assert measured == IndexSettings(kind="ivf", recall=found / 600, measured_on=60, pictures=60)
 
 
 def test_adding_needs_no_torch(tmp_path: Path) -> None:

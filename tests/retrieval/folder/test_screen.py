@@ -13,7 +13,7 @@ from samecar.retrieval.folder import screen as screen_module
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.index import VectorIndex
 from samecar.retrieval.folder.screen import Screen, screened_most_similar
-from samecar.retrieval.folder.snapshot import described
+from samecar.retrieval.folder.snapshot import read_description
 from samecar.retrieval.records import EVERYTHING, Filter
 
 PICTURES_OF_A_VEHICLE = 10
@@ -258,7 +258,7 @@ class TestIndex:
         def refused(*_):
             raise AssertionError
 
-        assert described(folder / "index.faiss").screened
+        assert read_description(folder / "index.faiss").screened
         monkeypatch.setattr(Screen, "empty", refused)
         with closing(FolderEngine.open(folder)) as engine:
             for query in random_embeddings(5, seed=3):
@@ -269,12 +269,12 @@ class TestIndex:
         monkeypatch.setattr(index_module, "SCREENED_FROM", 1000)
         with closing(FolderEngine.open(folder)) as engine:
             engine.rebuild("exact")
-        assert not described(folder / "index.faiss").screened
+        assert not read_description(folder / "index.faiss").screened
         monkeypatch.setattr(index_module, "SCREENED_FROM", 200)
         with closing(FolderEngine.open(folder)) as engine:
             query = random_embeddings(1, seed=4)
             assert_nearest(engine, query[0], 4, EVERYTHING, engine.search(query, 4)[0])
-        assert described(folder / "index.faiss").screened
+        assert read_description(folder / "index.faiss").screened
 
     def test_it_follows_what_the_file_misses(self, folder):
         saved = (folder / "index.faiss").read_bytes()

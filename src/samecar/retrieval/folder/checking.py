@@ -11,7 +11,7 @@ from samecar.retrieval.records import LENGTH_TOLERANCE
 _JPEG = "FFD8FF"  # how every JPEG file begins
 
 
-def catalogue_faults(catalogue: Catalogue, size: int, progress: Progress = silent) -> list[str]:
+def find_faults(catalogue: Catalogue, size: int, progress: Progress = silent) -> list[str]:
     """A sentence for each thing that is wrong.
 
     Args:
@@ -25,14 +25,14 @@ def catalogue_faults(catalogue: Catalogue, size: int, progress: Progress = silen
         if faults != ["the catalogue is damaged: ok"]:
             return faults
         return [
-            *_missing(connection),
-            *_embedding_faults(catalogue, connection, size, progress),
+            *_find_missing(connection),
+            *_check_embeddings(catalogue, connection, size, progress),
         ]
 
     return catalogue.read(work)
 
 
-def _missing(connection: sqlite3.Connection) -> list[str]:
+def _find_missing(connection: sqlite3.Connection) -> list[str]:
     faults = [
         f"{table} {row} belongs to no entry; put the gallery back from a backup"
         for table, row, *_ in connection.execute("PRAGMA foreign_key_check")
@@ -45,7 +45,7 @@ def _missing(connection: sqlite3.Connection) -> list[str]:
     return faults
 
 
-def _embedding_faults(catalogue: Catalogue, connection: sqlite3.Connection, size: int, progress: Progress) -> list[str]:
+def _check_embeddings(catalogue: Catalogue, connection: sqlite3.Connection, size: int, progress: Progress) -> list[str]:
     lengths = connection.execute("SELECT id FROM embeddings WHERE length(embedding) != ?", [2 * size]).fetchall()
     if lengths:
         return [

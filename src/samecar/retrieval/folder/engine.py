@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,24 +16,21 @@ from samecar.files import read_json, written_folder
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.folder.catalogue import Catalogue
-from samecar.retrieval.folder.checking import catalogue_faults
+from samecar.retrieval.folder.checking import find_faults
+from samecar.retrieval.folder.entries import CatalogueEngine
 from samecar.retrieval.folder.following import FollowingIndex
 from samecar.retrieval.folder.index import KINDS
 from samecar.retrieval.folder.library import faiss_module
-from samecar.retrieval.folder.writing import WriterLock, durable_file, sync_folder, told
+from samecar.retrieval.folder.writing import WriterLock, durable_file, sync_folder, translate_errors
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
-    Entry,
     Filter,
     GalleryFacts,
     IndexSettings,
-    Judgement,
     Match,
-    Sighting,
-    Summary,
-    checked_queries,
-    stored_embeddings,
+    prepare_embeddings,
+    prepare_queries,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -45,7 +42,7 @@ _ATTACHED = "model"
 _LOCK = "writer.lock"
 
 
-class FolderEngine:
+class FolderEngine(CatalogueEngine):
     """Keeps a gallery in a folder; made by `create` and `open`.
 
     A FAISS index is made of the SQLite catalogue, which alone is the truth, when the gallery is first searched.
@@ -54,11 +51,11 @@ class FolderEngine:
     def __init__(self, folder: Path) -> None:
         faiss_module()
         self._folder = folder
-        self._facts_state = _state(folder / _FACTS)
+        self._facts_state = _read_state(folder / _FACTS)
         self._facts = facts = _read_facts(folder)
         self._facts_lock = threading.Lock()
         self._writer = WriterLock(folder / _LOCK)
-        self._catalogue = Catalogue.open(folder / _CATALOGUE, self._writer, facts.size)
+        super().__init__(Catalogue.open(folder / _CATALOGUE, self._writer, facts.size))
         self._index = FollowingIndex(folder / _INDEX, self._catalogue, facts.size)
         self._wrote = False
         self._closed = False
@@ -78,7 +75,7 @@ class FolderEngine:
         check_kind(facts.index.kind)
         _check_name(folder)
         faiss_module()
-        with told(folder):
+        with translate_errors(folder):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
             with written_folder(folder) as temporary:
@@ -105,135 +102,49 @@ class FolderEngine:
 
     @property
     def facts(self) -> GalleryFacts:
-        """What the gallery is."""
-        with self._facts_lock, told(self._folder):
-            state = _state(self._folder / _FACTS)
+        with self._facts_lock, translate_errors(self._folder):
+            state = _read_state(self._folder / _FACTS)
             if state != self._facts_state:
                 self._facts, self._facts_state = _read_facts(self._folder), state
                 self._index.forget()
             return self._facts
 
     def attach(self, name: str, content: bytes) -> None:
-        """Keeps a file with the gallery; one of that name is replaced."""
         with self._writer.held():
             _attach(self._folder, name, content)
 
     def attached(self, name: str) -> bytes | None:
-        """A file that was attached, None if none was."""
-        path = _attached_path(self._folder, name)
-        with told(self._folder):
+        path = _path_of_attached(self._folder, name)
+        with translate_errors(self._folder):
             return path.read_bytes() if path.is_file() else None
 
     def add(self, additions: Sequence[Addition]) -> list[int]:
-        """Adds all or nothing; gives the number of each. What it holds already stays as it is and keeps its number.
-
-        Raises:
-            SamecarError: an embedding has another size, is not finite or not of length one.
-        """
-        matrix = stored_embeddings(additions, self._facts.size)
+        matrix = prepare_embeddings(additions, self._facts.size)
         if not len(matrix):
             return []
         self._wrote = True
-        return self._catalogue.add(additions, matrix)
+        return self._add(additions, matrix)
 
     def remove(self, ids: Sequence[int]) -> int:
-        """Removes entries with embedding, thumbnail and judgements; gives how many of them were there."""
         self._wrote = True
-        return self._catalogue.remove(ids)
-
-    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
-        """Changes what is known about an entry, while nobody else changes it; its content must stay.
-
-        Args:
-            id: of the entry.
-            change: gives what is to be known of what is; it is told of changes that others have made before.
-
-        Returns:
-            What is known now; None if there is no such entry.
-
-        Raises:
-            SamecarError: the content differs.
-        """
-        return self._catalogue.update(id, change)
-
-    def known(self, contents: Sequence[str]) -> dict[str, int]:
-        """Numbers of those contents that it holds."""
-        return self._catalogue.known(contents)
-
-    def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
-        """Entries by number; those that are not there are left out."""
-        return self._catalogue.entries(ids)
-
-    def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
-        """A page of entries in the order of their numbers, from the first number above `beyond`."""
-        return self._catalogue.listed(allowed, beyond, limit)
+        return super().remove(ids)
 
     def embeddings(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """(ids, size) as stored, in half precision.
-
-        Raises:
-            SamecarError: one is not there.
-        """
         stored = self._catalogue.read(lambda connection: self._catalogue.stored(connection, ids))
         missing = [number for number in ids if number not in stored]
         if missing:
             raise SamecarError(f"{self._folder} has no entry {missing[0]}; list its entries")
         return np.array([stored[number] for number in ids], np.float32).reshape(len(ids), self._facts.size)
 
-    def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
-        """A small JPEG; None if there is none."""
-        return self._catalogue.thumbnail(id)
-
     def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
-        """The most similar allowed entries of each query, most similar first, equal ones in the order of their numbers.
-
-        Args:
-            queries: (queries, size) of length one.
-            top: how many for each query, 1 or more.
-            allowed: which entries may be found.
-
-        Raises:
-            SamecarError: a query has another size, is not finite or not of length one, or `top` is less than 1.
-        """
-        checked = checked_queries(queries, self._facts.size, top)
+        checked = prepare_queries(queries, self._facts.size, top)
         return self._index.search(self.facts.index.kind, checked, top, allowed)
 
-    def judge(self, judgement: Judgement) -> None:
-        """Keeps a judgement; an earlier one on the same pair is replaced.
-
-        Raises:
-            SamecarError: there is no such entry.
-        """
-        self._catalogue.judge(judgement)
-
-    def withdraw(self, query: str, entry: int) -> bool:
-        """Forgets a judgement; whether there was one."""
-        return self._catalogue.withdraw(query, entry)
-
-    def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
-        """All judgements, or those on one query, oldest first.
-
-        Args:
-            query: content of the query; None gives all.
-            pictures: whether to read the queries' pictures too, which take much more memory than all the rest.
-        """
-        return self._catalogue.judgements(query, pictures)
-
-    def summary(self) -> Summary:
-        """How much it holds."""
-        return self._catalogue.summary()
-
     def check(self, progress: Progress = silent) -> list[str]:
-        """A sentence for each thing that is wrong; none if all is well. Nothing is changed."""
-        faults = catalogue_faults(self._catalogue, self._facts.size, progress)
+        faults = find_faults(self._catalogue, self._facts.size, progress)
         return faults or self._index.check(self.facts.index.kind)
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
-        """Makes the index anew from what is stored, of this kind, measures its recall, and gives what it is then.
-
-        Raises:
-            SamecarError: there is no such kind.
-        """
         check_kind(kind)
         with self._writer.held():
             settings = self._index.rebuild(kind, progress)
@@ -241,7 +152,6 @@ class FolderEngine:
         return self.facts.index
 
     def close(self) -> None:
-        """Lets go of files and connections; may be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -266,18 +176,18 @@ def check_kind(kind: str) -> None:
 
 def _check_name(folder: Path) -> None:
     """Refuses a name that FAISS could not write a file under."""
-    with told(folder):
+    with translate_errors(folder):
         str(folder).encode()
 
 
-def _attached_path(folder: Path, name: str) -> Path:
+def _path_of_attached(folder: Path, name: str) -> Path:
     if not name or Path(name).name != name or name.startswith("."):
         raise SamecarError(f"{name!r} is no name for an attached file; give a plain file name")
     return folder / _ATTACHED / name
 
 
 def _attach(folder: Path, name: str, content: bytes) -> None:
-    with durable_file(_attached_path(folder, name)) as temporary:
+    with durable_file(_path_of_attached(folder, name)) as temporary:
         temporary.write_bytes(content)
 
 
@@ -300,7 +210,7 @@ def _read_facts(folder: Path) -> GalleryFacts:
         raise SamecarError(f"{path} is damaged; put the gallery back from a backup") from error
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _read_state(path: Path) -> tuple[int, int]:
     """Differs when a file was replaced."""
     found = path.stat()
     return found.st_ino, found.st_mtime_ns

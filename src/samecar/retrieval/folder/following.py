@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.progress import Progress, silent
-from samecar.retrieval.folder.catalogue import Catalogue, Changes, changes, content_of, removed
+from samecar.retrieval.folder.catalogue import Catalogue, Changes, changes, read_content, removed
 from samecar.retrieval.folder.index import FITTED_ON, VectorIndex
 from samecar.retrieval.folder.schema import mask
-from samecar.retrieval.folder.snapshot import DamagedSnapshotError, described, read_snapshot, write_snapshot
+from samecar.retrieval.folder.snapshot import DamagedSnapshotError, read_description, read_snapshot, write_snapshot
 from samecar.retrieval.records import Filter, IndexSettings, Match
+from samecar.similarity.exact import most_similar
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,9 +79,9 @@ class FollowingIndex:
         """
 
         def work(connection: sqlite3.Connection) -> tuple[VectorIndex, Changes, list[list[Match]]]:
-            index, holds = self._up_to_date(connection, kind)
+            index, holds = self._bring_up_to_date(connection, kind)
             chosen = mask(connection, allowed, holds.entry)
-            return index, holds, self._rankings(connection, index, queries, top, chosen)
+            return index, holds, self._rank(connection, index, queries, top, chosen)
 
         with self._lock:
             self._index, self._holds, rankings = self._catalogue.read(work)
@@ -97,13 +98,13 @@ class FollowingIndex:
 
         def work(connection: sqlite3.Connection) -> IndexSettings:
             newest = changes(connection)
-            index = self._empty(connection, kind)
+            index = self._fit_empty(connection, kind)
             self._follow(connection, index, NOTHING, progress)
             settings = IndexSettings(kind=kind)
             if kind != "exact":
-                search = partial(self._rankings, connection, index)
-                settings = measured_recall(self._catalogue, connection, kind, search, progress)
-            write_snapshot(self._path, index, self._size, newest, content_of(connection, newest.entry))
+                search = partial(self._rank, connection, index)
+                settings = measure_recall(self._catalogue, connection, kind, search, progress)
+            write_snapshot(self._path, index, self._size, newest, read_content(connection, newest.entry))
             return settings
 
         return self._catalogue.read(work)
@@ -118,8 +119,8 @@ class FollowingIndex:
         def work(connection: sqlite3.Connection) -> None:
             newest = changes(connection)
             if self._damaged or self._misses_much(newest):
-                self._index, self._holds = self._up_to_date(connection, kind)
-                write_snapshot(self._path, self._index, self._size, newest, content_of(connection, newest.entry))
+                self._index, self._holds = self._bring_up_to_date(connection, kind)
+                write_snapshot(self._path, self._index, self._size, newest, read_content(connection, newest.entry))
                 self._damaged = False
 
         with self._lock:
@@ -128,7 +129,7 @@ class FollowingIndex:
     def _misses_much(self, newest: Changes) -> bool:
         """Whether the file should be written again."""
         try:
-            saved = described(self._path)
+            saved = read_description(self._path)
         except (FileNotFoundError, DamagedSnapshotError):
             return newest != NOTHING
         missing = newest.entry - saved.entry + newest.removal - saved.removal
@@ -146,11 +147,11 @@ class FollowingIndex:
             except DamagedSnapshotError as error:
                 return [f"{self._path} is damaged: {error}; another is made when the gallery is searched"]
             self._follow(connection, index, holds)
-            return self._differences(connection, index)
+            return self._compare(connection, index)
 
         return self._catalogue.read(work)
 
-    def _differences(self, connection: sqlite3.Connection, index: VectorIndex) -> list[str]:
+    def _compare(self, connection: sqlite3.Connection, index: VectorIndex) -> list[str]:
         """A sentence if index and catalogue do not hold the same."""
         ids = np.sort(index.ids)
         compared, same = 0, True
@@ -163,7 +164,7 @@ class FollowingIndex:
             return []
         return [f"{self._path} does not hold what the catalogue does; make it anew with `samecar gallery index`"]
 
-    def _rankings(
+    def _rank(
         self,
         connection: sqlite3.Connection,
         index: VectorIndex,
@@ -173,12 +174,12 @@ class FollowingIndex:
     ) -> list[list[Match]]:
         """Rankings of those entries whose number the mask chooses; None chooses all."""
         if index.kind == "exact":
-            return _matches(*index.search(queries, top, chosen))
+            return _to_matches(*index.search(queries, top, chosen))
         candidates, _ = index.search(queries, _FACTOR * top + _SPARE, chosen)
         stored = self._catalogue.stored(connection, np.unique(candidates).tolist())
-        return [_reranked(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
+        return [_rerank(query, row, stored, top) for query, row in zip(queries, candidates, strict=True)]
 
-    def _up_to_date(self, connection: sqlite3.Connection, kind: str) -> tuple[VectorIndex, Changes]:
+    def _bring_up_to_date(self, connection: sqlite3.Connection, kind: str) -> tuple[VectorIndex, Changes]:
         """The index with everything that the catalogue holds, and how far that is.
 
         One that had to take something in is kept by the caller, once it is certain that it was read rightly.
@@ -186,13 +187,13 @@ class FollowingIndex:
         newest = changes(connection)
         index, holds = self._index, self._holds
         if index is None or index.kind != kind:
-            index, holds = self._taken_up(connection, kind, newest)
+            index, holds = self._open_saved(connection, kind, newest)
         if holds != newest:
             self._index = None  # until it has taken in all of them
             self._follow(connection, index, holds)
         return index, newest
 
-    def _taken_up(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
+    def _open_saved(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
         """The index of the file, or an empty one that has everything before it."""
         try:
             return self._read(connection, kind, newest)
@@ -202,12 +203,12 @@ class FollowingIndex:
         except DamagedSnapshotError as error:
             self._damaged = True
             _LOG.warning("%s cannot be used: %s; the index is made anew", self._path, error)
-        return self._empty(connection, kind), NOTHING
+        return self._fit_empty(connection, kind), NOTHING
 
     def _read(self, connection: sqlite3.Connection, kind: str, newest: Changes) -> tuple[VectorIndex, Changes]:
-        return read_snapshot(self._path, kind, self._size, newest, partial(content_of, connection))
+        return read_snapshot(self._path, kind, self._size, newest, partial(read_content, connection))
 
-    def _empty(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
+    def _fit_empty(self, connection: sqlite3.Connection, kind: str) -> VectorIndex:
         """An index without entries, fitted to those that the catalogue holds."""
         entries = connection.execute("SELECT count(*) FROM embeddings").fetchone()[0]
         if kind == "exact" or entries < _ENOUGH:
@@ -229,7 +230,7 @@ class FollowingIndex:
             progress("index", int(ids[-1]), last)
 
 
-def _reranked(
+def _rerank(
     query: NDArray[np.float32], candidates: NDArray[np.int64], stored: Mapping[int, NDArray[np.float16]], top: int
 ) -> list[Match]:
     """The best candidates of a query, -1 is none, by the inner products of their stored embeddings, as in `exact`."""
@@ -238,16 +239,16 @@ def _reranked(
         return []
     matrix = np.array([stored[number] for number in ids], np.float64)
     similarities = np.vecdot(matrix, query.astype(np.float64)).astype(np.float32)
-    return _matches(np.array([ids]), similarities[None])[0][:top]
+    return _to_matches(np.array([ids]), similarities[None])[0][:top]
 
 
-def _matches(ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> list[list[Match]]:
+def _to_matches(ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> list[list[Match]]:
     """Matches of each query; a similarity that rounding has taken beyond 1 is 1, and then the number decides."""
     pairs = zip(ids.tolist(), np.clip(similarities, -1, 1).tolist(), strict=True)
     return [sorted(map(Match, *row), key=lambda match: (-match.similarity, match.id)) for row in pairs]
 
 
-def measured_recall(
+def measure_recall(
     catalogue: Catalogue,
     connection: sqlite3.Connection,
     kind: str,
@@ -274,14 +275,14 @@ def measured_recall(
     nearest = np.full((len(queries), wanted), -np.inf, np.float32)  # similarities of the nearest so far
     done = 0
     for ids, matrix in catalogue.added(connection, 0):
-        similarities = queries @ matrix.astype(np.float32).T
-        similarities[own[:, None] == ids] = -np.inf
+        near = most_similar(matrix.copy(), ids, queries, wanted + 1)  # one more, as a query finds itself
+        similarities = np.where(near.ids == own[:, None], -np.inf, near.similarities)
         nearest = -np.partition(-np.hstack([nearest, similarities]), wanted - 1, axis=1)[:, :wanted]
         done += len(ids)
         progress("recall", done, len(numbers))
     found = 0
     for number, ranking, least in zip(own, search(queries, wanted + 1), nearest.min(axis=1), strict=True):
-        near = [match for match in ranking if match.id != number and match.similarity >= least - _ROUNDING]
-        found += len(near[:wanted])
+        good = [match for match in ranking if match.id != number and match.similarity >= least - _ROUNDING]
+        found += len(good[:wanted])
     recall = found / (wanted * len(queries))
     return IndexSettings(kind=kind, recall=recall, measured_on=len(queries), pictures=len(numbers))

@@ -86,7 +86,7 @@ class VectorIndex:
         """(entries,) numbers of the entries that it holds; of 'exact' and 'int8' a view, ascending."""
         faiss = faiss_module()
         if self.kind != "ivf":
-            return _view(self.faiss_index.id_map, len(self), np.int64)
+            return _view_vector(self.faiss_index.id_map, len(self), np.int64)
         lists = self.faiss_index.invlists
         numbers = [
             faiss.rev_swig_ptr(lists.get_ids(row), lists.list_size(row))
@@ -99,7 +99,7 @@ class VectorIndex:
     def codes(self) -> NDArray[np.float16]:
         """(entries, size) embeddings of an index of kind 'exact', in the order of `ids`; a view, until it changes."""
         inner = faiss_module().downcast_index(self.faiss_index.index)
-        return _view(inner.codes, inner.ntotal * inner.code_size, np.uint8).view(np.float16).reshape(-1, inner.d)
+        return _view_vector(inner.codes, inner.ntotal * inner.code_size, np.uint8).view(np.float16).reshape(-1, inner.d)
 
     def add(self, ids: NDArray[np.int64], matrix: NDArray[np.float16]) -> None:
         """Takes in entries.
@@ -173,7 +173,7 @@ class VectorIndex:
             yield faiss.SearchParametersIVF(sel=selector, nprobe=probes)
 
 
-def _view(vector: Any, length: int, kind: type[np.generic]) -> NDArray[Any]:
+def _view_vector(vector: Any, length: int, kind: type[np.generic]) -> NDArray[Any]:
     """The memory of a C++ vector, which must not change while the view is used."""
     if not length:
         return np.empty(0, kind)

@@ -83,7 +83,7 @@ def write_schema(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def checked_version(connection: sqlite3.Connection, path: Path) -> int:
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
     """Version of a catalogue that this samecar can read or bring up to its own.
 
     Raises:
@@ -117,7 +117,7 @@ def condition(allowed: Filter) -> tuple[str, list[Any]]:
         parts.append(("id NOT IN (SELECT value FROM json_each(?))", [json.dumps(allowed.not_ids)]))
     for label in allowed.labels.items():
         parts.append(("id IN (SELECT entry FROM labels WHERE name = ? AND value = ?)", list(label)))
-    return _joined(parts)
+    return _join_conditions(parts)
 
 
 def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[np.bool_] | None:
@@ -139,13 +139,13 @@ def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[
     chosen = np.ones(last + 1, bool)
     camera_and_time = _camera_and_time(allowed)
     if camera_and_time:
-        text, values = _joined(camera_and_time)
-        chosen &= _numbers(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
+        text, values = _join_conditions(camera_and_time)
+        chosen &= _mark(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
     for label in allowed.labels.items():
-        chosen &= _numbers(connection.execute("SELECT entry FROM labels WHERE name = ? AND value = ?", label), last)
+        chosen &= _mark(connection.execute("SELECT entry FROM labels WHERE name = ? AND value = ?", label), last)
     if allowed.not_cameras:
-        text, values = _joined(_camera_and_time(Filter(cameras=allowed.not_cameras)))
-        chosen &= ~_numbers(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
+        text, values = _join_conditions(_camera_and_time(Filter(cameras=allowed.not_cameras)))
+        chosen &= ~_mark(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
     chosen[[number for number in allowed.not_ids if 0 <= number <= last]] = False
     return chosen
 
@@ -161,11 +161,11 @@ def _camera_and_time(allowed: Filter) -> list[tuple[str, list[Any]]]:
     return parts
 
 
-def _joined(parts: list[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
+def _join_conditions(parts: list[tuple[str, list[Any]]]) -> tuple[str, list[Any]]:
     return " AND ".join(["TRUE", *(text for text, _ in parts)]), [value for _, values in parts for value in values]
 
 
-def _numbers(rows: Iterable[tuple[int]], last: int) -> NDArray[np.bool_]:
+def _mark(rows: Iterable[tuple[int]], last: int) -> NDArray[np.bool_]:
     found = np.zeros(last + 1, bool)
     found[np.fromiter(chain.from_iterable(rows), np.int64)] = True
     return found

@@ -95,7 +95,7 @@ class Screen:
         quantizer = self._blocks.pq
         centroids = faiss.vector_to_array(quantizer.centroids)
         self._points = centroids.reshape(quantizer.M, POINTS, quantizer.dsub)[0]
-        self._law()
+        self._measure_law()
 
     @classmethod
     def empty(cls, size: int) -> Self:
@@ -118,7 +118,7 @@ class Screen:
         rotation.init(0)
         return cls(faiss.IndexPreTransform(rotation, index))
 
-    def _law(self) -> None:
+    def _measure_law(self) -> None:
         """Measures what an estimate is of: an embedding's share of its blocks' points, and what stands upright on it.
 
         Rotated at random, any embedding is one of these.
@@ -213,10 +213,10 @@ def screened_most_similar(
     start, size = 0, FIRST_QUERIES
     while 0 < 2 * count <= candidates and start < len(queries):
         part = slice(start, start + size)
-        rows = _rows_that_matter(screen, codes, ids, queries[part], count, candidates, allowed)
+        rows = _find_rows_that_matter(screen, codes, ids, queries[part], count, candidates, allowed)
         settled = [start + place for place, chosen in enumerate(rows) if chosen is not None]
         chosen = [chosen for chosen in rows if chosen is not None]
-        found.ids[settled], found.similarities[settled] = _nearest_of(chosen, codes, ids, queries[settled], count)
+        found.ids[settled], found.similarities[settled] = _find_nearest(chosen, codes, ids, queries[settled], count)
         left[settled] = False
         if len(settled) < WORTH_WHILE * len(rows):
             break
@@ -226,7 +226,7 @@ def screened_most_similar(
     return found
 
 
-def _rows_that_matter(
+def _find_rows_that_matter(
     screen: Screen,
     codes: NDArray[np.float16],
     ids: Integers,
@@ -251,7 +251,7 @@ def _rows_that_matter(
     return [np.sort(row[chosen]) if known else None for known, row, chosen in zip(settled, rows, matter, strict=True)]
 
 
-def _nearest_of(
+def _find_nearest(
     rows: list[Integers], codes: NDArray[np.float16], ids: Integers, queries: Singles, count: int
 ) -> Nearest:
     """The nearest of each query among rows of its own."""

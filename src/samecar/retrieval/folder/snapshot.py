@@ -94,7 +94,7 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes, co
 
 
 def read_snapshot(
-    path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
+    path: Path, kind: str, size: int, newest: Changes, read_content: Callable[[int], str]
 ) -> tuple[VectorIndex, Changes]:
     """Reads an index and how far it follows the catalogue; from the beginning, where it is replaced meanwhile.
 
@@ -103,21 +103,21 @@ def read_snapshot(
         kind: that it must have.
         size: that it must have.
         newest: how far the catalogue is; an index that knows more belongs to another state of it.
-        content_of: gives the content of an entry of the catalogue, "" where it is not there.
+        read_content: gives the content of an entry of the catalogue, "" where it is not there.
 
     Raises:
         DamagedSnapshotError: it is damaged, too new or of another kind.
         FileNotFoundError: there is none.
     """
     while True:
-        before = _identity(path)
+        before = _identify(path)
         try:
-            taken = _read(path, kind, size, newest, content_of)
+            taken = _read(path, kind, size, newest, read_content)
         except DamagedSnapshotError:
-            if _identity(path) == before:
+            if _identify(path) == before:
                 raise
         else:
-            if _identity(path) == before:
+            if _identify(path) == before:
                 return taken
 
 
@@ -130,22 +130,22 @@ def _write(index: VectorIndex, path: Path) -> None:
     del writer  # which closes the file
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
+def _identify(path: Path) -> tuple[int, int, int]:
     """What changes when a file is replaced."""
     state = path.stat()
     return state.st_ino, state.st_mtime_ns, state.st_size
 
 
 def _read(
-    path: Path, kind: str, size: int, newest: Changes, content_of: Callable[[int], str]
+    path: Path, kind: str, size: int, newest: Changes, read_content: Callable[[int], str]
 ) -> tuple[VectorIndex, Changes]:
     faiss = faiss_module()
-    snapshot = described(path)
+    snapshot = read_description(path)
     if (snapshot.kind, snapshot.size) != (kind, size):
         raise DamagedSnapshotError(f"it is of kind {snapshot.kind!r} with {snapshot.size} numbers for each embedding")
     if snapshot.entry > newest.entry or snapshot.removal > newest.removal:
         raise DamagedSnapshotError("it is newer than the catalogue")
-    content = content_of(snapshot.entry)
+    content = read_content(snapshot.entry)
     if content and snapshot.content and content != snapshot.content:
         raise DamagedSnapshotError("it belongs to another state of the catalogue")
     if _checksum(path, snapshot.length) != snapshot.checksum:
@@ -159,7 +159,7 @@ def _read(
     return VectorIndex(kind, index, screen), snapshot.changes
 
 
-def described(path: Path) -> Snapshot:
+def read_description(path: Path) -> Snapshot:
     """What a file says that it holds.
 
     Raises:

@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,19 +13,14 @@ from pathlib import Path
 from samecar.errors import SamecarError
 from samecar.files import written_file
 
-try:
-    import fcntl
-except ImportError as error:
-    raise SamecarError(
-        "a gallery in a folder needs the file locks of Linux or macOS; elsewhere keep it on a server, with --engine"
-    ) from error
-
 PATIENCE = 10.0
 """Seconds that a writer waits for another one; adding a batch takes less than one."""
 
 _PAUSE = 0.02  # seconds between two attempts
 
 _PROCESS_DIGITS = 10  # the file keeps its length, so that a full disk is no hindrance
+
+_LOCKED_BYTE = 1 << 10  # Windows locks single bytes, and lets nobody read them: this one lies behind the file's end
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -46,7 +42,7 @@ class WriterLock:
             SamecarError: another process holds it, or it cannot be taken at all.
         """
         if not self._thread_lock.acquire(timeout=patience):
-            raise self._taken(os.getpid())
+            raise self._refusal(os.getpid())
         try:
             if not self._depth:
                 self._descriptor = self._take(patience)
@@ -56,16 +52,18 @@ class WriterLock:
             finally:
                 self._depth -= 1
                 if not self._depth:
+                    unlock_file(self._descriptor)
                     os.close(self._descriptor)
         finally:
             self._thread_lock.release()
 
     def _take(self, patience: float) -> int:
-        with told(self._path.parent):
+        with translate_errors(self._path.parent):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 self._wait(descriptor, time.monotonic() + patience)
-                os.pwrite(descriptor, str(os.getpid()).ljust(_PROCESS_DIGITS).encode(), 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, str(os.getpid()).ljust(_PROCESS_DIGITS).encode())
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -74,20 +72,51 @@ class WriterLock:
     def _wait(self, descriptor: int, end: float) -> None:
         while True:
             try:
-                return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock_file(descriptor)
             except BlockingIOError:
                 if time.monotonic() >= end:
-                    raise self._taken(os.pread(descriptor, _PROCESS_DIGITS, 0).decode().strip()) from None
+                    os.lseek(descriptor, 0, os.SEEK_SET)
+                    raise self._refusal(os.read(descriptor, _PROCESS_DIGITS).decode().strip()) from None
             time.sleep(_PAUSE)
 
-    def _taken(self, process: int | str) -> SamecarError:
+    def _refusal(self, process: int | str) -> SamecarError:
         return SamecarError(f"{self._path.parent} is being written to by process {process}; wait until that is done")
+
+
+def lock_file(descriptor: int) -> None:
+    """Locks an open file for this process alone; the lock ends with the process at the latest.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+        OSError: files cannot be locked there.
+    """
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK)) from error
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def unlock_file(descriptor: int) -> None:
+    """Ends what `lock_file` began; where closing the file does so at once, it is left to that."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 
 @contextmanager
 def durable_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path; what was written there is safe on the disk under `path` when the block has ended."""
-    with told(path.parent):
+    with translate_errors(path.parent):
         with written_file(path) as temporary:
             yield temporary
             with temporary.open("rb+") as file:
@@ -96,7 +125,9 @@ def durable_file(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes sure that a folder's names are safe on the disk."""
+    """Makes sure that a folder's names are safe on the disk, where the system lets a program ask for that."""
+    if sys.platform == "win32":  # opens no folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -105,7 +136,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def told(folder: Path) -> Iterator[None]:
+def translate_errors(folder: Path) -> Iterator[None]:
     """Says in one sentence why a gallery's files cannot be used.
 
     Raises:

@@ -45,7 +45,7 @@ class Connections:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._parts = _parts(address)
+        self._parts = _parse_address(address)
         self._idle: deque[Connection] = deque()
         self._closed = False
 
@@ -59,32 +59,37 @@ class Connections:
 
     def read(self, work: Callable[[Cursor], Result]) -> Result:
         """What `work` gives in a transaction that only reads."""
-        with self._spoken():
+        with self._translate_errors():
             try:
-                return self._within(READ, work)
+                return self._run(READ, work)
             except psycopg.OperationalError as error:
                 if not _is_lost(error):
                     raise
-                return self._within(READ, work)
+                return self._run(READ, work)
 
     def write(self, work: Callable[[Cursor], Result]) -> Result:
         """What `work` gives in a transaction that is kept whole or not at all."""
-        with self._spoken():
-            return self._within(WRITE, work)
+        with self._translate_errors():
+            return self._run(WRITE, work)
 
     def prepare(self, work: Callable[[Cursor], Result]) -> Result:
         """The same on a database that may have no vectors yet."""
-        with self._spoken(), self._connected() as connection, connection.transaction(), connection.cursor() as cursor:
+        with (
+            self._translate_errors(),
+            self._connect() as connection,
+            connection.transaction(),
+            connection.cursor() as cursor,
+        ):
             return work(cursor)
 
     def close(self) -> None:
         """Ends what is idle; nothing can be asked afterwards."""
         self._closed = True
-        while connection := self._idle_one():
+        while connection := self._take_idle():
             connection.close()
 
-    def _within(self, begin: LiteralString, work: Callable[[Cursor], Result]) -> Result:
-        connection = self._begun(begin)
+    def _run(self, begin: LiteralString, work: Callable[[Cursor], Result]) -> Result:
+        connection = self._begin(begin)
         try:
             with connection.cursor(binary=True) as cursor:
                 result = work(cursor)
@@ -95,17 +100,17 @@ class Connections:
         self._idle.append(connection)
         return result
 
-    def _begun(self, begin: LiteralString) -> Connection:
+    def _begin(self, begin: LiteralString) -> Connection:
         if self._closed:
             raise SamecarError(f"the gallery on {self.server} was closed; open it again")
-        while connection := self._idle_one():
+        while connection := self._take_idle():
             try:
                 connection.execute(begin)
             except psycopg.OperationalError:
                 connection.close()  # it ended while idle, before anything was asked of it
             else:
                 return connection
-        connection = self._connected()
+        connection = self._connect()
         try:
             register_vector(connection)
         except psycopg.ProgrammingError as error:
@@ -117,13 +122,13 @@ class Connections:
         connection.execute(begin)
         return connection
 
-    def _idle_one(self) -> Connection | None:
+    def _take_idle(self) -> Connection | None:
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
-    def _connected(self) -> Connection:
+    def _connect(self) -> Connection:
         """A new connection that plans each statement for its own values.
 
         A plan for any value would not know how many entries a filter leaves, nor how many are asked for.
@@ -148,7 +153,7 @@ class Connections:
         return text.replace(password, "***") if password else text
 
     @contextmanager
-    def _spoken(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Says in one sentence what a user can mend; other errors are ours and go through."""
         try:
             yield
@@ -182,7 +187,7 @@ class Connections:
         return None
 
 
-def _parts(address: str) -> dict[str, Any]:
+def _parse_address(address: str) -> dict[str, Any]:
     """Parts of an address; what libpq says about a malformed one is not told, as it may quote the password."""
     try:
         parts = conninfo_to_dict(address)

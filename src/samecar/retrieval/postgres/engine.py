@@ -6,22 +6,23 @@ from typing import Any, Final, LiteralString, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.types.json import Jsonb
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
-from samecar.retrieval.engine import NO_FILES
+from samecar.retrieval.engine import NO_FILES, Engine
 from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
 from samecar.retrieval.postgres.searching import (
     LARGEST_ID,
     condition,
+    keep_possible_ids,
     measure_recall,
-    possible_ids,
     search_by_index,
     search_every_entry,
 )
 from samecar.retrieval.postgres.tables import (
+    COLUMNS,
     HNSW,
     Tables,
     check_kind,
@@ -41,8 +42,8 @@ from samecar.retrieval.records import (
     Match,
     Sighting,
     Summary,
-    checked_queries,
-    stored_embeddings,
+    prepare_embeddings,
+    prepare_queries,
 )
 
 Result = TypeVar("Result")
@@ -73,11 +74,12 @@ CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
 are at most 0.001 from 1, and half precision takes them at most 0.0005 further."""
 
 
-class PostgresEngine:
+class PostgresEngine(Engine):
     """A gallery in a PostgreSQL database.
 
     Use `create` or `open`. Writers of one gallery wait for each other, so that entries become visible in the order of
-    their numbers; readers wait for nobody.
+    their numbers; readers wait for nobody, also while the index is made anew. Embeddings are in half precision, queries
+    in single. What the methods do is said in `Engine`.
     """
 
     def __init__(self, connections: Connections, name: str, tables: Tables, facts: GalleryFacts) -> None:
@@ -125,15 +127,14 @@ class PostgresEngine:
         return cls(connections, name, tables, facts)
 
     def close(self) -> None:
-        """Ends the connections; may be called twice."""
         self._connections.close()
 
     @property
     def facts(self) -> GalleryFacts:
         """What the gallery is at this moment; its index may have been made anew by another service."""
-        return self._connections.read(self._facts)
+        return self._connections.read(self._read_facts)
 
-    def _facts(self, cursor: Cursor) -> GalleryFacts:
+    def _read_facts(self, cursor: Cursor) -> GalleryFacts:
         tables, facts = find_gallery(cursor, self._connections.server, self._name)
         if tables != self._tables:
             raise SamecarError(f"gallery {self._name!r} on {self._connections.server} was replaced; open it again")
@@ -170,42 +171,35 @@ class PostgresEngine:
     # --- files ---
 
     def attach(self, name: str, content: bytes) -> None:
-        """Keeps a file with the gallery; one of that name is replaced."""
         self._write(lambda cursor: cursor.execute(self._tables.statement(ATTACH), [name, content]))
 
     def attached(self, name: str) -> bytes | None:
-        """A file that was attached, None if none was."""
         rows = self._rows("SELECT content FROM {files} WHERE name = %s", [name])
         return rows[0][0] if rows else None
 
     # --- entries ---
 
     def add(self, additions: Sequence[Addition]) -> list[int]:
-        """Adds all or nothing; gives the number of each. What it holds already stays as it is and keeps its number.
-
-        Raises:
-            SamecarError: an embedding has another size, is not finite or not of length one.
-        """
-        matrix = stored_embeddings(additions, self._size)
+        matrix = prepare_embeddings(additions, self._size)
         offered: dict[str, tuple[Addition, NDArray[np.float16]]] = {}
         for addition, embedding in zip(additions, matrix, strict=True):
             offered.setdefault(addition.sighting.content, (addition, embedding))
 
         def work(cursor: Cursor) -> dict[str, int]:
-            numbers = self._known(cursor, list(offered))
+            numbers = self._find_known(cursor, list(offered))
             new = [content for content in offered if content not in numbers]
-            numbers.update(self._numbered(cursor, new))
+            numbers.update(self._number_contents(cursor, new))
             self._insert(cursor, [(numbers[content], *offered[content]) for content in new])
             return numbers
 
         numbers = self._write(work)
         return [numbers[addition.sighting.content] for addition in additions]
 
-    def _known(self, cursor: Cursor, contents: Sequence[str]) -> dict[str, int]:
+    def _find_known(self, cursor: Cursor, contents: Sequence[str]) -> dict[str, int]:
         statement = self._tables.statement("SELECT content, id FROM {contents} WHERE content = ANY(%s)")
         return dict(cursor.execute(statement, [list(contents)]).fetchall())
 
-    def _numbered(self, cursor: Cursor, contents: Sequence[str]) -> dict[str, int]:
+    def _number_contents(self, cursor: Cursor, contents: Sequence[str]) -> dict[str, int]:
         """Gives new contents numbers, in their order."""
         text: LiteralString = """
             INSERT INTO {contents} (content)
@@ -216,69 +210,50 @@ class PostgresEngine:
     def _insert(self, cursor: Cursor, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
         text: LiteralString = "COPY {entries} (id, {columns}, embedding) FROM STDIN (FORMAT BINARY)"
         with cursor.copy(self._tables.statement(text)) as copy:
-            copy.set_types(["bigint", "text", "text", "double precision", "text", "text", "jsonb", "halfvec"])
+            types = [definition.removesuffix(" NOT NULL") for definition in COLUMNS.values()]
+            copy.set_types(["bigint", *types, "halfvec"])
             for number, addition, embedding in new:
-                copy.write_row((number, *_columns(addition.sighting), HalfVector(embedding)))
+                copy.write_row((number, *_column_values(addition.sighting), HalfVector(embedding)))
         cursor.executemany(
             self._tables.statement("INSERT INTO {thumbnails} (id, picture) VALUES (%s, %s)"),
             [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
         )
 
     def remove(self, ids: Sequence[int]) -> int:
-        """Removes entries with embedding, thumbnail and judgements; gives how many of them were there."""
         statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s)")
-        return self._write(lambda cursor: cursor.execute(statement, [possible_ids(ids)]).rowcount)
+        return self._write(lambda cursor: cursor.execute(statement, [keep_possible_ids(ids)]).rowcount)
 
     def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
-        """Changes what is known about an entry, while nobody else changes it; its content must stay.
-
-        Args:
-            id: of the entry.
-            change: gives what is to be known of what is; it is told of changes that others have made before.
-
-        Returns:
-            What is known now; None if there is no such entry.
-
-        Raises:
-            SamecarError: the content differs.
-        """
 
         def work(cursor: Cursor) -> Sighting | None:
-            row = cursor.execute(self._tables.statement(BY_NUMBER), [possible_ids([id])]).fetchone()
+            row = cursor.execute(self._tables.statement(BY_NUMBER), [keep_possible_ids([id])]).fetchone()
             if row is None:
                 return None
-            before = _entry(row).sighting
+            before = _read_entry(row).sighting
             sighting = change(before)
             if sighting.content != before.content:
                 raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
-            text: LiteralString = "UPDATE {entries} SET ({columns}) = (%s, %s, %s, %s, %s, %s) WHERE id = %s"
-            cursor.execute(self._tables.statement(text), [*_columns(sighting), id])
+            text: LiteralString = "UPDATE {entries} SET ({columns}) = ({values}) WHERE id = %s"
+            values = sql.SQL(", ").join([sql.Placeholder()] * len(COLUMNS))
+            cursor.execute(self._tables.statement(text, values=values), [*_column_values(sighting), id])
             return sighting
 
         return self._write(work)
 
     def known(self, contents: Sequence[str]) -> dict[str, int]:
-        """Numbers of those contents that it holds."""
-        return self._connections.read(lambda cursor: self._known(cursor, contents))
+        return self._connections.read(lambda cursor: self._find_known(cursor, contents))
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
-        """Entries by number; those that are not there are left out."""
-        return {row[0]: _entry(row) for row in self._rows(BY_NUMBER, [possible_ids(ids)])}
+        return {row[0]: _read_entry(row) for row in self._rows(BY_NUMBER, [keep_possible_ids(ids)])}
 
     def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
-        """A page of entries in the order of their numbers, from the first number above `beyond`."""
         text, values = condition(allowed)
         page = {"beyond": min(beyond, LARGEST_ID), "limit": min(limit, LARGEST_ID)}
         text = ENTRY + "WHERE id > %(beyond)s " + text + " ORDER BY id LIMIT %(limit)s"
-        return [_entry(row) for row in self._rows(text, {**values, **page})]
+        return [_read_entry(row) for row in self._rows(text, {**values, **page})]
 
     def embeddings(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        """(ids, size) as stored, in half precision.
-
-        Raises:
-            SamecarError: one is not there.
-        """
-        stored = dict(self._rows("SELECT id, embedding FROM {entries} WHERE id = ANY(%s)", [possible_ids(ids)]))
+        stored = dict(self._rows("SELECT id, embedding FROM {entries} WHERE id = ANY(%s)", [keep_possible_ids(ids)]))
         matrix = np.empty((len(ids), self._size), np.float32)
         for row, number in enumerate(ids):
             if number not in stored:
@@ -287,24 +262,14 @@ class PostgresEngine:
         return matrix
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
-        """A small JPEG; None if there is none."""
-        rows = self._rows("SELECT picture FROM {thumbnails} WHERE id = ANY(%s)", [possible_ids([id])])
+        rows = self._rows("SELECT picture FROM {thumbnails} WHERE id = ANY(%s)", [keep_possible_ids([id])])
         return rows[0][0] if rows else None
 
     def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
-        """The most similar allowed entries of each query, most similar first, equal ones in the order of their numbers.
-
-        Embeddings are in half precision, queries in single.
-
-        Args:
-            queries: (queries, size) of length one.
-            top: how many for each query, 1 or more.
-            allowed: which entries may be found.
-        """
-        queries = checked_queries(queries, self._size, top)
+        queries = prepare_queries(queries, self._size, top)
 
         def work(cursor: Cursor) -> list[list[Match]]:
-            by_index = self._facts(cursor).index.kind == HNSW
+            by_index = self._read_facts(cursor).index.kind == HNSW
             search = search_by_index if by_index else search_every_entry
             return search(cursor, self._tables, queries, min(top, LARGEST_ID), allowed)
 
@@ -313,32 +278,20 @@ class PostgresEngine:
     # --- judgements ---
 
     def judge(self, judgement: Judgement) -> None:
-        """Keeps a judgement; an earlier one on the same pair is replaced.
-
-        Raises:
-            SamecarError: there is no such entry.
-        """
         text: LiteralString = """
             INSERT INTO {judgements} (query, entry, same, query_picture)
             SELECT %s, id, %s, %s FROM {contents} WHERE id = ANY(%s)
             ON CONFLICT (query, entry) DO UPDATE
             SET number = DEFAULT, same = excluded.same, query_picture = excluded.query_picture"""
-        values = [judgement.query, judgement.same, judgement.query_picture, possible_ids([judgement.entry])]
+        values = [judgement.query, judgement.same, judgement.query_picture, keep_possible_ids([judgement.entry])]
         if not self._write(lambda cursor: cursor.execute(self._tables.statement(text), values).rowcount):
             raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
 
     def withdraw(self, query: str, entry: int) -> bool:
-        """Forgets a judgement; whether there was one."""
         statement = self._tables.statement("DELETE FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
-        return self._write(lambda cursor: cursor.execute(statement, [query, possible_ids([entry])]).rowcount > 0)
+        return self._write(lambda cursor: cursor.execute(statement, [query, keep_possible_ids([entry])]).rowcount > 0)
 
     def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
-        """All judgements, or those on one query, oldest first.
-
-        Args:
-            query: content of the query; None gives all.
-            pictures: whether to read the queries' pictures too, which take much more memory than all the rest.
-        """
         text: LiteralString = """
             SELECT query, entry, same, CASE WHEN %(pictures)s THEN query_picture END FROM {judgements}
             WHERE %(query)s::text IS NULL OR query = %(query)s ORDER BY number"""
@@ -348,7 +301,6 @@ class PostgresEngine:
     # --- the whole ---
 
     def summary(self) -> Summary:
-        """How much it holds."""
 
         def work(cursor: Cursor) -> Summary:
             def rows(text: LiteralString) -> list[tuple[Any, ...]]:
@@ -363,10 +315,9 @@ class PostgresEngine:
         return self._connections.read(work)
 
     def check(self, progress: Progress = silent) -> list[str]:
-        """A sentence for each thing that is wrong; none if all is well. Nothing is changed."""
 
         def work(cursor: Cursor) -> list[str]:
-            problems = self._tables.check_index(cursor, self._facts(cursor).index.kind)
+            problems = self._tables.check_index(cursor, self._read_facts(cursor).index.kind)
             for done, (text, sentence) in enumerate(CHECKS):
                 progress("check", done, len(CHECKS))
                 row = cursor.execute(self._tables.statement(text)).fetchone()
@@ -378,13 +329,6 @@ class PostgresEngine:
         return self._connections.read(work)
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
-        """Makes the index anew from what is stored, of this kind, measures its recall, and gives what it is then.
-
-        Others can search meanwhile; writers wait, and are told so where it takes long.
-
-        Raises:
-            SamecarError: the engine has no such kind.
-        """
         check_kind(kind, self._size)
 
         def replace(cursor: Cursor) -> IndexSettings:
@@ -398,7 +342,7 @@ class PostgresEngine:
             return made
 
         def note(cursor: Cursor) -> None:
-            if self._facts(cursor).index.kind == kind:  # nobody has replaced it meanwhile
+            if self._read_facts(cursor).index.kind == kind:  # nobody has replaced it meanwhile
                 self._tables.write_index_settings(cursor, settings)
 
         progress("index", 0, 1)
@@ -411,18 +355,12 @@ class PostgresEngine:
         return settings
 
 
-def _columns(sighting: Sighting) -> tuple[str, str, float | None, str, str, Jsonb]:
+def _column_values(sighting: Sighting) -> list[Any]:
     """What the table of entries holds of a sighting, in the order of `COLUMNS`."""
-    return (
-        sighting.address,
-        sighting.camera_id,
-        sighting.time,
-        sighting.track_id,
-        sighting.vehicle_id,
-        Jsonb(dict(sighting.labels)),
-    )
+    known = {**sighting.known, "labels": Jsonb(dict(sighting.labels))}
+    return [known[name] for name in COLUMNS]
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
-    number, *columns = row
-    return Entry(number, Sighting(*columns))
+def _read_entry(row: tuple[Any, ...]) -> Entry:
+    number, content, *values = row
+    return Entry(number, Sighting(content, **dict(zip(COLUMNS, values, strict=True))))

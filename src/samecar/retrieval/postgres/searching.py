@@ -66,11 +66,11 @@ def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
         "after": allowed.after,
         "before": allowed.before,
         "labels": Jsonb(dict(allowed.labels)),
-        "not_ids": possible_ids(allowed.not_ids),
+        "not_ids": keep_possible_ids(allowed.not_ids),
     }
 
 
-def possible_ids(ids: Sequence[int]) -> list[int]:
+def keep_possible_ids(ids: Sequence[int]) -> list[int]:
     """Those numbers that an entry can have; the server knows no larger ones."""
     return [int(number) for number in ids if 0 < number <= LARGEST_ID]
 
@@ -79,7 +79,7 @@ def search_every_entry(
     cursor: Cursor, tables: Tables, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING
 ) -> list[list[Match]]:
     """The most similar allowed entries of each query; (queries, size)."""
-    return _ranked(cursor, tables, EVERY_ENTRY, queries, top, allowed)
+    return _rank(cursor, tables, EVERY_ENTRY, queries, top, allowed)
 
 
 def search_by_index(
@@ -90,7 +90,7 @@ def search_by_index(
     It gives up after `hnsw.max_scan_tuples` entries; what has found fewer than `top` by then looks at every entry. So
     does a search whose filter leaves few.
     """
-    if allowed != EVERYTHING and _allowed_up_to(cursor, tables, allowed, FEW + 1) <= FEW:
+    if allowed != EVERYTHING and _count_allowed(cursor, tables, allowed, FEW + 1) <= FEW:
         return search_every_entry(cursor, tables, queries, top, allowed)
     cursor.execute(
         """
@@ -99,7 +99,7 @@ def search_by_index(
         """,
         [CANDIDATES],
     )
-    found = _ranked(cursor, tables, BY_INDEX, queries, top, allowed)
+    found = _rank(cursor, tables, BY_INDEX, queries, top, allowed)
     short = [row for row, matches in enumerate(found) if len(matches) < top]
     for row, matches in zip(short, search_every_entry(cursor, tables, queries[short], top, allowed), strict=True):
         found[row] = matches
@@ -134,7 +134,7 @@ def measure_recall(cursor: Cursor, tables: Tables, progress: Progress) -> tuple[
     return found / nearest, len(sample)
 
 
-def _allowed_up_to(cursor: Cursor, tables: Tables, allowed: Filter, limit: int) -> int:
+def _count_allowed(cursor: Cursor, tables: Tables, allowed: Filter, limit: int) -> int:
     text, values = condition(allowed)
     row = cursor.execute(
         tables.statement(ALLOWED_UP_TO, condition=sql.SQL(text)), {**values, "limit": limit}
@@ -142,7 +142,7 @@ def _allowed_up_to(cursor: Cursor, tables: Tables, allowed: Filter, limit: int) 
     return int(row[0]) if row else 0
 
 
-def _ranked(
+def _rank(
     cursor: Cursor, tables: Tables, text: LiteralString, queries: NDArray[np.float32], top: int, allowed: Filter
 ) -> list[list[Match]]:
     """Sends all queries at once, each a statement of its own, which the server may divide among its workers."""

@@ -22,8 +22,15 @@ KINDS: Final = (EXACT, HNSW)
 LARGEST: Final = {EXACT: 16_000, HNSW: 4_000}
 """Numbers in an embedding that pgvector takes in half precision."""
 
-COLUMNS: Final = ("address", "camera_id", "time", "track_id", "vehicle_id", "labels")
-"""Of an entry, beside its number, content and embedding."""
+COLUMNS: Final[dict[str, LiteralString]] = {
+    "address": "text NOT NULL",
+    "camera_id": "text NOT NULL",
+    "time": "double precision",
+    "track_id": "text NOT NULL",
+    "vehicle_id": "text NOT NULL",
+    "labels": "jsonb NOT NULL",
+}
+"""What is known of an entry beside its number, content and embedding: `KNOWN` of `samecar.retrieval.records`."""
 
 OLDEST_PGVECTOR: Final = (0, 8)
 """First that goes on searching an HNSW index until a filter has let enough pass."""
@@ -46,12 +53,7 @@ GALLERY: Final = """
     );
     CREATE TABLE {entries} (
         id bigint PRIMARY KEY REFERENCES {contents} ON DELETE CASCADE,
-        address text NOT NULL,
-        camera_id text NOT NULL,
-        time double precision,
-        track_id text NOT NULL,
-        vehicle_id text NOT NULL,
-        labels jsonb NOT NULL,
+        {definitions},
         embedding halfvec({size}) NOT NULL
     ) WITH (toast_tuple_target = 8160);
     CREATE INDEX ON {entries} (camera_id, time);
@@ -92,7 +94,10 @@ class Tables:
 
     def create(self, cursor: Cursor, size: int) -> None:
         """Makes them."""
-        cursor.execute(self.statement(GALLERY, size=sql.Literal(size)))
+        definitions = sql.SQL(", ").join(
+            sql.SQL("{} ").format(sql.Identifier(name)) + sql.SQL(definition) for name, definition in COLUMNS.items()
+        )
+        cursor.execute(self.statement(GALLERY, size=sql.Literal(size), definitions=definitions))
 
     def rebuild_index(self, cursor: Cursor, kind: str) -> None:
         """Makes the index anew. Others can search during the work and wait only for its end; writers wait."""

@@ -10,8 +10,8 @@ from samecar.data.manifest import Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.retrieval.adding import shrunk_jpeg
 from samecar.retrieval.engine import Engine
-from samecar.retrieval.export import manifest_row
-from samecar.retrieval.judged import judged_pictures
+from samecar.retrieval.export import make_manifest_row
+from samecar.retrieval.judged import find_judged_pictures
 from samecar.retrieval.records import Judgement
 from samecar.serving.dependencies import Served
 from samecar.serving.errors import ServiceError, error_responses, invalid, not_found
@@ -72,11 +72,11 @@ async def download_manifest(service: Served) -> Response:
 
 def _write_manifest(engine: Engine) -> bytes:
     rows: dict[str, dict[str, str]] = {}
-    for picture in judged_pictures(engine).pictures:
+    for picture in find_judged_pictures(engine).pictures:
         name = last_part(picture.sighting.address)
         if not is_picture_name(name) or name in rows:
             name = f"{picture.content}.jpg"
-        rows[name] = manifest_row(picture.sighting, name, picture.vehicle_id, picture.split)
+        rows[name] = make_manifest_row(picture.sighting, name, picture.vehicle_id, picture.split)
     if not rows:
         raise ServiceError(404, "not_found", "nothing was judged yet, so that there are no labels to export")
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from samecar.retrieval.incoming import Incoming
-from samecar.retrieval.records import Entry, Sighting
+from samecar.retrieval.records import UNREAD, Entry, Sighting
 from samecar.serving.dependencies import Number, Served
 from samecar.serving.errors import error_responses, invalid, not_found
 from samecar.serving.messages import (
@@ -57,15 +57,13 @@ async def add_picture(
     service: Served, form: Annotated[AdditionForm, Form(media_type=MULTIPART)], response: Response
 ) -> AdditionReply:
     """Adds a picture; one whose file the gallery holds already stays as it is."""
-    incoming = Incoming(
-        await form.picture.read(),
-        address=_file_name(form.picture.filename or ""),
-        camera_id=form.camera_id,
-        time=parse_seconds(form.time, "time"),
-        track_id=form.track_id,
-        vehicle_id=form.vehicle_id,
-        labels=_parse_labels(form.labels),
-    )
+    known = {
+        **form.model_dump(exclude={"picture"}),
+        "address": _file_name(form.picture.filename or ""),
+        "time": parse_seconds(form.time, "time"),
+        "labels": _parse_labels(form.labels),
+    }
+    incoming = Incoming(await form.picture.read(), replace(UNREAD, **known))
     await service.read(refuse_bomb, incoming.read(), service.settings.pixels)
     number, added = await service.add(incoming)
     response.status_code = 201 if added else 200

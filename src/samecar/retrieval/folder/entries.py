@@ -1,0 +1,188 @@
+"""The entries and judgements of a gallery in a folder: the part of the engine's contract that its catalogue keeps."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.errors import SamecarError
+from samecar.retrieval.engine import Engine
+from samecar.retrieval.folder.catalogue import Catalogue, changes, json_ids
+from samecar.retrieval.folder.schema import condition
+from samecar.retrieval.records import (
+    EVERYTHING,
+    KNOWN,
+    Addition,
+    CameraSummary,
+    Entry,
+    Filter,
+    Judgement,
+    Sighting,
+    Summary,
+)
+
+_LARGEST = 2**63 - 1  # whole number that SQLite knows
+
+_COLUMNS = tuple(name for name in KNOWN if name != "labels")  # of an entry; labels have a table of their own
+
+_ENTRY = f"SELECT id, content, {', '.join(KNOWN)} FROM sightings"  # noqa: S608 - names of fields
+
+_BY_NUMBER = _ENTRY + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
+
+_INSERT = f"INSERT INTO entries (id, content, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"  # noqa: S608
+
+_UPDATE = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608
+
+
+class CatalogueEngine(Engine):
+    """An engine as far as a catalogue alone can be one; what it does not say is said in `Engine`.
+
+    Args:
+        catalogue: what keeps entries and judgements.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    def _add(self, additions: Sequence[Addition], matrix: NDArray[np.float16]) -> list[int]:
+        """Adds what is not known yet, all or nothing; gives the number of each.
+
+        Args:
+            additions: what is added.
+            matrix: (additions, size) their embeddings as stored.
+        """
+        contents = [addition.sighting.content for addition in additions]
+        with self._catalogue.writing() as connection:
+            numbers = _find_known(connection, contents)
+            number = changes(connection).entry
+            new = []
+            for row, addition in enumerate(additions):
+                if addition.sighting.content not in numbers:
+                    number += 1
+                    numbers[addition.sighting.content] = number
+                    new.append((number, addition, matrix[row]))
+            _insert(connection, new)
+        return [numbers[content] for content in contents]
+
+    def remove(self, ids: Sequence[int]) -> int:
+        with self._catalogue.writing() as connection:
+            return connection.execute(
+                "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))", [json_ids(ids)]
+            ).rowcount
+
+    def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
+        with self._catalogue.writing() as connection:
+            row = connection.execute(_BY_NUMBER, [json_ids([id])]).fetchone()
+            if row is None:
+                return None
+            before = _read_entry(row).sighting
+            sighting = change(before)
+            if sighting.content != before.content:
+                raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
+            connection.execute(_UPDATE, [*_column_values(sighting), id])
+            connection.execute("DELETE FROM labels WHERE entry = ?", [id])
+            _insert_labels(connection, [(id, sighting.labels)])
+            return sighting
+
+    def known(self, contents: Sequence[str]) -> dict[str, int]:
+        return self._catalogue.read(lambda connection: _find_known(connection, contents))
+
+    def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
+        rows = self._rows(_BY_NUMBER, [json_ids(ids)])
+        return {row[0]: _read_entry(row) for row in rows}
+
+    def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
+        text, values = condition(allowed)
+        statement = f"{_ENTRY} WHERE id > ? AND {text} ORDER BY id LIMIT ?"
+        rows = self._rows(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
+        return [_read_entry(row) for row in rows]
+
+    def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
+        statement = "SELECT thumbnail FROM thumbnails WHERE id IN (SELECT value FROM json_each(?))"
+        rows = self._rows(statement, [json_ids([id])])
+        return rows[0][0] if rows else None
+
+    def summary(self) -> Summary:
+        return self._catalogue.read(_count_all)
+
+    # --- judgements ---
+
+    def judge(self, judgement: Judgement) -> None:
+        with self._catalogue.writing() as connection:
+            if not connection.execute(
+                "SELECT 1 FROM entries WHERE id IN (SELECT value FROM json_each(?))", [json_ids([judgement.entry])]
+            ).fetchone():
+                raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
+            connection.execute(
+                "INSERT OR REPLACE INTO judgements (query, entry, same, query_picture) VALUES (?, ?, ?, ?)",
+                [judgement.query, judgement.entry, judgement.same, judgement.query_picture],
+            )
+
+    def withdraw(self, query: str, entry: int) -> bool:
+        with self._catalogue.writing() as connection:
+            statement = "DELETE FROM judgements WHERE query = ? AND entry IN (SELECT value FROM json_each(?))"
+            return connection.execute(statement, [query, json_ids([entry])]).rowcount > 0
+
+    def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
+        condition, values = ("", []) if query is None else ("WHERE query = ?", [query])
+        picture = "query_picture" if pictures else "NULL"
+        statement = f"SELECT query, entry, same, {picture} FROM judgements {condition} ORDER BY number"  # noqa: S608
+        rows = self._rows(statement, values)
+        return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
+
+    def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._catalogue.read(lambda connection: connection.execute(statement, values).fetchall())
+
+
+def _count_all(connection: sqlite3.Connection) -> Summary:
+    cameras = connection.execute(
+        "SELECT camera_id, count(*), min(time), max(time) FROM entries GROUP BY camera_id ORDER BY camera_id"
+    ).fetchall()
+    vehicles = connection.execute("SELECT count(DISTINCT vehicle_id) FROM entries WHERE vehicle_id != ''").fetchone()[0]
+    judgements = connection.execute("SELECT count(*) FROM judgements").fetchone()[0]
+    rows = tuple(CameraSummary(*row) for row in cameras)
+    return Summary(sum(row.pictures for row in rows), vehicles, judgements, rows)
+
+
+def _find_known(connection: sqlite3.Connection, contents: Sequence[str]) -> dict[str, int]:
+    rows = connection.execute(
+        "SELECT content, id FROM entries WHERE content IN (SELECT value FROM json_each(?))",
+        [json.dumps(list(contents))],
+    )
+    return dict(rows.fetchall())
+
+
+def _insert(connection: sqlite3.Connection, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
+    connection.executemany(
+        _INSERT,
+        [(number, addition.sighting.content, *_column_values(addition.sighting)) for number, addition, _ in new],
+    )
+    connection.executemany(
+        "INSERT INTO embeddings (id, embedding) VALUES (?, ?)",
+        [(number, embedding.astype("<f2").tobytes()) for number, _, embedding in new],
+    )
+    connection.executemany(
+        "INSERT INTO thumbnails (id, thumbnail) VALUES (?, ?)",
+        [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
+    )
+    _insert_labels(connection, [(number, addition.sighting.labels) for number, addition, _ in new])
+
+
+def _insert_labels(connection: sqlite3.Connection, labels: Sequence[tuple[int, Mapping[str, str]]]) -> None:
+    connection.executemany(
+        "INSERT INTO labels (entry, name, value) VALUES (?, ?, ?)",
+        [(number, name, value) for number, texts in labels for name, value in texts.items()],
+    )
+
+
+def _column_values(sighting: Sighting) -> list[Any]:
+    return [getattr(sighting, name) for name in _COLUMNS]
+
+
+def _read_entry(row: tuple[Any, ...]) -> Entry:
+    number, content, *values = row
+    known = dict(zip(KNOWN, values, strict=True))
+    return Entry(number, Sighting(content, **{**known, "labels": json.loads(known["labels"])}))
