@@ -21,7 +21,7 @@ from safetensors.torch import save
 
 from samecar.config import ModelSettings
 from samecar.data.pictures import decode_picture
-from samecar.embedding.encoder import BoundModel
+from samecar.embedding.encoder import Encoder
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, model_tensors
 
@@ -72,7 +72,7 @@ def draw_pictures(size: tuple[int, int], seed: int) -> list[bytes]:
     return files
 
 
-def random_model(backbone: str, pictures: list[bytes], seed: int) -> BoundModel:
+def random_model(backbone: str, pictures: list[bytes], seed: int) -> Encoder:
     """A model that was never trained, whose batch normalisation is fitted to pictures: else it tells them hardly apart.
 
     Args:
@@ -94,15 +94,15 @@ def random_model(backbone: str, pictures: list[bytes], seed: int) -> BoundModel:
     return bind(model, settings)
 
 
-def bind(model: Embedder, settings: ModelSettings) -> BoundModel:
+def bind(model: Embedder, settings: ModelSettings) -> Encoder:
     """The model as a gallery keeps it."""
     description = json.dumps({"model": settings.model_dump(mode="json"), "vehicles": 0}).encode()
-    return BoundModel({DESCRIPTION_FILE: description, TENSORS_FILE: save(model_tensors(model))})
+    return Encoder({DESCRIPTION_FILE: description, TENSORS_FILE: save(model_tensors(model))})
 
 
-def decode(model: BoundModel, file: bytes) -> Image.Image:
+def decode(model: Encoder, file: bytes) -> Image.Image:
     """A picture as the service decodes it for this model."""
-    return decode_picture(file, "", model.decoded_size)
+    return decode_picture(file, "", model.preprocessing.decoded_size)
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from results import read_results, write_results
 
 from samecar.config import digest
-from samecar.evaluation import Labelled, Labels, Options, find_protocol, score
+from samecar.embedding.embeddings import Embeddings
+from samecar.evaluation import Labels, Options, find_protocol, score
 from samecar.hardware import default_threads
 from samecar.similarity.counting import FEWEST_ROWS, Work
 from samecar.similarity.products import CHUNK_ELEMENTS
@@ -112,7 +113,7 @@ def measure(gallery: int, options: argparse.Namespace) -> dict[str, Any]:
     return row
 
 
-def draw(gallery: int, options: argparse.Namespace) -> tuple[Labelled, Labelled]:
+def draw(gallery: int, options: argparse.Namespace) -> tuple[Embeddings, Embeddings]:
     """Draws embeddings around vehicles."""
     generator = np.random.default_rng(options.seed)
     vehicles, width, spread = max(2, gallery // options.pictures_per_vehicle), options.width, np.float32(options.spread)
@@ -126,7 +127,7 @@ def draw(gallery: int, options: argparse.Namespace) -> tuple[Labelled, Labelled]
             noise = generator.standard_normal((part.stop - start, width), np.float32)
             matrix[part] = centres[shown[part]] + spread * noise
         cameras = generator.integers(0, CAMERAS, count)
-        sides.append(Labelled(matrix, Labels(shown.astype(np.str_), cameras.astype(np.str_))))
+        sides.append(Embeddings(matrix, Labels(shown.astype(np.str_), cameras.astype(np.str_))))
     return sides[0], sides[1]
 
 
@@ -139,7 +140,7 @@ def product(queries: Matrix, gallery: Matrix) -> None:
         np.matmul(rows, gallery.T, out=buffer[: len(rows)])
 
 
-def plain(query: Labelled, gallery: Labelled) -> float:
+def plain(query: Embeddings, gallery: Embeddings) -> float:
     """The mAP by a whole matrix of distances and a stable argsort of each query's row, as evaluation code often has."""
     squares = (
         (gallery.matrix**2).sum(axis=1) - 2 * query.matrix @ gallery.matrix.T + (query.matrix**2).sum(axis=1)[:, None]

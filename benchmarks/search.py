@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 from results import FOLDER, read_results, write_results
 
 from samecar.cli.process import prepare_libraries
-from samecar.embedding.encoder import BoundModel
+from samecar.embedding.encoder import Encoder
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.index import KINDS
 from samecar.retrieval.gallery import Gallery
@@ -313,7 +313,7 @@ def engine_side(engine: FolderEngine, part: int) -> Side:
 
 
 def fill(
-    folder: Path, model: BoundModel, centres: Matrix, cameras: NDArray[np.int64], options: argparse.Namespace
+    folder: Path, model: Encoder, centres: Matrix, cameras: NDArray[np.int64], options: argparse.Namespace
 ) -> None:
     """Makes a gallery of the same embeddings."""
     with closing(Gallery.create(str(folder), model)) as gallery:

@@ -32,7 +32,7 @@ from embeddings import draw_pictures_of, draw_vehicles
 from results import write_results
 
 from samecar.cli.process import keep_freed_memory
-from samecar.embedding.encoder import BoundModel
+from samecar.embedding.encoder import Encoder
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
 from samecar.serving.app import SWITCH_INTERVAL
@@ -87,8 +87,8 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
                 single.append(clients.apply(ask, (port, pictures, 1, options.seconds / 3)))
                 many.append(clients.apply(ask, (port, pictures, options.clients, options.seconds)))
     return {
-        "height": model.height,
-        "width": model.width,
+        "height": model.preprocessing.height,
+        "width": model.preprocessing.width,
         "embedding_size": model.embedding_size,
         "alone": [round(rate, 2) for rate in alone[1:]],
         "single": summary(single[1:]),
@@ -97,7 +97,7 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
     }
 
 
-def fill(folder: Path, model: BoundModel, pictures: list[bytes], options: argparse.Namespace) -> None:
+def fill(folder: Path, model: Encoder, pictures: list[bytes], options: argparse.Namespace) -> None:
     """Makes a gallery of drawn embeddings, also of the vehicles that clients ask for."""
     asked = model.embed([decode(model, file) for file in pictures])
     vehicles = draw_vehicles(options.entries, model.embedding_size, options.seed, asked)
@@ -111,7 +111,7 @@ def fill(folder: Path, model: BoundModel, pictures: list[bytes], options: argpar
             row += len(matrix)
 
 
-def model_alone(model: BoundModel, pictures: list[bytes], seconds: float) -> float:
+def model_alone(model: Encoder, pictures: list[bytes], seconds: float) -> float:
     """Pictures a second from files to embeddings."""
 
     def prepared(place: int) -> torch.Tensor:

@@ -20,9 +20,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from samecar.config import load_recipe
-from samecar.embedding.encoder import BoundModel
+from samecar.embedding.encoder import Encoder
 from samecar.models import build_embedder
-from samecar.models.saved import MODEL_FILES, save_model
+from samecar.models.saved import save_model
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Sighting
@@ -42,12 +42,12 @@ def painted(folder: Path, vehicle: int, camera: int, index: int) -> Path:
     return path
 
 
-def tiny_model(folder: Path) -> BoundModel:
+def tiny_model(folder: Path) -> Encoder:
     """A network that nobody trained, with the same random weights each time."""
     torch.manual_seed(1)
     recipe = load_recipe("report-baseline", TINY)
     save_model(build_embedder(recipe.model, 3), folder)
-    return BoundModel({name: (folder / name).read_bytes() for name in MODEL_FILES})
+    return Encoder.open(folder)
 
 
 def make_gallery(folder: Path) -> Path:

@@ -15,14 +15,16 @@ from conftest import TINY, paint_picture
 from samecar.config import AugmentationSettings, load_recipe
 from samecar.data import IdentityBatches, open_source, training_transform
 from samecar.data.pictures import read_picture
-from samecar.embedding.embeddings import embed
+from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels, find_protocol, score
+from samecar.evaluation import Labels, find_protocol, score
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import evaluate, score_splits
 from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.models import build_embedder
+from samecar.preprocessing import Preprocessing
 from samecar.training import Run, learning_rate
 
 HERE = machine("cpu", 0)
@@ -115,10 +117,8 @@ def test_centre_crop_does_something(painted_folder):
     picture = read_picture(painted_folder / "train" / "v00_c0_0.png")
     whole, cropped = (
         training_transform(
-            recipe_with().model,
+            Preprocessing(32, 32, mean=(0.5,) * 3, deviation=(0.5,) * 3),
             AugmentationSettings(centre_crop=share, translation=0, flip=0),
-            (0.5,) * 3,
-            (0.5,) * 3,
         )(picture)
         for share in (1, 0.5)
     )
@@ -128,9 +128,9 @@ def test_centre_crop_does_something(painted_folder):
 
 def test_the_junk_rule_does_something(run, painted_source):
     """There, `--query-remove` did nothing: every query of VeRi-776 is in the gallery too and finds itself."""
-    query = Labelled(np.zeros((1, 2), np.float32), Labels(np.array(["a"]), np.array(["1"])))
+    query = Embeddings(np.zeros((1, 2), np.float32), Labels(np.array(["a"]), np.array(["1"])))
     matrix = np.array([[0, 0], [1, 0], [2, 0]], np.float32)  # the query itself, another vehicle, the match
-    gallery = Labelled(matrix, Labels(np.array(["a", "b", "a"]), np.array(["1", "1", "2"])))
+    gallery = Embeddings(matrix, Labels(np.array(["a", "b", "a"]), np.array(["1", "1", "2"])))
     assert score(query, gallery, find_protocol("veri776")).cmc[1] == 0
     assert score(query, gallery, find_protocol("no-junk")).cmc[1] == 1
     assert evaluate(run, painted_source, on=HERE).card.junk_rule == "same vehicle and same camera"
@@ -181,7 +181,9 @@ def test_evaluation_takes_far_less_than_16_bytes_a_pair():
     def drawn(pictures):
         matrix = generator.normal(size=(pictures, 8)).astype(np.float32)
         numbers = np.arange(pictures) % vehicles
-        return Labelled(matrix, Labels(numbers.astype(np.str_), generator.integers(20, size=pictures).astype(np.str_)))
+        return Embeddings(
+            matrix, Labels(numbers.astype(np.str_), generator.integers(20, size=pictures).astype(np.str_))
+        )
 
     given = drawn(queries), drawn(gallery)
     tracemalloc.start()

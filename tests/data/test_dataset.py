@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import paint_picture
 
-from samecar.config import AugmentationSettings, ModelSettings
+from samecar.config import AugmentationSettings
 from samecar.data import (
     Draw,
     Failure,
@@ -24,12 +24,11 @@ from samecar.data import (
     training_transform,
 )
 from samecar.errors import SamecarError
+from samecar.preprocessing import Preprocessing
 
-MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-EVALUATION = evaluation_transform(16, 24, MEAN, DEVIATION)
-TRAINING = training_transform(
-    ModelSettings(height=16, width=24), AugmentationSettings(jitter=True, pca_colour=0.5, erasing=0.5), MEAN, DEVIATION
-)
+PREPROCESSING = Preprocessing(16, 24, mean=(0.5, 0.5, 0.5), deviation=(0.25, 0.25, 0.25))
+EVALUATION = evaluation_transform(PREPROCESSING)
+TRAINING = training_transform(PREPROCESSING, AugmentationSettings(jitter=True, pca_colour=0.5, erasing=0.5))
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def test_the_global_generator_is_left_alone(train):
     assert torch.equal(torch.get_rng_state(), state)
     batches = IdentityBatches(train.vehicle_id, 8, 4)
     list(training_loader(train, class_numbers(train.vehicle_id), TRAINING, batches))
-    list(evaluation_loader(train, EVALUATION, 8))
+    list(evaluation_loader(train, PREPROCESSING, 8))
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -100,12 +99,12 @@ def test_worker_processes_change_nothing_and_follow_the_epoch(train):
             plan.set_epoch(epoch)
         here, there = (list(loader) for loader in loaders)
         assert all(torch.equal(one.pictures, two.pictures) for one, two in zip(here, there, strict=True))
-    evaluated = [torch.cat(list(evaluation_loader(train, EVALUATION, 7, workers))) for workers in (0, 2)]
+    evaluated = [torch.cat(list(evaluation_loader(train, PREPROCESSING, 7, workers))) for workers in (0, 2)]
     assert torch.equal(*evaluated)
 
 
 def test_evaluation_gives_all_pictures_in_order(train):
-    loader = evaluation_loader(train, EVALUATION, batch_size=7)
+    loader = evaluation_loader(train, PREPROCESSING, batch_size=7)
     pictures = list(loader)
     assert [len(batch) for batch in pictures] == [7] * 6 + [6]
     assert len(loader) == 7
@@ -116,7 +115,7 @@ def test_evaluation_gives_all_pictures_in_order(train):
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_evaluation_stops_at_an_unreadable_picture(damaged, workers):
     with pytest.raises(UnreadablePictureError, match=r"picture .*v0_c0.png cannot be read: the file is empty"):
-        list(evaluation_loader(damaged, EVALUATION, 4, workers))
+        list(evaluation_loader(damaged, PREPROCESSING, 4, workers))
 
 
 def test_training_goes_on_without_an_unreadable_picture_and_names_it(damaged):
@@ -156,7 +155,8 @@ def test_a_size_makes_decoding_smaller_but_not_the_result(tmp_path):
         seen.append(picture.size)
         return EVALUATION(picture)
 
-    small, whole = PictureDataset(manifest, transform, size=(16, 24))[0], PictureDataset(manifest, transform)[0]
+    small = PictureDataset(manifest, transform, decoded_size=PREPROCESSING.decoded_size)[0]
+    whole = PictureDataset(manifest, transform)[0]
     assert seen == [(150, 100), (1200, 800)]
     assert (small.picture - whole.picture).abs().max() < 0.1  # of values from -2 to 2
 

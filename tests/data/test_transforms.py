@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from samecar.config import AugmentationSettings, ModelSettings
+from samecar.config import AugmentationSettings
 from samecar.data import evaluation_transform, training_transform
 from samecar.data.transforms import (
     CentreCrop,
@@ -15,9 +15,10 @@ from samecar.data.transforms import (
     normalising,
     resizing,
 )
+from samecar.preprocessing import Preprocessing
 
 MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
-MODEL = ModelSettings(height=32, width=48)
+PREPROCESSING = Preprocessing(32, 48, MEAN, DEVIATION)
 OFF = {"translation": 0.0, "flip": 0.0}
 
 
@@ -34,7 +35,7 @@ def ramp(height, width):
 
 
 def training(**options):
-    return training_transform(MODEL, AugmentationSettings(**(OFF | options)), MEAN, DEVIATION)
+    return training_transform(PREPROCESSING, AugmentationSettings(**(OFF | options)))
 
 
 def naive_evaluation(picture, height, width):
@@ -43,7 +44,7 @@ def naive_evaluation(picture, height, width):
 
 
 def test_evaluation_resizes_and_normalises():
-    tensor = evaluation_transform(32, 48, MEAN, DEVIATION)(noise())
+    tensor = evaluation_transform(PREPROCESSING)(noise())
     assert tensor.dtype == torch.float32
     assert tensor.shape == (3, 32, 48)
     np.testing.assert_allclose(tensor, naive_evaluation(noise(), 32, 48), atol=1e-5)
@@ -51,17 +52,17 @@ def test_evaluation_resizes_and_normalises():
 
 def test_pictures_that_are_normalised_together_are_as_one_by_one():
     pictures = [noise(seed=seed) for seed in range(3)]
-    small = torch.stack([resizing(32, 48)(picture) for picture in pictures])
+    small = torch.stack([resizing(PREPROCESSING)(picture) for picture in pictures])
     assert small.dtype == torch.uint8
     before = small.clone()
-    together = normalising(MEAN, DEVIATION)(small)
+    together = normalising(PREPROCESSING)(small)
     assert torch.equal(small, before)
-    transform = evaluation_transform(32, 48, MEAN, DEVIATION)
+    transform = evaluation_transform(PREPROCESSING)
     assert torch.equal(together, torch.stack([transform(picture) for picture in pictures]))
 
 
 def test_training_with_everything_off_is_evaluation():
-    assert torch.equal(training()(noise()), evaluation_transform(32, 48, MEAN, DEVIATION)(noise()))
+    assert torch.equal(training()(noise()), evaluation_transform(PREPROCESSING)(noise()))
 
 
 def test_training_with_everything_on_keeps_shape_and_type_and_its_input():
@@ -138,9 +139,8 @@ def test_jitter_changes_brightness_and_contrast_within_their_ranges():
     means, deviations = [], []
     torch.manual_seed(0)
     stripes = Image.fromarray(np.tile(np.array([[80], [120]], np.uint8), (4, 8))[..., None].repeat(3, axis=2))
-    transform = training_transform(
-        ModelSettings(height=8, width=8), AugmentationSettings(**OFF, jitter=True), (0, 0, 0), (1, 1, 1)
-    )
+    as_it_is = Preprocessing(8, 8, mean=(0, 0, 0), deviation=(1, 1, 1))
+    transform = training_transform(as_it_is, AugmentationSettings(**OFF, jitter=True))
     for _ in range(300):
         flat = transform(grey)
         assert flat.std() < 1e-6  # neither hue nor saturation

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samecar.config import load_recipe
-from samecar.data import COLUMNS, evaluation_loader, evaluation_transform, open_source
+from samecar.data import COLUMNS, evaluation_loader, open_source
 from samecar.data.pictures import UnreadablePictureError
-from samecar.embedding.embeddings import Embeddings, embed
+from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
+from samecar.labels import Labels
 from samecar.models import build_embedder
 
 
@@ -142,21 +146,59 @@ def test_what_holds_no_embeddings_is_refused(embeddings, tmp_path):
     np.savez(tmp_path / "lacking.npz", **{name: column for name, column in columns.items() if name != "path"})
     np.savez(tmp_path / "short.npz", **{**columns, "embeddings": columns["embeddings"][:5]})
     np.savez(tmp_path / "flat.npz", **{**columns, "embeddings": columns["embeddings"].ravel()})
-    names = ["absent.npz", *contents, "array.npy", "pickled.npz", "lacking.npz", "short.npz", "flat.npz"]
-    for name in names:
-        with pytest.raises(SamecarError, match=re.escape(f"{name} holds no embeddings of `samecar embed`: ")):
+    np.savez(tmp_path / "split.npz", **{**columns, "split": np.full(24, "galery")})
+    sentences = {
+        **dict.fromkeys((*contents, "array.npy", "pickled.npz"), "cannot be read as .npz: "),
+        "absent.npz": "is not there; give an .npz file of embeddings",
+        "lacking.npz": "lacks path; it needs embeddings, path, vehicle_id, camera_id, split, ",
+        "short.npz": "has path of shape (24,) for 5 embeddings",
+        "flat.npz": "has embeddings of shape (2304,); they must be a matrix",
+        "split.npz": "split of picture 'gallery/v08_c0_0.png' is 'galery'; it must be one of train, query, gallery",
+    }
+    for name, sentence in sentences.items():
+        with pytest.raises(SamecarError, match=f"{name}.*{re.escape(sentence)}"):
             Embeddings.load(tmp_path / name)
+
+
+# embeddings with their rows
+
+
+def test_embeddings_have_labels_whatever_their_rows_are(embeddings, manifest):
+    assert embeddings.labels.vehicle_id.tolist() == manifest.vehicle_id.tolist()
+    assert embeddings.labels.path.tolist() == manifest.path.tolist()
+    labels = Labels(np.array(["a", "b"]), np.array(["1", "2"]))
+    alone = Embeddings(np.eye(2), labels)
+    assert (len(alone), alone.model) == (2, "not stated")
+    assert alone.labels is labels
+    assert alone.labels.path.tolist() == ["", ""]
+    with pytest.raises(SamecarError, match="came with labels alone, which do not say where the pictures lie"):
+        _ = alone.manifest
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8])
+def test_embeddings_keep_the_type_of_number_that_they_were_given(kind):
+    given = Embeddings(np.arange(6, dtype=kind).reshape(3, 2), Labels(np.array(["a", "b", "c"]), np.full(3, "")), "m")
+    chosen = given.select(np.array([2, 0]))
+    assert chosen.matrix.dtype == kind
+    assert chosen.matrix.tolist() == [[4, 5], [0, 1]]
+    assert chosen.labels.vehicle_id.tolist() == ["c", "a"]
+    assert chosen.model == "m"
+
+
+def test_each_embedding_has_one_row(manifest):
+    with pytest.raises(SamecarError, match="2 embeddings have 24 labels; give one for each"):
+        Embeddings(np.zeros((2, 3), np.float32), manifest)
+
+
+def test_embeddings_need_no_torch():
+    code = "import sys, samecar.embedding.reading, samecar.evaluation; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "False"
 
 
 def test_a_flipped_embedding_is_the_mean_of_picture_and_mirror_image(model, manifest, embeddings):
     flipped = embed(model, manifest, model_digest="0123", flip=True)
-    loader = evaluation_loader(
-        manifest,
-        evaluation_transform(model.height, model.width, model.mean, model.deviation),
-        batch_size=64,
-        workers=0,
-        size=(model.height, model.width),
-    )
+    loader = evaluation_loader(manifest, model.preprocessing, batch_size=64)
     with torch.inference_mode():
         mirrored = np.concatenate([model(torch.flip(pictures, dims=[3])).numpy() for pictures in loader])
     close(flipped.matrix, (embeddings.matrix + mirrored) / 2)

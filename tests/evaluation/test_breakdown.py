@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from samecar.evaluation import Labelled, Labels, find_protocol, score
+from samecar.embedding.embeddings import Embeddings
+from samecar.evaluation import Labels, find_protocol, score
 
 PLAIN = find_protocol("plain")
 
@@ -16,7 +17,7 @@ def pictures(generator, count):
         type=np.array(["suv", "van"])[vehicles % 2],
         colour=generator.choice(["", "red"], size=count),
     )
-    return Labelled(generator.normal(size=(count, 4)).astype(np.float32), labels)
+    return Embeddings(generator.normal(size=(count, 4)).astype(np.float32), labels)
 
 
 @pytest.fixture
@@ -62,5 +63,5 @@ def test_a_camera_pair_is_scored_as_if_other_cameras_had_not_seen_the_vehicle(si
 
 
 def test_there_are_no_tables_of_what_is_not_known(sides):
-    bare = [Labelled(side.matrix, Labels(side.labels.vehicle_id, np.full(side.rows, ""))) for side in sides]
+    bare = [Embeddings(side.matrix, Labels(side.labels.vehicle_id, np.full(len(side), ""))) for side in sides]
     assert score(*bare, PLAIN).tables == {}

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from samecar.data import Manifest
-from samecar.embedding.reading import load_labelled
+from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.reading import read_split
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels, find_protocol, score
+from samecar.evaluation import Labels, find_protocol, score
 from samecar.evaluation.records import compare_runs, save_evaluation
 from samecar.evaluation.results import provenance_of
 
@@ -33,7 +34,7 @@ def written(file, **columns):
 
 def test_an_npz_holds_embeddings_and_labels(tmp_path):
     given = rows(9)
-    side = load_labelled(written(tmp_path / "q.npz", **given), "query")
+    side = read_split(written(tmp_path / "q.npz", **given), "query")
     np.testing.assert_array_equal(side.matrix, given["embeddings"])
     assert side.labels.vehicle_id.tolist() == [str(vehicle) for vehicle in given["vehicle_id"]]
     assert side.labels.path.tolist() == given["path"].tolist()
@@ -43,11 +44,11 @@ def test_an_npz_holds_embeddings_and_labels(tmp_path):
 def test_one_file_may_hold_queries_and_gallery(tmp_path):
     given = rows(6) | {"split": np.array(["query", "gallery", "train"] * 2), "vehicle_id": np.array([b"a"] * 6)}
     path = written(tmp_path / "all.npz", **given)
-    assert load_labelled(path, "gallery").labels.path.tolist() == ["1.jpg", "4.jpg"]
-    assert load_labelled(path, "query").labels.vehicle_id.tolist() == ["a", "a"]
+    assert read_split(path, "gallery").labels.path.tolist() == ["1.jpg", "4.jpg"]
+    assert read_split(path, "query").labels.vehicle_id.tolist() == ["a", "a"]
     path = written(tmp_path / "some.npz", **given | {"split": np.array(["train"] * 6)})
     with pytest.raises(SamecarError, match="no row of split 'query'; its splits are 'train'"):
-        load_labelled(path, "query")
+        read_split(path, "query")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -59,10 +60,10 @@ def test_a_table_has_its_embeddings_beside_it(tmp_path, suffix):
     ]
     Manifest.from_rows(tmp_path, lines).write(tmp_path / f"g{suffix}")
     with pytest.raises(SamecarError, match=r"has no embeddings; put g.npy beside it"):
-        load_labelled(tmp_path / f"g{suffix}", "gallery")
+        read_split(tmp_path / f"g{suffix}", "gallery")
     np.save(tmp_path / "g.npy", given["embeddings"])
     for name in (f"g{suffix}", "g.npy"):
-        side = load_labelled(tmp_path / name, "gallery")
+        side = read_split(tmp_path / name, "gallery")
         np.testing.assert_array_equal(side.matrix, given["embeddings"])
         assert side.labels.colour.tolist() == ["red"] * 7
 
@@ -80,7 +81,7 @@ def test_a_table_has_its_embeddings_beside_it(tmp_path, suffix):
 def test_files_that_do_not_fit_are_refused(tmp_path, changes, message):
     given = {name: value for name, value in (rows(5) | changes).items() if value is not None}
     with pytest.raises(SamecarError, match=message):
-        load_labelled(written(tmp_path / "q.npz", **given), "query")
+        read_split(written(tmp_path / "q.npz", **given), "query")
 
 
 def test_what_is_no_file_of_embeddings_is_refused(tmp_path):
@@ -93,7 +94,7 @@ def test_what_is_no_file_of_embeddings_is_refused(tmp_path):
         "q.txt": "give .npz, .npy, .csv or .parquet",
     }.items():
         with pytest.raises(SamecarError, match=message):
-            load_labelled(tmp_path / name, "query")
+            read_split(tmp_path / name, "query")
 
 
 def test_the_card_says_which_model_made_the_embeddings(tmp_path):
@@ -101,7 +102,7 @@ def test_the_card_says_which_model_made_the_embeddings(tmp_path):
         written(tmp_path / f"{name}.npz", **rows(5), model=np.array(model))
         for name, model in (("a", "m1"), ("b", "m1 with flip"), ("c", "m1 with flip"))
     ]
-    sides = [load_labelled(path, "query") for path in paths]
+    sides = [read_split(path, "query") for path in paths]
     with pytest.raises(SamecarError, match=r"was made by model m1 and .* by m1 with flip; embed both anew"):
         provenance_of((paths[0], paths[1]), (sides[0], sides[1]))
     found = provenance_of((paths[1], paths[2]), (sides[1], sides[2]))
@@ -123,7 +124,7 @@ def evaluation(noise, seed=0, queries=60):
         )
         parts.append((centres[vehicles], labels))
     generator = np.random.default_rng(seed)
-    sides = [Labelled(centre + noise * generator.normal(size=centre.shape), labels) for centre, labels in parts]
+    sides = [Embeddings(centre + noise * generator.normal(size=centre.shape), labels) for centre, labels in parts]
     return score(*sides, PLAIN)
 
 

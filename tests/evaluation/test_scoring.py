@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from samecar.embedding.embeddings import FLIP
+from samecar.embedding.embeddings import FLIP, Embeddings
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels, Options, Provenance, Relevance, find_protocol, score, with_junk
+from samecar.evaluation import Labels, Options, Provenance, Relevance, find_protocol, score, with_junk
 from samecar.similarity import products
 from samecar.similarity.counting import Work
 from samecar.similarity.expansion import (
@@ -29,7 +29,7 @@ PLAIN, NO_JUNK, VEHICLE_ID = find_protocol("plain"), find_protocol("no-junk"), f
 
 
 def labelled(matrix, vehicles, cameras):
-    return Labelled(np.asarray(matrix, np.float32), Labels(np.array(vehicles, str), np.array(cameras, str)))
+    return Embeddings(np.asarray(matrix, np.float32), Labels(np.array(vehicles, str), np.array(cameras, str)))
 
 
 def rows_of(pictures):
@@ -138,7 +138,7 @@ def test_scores_with_ties_equal_plain_loops_in_any_gallery_order(seed, random):
     expected = naive_scores(query, gallery)
     assert_equal_scores(score(query, gallery, PLAIN), expected)
     order = np.array(random.sample(range(15), 15))
-    moved = Labelled(gallery.matrix[order], gallery.labels.select(order))
+    moved = gallery.select(order)
     assert_equal_scores(score(query, moved, PLAIN), expected)
 
 
@@ -155,7 +155,7 @@ def test_average_precisions_equal_scikit_learn():
 
 def test_cosine_is_euclidean_on_unit_vectors():
     query, gallery = random_problem(3)
-    units = [Labelled(products.unit_length(side.matrix), side.labels) for side in (query, gallery)]
+    units = [Embeddings(products.unit_length(side.matrix), side.labels) for side in (query, gallery)]
     cosine = score(query, gallery, PLAIN, distance="cosine")
     euclidean = score(*units, PLAIN)
     assert cosine.mean_average_precision == pytest.approx(euclidean.mean_average_precision)
@@ -220,7 +220,7 @@ def test_a_random_encoder_scores_chance():
 def test_without_the_junk_rule_a_query_finds_itself():
     """Every VeRi-776 query picture is in the gallery too: a random encoder would reach a rank-1 of 100 %."""
     gallery = random_problem(8, gallery=200, vehicles=20, width=32)[1]
-    query = Labelled(gallery.matrix[::5], gallery.labels.select(slice(None, None, 5)))
+    query = gallery.select(np.arange(0, len(gallery), 5))
     assert score(query, gallery, NO_JUNK).cmc[1] == 1
     assert score(query, gallery, find_protocol("veri776")).cmc[1] < 0.3
 
@@ -285,13 +285,13 @@ def test_vehicleid_draws_one_picture_of_each_vehicle():
 def test_vehicleid_scores_are_the_mean_of_its_draws_whoever_is_in_query_or_gallery():
     everything = pool(np.random.default_rng(1))
     evaluation = score(empty(), everything, VEHICLE_ID, seed=3)
-    split = [Labelled(everything.matrix[rows], everything.labels.select(rows)) for rows in (slice(20), slice(20, None))]
+    split = [everything.select(rows) for rows in (np.arange(20), np.arange(20, len(everything)))]
     assert score(*split, VEHICLE_ID, seed=3).as_dict() == evaluation.as_dict()
     means, galleries = [], set()
     for draws in range(1, 11):
         drawn = score(empty(), everything, dataclasses.replace(VEHICLE_ID, draws=draws), seed=3).drawn
         galleries.add(tuple(drawn[1]))
-        sides = [Labelled(everything.matrix[rows], everything.labels.select(rows)) for rows in drawn]
+        sides = [everything.select(rows) for rows in drawn]
         means.append(naive_scores(*sides, junk=False))
     assert len(galleries) == 10
     assert evaluation.mean_average_precision == pytest.approx(np.mean([each[0] for each in means]))
@@ -341,7 +341,7 @@ def test_a_data_set_without_matches_is_refused():
 
 
 def test_as_many_labels_as_embeddings():
-    with pytest.raises(SamecarError, match="3 query embeddings have 2 labels"):
+    with pytest.raises(SamecarError, match="3 embeddings have 2 labels; give one for each"):
         score(labelled(np.zeros((3, 1)), ["1", "2"], ["1", "1"]), labelled([[0]], ["1"], ["2"]), PLAIN)
 
 

@@ -10,15 +10,24 @@ from torch import nn
 
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
-from samecar.embedding.embeddings import FLIP, Embeddings, embed
+from samecar.embedding.embeddings import FLIP, Embeddings
+from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs
 from samecar.evaluation.test_sets import is_test_set, of_test, protocol_of, refuse_unscorable
 from samecar.experiment import evaluate as experiment
-from samecar.experiment.evaluate import embed_with, evaluate, score_splits, trained_vehicles
+from samecar.experiment.evaluate import (
+    embed_with,
+    evaluate,
+    score_run,
+    score_splits,
+    telling_results,
+    trained_vehicles,
+)
 from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
+from samecar.preprocessing import Preprocessing
 from samecar.similarity.expansion import AverageQueryExpansion
 from samecar.similarity.reranking import KReciprocal
 
@@ -67,8 +76,7 @@ def test_a_machine_is_chosen(monkeypatch):
 class Oracle(nn.Module):
     """An encoder that knows each picture's vehicle, or nothing at all."""
 
-    height = width = 8
-    mean, deviation = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    preprocessing = Preprocessing(8, 8, mean=(0.0, 0.0, 0.0), deviation=(1.0, 1.0, 1.0))
 
     def __init__(self, matrix):
         super().__init__()
@@ -248,3 +256,59 @@ def test_the_card_of_an_evaluation_names_all_that_was_applied(run, manifest):
     assert saved[".json"] == saved[".queries.csv"] >= 2
     (itself, *_) = compare_runs(run.folder, run.folder)
     assert itself.metrics["mAP"].p_value == 1
+
+
+# a run scored for figures
+
+
+@pytest.fixture
+def without_cameras(manifest):
+    """A set of gallery pictures alone, of which nobody says who took them."""
+    gallery = manifest.of_split("gallery")
+    return replace(gallery, camera_id=np.full(len(gallery), ""))
+
+
+def test_figures_are_drawn_of_the_scores_that_evaluate_gives(run, manifest, without_cameras):
+    for data, name in ((manifest, "plain"), (without_cameras, "vehicleid")):
+        scored = score_run(run, data, on=HERE)
+        assert scored.protocol.name == name
+        assert scored.evaluation.as_dict() == evaluate(run, data, on=HERE).as_dict()
+        assert len(scored.query) == len(scored.evaluation.average_precisions)
+
+
+def test_a_set_without_cameras_has_all_that_figures_show(run, without_cameras):
+    scored = score_run(run, without_cameras, on=HERE)
+    assert sorted(scored.gallery.labels.vehicle_id) == ["v08", "v09", "v10", "v11"]  # one picture of each is drawn
+    assert len(scored.query) == len(without_cameras) - 4
+    assert len(scored.pictures()) == len(without_cameras)
+    ranked = scored.ranked(None, 4)
+    assert [result.correct for result in ranked.results].count(True) == 1
+    assert ranked.results[ranked.first_match - 1].correct
+    assert len(telling_results(ranked)) == 2
+
+
+def test_the_rows_of_a_drawn_gallery_are_those_of_its_pictures(run, without_cameras):
+    scored = score_run(run, without_cameras, on=HERE)
+    every = embed_with(run, without_cameras, on=HERE)
+    rows = {path: row for row, path in enumerate(every.manifest.path)}
+    for side in (scored.query, scored.gallery):
+        np.testing.assert_array_equal(side.matrix, every.matrix[[rows[path] for path in side.manifest.path]])
+
+
+def test_a_figure_of_a_set_with_one_scored_query_shows_that_query(run, manifest):
+    gallery = manifest.of_split("gallery")
+    lonely = gallery.vehicle_id == "v08"
+    query = manifest.select(np.flatnonzero((manifest.split == "query") & np.isin(manifest.vehicle_id, ["v08", "v09"])))
+    other = np.flatnonzero(gallery.vehicle_id == "v10")
+    match = np.flatnonzero(lonely & (gallery.camera_id == "c0"))
+    data = type(manifest).concatenate([query, gallery.select(np.concatenate([match[:1], other]))])
+    scored = score_run(run, data, on=HERE)
+    assert scored.evaluation.card.queries_scored == 1
+    assert scored.ranked(None, 3).vehicle_id == "v08"
+
+
+def test_what_cannot_be_scored_is_refused_before_it_is_embedded_for_a_figure(run, without_cameras, monkeypatch):
+    monkeypatch.setattr(experiment, "embed", None)
+    vehicles = np.arange(len(without_cameras)).astype(str)
+    with pytest.raises(SamecarError, match=r"no test vehicle of .* has two pictures, query and match"):
+        score_run(run, replace(without_cameras, vehicle_id=vehicles), on=HERE)

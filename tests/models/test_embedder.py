@@ -12,6 +12,7 @@ from torch import nn
 from samecar.config import ModelSettings, load_recipe
 from samecar.errors import SamecarError
 from samecar.models import Embedder, Outputs, build_embedder
+from samecar.preprocessing import Preprocessing
 
 ATTENTIONS = ["none", "se", "cbam"]
 FUSIONS = ["none", "concatenate", "add", "global"]
@@ -36,7 +37,7 @@ def compose(vehicles: int = 5, **options: object) -> Embedder:
 
 
 def check_outputs(embedder: Embedder, width: int) -> None:
-    outputs = embedder.outputs(torch.rand(2, 3, embedder.height, embedder.width))
+    outputs = embedder.outputs(torch.rand(2, 3, embedder.preprocessing.height, embedder.preprocessing.width))
     assert isinstance(outputs, Outputs)
     assert outputs.features.shape == (2, width)
     assert embedder.embedding_size == width
@@ -92,10 +93,10 @@ def test_without_vehicles_there_are_no_logits() -> None:
     assert not any(key.startswith("classifier") for key in embedder.state_dict())
 
 
-def test_embedder_owns_its_picture_size_mean_and_deviation() -> None:
+def test_embedder_owns_what_is_done_to_pictures_before() -> None:
     embedder = compose(backbone="test_resnet", height=64, width=96)
-    assert (embedder.height, embedder.width) == (64, 96)
-    assert (embedder.mean, embedder.deviation) == ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    assert embedder.preprocessing == Preprocessing(64, 96, mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))
+    assert embedder.preprocessing.decoded_size == (128, 192)
 
 
 def test_zero_bias_leaves_head_and_classifier_without_bias() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels, find_protocol, score
+from samecar.evaluation import Labels, find_protocol, score
 from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
 from samecar.report import draw_ranked_lists, page, write_report
 from samecar.report.charts import line_chart
@@ -76,10 +77,10 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def evaluation():
     # Matches of the three queries at ranks 1, 2 and 1; the fourth has none.
-    gallery = Labelled(
+    gallery = Embeddings(
         np.array([[1], [2], [6], [7]], np.float32), Labels(np.array(["A", "B", "C", "D"]), np.array(["c2"] * 4))
     )
-    query = Labelled(
+    query = Embeddings(
         np.array([[1], [1], [6], [0]], np.float32), Labels(np.array(["A", "B", "C", "X"]), np.array(["c1"] * 4))
     )
     return score(query, gallery, find_protocol("plain"))

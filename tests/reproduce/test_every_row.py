@@ -51,7 +51,7 @@ def test_a_row_trains_two_steps(digest):
     assert {len(batch) for batch in batches} == {recipe.batch.size}
 
     model = initial_model(recipe, VEHICLES).train()
-    transform = training_transform(recipe.model, recipe.augmentation, model.mean, model.deviation)
+    transform = training_transform(model.preprocessing, recipe.augmentation)
     noise = np.random.default_rng(1).integers(0, 256, (PICTURES, 40, 40, 3), dtype=np.uint8)
     pictures = torch.stack([transform(Image.fromarray(picture)) for picture in noise])
     labels = torch.tensor([0, 0, 1, 1])

@@ -12,8 +12,7 @@ from tiny_run import tiny_run
 
 from samecar.calibration.fitting import Provenance, fit_calibration
 from samecar.data import open_source, read_picture
-from samecar.embedding.embeddings import embed
-from samecar.embedding.encoder import BoundModel
+from samecar.embedding.encoder import Encoder, embed
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model
 from samecar.labels import Labels
@@ -335,7 +334,8 @@ def test_a_calibration_of_another_model_is_refused(gallery, calibration):
 
 def test_a_bound_model_is_that_of_the_run(model, run):
     assert model.digest == run.model_digest()
-    assert (model.height, model.width) == (32, 32)
+    assert model.preprocessing == run.load_model().preprocessing
+    assert (model.preprocessing.height, model.preprocessing.width) == (32, 32)
     assert model.embedding_size == run.load_model().embedding_size
 
 
@@ -380,4 +380,4 @@ def test_another_model_in_the_gallery_is_noticed(filled, tmp_path):
 def test_a_damaged_model_is_named(model, changes, sentence):
     files = {name: content for name, content in {**model.files, **changes}.items() if content is not None}
     with pytest.raises(SamecarError, match=sentence):
-        BoundModel(files).load()
+        Encoder(files).load()

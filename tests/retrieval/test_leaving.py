@@ -11,7 +11,7 @@ from tiny_run import tiny_run
 
 from samecar.data import Manifest, open_source
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.reading import load_labelled
+from samecar.embedding.reading import read_split
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
 from samecar.experiment.evaluate import bound_model
@@ -110,7 +110,7 @@ def test_exported_embeddings_are_scored_as_those_of_the_gallery(gallery, tmp_pat
     assert embeddings.model == gallery.facts.model
     ids = [entry.id for entry in all_entries(gallery.engine)]
     assert np.array_equal(embeddings.matrix, gallery.engine.embeddings(ids))
-    sides = load_labelled(tmp_path / "gallery.npz", "gallery")
+    sides = read_split(tmp_path / "gallery.npz", "gallery")
     evaluation = score(sides, sides, find_protocol("plain"), distance="cosine")
     assert evaluation.cmc[1] > 0
 

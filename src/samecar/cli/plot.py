@@ -12,7 +12,7 @@ from samecar.errors import SamecarError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from samecar.experiment.evaluate import Tested
+    from samecar.experiment.evaluate import ScoredRun
     from samecar.models import Embedder
 
 plot = typer.Typer(help="Draw figures of models, runs and data, as PNG and SVG.", no_args_is_help=True)
@@ -94,8 +94,8 @@ def ranks(
     """A query and its nearest gallery pictures, right and wrong told apart (the report's figure 5)."""
     from samecar.report.figures.sheets import ranks_figure
 
-    tested = _tested(run, source, device, workers)
-    _write(ranks_figure([tested.ranked(query, count)]), out)
+    scored = _scored(run, source, device, workers)
+    _write(ranks_figure([scored.ranked(query, count)]), out)
 
 
 @plot.command()
@@ -113,8 +113,8 @@ def activation(
     from samecar.report.figures.activation import activation_figure
     from samecar.training import Run
 
-    tested = _tested(run, source, device, workers)
-    ranked = tested.ranked(query, len(tested.gallery))
+    scored = _scored(run, source, device, workers)
+    ranked = scored.ranked(query, len(scored.gallery))
     others = [(heading, read_picture(path)) for heading, path in telling_results(ranked)]
     title = f"Where the embeddings' similarity comes from: query {ranked.path.name}"
     _write(activation_figure(Run.open(run).load_model(), read_picture(ranked.path), others, title=title), out)
@@ -136,7 +136,7 @@ def embeddings(
 
     if colour_by not in ("vehicle", "camera"):
         raise SamecarError(f"--colour-by is {colour_by!r}; it can be vehicle or camera")
-    pictures = _tested(run, source, device, workers).pictures()
+    pictures = _scored(run, source, device, workers).pictures()
     title = f"Query and gallery pictures by {colour_by}: {run.resolve().name}"
     figure = embedding_map_figure(
         pictures, colour_by="camera" if colour_by == "camera" else "vehicle", vehicles=vehicles, seed=seed, title=title
@@ -158,8 +158,8 @@ def distances(
     from samecar.similarity.distances import find_distance
 
     chosen = find_distance(distance)
-    tested = _tested(run, source, device, workers)
-    counts = count_distances(tested.query, tested.gallery, tested.protocol, distance=chosen)
+    scored = _scored(run, source, device, workers)
+    counts = count_distances(scored.query, scored.gallery, scored.protocol, distance=chosen)
     title = f"Queries and gallery pictures: {run.resolve().name}"
     _write(distances_figure(counts, title=title, distance=chosen), out)
 
@@ -176,7 +176,7 @@ def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder
     return initial_model(loaded, 0), f"{loaded.model.backbone}, weights {loaded.model.weights}"
 
 
-def _tested(run: Path, source: str, device: str, workers: int | None) -> "Tested":
+def _scored(run: Path, source: str, device: str, workers: int | None) -> "ScoredRun":
     from samecar.experiment.evaluate import score_run
     from samecar.hardware import machine
     from samecar.training import Run

@@ -84,7 +84,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Scores embeddings from anywhere under a declared protocol."""
-    from samecar.embedding.reading import load_labelled
+    from samecar.embedding.reading import read_split
     from samecar.evaluation import find_protocol, with_junk
     from samecar.evaluation import score as score_embeddings
     from samecar.evaluation.records import save_evaluation
@@ -102,7 +102,7 @@ def score(
         bootstrap=bootstrap,
         device=_device(device),
     )
-    sides = load_labelled(query, "query"), load_labelled(gallery, "gallery")
+    sides = read_split(query, "query"), read_split(gallery, "gallery")
     evaluation = score_embeddings(
         *sides,
         rules,

@@ -64,7 +64,7 @@ def _asked(gallery: "Gallery", picture: str, top: int, allowed: "Filter") -> "tu
     from samecar.data.pictures import read_picture
 
     if not picture.startswith(ID):
-        query = read_picture(Path(picture), gallery.model.decoded_size)
+        query = read_picture(Path(picture), gallery.model.preprocessing.decoded_size)
         return gallery.search([query], top, allowed)[0], query
     digits = picture.removeprefix(ID)
     if not (digits.isascii() and digits.isdigit()):

@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.data.sampling import Draw, IdentityBatches
-from samecar.data.transforms import PictureTransform
+from samecar.data.transforms import PictureTransform, evaluation_transform
 from samecar.errors import SamecarError, first_few
+from samecar.preprocessing import Preprocessing
 
 FAILURE_LIMIT: Final = 0.01
 """Share of a set's pictures that may be unreadable before training stops."""
@@ -61,7 +62,7 @@ class PictureDataset(Dataset[Any]):
         manifest: which pictures.
         transform: a picture to a tensor.
         labels: (pictures,) class numbers; all -1 if not given.
-        size: height and width that the transform makes; larger JPEG pictures are then decoded quicker.
+        decoded_size: height and width below which no picture is decoded; larger JPEG pictures are decoded quicker.
     """
 
     def __init__(
@@ -69,15 +70,14 @@ class PictureDataset(Dataset[Any]):
         manifest: Manifest,
         transform: PictureTransform,
         labels: NDArray[np.int64] | None = None,
-        size: tuple[int, int] | None = None,
+        decoded_size: tuple[int, int] | None = None,
     ) -> None:
         if labels is not None and labels.shape != (len(manifest),):
             raise ValueError(f"labels have shape {labels.shape}; ({len(manifest)},) is needed")
         self.manifest = manifest
         self.transform = transform
         self.labels = np.full(len(manifest), -1) if labels is None else labels
-        # Twice the size leaves the resizing something to work with.
-        self._decoded_size = None if size is None else (2 * size[0], 2 * size[1])
+        self._decoded_size = decoded_size
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -113,7 +113,7 @@ def training_loader(
     transform: PictureTransform,
     batches: IdentityBatches,
     workers: int = 0,
-    size: tuple[int, int] | None = None,
+    decoded_size: tuple[int, int] | None = None,
 ) -> "DataLoader[Any]":
     """Gives the `Batch` objects of an epoch; call `batches.set_epoch` before each.
 
@@ -126,10 +126,10 @@ def training_loader(
         transform: a picture to a tensor.
         batches: which pictures, in which order.
         workers: processes that read; 0 reads in this one. They change nothing but the speed.
-        size: as in `PictureDataset`.
+        decoded_size: as in `PictureDataset`.
     """
     return DataLoader(
-        PictureDataset(manifest, transform, labels, size),
+        PictureDataset(manifest, transform, labels, decoded_size),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
@@ -140,22 +140,19 @@ def training_loader(
 
 
 def evaluation_loader(
-    manifest: Manifest,
-    transform: PictureTransform,
-    batch_size: int,
-    workers: int = 0,
-    size: tuple[int, int] | None = None,
+    manifest: Manifest, preprocessing: Preprocessing, batch_size: int, workers: int = 0
 ) -> "EvaluationLoader":
     """Gives all pictures in the manifest's order.
 
     Args:
         manifest: which pictures.
-        transform: a picture to a tensor, without chance.
+        preprocessing: what the model takes.
         batch_size: pictures in a batch; the last one may be smaller.
         workers: processes that read; 0 reads in this one.
-        size: as in `PictureDataset`.
     """
-    return EvaluationLoader(PictureDataset(manifest, transform, size=size), batch_size, workers)
+    transform = evaluation_transform(preprocessing)
+    dataset = PictureDataset(manifest, transform, decoded_size=preprocessing.decoded_size)
+    return EvaluationLoader(dataset, batch_size, workers)
 
 
 class EvaluationLoader:

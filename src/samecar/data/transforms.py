@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from samecar.config import AugmentationSettings, ModelSettings
+from samecar.config import AugmentationSettings
+from samecar.preprocessing import Preprocessing
 
 PictureTransform = Callable[[Image.Image], torch.Tensor]
 """An RGB picture to a tensor: float32 (3, height, width), normalised unless it says otherwise."""
@@ -33,21 +34,17 @@ ERASED_RATIO: Final = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS: Final = 100
 
 
-def training_transform(
-    model: ModelSettings, augmentation: AugmentationSettings, mean: Sequence[float], deviation: Sequence[float]
-) -> PictureTransform:
+def training_transform(preprocessing: Preprocessing, augmentation: AugmentationSettings) -> PictureTransform:
     """The random changes of `augmentation`, in the order of its options, around resizing and normalising.
 
     Args:
-        model: its height and width are the result's.
+        preprocessing: what the model takes.
         augmentation: what is done and how probably.
-        mean: of R, G and B in pictures from 0 to 1.
-        deviation: of R, G and B in pictures from 0 to 1.
     """
     steps: list[Callable[..., object]] = []
     if augmentation.centre_crop < 1:
         steps.append(CentreCrop(augmentation.centre_crop))
-    steps.append(RandomTranslation(model.height, model.width, augmentation.translation))
+    steps.append(RandomTranslation(preprocessing.height, preprocessing.width, augmentation.translation))
     if augmentation.flip:
         steps.append(v2.RandomHorizontalFlip(augmentation.flip))
     steps += [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
@@ -55,44 +52,29 @@ def training_transform(
         steps.append(v2.ColorJitter(brightness=BRIGHTNESS, contrast=CONTRAST))
     if augmentation.pca_colour:
         steps.append(PCAColour(augmentation.pca_colour))
-    steps.append(v2.Normalize(list(mean), list(deviation)))
+    steps.append(_normalize(preprocessing))
     if augmentation.erasing:
         steps.append(RandomErasing(augmentation.erasing))
     return _Steps(steps)
 
 
-def evaluation_transform(
-    height: int, width: int, mean: Sequence[float], deviation: Sequence[float]
-) -> PictureTransform:
-    """Resizing and normalising; nothing random.
-
-    Args:
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-        mean: of R, G and B in pictures from 0 to 1.
-        deviation: of R, G and B in pictures from 0 to 1.
-    """
-    return _Steps([resizing(height, width), normalising(mean, deviation)])
+def evaluation_transform(preprocessing: Preprocessing) -> PictureTransform:
+    """Resizing and normalising, as a model takes pictures; nothing random."""
+    return _Steps([resizing(preprocessing), normalising(preprocessing)])
 
 
-def resizing(height: int, width: int) -> PictureTransform:
-    """The part of evaluation that needs the picture itself; gives uint8 (3, height, width).
-
-    Args:
-        height: of the result, in pixels.
-        width: of the result, in pixels.
-    """
-    return _Steps([Resize(height, width), v2.PILToTensor()])
+def resizing(preprocessing: Preprocessing) -> PictureTransform:
+    """The part of evaluation that needs the picture itself; gives uint8 (3, height, width)."""
+    return _Steps([Resize(preprocessing.height, preprocessing.width), v2.PILToTensor()])
 
 
-def normalising(mean: Sequence[float], deviation: Sequence[float]) -> TensorTransform:
-    """The rest of evaluation: takes uint8 (..., 3, height, width), also of many pictures, and gives float32.
+def normalising(preprocessing: Preprocessing) -> TensorTransform:
+    """The rest of evaluation: takes uint8 (..., 3, height, width), also of many pictures, and gives float32."""
+    return _Steps([v2.ToDtype(torch.float32, scale=True), _normalize(preprocessing)])
 
-    Args:
-        mean: of R, G and B in pictures from 0 to 1.
-        deviation: of R, G and B in pictures from 0 to 1.
-    """
-    return _Steps([v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(deviation))])
+
+def _normalize(preprocessing: Preprocessing) -> v2.Normalize:
+    return v2.Normalize(list(preprocessing.mean), list(preprocessing.deviation))
 
 
 class _Steps:

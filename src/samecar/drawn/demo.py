@@ -9,7 +9,7 @@ import numpy as np
 from samecar.config import Recipe, load_recipe
 from samecar.data import Manifest, open_source
 from samecar.drawn import draw_set
-from samecar.embedding.embeddings import embed
+from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Provenance, default_protocol
 from samecar.evaluation.test_sets import of_test

@@ -1,20 +1,17 @@
-"""Embeddings of pictures: made by a model, kept beside the rows that they belong to, saved and loaded."""
+"""Embeddings and the rows that they belong to, saved and loaded; nothing here needs torch."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from samecar.data import COLUMNS, Manifest, evaluation_loader, evaluation_transform
+from samecar.data.manifest import COLUMNS, Manifest
+from samecar.embedding.npz import FACTS, read_npz
 from samecar.errors import SamecarError
 from samecar.files import as_path, written_file
-from samecar.labels import Labels
-from samecar.models import Embedder
-from samecar.progress import Progress, describe_speed, silent
+from samecar.labels import LABELS, Labels
 from samecar.similarity.products import Matrix
 
 FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
@@ -23,20 +20,30 @@ FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
 FLIPPED = " with flip"
 """Stands behind the digest of the model that made them."""
 
+NOT_STATED = "not stated"
+"""Stands for the model where nobody says which one made them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """A matrix and the manifest rows that its rows belong to.
+    """A matrix, and what is known of the pictures that its rows belong to.
 
     Attributes:
-        matrix: (pictures, size) float32.
-        manifest: (pictures) rows, in the matrix's order.
+        matrix: (pictures, size); float32 where samecar made it, or as others gave it.
+        rows: of the pictures, in the matrix's order: a manifest, which says where they lie, or labels alone.
         model: digest of the model that made them.
+
+    Raises:
+        SamecarError: there are more or fewer rows than embeddings.
     """
 
-    matrix: NDArray[np.float32]
-    manifest: Manifest
-    model: str
+    matrix: Matrix
+    rows: Manifest | Labels
+    model: str = NOT_STATED
+
+    def __post_init__(self) -> None:
+        if len(self.matrix) != len(self.rows):
+            raise SamecarError(f"{len(self.matrix)} embeddings have {len(self.rows)} labels; give one for each")
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -45,50 +52,74 @@ class Embeddings:
         shape = " × ".join(f"{side:,}" for side in np.shape(self.matrix))
         return f"{type(self).__name__}({shape}, model {self.model})"
 
+    @property
+    def manifest(self) -> Manifest:
+        """Which pictures these are.
+
+        Raises:
+            SamecarError: they came with labels alone.
+        """
+        if isinstance(self.rows, Labels):
+            raise SamecarError(
+                "these embeddings came with labels alone, which do not say where the pictures lie; make them with "
+                "`samecar embed`, or give a manifest with them"
+            )
+        return self.rows
+
+    @property
+    def labels(self) -> Labels:
+        """Who is seen by which camera in each row."""
+        if isinstance(self.rows, Labels):
+            return self.rows
+        return Labels(**{name: self.rows.column(name) for name in LABELS})
+
+    def select(self, chosen: NDArray[Any]) -> "Embeddings":
+        """Some of the rows.
+
+        Args:
+            chosen: a mask (pictures,) or row numbers, in the order wanted.
+        """
+        return Embeddings(self.matrix[chosen], self.rows.select(chosen), self.model)
+
     def of_split(self, split: str) -> "Embeddings":
-        """The rows of one split."""
-        rows = np.flatnonzero(self.manifest.split == split)
-        return Embeddings(self.matrix[rows], self.manifest.select(rows), self.model)
+        """The rows of one split of the manifest."""
+        return self.select(np.flatnonzero(self.manifest.split == split))
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz file with `embeddings`, `model` and the manifest's columns, without pickle."""
+        """Writes an .npz file with `embeddings`, `model` and the manifest's columns, without pickle.
+
+        Raises:
+            SamecarError: the name does not end with .npz, or there is no manifest.
+        """
         path = as_path(path, "file of embeddings")
         refuse_name(path)
-        columns = {name: getattr(self.manifest, name) for name in COLUMNS}
+        manifest = self.manifest
+        columns: dict[str, Any] = {name: manifest.column(name) for name in COLUMNS}
         with written_file(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 embeddings=self.matrix,
                 model=np.array(self.model),
-                root=np.array(str(self.manifest.root)),
-                source=np.array(self.manifest.source),
+                root=np.array(str(manifest.root)),
+                source=np.array(manifest.source),
                 **columns,
             )
 
     @classmethod
     def load(cls, path: str | Path) -> "Embeddings":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; `samecar.embedding.reading.read_split` is content with less.
 
         Raises:
             SamecarError: the file is absent, damaged, or lacks a column.
         """
         path = as_path(path, "file of embeddings")
+        content = read_npz(path, (*COLUMNS, *FACTS))
+        columns: dict[str, Any] = content.columns
         try:
-            with np.load(path, allow_pickle=False) as content:
-                manifest = Manifest(
-                    root=Path(str(content["root"])),
-                    source=str(content["source"]),
-                    **{name: content[name] for name in COLUMNS},
-                )
-                matrix, model = content["embeddings"], str(content["model"])
-        except Exception as error:  # what numpy raises depends on how the file is damaged
-            raise SamecarError(f"{path} holds no embeddings of `samecar embed`: {error}") from error
-        if matrix.ndim != 2 or len(matrix) != len(manifest):
-            raise SamecarError(
-                f"{path} holds no embeddings of `samecar embed`: they have shape {matrix.shape} for {len(manifest)} "
-                "pictures"
-            )
-        return cls(matrix, manifest, model)
+            manifest = Manifest(Path(content.facts["root"]), **columns, source=content.facts["source"])
+        except SamecarError as error:
+            raise SamecarError(f"{path}: {error}") from error
+        return cls(content.matrix, manifest, content.facts["model"])
 
 
 def refuse_name(path: Path) -> None:
@@ -99,64 +130,3 @@ def refuse_name(path: Path) -> None:
     """
     if path.suffix != ".npz":
         raise SamecarError(f"{path}: embeddings are written as .npz; give a name that ends so")
-
-
-def embed(
-    model: Embedder,
-    manifest: Manifest,
-    *,
-    model_digest: str = "not stated",
-    device: torch.device | None = None,
-    batch_size: int = 64,
-    workers: int = 0,
-    flip: bool = False,
-    progress: Progress = silent,
-) -> Embeddings:
-    """Embeds every picture of a manifest, in its order.
-
-    The model is used in evaluation mode and left in the mode in which it was. With `flip` an embedding is the mean of
-    those of the picture and of its mirror image; the pictures themselves are not written to.
-
-    Raises:
-        SamecarError: the manifest is empty, or a picture cannot be read.
-    """
-    if not len(manifest):
-        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root}")
-    device = device or next(model.parameters()).device
-    transform = evaluation_transform(model.height, model.width, model.mean, model.deviation)
-    size = model.height, model.width
-    loader = evaluation_loader(manifest, transform, batch_size=batch_size, workers=workers, size=size)
-    matrix = np.empty((len(manifest), model.embedding_size), np.float32)
-    done, started = 0, time.perf_counter()
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for pictures in loader:
-                rows = slice(done, done + len(pictures))
-                pictures = pictures.to(device, non_blocking=True)
-                embedded = model(pictures).float()
-                if flip:
-                    embedded = (embedded + model(pictures.flip(-1)).float()) / 2
-                matrix[rows] = embedded.cpu().numpy()
-                done = rows.stop
-                progress("embedding", done, len(manifest), describe_speed(done, started, device))
-    finally:
-        model.train(was_training)
-    return Embeddings(matrix, manifest, model_digest + FLIPPED if flip else model_digest)
-
-
-class Labelled(NamedTuple):
-    """Embeddings and who is seen on them."""
-
-    matrix: Matrix  # (pictures, size)
-    labels: Labels
-
-    @property
-    def rows(self) -> int:
-        """Number of pictures."""
-        return len(self.labels)
-
-    def select(self, rows: NDArray[np.int64]) -> "Labelled":
-        """Some of the pictures."""
-        return Labelled(self.matrix[rows], self.labels.select(rows))

@@ -1,9 +1,11 @@
-"""The model inside a gallery: pictures to embeddings of length one."""
+"""The encoder: from pictures to embeddings."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -15,11 +17,78 @@ from safetensors.torch import load as read_tensors
 from torch.nn import functional
 
 from samecar.config import ModelSettings
+from samecar.data import Manifest, evaluation_loader
 from samecar.data.transforms import PictureTransform, TensorTransform, normalising, resizing
+from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
 from samecar.models import Embedder, build_embedder
-from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, tensors_digest
+from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, find_model, tensors_digest
+from samecar.preprocessing import Preprocessing
+from samecar.progress import Progress, describe_speed, silent
+
+
+def embed(
+    model: Embedder,
+    manifest: Manifest,
+    *,
+    model_digest: str = NOT_STATED,
+    batch_size: int = 64,
+    workers: int = 0,
+    flip: bool = False,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Embeds every picture of a manifest, in its order, as the network gives them: not brought to length one.
+
+    The model is used where it is and in evaluation mode, and left in the mode in which it was. With `flip` an embedding
+    is the mean of those of the picture and of its mirror image; the pictures themselves are not written to.
+
+    Raises:
+        SamecarError: the manifest is empty, or a picture cannot be read.
+    """
+    if not len(manifest):
+        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root}")
+    loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
+    matrix = np.empty((len(manifest), model.embedding_size), np.float32)
+    done, started = 0, time.perf_counter()
+    was_training = model.training
+    model.eval()
+    try:
+        for pictures in loader:
+            rows = slice(done, done + len(pictures))
+            matrix[rows] = _embed_batch(model, pictures, flip=flip).cpu().numpy()
+            done = rows.stop
+            progress("embedding", done, len(manifest), describe_speed(done, started, _device_of(model)))
+    finally:
+        model.train(was_training)
+    return Embeddings(matrix, manifest, model_digest + FLIPPED if flip else model_digest)
+
+
+@torch.inference_mode()
+def _embed_batch(model: Embedder, pictures: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
+    """Embeddings of a batch as the network gives them, (batch, size) float32, where the model is.
+
+    Args:
+        model: in evaluation mode.
+        pictures: (batch, 3, height, width) float32, normalised, wherever they are.
+        flip: take the mean with the embeddings of the mirrored pictures.
+    """
+    pictures = pictures.to(_device_of(model), non_blocking=True)
+    embeddings: torch.Tensor = model(pictures).float()
+    return (embeddings + model(pictures.flip(-1)).float()) / 2 if flip else embeddings
+
+
+def _device_of(model: Embedder) -> torch.device:
+    return next(model.parameters()).device
+
+
+class HasFolder(Protocol):
+    """A run, or whatever else lies in a folder of its own."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        ...
 
 
 class _Ready(NamedTuple):
@@ -30,46 +99,58 @@ class _Ready(NamedTuple):
     normalise: TensorTransform
 
 
-class BoundModel:
-    """A model that a gallery is bound to; built when it is first needed. It may be used from several threads.
+class Encoder:
+    """From pictures to embeddings of length one; its network is built when it is first needed.
+
+    `open` finds it on disk; a gallery makes it of the files that it keeps. It may be used from several threads.
 
     Args:
         files: content by name, for each of `samecar.models.saved.MODEL_FILES`.
-        device: where it runs; by default the GPU where there is one.
+        device: where it runs: auto, cpu, cuda, or a device of torch; auto is the GPU where there is one.
 
     Attributes:
         files: what it was made of.
-        digest: of its tensors; two models with the same digest give the same embeddings.
+        digest: of its tensors; two encoders with the same digest give the same embeddings.
 
     Raises:
-        SamecarError: a file is missing, or the description is damaged.
+        SamecarError: a file is missing, the description is damaged, or the device is not there.
     """
 
-    def __init__(self, files: Mapping[str, bytes], device: torch.device | None = None) -> None:
+    def __init__(self, files: Mapping[str, bytes], device: torch.device | str = "auto") -> None:
         missing = [name for name in MODEL_FILES if name not in files]
         if missing:
             raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(MODEL_FILES)}")
         self.files = dict(files)
         self.digest = tensors_digest(files[TENSORS_FILE])
         self._settings, self._vehicles = _described(files[DESCRIPTION_FILE])
-        self._device = device
+        self._device = find_device(device) if isinstance(device, str) else device
         self._lock = Lock()
         self._ready: _Ready | None = None
 
-    @property
-    def height(self) -> int:
-        """Of the pictures that it sees, in pixels."""
-        return self._settings.height
+    @classmethod
+    def open(cls, source: str | Path | HasFolder, *, device: torch.device | str = "auto") -> Self:
+        """Finds a model that was saved.
+
+        Args:
+            source: a run, a run's folder, a folder with model.json and model.safetensors, or that model.safetensors.
+            device: where it runs: auto, cpu, cuda, or a device of torch; auto is the GPU where there is one.
+
+        Raises:
+            SamecarError: there is no model, the run has not ended, or a file cannot be read.
+        """
+        folder = find_model(Path(source if isinstance(source, str | Path) else source.folder))
+        files = {}
+        for name in MODEL_FILES:
+            try:
+                files[name] = (folder / name).read_bytes()
+            except OSError as error:
+                raise SamecarError(f"{folder / name} cannot be read: {error.strerror}; mend it") from error
+        return cls(files, device)
 
     @property
-    def width(self) -> int:
-        """Of the pictures that it sees, in pixels."""
-        return self._settings.width
-
-    @property
-    def decoded_size(self) -> tuple[int, int]:
-        """Height and width below which a picture is not decoded; twice its own leaves resizing something to do."""
-        return 2 * self.height, 2 * self.width
+    def preprocessing(self) -> Preprocessing:
+        """What its pictures are before."""
+        return self.load().embedder.preprocessing
 
     @property
     def embedding_size(self) -> int:
@@ -77,10 +158,10 @@ class BoundModel:
         return self.load().embedder.embedding_size
 
     def load(self) -> "_Ready":
-        """Builds the model, if that was not done yet.
+        """Builds the network, if that was not done yet.
 
         Raises:
-            SamecarError: the tensors are damaged or of another model, or the device is not there.
+            SamecarError: the tensors are damaged or of another model.
         """
         with self._lock:
             if self._ready is None:
@@ -94,11 +175,10 @@ class BoundModel:
         except SafetensorError as error:
             raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
         fill_model(model, tensors, TENSORS_FILE)
-        device = self._device or find_device()
-        model.eval().to(device)
-        if device.type == "cpu":
+        model.eval().to(self._device)
+        if self._device.type == "cpu":
             model.to(memory_format=torch.channels_last)  # quicker there, and alike but for rounding
-        return _Ready(model, resizing(model.height, model.width), normalising(model.mean, model.deviation))
+        return _Ready(model, resizing(model.preprocessing), normalising(model.preprocessing))
 
     def prepare(self, picture: Image.Image) -> torch.Tensor:
         """A picture in the model's size, uint8 (3, height, width); for `embed_prepared`, in a thread of one's own.
@@ -118,12 +198,12 @@ class BoundModel:
     def embed_prepared(self, pictures: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """Embeds what `prepare` made, in one batch; (pictures, size) float32 of length one."""
         model, _, normalise = self.load()
-        device = next(model.parameters()).device
+        device = _device_of(model)
 
+        @torch.inference_mode()
         def embedded(part: Sequence[torch.Tensor]) -> NDArray[np.float32]:
-            with torch.inference_mode():
-                batch = normalise(torch.stack(list(part)).to(device))  # (pictures, 3, height, width)
-                embeddings: NDArray[np.float32] = functional.normalize(model(batch).float()).cpu().numpy()
+            batch = normalise(torch.stack(list(part)).to(device))  # (pictures, 3, height, width)
+            embeddings: NDArray[np.float32] = functional.normalize(_embed_batch(model, batch)).cpu().numpy()
             return embeddings
 
         if not pictures:

@@ -1,6 +1,5 @@
 """Honest scores: protocols as data, metrics as pure functions, and a card beside every number."""
 
-from samecar.embedding.embeddings import Labelled
 from samecar.evaluation.protocols import PROTOCOLS, Protocol, Relevance, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs, save_evaluation
 from samecar.evaluation.results import Evaluation, Options, ProtocolCard, Provenance
@@ -11,7 +10,6 @@ from samecar.similarity.counting import Work
 __all__ = [
     "PROTOCOLS",
     "Evaluation",
-    "Labelled",
     "Labels",
     "Options",
     "Protocol",

@@ -9,7 +9,6 @@ import numpy as np
 from samecar.embedding.embeddings import Embeddings
 from samecar.evaluation.protocols import JUNK, MATCH, Protocol, Relevance
 from samecar.evaluation.results import Evaluation
-from samecar.labels import LABELS, Labels
 from samecar.similarity.distances import nearest
 from samecar.similarity.products import Distance
 
@@ -54,11 +53,6 @@ class RankedQuery:
     results: tuple[RankedPicture, ...]
 
 
-def labels_of(embeddings: Embeddings) -> Labels:
-    """Who is seen by which camera in each row."""
-    return Labels(**{name: embeddings.manifest.column(name) for name in LABELS})
-
-
 def ranked_queries(
     query: Embeddings,
     gallery: Embeddings,
@@ -81,7 +75,7 @@ def ranked_queries(
         distance: between embeddings.
     """
     chosen = np.asarray(rows, dtype=np.int64)
-    relevance = Relevance(labels_of(query).select(chosen), labels_of(gallery), protocol)
+    relevance = Relevance(query.labels.select(chosen), gallery.labels, protocol)
     ranking = nearest(
         query.matrix[chosen],
         gallery.matrix,

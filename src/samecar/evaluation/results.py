@@ -10,18 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.config import digest
-from samecar.embedding.embeddings import FLIP, FLIPPED, Labelled
+from samecar.embedding.embeddings import FLIP, FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore
 from samecar.evaluation.metrics import Interpolation
 from samecar.labels import LABELS, Labels
 from samecar.notebook import html_table
 from samecar.similarity.counting import Work
-from samecar.similarity.expansion import (
-    AverageQueryExpansion,
-    DatabaseAugmentation,
-    PostProcessing,
-)
+from samecar.similarity.expansion import AverageQueryExpansion, DatabaseAugmentation, PostProcessing
 from samecar.similarity.reranking import KReciprocal
 from samecar.similarity.thresholds import OperatingPoint
 from samecar.uncertainty import SAMPLES, Scores
@@ -75,7 +71,7 @@ class Provenance:
 
     data: str = "embeddings"
     data_digest: str = "not stated"
-    model: str = "not stated"
+    model: str = NOT_STATED
     side_information: str = "none"
     epoch_choice: str = "not stated"
     seed: int | None = None
@@ -226,31 +222,24 @@ class Evaluation:
         }
 
 
-def provenance_of(paths: tuple[Path, Path], sides: tuple[Labelled, Labelled]) -> Provenance:
+def provenance_of(paths: tuple[Path, Path], sides: tuple[Embeddings, Embeddings]) -> Provenance:
     """What the card says of loaded embeddings.
 
     Args:
-        paths: of the queries and of the gallery; .npz files of `samecar embed` tell their model.
-        sides: what was read from them.
+        paths: of the queries and of the gallery.
+        sides: what was read from them; .npz files of `samecar embed` tell their model.
 
     Raises:
         SamecarError: two models made them.
     """
-    models = [_model(path) for path in paths]
-    known = sorted(set(models) - {""})
+    models = [side.model for side in sides]
+    known = sorted(set(models) - {NOT_STATED})
     if len(known) > 1:
         raise SamecarError(f"{paths[0]} was made by model {models[0]} and {paths[1]} by {models[1]}; embed both anew")
-    model = known[0] if known else "not stated"
+    model = known[0] if known else NOT_STATED
     return Provenance(
         data=f"{paths[0].name} against {paths[1].name}",
         data_digest=digest([[getattr(side.labels, name).tolist() for name in LABELS] for side in sides]),
         model=model,
         post_processing=(FLIP,) if model.endswith(FLIPPED) else (),
     )
-
-
-def _model(path: Path) -> str:
-    if path.suffix != ".npz":
-        return ""
-    with np.load(path, allow_pickle=False) as content:
-        return str(content["model"]) if "model" in content else ""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.embedding.embeddings import Labelled
+from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
@@ -16,10 +16,7 @@ from samecar.evaluation.protocols import Protocol, Relevance
 from samecar.evaluation.results import TIES, Evaluation, Options, ProtocolCard, Provenance, QueryScores
 from samecar.labels import Labels
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
-from samecar.similarity.expansion import (
-    average_query_expansion,
-    database_augmentation,
-)
+from samecar.similarity.expansion import average_query_expansion, database_augmentation
 from samecar.similarity.products import Distance, Matrix, check_embeddings
 from samecar.similarity.reranking import k_reciprocal_distances
 from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OperatingPoint
@@ -27,8 +24,8 @@ from samecar.uncertainty import Scores, confidence_intervals
 
 
 def score(
-    query: Labelled,
-    gallery: Labelled,
+    query: Embeddings,
+    gallery: Embeddings,
     protocol: Protocol,
     *,
     distance: Distance = "euclidean",
@@ -39,8 +36,8 @@ def score(
     """Scores embeddings under a protocol.
 
     Args:
-        query: embeddings (queries, size) and their labels.
-        gallery: embeddings (gallery, size) and their labels. Under a protocol that draws its galleries, queries and
+        query: embeddings (queries, size) with their labels.
+        gallery: embeddings (gallery, size) with their labels. Under a protocol that draws its galleries, queries and
             gallery are one pool.
         protocol: the rules.
         distance: between embeddings.
@@ -50,60 +47,49 @@ def score(
 
     Raises:
         SamecarError: there is no query or no gallery picture, no query has a match, or the embeddings of queries and
-            gallery differ in width, are not as many as their labels, or hold NaN or infinite values.
+            gallery differ in width, or hold NaN or infinite values.
     """
     provenance, options = provenance or Provenance(), options or Options()
-    for name, side in (("query", query), ("gallery", gallery)):
-        if len(side.matrix) != side.rows:
-            raise SamecarError(f"{len(side.matrix)} {name} embeddings have {side.rows} labels; give one for each")
     results = []
     for rows, draw in _draws(query, gallery, protocol, seed):
         results.append(_score_once(*draw, protocol, distance, options))
-        drawn, sizes = rows, (draw[0].rows, draw[1].rows)
-    names = results[0].scores.keys()
-    mean = {name: float(np.mean([result.scores[name] for result in results])) for name in names}
+        drawn, sizes = rows, (len(draw[0]), len(draw[1]))
+    last = results[-1]
+    mean = {name: float(np.mean([result.scores[name] for result in results])) for name in last.scores}
     queries = _joined([result.queries for result in results])
-    skipped = int((results[-1].queries.matches == 0).sum())
     intervals = confidence_intervals(
-        {name: queries.metrics[name] for name in _told(options)},
+        {name: queries.metrics[name] for name in _metric_names(options)},
         queries.labels.vehicle_id,
         samples=options.bootstrap,
         seed=seed,
     )
-    if protocol.gallery == "one per vehicle":
-        gallery_rule = f"{protocol.gallery_rule}, mean of {len(results)} draws with seed {seed}"
-        deviation = {
-            name: float(np.std([result.scores[name] for result in results])) for name in _told(options, rates=())
-        }
-    else:
-        gallery_rule, deviation = protocol.gallery_rule, {}
-    steps = [*provenance.post_processing, *(step.describe() for step in options.post_processing)]
+    gallery_rule = protocol.gallery_rule
+    deviation: dict[str, float] = {}
+    if drawn is not None:
+        gallery_rule += f", mean of {len(results)} draws with seed {seed}"
+        names = _metric_names(options, rates=())
+        deviation = {name: float(np.std([result.scores[name] for result in results])) for name in names}
+    tables = {
+        "camera pair": last.camera_pairs if drawn is None else [],
+        "type": by_label(queries.metrics, queries.labels.type),
+        "colour": by_label(queries.metrics, queries.labels.colour),
+    }
+    skipped = int((last.queries.matches == 0).sum())
     return Evaluation(
         mean_average_precision=mean["mAP"],
         mean_inverse_negative_penalty=mean["mINP"],
         cmc={rank: mean[f"rank-{rank}"] for rank in options.ranks},
-        card=ProtocolCard(
-            protocol=protocol.name,
-            data=provenance.data,
-            data_digest=provenance.data_digest,
-            model=provenance.model,
-            junk_rule=protocol.junk,
-            gallery_rule=gallery_rule,
+        card=_card(
+            protocol,
+            provenance,
+            options,
             distance=distance,
-            ties=TIES,
-            interpolation=options.interpolation,
-            precision=_precision(options),
-            post_processing="; ".join(steps) or "none",
-            side_information=provenance.side_information,
-            epoch_choice=provenance.epoch_choice,
-            seed=provenance.seed,
+            gallery_rule=gallery_rule,
             confidence=f"95 %, {options.bootstrap:,} bootstrap samples of vehicles" if intervals else "none",
-            queries_scored=sizes[0] - skipped,
-            queries_skipped=skipped,
-            gallery_pictures=sizes[1],
-            published_size=_published(protocol, sizes),
+            sizes=sizes,
+            skipped=skipped,
         ),
-        average_precisions=results[-1].queries.metrics["mAP"].values,
+        average_precisions=last.queries.metrics["mAP"].values,
         cmc_curve=np.mean([result.curve for result in results], axis=0),
         deviation=deviation,
         drawn=drawn,
@@ -114,17 +100,69 @@ def score(
             )
             for rate in FALSE_POSITIVE_RATES
         },
-        tables={
-            name: rows
-            for name, rows in (
-                ("camera pair", results[-1].camera_pairs if drawn is None else []),
-                ("type", by_label(queries.metrics, queries.labels.type)),
-                ("colour", by_label(queries.metrics, queries.labels.colour)),
-            )
-            if rows
-        },
+        tables={name: rows for name, rows in tables.items() if rows},
         queries=queries,
     )
+
+
+def _card(
+    protocol: Protocol,
+    provenance: Provenance,
+    options: Options,
+    *,
+    distance: Distance,
+    gallery_rule: str,
+    confidence: str,
+    sizes: tuple[int, int],
+    skipped: int,
+) -> ProtocolCard:
+    """The card of scores over so many queries and gallery pictures, of which some queries were skipped."""
+    steps = [*provenance.post_processing, *(step.describe() for step in options.post_processing)]
+    return ProtocolCard(
+        protocol=protocol.name,
+        data=provenance.data,
+        data_digest=provenance.data_digest,
+        model=provenance.model,
+        junk_rule=protocol.junk,
+        gallery_rule=gallery_rule,
+        distance=distance,
+        ties=TIES,
+        interpolation=options.interpolation,
+        precision=_precision(options),
+        post_processing="; ".join(steps) or "none",
+        side_information=provenance.side_information,
+        epoch_choice=provenance.epoch_choice,
+        seed=provenance.seed,
+        confidence=confidence,
+        queries_scored=sizes[0] - skipped,
+        queries_skipped=skipped,
+        gallery_pictures=sizes[1],
+        published_size=_published(protocol, sizes),
+    )
+
+
+def _draws(
+    query: Embeddings, gallery: Embeddings, protocol: Protocol, seed: int
+) -> Iterator[tuple[tuple[NDArray[np.int64], NDArray[np.int64]] | None, tuple[Embeddings, Embeddings]]]:
+    """Each draw's query and gallery rows, counted in the pool of queries followed by gallery, and what they hold.
+
+    One draw is in memory at a time.
+    """
+    if protocol.gallery == "all":
+        yield None, (query, gallery)
+        return
+    check_embeddings(query.matrix, gallery.matrix)
+    matrix = np.concatenate([query.matrix, gallery.matrix]) if len(query) else gallery.matrix
+    pool = Embeddings(matrix, Labels.concatenate([query.labels, gallery.labels]))
+    vehicles = pool.labels.vehicle_id
+    labelled, distractors = np.flatnonzero(vehicles != ""), np.flatnonzero(vehicles == "")
+    generator = np.random.default_rng(seed)
+    for _ in range(protocol.draws):
+        order = generator.permutation(labelled)
+        one_of_each = order[np.unique(vehicles[order], return_index=True)[1]]
+        drawn = np.union1d(one_of_each, distractors)
+        rest = np.setdiff1d(labelled, one_of_each)
+        yield (rest, drawn), (pool.select(rest), pool.select(drawn))
 
 
 class _Result(NamedTuple):
@@ -138,11 +176,11 @@ class _Result(NamedTuple):
 
 
 def _score_once(
-    query: Labelled, gallery: Labelled, protocol: Protocol, distance: Distance, options: Options
+    query: Embeddings, gallery: Embeddings, protocol: Protocol, distance: Distance, options: Options
 ) -> _Result:
-    if not query.rows or not gallery.rows:
+    if not len(query) or not len(gallery):
         raise SamecarError(
-            f"there are {query.rows} query and {gallery.rows} gallery pictures; both are needed to score, "
+            f"there are {len(query)} query and {len(gallery)} gallery pictures; both are needed to score, "
             "and `samecar data split` makes them"
         )
     tracks, units = gallery.labels.tracks() if protocol.ranked == "tracks" else (None, gallery.labels)
@@ -150,12 +188,12 @@ def _score_once(
     matches = _matches(query.matrix, gallery.matrix, relevant, tracks, distance, options)
     if not len(matches.ranks):
         raise SamecarError(
-            f"none of {query.rows} queries has a match in the gallery under protocol {protocol.name!r} "
+            f"none of {len(query)} queries has a match in the gallery under protocol {protocol.name!r} "
             f"(junk: {protocol.junk}); check vehicle and camera ids with `samecar data check`"
         )
     counts, ranks = matches.counts, matches.ranks
     first = first_ranks(ranks, counts)
-    alike = np.ones(query.rows)
+    alike = np.ones(len(query))
     metrics = {
         "mAP": Scores(average_precisions(ranks, counts, options.interpolation), alike),
         "mINP": Scores(inverse_negative_penalties(ranks, counts), alike),
@@ -167,13 +205,13 @@ def _score_once(
     for rate in FALSE_POSITIVE_RATES:
         point = matches.others.operating_point(matches.distances, rate)
         accepted = matches.others.accepted(matches.distances, point.threshold)
-        found = np.bincount(np.repeat(np.arange(query.rows), counts), accepted, minlength=query.rows)
-        shares = np.divide(found, counts, out=np.full(query.rows, np.nan), where=counts > 0)
+        found = np.bincount(np.repeat(np.arange(len(query)), counts), accepted, minlength=len(query))
+        shares = np.divide(found, counts, out=np.full(len(query), np.nan), where=counts > 0)
         metrics[_rate_name(rate)] = Scores(shares, counts.astype(np.float64))
         scores[_rate_name(rate)] = point.true_positive_rate
         thresholds[rate] = _as_distance(point.threshold, distance, options)
     return _Result(
-        QueryScores(query.labels, np.zeros(query.rows, np.int64), counts, first, metrics),
+        QueryScores(query.labels, np.zeros(len(query), np.int64), counts, first, metrics),
         scores,
         np.array([np.mean(first[counts > 0] <= rank) for rank in range(1, max(options.ranks) + 1)]),
         thresholds,
@@ -206,12 +244,30 @@ def _matches(
     )
 
 
+def _joined(parts: list[QueryScores]) -> QueryScores:
+    if len(parts) == 1:
+        return parts[0]
+    return QueryScores(
+        Labels.concatenate([part.labels for part in parts]),
+        np.concatenate([np.full(len(part.matches), draw) for draw, part in enumerate(parts)]),
+        np.concatenate([part.matches for part in parts]),
+        np.concatenate([part.first_match for part in parts]),
+        {
+            name: Scores(
+                np.concatenate([part.metrics[name].values for part in parts]),
+                np.concatenate([part.metrics[name].weights for part in parts]),
+            )
+            for name in parts[0].metrics
+        },
+    )
+
+
 def _within(first: NDArray[np.float64], rank: int) -> NDArray[np.float64]:
     return np.where(np.isnan(first), np.nan, first <= rank)
 
 
-def _told(options: Options, rates: Sequence[float] = FALSE_POSITIVE_RATES) -> list[str]:
-    """Names of the metrics that are told."""
+def _metric_names(options: Options, rates: Sequence[float] = FALSE_POSITIVE_RATES) -> list[str]:
+    """Names of the metrics that an evaluation gives."""
     return ["mAP", "mINP", *(f"rank-{rank}" for rank in options.ranks), *map(_rate_name, rates)]
 
 
@@ -239,45 +295,3 @@ def _published(protocol: Protocol, sizes: tuple[int, int]) -> str:
     queries, pictures = protocol.published
     stated = f"{queries:,} queries, {pictures:,} gallery pictures"
     return f"{stated}, as here" if sizes == protocol.published else f"{stated}, not as here"
-
-
-def _joined(parts: list[QueryScores]) -> QueryScores:
-    if len(parts) == 1:
-        return parts[0]
-    return QueryScores(
-        Labels.concatenate([part.labels for part in parts]),
-        np.concatenate([np.full(len(part.matches), draw) for draw, part in enumerate(parts)]),
-        np.concatenate([part.matches for part in parts]),
-        np.concatenate([part.first_match for part in parts]),
-        {
-            name: Scores(
-                np.concatenate([part.metrics[name].values for part in parts]),
-                np.concatenate([part.metrics[name].weights for part in parts]),
-            )
-            for name in parts[0].metrics
-        },
-    )
-
-
-def _draws(
-    query: Labelled, gallery: Labelled, protocol: Protocol, seed: int
-) -> Iterator[tuple[tuple[NDArray[np.int64], NDArray[np.int64]] | None, tuple[Labelled, Labelled]]]:
-    """Each draw's query and gallery rows, counted in the pool of queries followed by gallery, and what they hold.
-
-    One draw is in memory at a time.
-    """
-    if protocol.gallery == "all":
-        yield None, (query, gallery)
-        return
-    check_embeddings(query.matrix, gallery.matrix)
-    matrix = np.concatenate([query.matrix, gallery.matrix]) if query.rows else gallery.matrix
-    pool = Labelled(matrix, Labels.concatenate([query.labels, gallery.labels]))
-    vehicles = pool.labels.vehicle_id
-    labelled, distractors = np.flatnonzero(vehicles != ""), np.flatnonzero(vehicles == "")
-    generator = np.random.default_rng(seed)
-    for _ in range(protocol.draws):
-        order = generator.permutation(labelled)
-        one_of_each = order[np.unique(vehicles[order], return_index=True)[1]]
-        drawn = np.union1d(one_of_each, distractors)
-        rest = np.setdiff1d(labelled, one_of_each)
-        yield (rest, drawn), (pool.select(rest), pool.select(drawn))

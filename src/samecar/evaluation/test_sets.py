@@ -2,19 +2,13 @@
 
 import numpy as np
 
-from samecar.data import (
-    Manifest,
-)
+from samecar.data.manifest import Manifest
 from samecar.errors import SamecarError
-from samecar.evaluation import (
-    Protocol,
-    default_protocol,
-    find_protocol,
-)
-from samecar.evaluation.protocols import Relevance
+from samecar.evaluation.protocols import Protocol, Relevance, default_protocol, find_protocol
 from samecar.labels import Labels
 
-CHECK = "`samecar data check`"
+SEE_CHECK = "see `samecar data check`"
+"""Ends a sentence about labels that cannot be scored."""
 
 
 def of_test(manifest: Manifest) -> Manifest:
@@ -51,7 +45,7 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
     test = of_test(manifest)
     if protocol.gallery == "one per vehicle":
         if np.unique(test.vehicle_id[test.vehicle_id != ""], return_counts=True)[1].max(initial=0) < 2:
-            raise SamecarError(f"no test vehicle of {manifest.name} has two pictures, query and match; see {CHECK}")
+            raise SamecarError(f"no test vehicle of {manifest.name} has two pictures, query and match; {SEE_CHECK}")
         return
     query, gallery = (test.of_split(split) for split in ("query", "gallery"))
     if not len(query) or not len(gallery):
@@ -64,5 +58,5 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
     if not any(len(relevance.of(row)[0]) for row in range(len(query))):
         raise SamecarError(
             f"none of {len(query)} queries of {manifest.name} has a match in the gallery under protocol "
-            f"{protocol.name!r} (junk: {protocol.junk}); see {CHECK}"
+            f"{protocol.name!r} (junk: {protocol.junk}); {SEE_CHECK}"
         )

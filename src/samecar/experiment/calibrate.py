@@ -19,7 +19,7 @@ from samecar.calibration.fitting import (
 )
 from samecar.data import Manifest, as_manifest
 from samecar.data.pictures import read_picture
-from samecar.embedding.encoder import BoundModel
+from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model, embed_with
 from samecar.files import as_path, written_file
@@ -153,9 +153,9 @@ def compare(first: str | Path, second: str | Path, run: Run | str | Path) -> Lik
     return compare_under(bound_model(run), find_calibration(run), *pictures)
 
 
-def compare_under(model: BoundModel, calibration: Calibration | None, first: Path, second: Path) -> Likeness:
+def compare_under(model: Encoder, calibration: Calibration | None, first: Path, second: Path) -> Likeness:
     """Does what `compare` does with the model and the calibration of a gallery."""
-    pictures = [read_picture(path, model.decoded_size) for path in (first, second)]
+    pictures = [read_picture(path, model.preprocessing.decoded_size) for path in (first, second)]
     embeddings = model.embed(pictures)  # (2, size)
     similarity = float(np.clip(embeddings[0] @ embeddings[1], -1, 1))
     if calibration is None:

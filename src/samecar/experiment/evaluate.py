@@ -1,4 +1,4 @@
-"""From a recipe and a source to a trained, scored model: the one place where everything is put together."""
+"""From a run and a source to scores, to the report, and to what figures show of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,41 +6,138 @@ from pathlib import Path
 import numpy as np
 
 from samecar.config import digest
-from samecar.data import (
-    Manifest,
-    as_manifest,
-)
-from samecar.embedding.embeddings import FLIP, Embeddings, embed
-from samecar.embedding.encoder import BoundModel
+from samecar.data import Manifest, as_manifest
+from samecar.embedding.embeddings import FLIP, Embeddings
+from samecar.embedding.encoder import Encoder, embed
 from samecar.errors import SamecarError
-from samecar.evaluation import (
-    PROTOCOLS,
-    Evaluation,
-    Labelled,
-    Options,
-    Protocol,
-    Provenance,
-    default_protocol,
-    score,
-)
+from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
     RankedPicture,
     RankedQuery,
-    labels_of,
     ranked_queries,
     typical_queries,
     worst_queries,
 )
-from samecar.evaluation.records import save_evaluation
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.hardware import Machine, machine
-from samecar.models.saved import MODEL_FILES
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
 from samecar.training import Run
 
 EXAMPLES = 8
+"""Ranked lists in each section of the report."""
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """How a run's model ranks the query and gallery pictures of a source; made by `score_run`.
+
+    Attributes:
+        query: the queries; of the last draw, if the protocol draws its galleries.
+        gallery: the gallery, likewise.
+        evaluation: the scores.
+        protocol: the rules.
+        distance: between embeddings.
+    """
+
+    query: Embeddings
+    gallery: Embeddings
+    evaluation: Evaluation
+    protocol: Protocol
+    distance: Distance = "euclidean"
+
+    def pictures(self) -> Embeddings:
+        """Gallery and queries, but for queries whose file name the gallery has too, as in VeRi-776."""
+        names = {Path(path).name for path in self.gallery.manifest.path.tolist()}
+        new = [row for row, path in enumerate(self.query.manifest.path.tolist()) if Path(path).name not in names]
+        return Embeddings(
+            np.concatenate([self.gallery.matrix, self.query.matrix[new]]),
+            Manifest.concatenate([self.gallery.manifest, self.query.manifest.select(new)]),
+            self.query.model,
+        )
+
+    def lists(self, rows: list[int], count: int = 10) -> list[RankedQuery]:
+        """Some queries with their nearest gallery pictures, junk taken out.
+
+        Args:
+            rows: of the queries.
+            count: how many pictures each.
+        """
+        return ranked_queries(
+            self.query, self.gallery, self.evaluation, self.protocol, rows, count=count, distance=self.distance
+        )
+
+    def ranked(self, name: str | None, count: int) -> RankedQuery:
+        """A query and its nearest gallery pictures, junk taken out.
+
+        Args:
+            name: the end of the query's path; None takes one of middling average precision.
+            count: how many pictures.
+
+        Raises:
+            SamecarError: no query or several have that name, or it was not scored.
+        """
+        if name:
+            row = self._row(name)
+        else:
+            typical = typical_queries(self.evaluation, 3)
+            row = typical[len(typical) // 2]
+        return self.lists([row], count)[0]
+
+    def _row(self, name: str) -> int:
+        paths = self.query.manifest.path.tolist()
+        found = [row for row, path in enumerate(paths) if path.endswith(name)]
+        if len(found) != 1:
+            raise SamecarError(
+                f"{len(found)} queries have a path that ends in {name!r}; one is needed, as in {paths[0]}"
+            )
+        if not self.evaluation.average_precisions[found[0]] >= 0:
+            raise SamecarError(f"query {paths[found[0]]} has no match in the gallery; choose another one")
+        return found[0]
+
+
+def score_run(
+    run: Run | str | Path,
+    data: Manifest | str | Path,
+    *,
+    protocol: Protocol | None = None,
+    distance: Distance = "euclidean",
+    options: Options | None = None,
+    flip: bool = False,
+    on: Machine | None = None,
+    progress: Progress | bool | None = silent,
+) -> ScoredRun:
+    """Embeds and scores the query and gallery pictures of a source with a run's model; writes nothing.
+
+    Args:
+        run: a finished run, or its folder.
+        data: a manifest, or a source such as `veri776:PATH`.
+        protocol: the rules; by default those of the source.
+        distance: between embeddings.
+        options: what else may be chosen in scoring.
+        flip: average each embedding with that of the mirrored picture.
+        on: the machine.
+        progress: True shows bars; a function is told how far the work is.
+
+    Raises:
+        SamecarError: whatever a user can mend.
+    """
+    run, manifest = Run.of(run), as_manifest(data)
+    protocol = protocol or protocol_of(manifest)
+    refuse_unscorable(manifest, protocol)
+    embeddings = embed_with(run, of_test(manifest), flip=flip, on=on, progress=progress)
+    provenance = Provenance(
+        data=manifest.name,
+        data_digest=embeddings.manifest.digest,
+        model=embeddings.model,
+        epoch_choice=run.model_facts()["epoch_choice"],
+        seed=run.recipe.training.seed,
+        post_processing=(FLIP,) if flip else (),
+    )
+    evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
+    query, gallery = _queries_and_gallery(embeddings, evaluation)
+    return ScoredRun(query, gallery, evaluation, protocol, distance)
 
 
 def evaluate(
@@ -75,38 +172,26 @@ def evaluate(
         SamecarError: whatever a user can mend.
     """
     run, manifest = Run.of(run), as_manifest(data)
-    protocol = protocol or protocol_of(manifest)
-    refuse_unscorable(manifest, protocol)
-    options = options or Options()
-    embeddings = embed_with(run, of_test(manifest), flip=flip, on=on, progress=progress)
-    facts = run.model_facts()
-    evaluation = score_splits(
-        embeddings,
-        protocol,
+    scored = score_run(
+        run,
+        manifest,
+        protocol=protocol,
         distance=distance,
-        provenance=Provenance(
-            data=manifest.name,
-            data_digest=embeddings.manifest.digest,
-            model=embeddings.model,
-            epoch_choice=facts["epoch_choice"],
-            seed=run.recipe.training.seed,
-            post_processing=(FLIP,) if flip else (),
-        ),
         options=options,
+        flip=flip,
+        on=on,
+        progress=progress,
     )
+    evaluation = scored.evaluation
     save_evaluation(evaluation, run.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
-    run.log_scores({"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}, facts["epoch"])
-    query, gallery = queries_and_gallery(embeddings, evaluation)
-
-    def ranked(rows: list[int]) -> list[RankedQuery]:
-        return ranked_queries(query, gallery, evaluation, protocol, rows, distance=distance)
-
+    scores = {"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}
+    run.log_scores(scores, run.model_facts()["epoch"])
     write_report(
         run.folder / "report.html",
         title=run.recipe.title or run.folder.name,
         evaluation=evaluation,
-        examples=ranked(typical_queries(evaluation, EXAMPLES)),
-        worst=ranked(worst_queries(evaluation, EXAMPLES)),
+        examples=scored.lists(typical_queries(evaluation, EXAMPLES)),
+        worst=scored.lists(worst_queries(evaluation, EXAMPLES)),
         history=run.metrics(),
         untrained=untrained,
         recipe=run.recipe.model_dump(mode="json"),
@@ -144,24 +229,19 @@ def embed_with(
             model,
             manifest,
             model_digest=run.model_digest(),
-            device=on.device,
             workers=on.workers,
             flip=flip,
             progress=report,
         )
 
 
-def bound_model(run: Run | str | Path, *, on: Machine | None = None) -> BoundModel:
-    """The model that a run ended with, as a gallery keeps it; its digest is the run's.
+def bound_model(run: Run | str | Path, *, on: Machine | None = None) -> Encoder:
+    """The encoder of the model that a run ended with, for a gallery to be bound to; its digest is the run's.
 
     Raises:
         SamecarError: the run has not ended.
     """
-    run = Run.of(run)
-    folder = run.folder / "model"
-    run.refuse_unfinished()
-    files = {name: (folder / name).read_bytes() for name in MODEL_FILES}
-    return BoundModel(files, (on or machine()).device)
+    return Encoder.open(Run.of(run), device=(on or machine()).device)
 
 
 def trained_vehicles(run: Run, manifest: Manifest) -> int:
@@ -178,10 +258,9 @@ def score_splits(
     options: Options | None = None,
 ) -> Evaluation:
     """Scores the 'query' rows of embeddings against their 'gallery' rows."""
-    query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
     return score(
-        Labelled(query.matrix, labels_of(query)),
-        Labelled(gallery.matrix, labels_of(gallery)),
+        embeddings.of_split("query"),
+        embeddings.of_split("gallery"),
         protocol,
         distance=distance,
         provenance=provenance,
@@ -189,16 +268,14 @@ def score_splits(
     )
 
 
-def queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:
+def _queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:
     """The queries and the gallery that an evaluation's last draw used."""
-    query, gallery = embeddings.of_split("query"), embeddings.of_split("gallery")
     if evaluation.drawn is None:
-        return query, gallery
-    rows = np.concatenate([np.flatnonzero(embeddings.manifest.split == split) for split in ("query", "gallery")])
-    return tuple(  # type: ignore[return-value]
-        Embeddings(embeddings.matrix[rows[drawn]], embeddings.manifest.select(rows[drawn]), embeddings.model)
-        for drawn in evaluation.drawn
-    )
+        return embeddings.of_split("query"), embeddings.of_split("gallery")
+    splits = embeddings.manifest.split
+    pool = np.concatenate([np.flatnonzero(splits == split) for split in ("query", "gallery")])
+    query, gallery = evaluation.drawn
+    return embeddings.select(pool[query]), embeddings.select(pool[gallery])
 
 
 def _evaluation_name(manifest: Manifest, evaluation: Evaluation) -> str:
@@ -208,59 +285,6 @@ def _evaluation_name(manifest: Manifest, evaluation: Evaluation) -> str:
     usual = PROTOCOLS[card.protocol].junk if card.protocol in PROTOCOLS else card.junk_rule
     changes = [card.junk_rule, card.interpolation, card.post_processing]
     return name if changes == [usual, "none", "none"] else f"{name}-{digest(changes)}"
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What a run's model says of query and gallery pictures."""
-
-    query: Embeddings
-    gallery: Embeddings
-    evaluation: Evaluation
-    protocol: Protocol
-
-    def pictures(self) -> Embeddings:
-        """Gallery and queries, but for queries whose file name the gallery has too, as in VeRi-776."""
-        names = {Path(path).name for path in self.gallery.manifest.path.tolist()}
-        new = [row for row, path in enumerate(self.query.manifest.path.tolist()) if Path(path).name not in names]
-        return Embeddings(
-            np.concatenate([self.gallery.matrix, self.query.matrix[new]]),
-            Manifest.concatenate([self.gallery.manifest, self.query.manifest.select(new)]),
-            self.query.model,
-        )
-
-    def ranked(self, name: str | None, count: int) -> RankedQuery:
-        """A query and its nearest gallery pictures, junk taken out.
-
-        Args:
-            name: the end of the query's path; None takes one of middling average precision.
-            count: how many pictures.
-
-        Raises:
-            SamecarError: no query or several have that name, or it was not scored.
-        """
-        row = self._row(name) if name else typical_queries(self.evaluation, 3)[1 if len(self.query) > 1 else 0]
-        return ranked_queries(self.query, self.gallery, self.evaluation, self.protocol, [row], count=count)[0]
-
-    def _row(self, name: str) -> int:
-        paths = self.query.manifest.path.tolist()
-        found = [row for row, path in enumerate(paths) if path.endswith(name)]
-        if len(found) != 1:
-            raise SamecarError(
-                f"{len(found)} queries have a path that ends in {name!r}; one is needed, as in {paths[0]}"
-            )
-        if not self.evaluation.average_precisions[found[0]] >= 0:
-            raise SamecarError(f"query {paths[found[0]]} has no match in the gallery; choose another one")
-        return found[0]
-
-
-def score_run(run: Run, data: Manifest, *, on: Machine | None = None, progress: Progress = silent) -> Tested:
-    """Embeds and scores the query and gallery pictures of a source with a run's model, under the source's protocol."""
-    embeddings = embed_with(run, of_test(data), on=on, progress=progress)
-    protocol = default_protocol(data.source)
-    evaluation = score_splits(embeddings, protocol)
-    query, gallery = queries_and_gallery(embeddings, evaluation)
-    return Tested(query, gallery, evaluation, protocol)
 
 
 def telling_results(ranked: RankedQuery) -> list[tuple[str, Path]]:

@@ -15,7 +15,7 @@ from samecar.data import (
     training_loader,
     training_transform,
 )
-from samecar.embedding.embeddings import embed
+from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
@@ -79,13 +79,13 @@ def train(
         model = initial_model(recipe, len(vehicles))
         run = Run.create(out, recipe, run_data)
     model.to(on.device)
-    transform = training_transform(recipe.model, recipe.augmentation, model.mean, model.deviation)
-    size = model.height, model.width
-    loader = training_loader(training, labels, transform, batches, workers=on.workers, size=size)
+    transform = training_transform(model.preprocessing, recipe.augmentation)
+    decoded_size = model.preprocessing.decoded_size
+    loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
 
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
-        embeddings = embed(model, held_out, device=on.device, workers=on.workers)
+        embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out))
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 

@@ -11,6 +11,7 @@ from samecar.models.backbones import Backbone, Stage, build_backbone
 from samecar.models.blocks import ATTENTIONS, POOLINGS, Fusion, build_classifier, build_head
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
 from samecar.models.weights import read_weights, weights_file
+from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,7 @@ class Embedder(nn.Module):
 
     Attributes:
         settings: what it is composed of.
-        height: of the pictures in pixels.
-        width: of the pictures in pixels.
-        mean: of each colour in 0..1, to be subtracted from pictures.
-        deviation: of each colour, by which pictures are then divided.
+        preprocessing: what is done to its pictures before.
         embedding_size: width of an embedding.
         vehicles: how many the classifier tells apart; 0 means no classifier.
 
@@ -51,10 +49,7 @@ class Embedder(nn.Module):
     def __init__(self, settings: ModelSettings, backbone: Backbone, vehicles: int) -> None:
         super().__init__()
         self.settings = settings
-        self.height = settings.height
-        self.width = settings.width
-        self.mean = backbone.mean
-        self.deviation = backbone.deviation
+        self.preprocessing = Preprocessing(settings.height, settings.width, backbone.mean, backbone.deviation)
         self.vehicles = vehicles
         _check_stages(settings, backbone)
         if settings.attention != "none":
@@ -73,7 +68,7 @@ class Embedder(nn.Module):
         """Embeds pictures.
 
         Args:
-            pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
+            pictures: (batch, 3, height, width), as `preprocessing` says.
 
         Returns:
             Embeddings, (batch, embedding), not normalised.
@@ -85,7 +80,7 @@ class Embedder(nn.Module):
         """Embeds pictures and scores the train vehicles.
 
         Args:
-            pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
+            pictures: (batch, 3, height, width), as `preprocessing` says.
         """
         features = self(pictures)
         return Outputs(features, None if self.classifier is None else self.classifier(features))

@@ -279,7 +279,7 @@ def _perform(run: PlannedRun, data: Data, on: Machine, progress: Progress) -> No
 def _operations(run: PlannedRun) -> float:
     model = initial_model(run.recipe, 0).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, model.height, model.width))
+        model(torch.zeros(1, 3, model.preprocessing.height, model.preprocessing.width))
     return float(counter.get_total_flops())
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from samecar.embedding.encoder import BoundModel
+    from samecar.embedding.encoder import Encoder
 
 Value = TypeVar("Value")
 
@@ -77,7 +77,7 @@ class PictureAdder:
         model: gives the gallery's model; asked only when a picture is new.
     """
 
-    def __init__(self, engine: Engine, model: "Callable[[], BoundModel]") -> None:
+    def __init__(self, engine: Engine, model: "Callable[[], Encoder]") -> None:
         self._engine = engine
         self._model = model
         self._thumbnail = engine.facts.thumbnail
@@ -142,9 +142,10 @@ class PictureAdder:
 
     def _prepare(self, picture: _Read) -> _Prepared:
         model = self._model()
-        decoded = decode_picture(picture.content, picture.incoming.name, model.decoded_size)
+        size = model.preprocessing.decoded_size
+        decoded = decode_picture(picture.content, picture.incoming.name, size)
         shown = decoded
-        if self._thumbnail > min(model.decoded_size):  # what the model sees may be smaller than the thumbnail
+        if self._thumbnail > min(size):  # what the model sees may be smaller than the thumbnail
             shown = decode_picture(picture.content, picture.incoming.name, (self._thumbnail, self._thumbnail))
         embedding = picture.incoming.embedding
         return _Prepared(

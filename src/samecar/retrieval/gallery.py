@@ -34,7 +34,7 @@ from samecar.retrieval.records import (
 if TYPE_CHECKING:
     from samecar.calibration import Calibration
     from samecar.embedding.embeddings import Embeddings
-    from samecar.embedding.encoder import BoundModel
+    from samecar.embedding.encoder import Encoder
 
 THUMBNAIL = 160
 """Longer side of thumbnails in pixels: enough to recognise a vehicle, on a phone and in a contact sheet."""
@@ -104,7 +104,7 @@ class Gallery:
         self.name = name
         self._device = device
         self._lock = Lock()
-        self._model: BoundModel | None = None
+        self._model: Encoder | None = None
         self._calibration: tuple[float, bytes | None, Calibration | None] | None = None
         self._counted: tuple[float, dict[str, int]] | None = None
 
@@ -112,7 +112,7 @@ class Gallery:
     def create(
         cls,
         name: str | Path,
-        model: "BoundModel",
+        model: "Encoder",
         *,
         calibration: bytes | None = None,
         engine: str | None = None,
@@ -184,7 +184,7 @@ class Gallery:
         return self.engine.facts
 
     @property
-    def model(self) -> "BoundModel":
+    def model(self) -> "Encoder":
         """The model, read when it is first needed.
 
         Raises:
@@ -195,13 +195,12 @@ class Gallery:
                 self._model = self._open_model()
             return self._model
 
-    def _open_model(self) -> "BoundModel":
-        from samecar.embedding.encoder import BoundModel
-        from samecar.hardware import find_device
+    def _open_model(self) -> "Encoder":
+        from samecar.embedding.encoder import Encoder
         from samecar.models.saved import MODEL_FILES
 
         files = {name: content for name in MODEL_FILES if (content := self.engine.attached(name)) is not None}
-        model = BoundModel(files, find_device(self._device))
+        model = Encoder(files, self._device)
         if model.digest != self.facts.model:
             raise SamecarError(
                 f"the gallery's embeddings are of model {self.facts.model}, but the model that lies in it is "

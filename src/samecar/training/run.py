@@ -23,7 +23,14 @@ from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
 from samecar.files import as_path, read_json, write_json, written_file, written_folder
 from samecar.models import Embedder, build_embedder
-from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, load_model_tensors, save_model, tensors_digest
+from samecar.models.saved import (
+    DESCRIPTION_FILE,
+    TENSORS_FILE,
+    load_model_tensors,
+    refuse_unfinished,
+    save_model,
+    tensors_digest,
+)
 from samecar.training.checkpoints import Checkpoint
 from samecar.version import __version__
 
@@ -257,8 +264,7 @@ class Run:
         Raises:
             SamecarError: the run has not ended.
         """
-        if not (self.folder / name / TENSORS_FILE).is_file():
-            raise SamecarError(f"{self.folder} has no trained model yet; finish it with `samecar train … --resume`")
+        refuse_unfinished(self.folder, name)
 
     def load_model(self, name: str = "model") -> Embedder:
         """Loads the model that the run ended with.

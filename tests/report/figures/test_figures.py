@@ -19,14 +19,15 @@ from samecar.evaluation import find_protocol
 from samecar.experiment.evaluate import score_run, telling_results
 from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
+from samecar.preprocessing import Preprocessing
 from samecar.report.figures.activation import activation_figure, similarity_maps
 from samecar.report.figures.augmentations import AUGMENTATIONS, augmentations_figure, augmented
 from samecar.report.figures.curves import curves_figure, smoothed
 from samecar.report.figures.embedding_map import embedding_map_figure, layout
 from samecar.report.figures.features import features_figure, prepared, stage_maps
 from samecar.report.figures.pairs import DistanceCounts, count_distances, distances_figure
-from samecar.report.figures.sheets import ranks_figure
 from samecar.report.figures.style import save_figure
+from samecar.report.figures.sheets import ranks_figure
 
 HERE = machine("cpu", 0)
 
@@ -54,7 +55,7 @@ def other(painted_folder):
 
 
 def embeddings_of(side, rows):
-    return Embeddings(side.matrix[rows], side.manifest.select(rows), side.model)
+    return side.select(rows)
 
 
 def texts(figure):
@@ -106,7 +107,7 @@ def test_a_model_without_stages_has_no_feature_maps(picture):
 
 
 def test_each_augmentation_changes_the_picture_but_the_original_is_plain(picture):
-    plain = evaluation_transform(48, 64, (0, 0, 0), (1, 1, 1))(picture)
+    plain = evaluation_transform(Preprocessing(48, 64, mean=(0, 0, 0), deviation=(1, 1, 1)))(picture)
     shown = {name: augmented(picture, options, (48, 64), seed=1) for name, options in AUGMENTATIONS.items()}
     torch.testing.assert_close(shown.pop("Original"), plain)
     assert len(shown) == 5

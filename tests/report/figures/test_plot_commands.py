@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from conftest import TINY
 from PIL import Image
@@ -35,6 +37,13 @@ def assert_written(result, out):
 def test_figures_of_a_run_on_a_source(command, run, painted_source, tmp_path):
     out = tmp_path / command
     assert_written(plot(command, run, "--data", painted_source, "--workers", 0, "--device", "cpu", "-o", out), out)
+
+
+@pytest.mark.parametrize("command", ["ranks", "activation", "embeddings", "distances"])
+def test_figures_of_a_set_without_cameras_and_queries(command, run, painted_folder, tmp_path):
+    shutil.copytree(painted_folder / "gallery", tmp_path / "set" / "gallery")
+    out, source = tmp_path / command, f"folder:{tmp_path / 'set'}/{{split}}/{{vehicle_id}}_*.png"
+    assert_written(plot(command, run, "--data", source, "--workers", 0, "--device", "cpu", "-o", out), out)
 
 
 def test_features_of_a_run_and_of_a_recipe(run, picture, tmp_path):

@@ -59,9 +59,10 @@ def similarity_maps(
         directions = embeddings / embeddings.detach().norm(dim=1, keepdim=True)
         cosine = (directions[0] * directions[1]).sum()
         (gradient,) = torch.autograd.grad(cosine, maps)
+    taken = model.preprocessing
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     raw = functional.relu((weights * maps).sum(dim=1, keepdim=True)).detach()
-    spread = functional.interpolate(raw, (model.height, model.width), mode="bilinear", align_corners=False)
+    spread = functional.interpolate(raw, (taken.height, taken.width), mode="bilinear", align_corners=False)
     scaled = spread / spread.amax(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
     return _array(scaled[0, 0]), _array(scaled[1, 0]), float(cosine.detach())
 
@@ -95,7 +96,7 @@ def activation_figure(
             part.suptitle(f"cosine {cosine:.2f}", size=10)
             axes = part.subplots(2, 2)
             for column, (name, shown, heat) in enumerate([("query", query, of_query), (heading, picture, of_other)]):
-                resized = shown.resize((model.width, model.height))
+                resized = shown.resize((model.preprocessing.width, model.preprocessing.height))
                 axes[0, column].imshow(resized)
                 axes[0, column].set_title(name, size=9)
                 axes[1, column].imshow(resized.convert("L"), cmap="gray")

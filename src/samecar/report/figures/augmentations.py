@@ -5,8 +5,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from samecar.config import AugmentationSettings, ModelSettings
+from samecar.config import AugmentationSettings
 from samecar.data import training_transform
+from samecar.preprocessing import Preprocessing
 from samecar.report.figures.style import MUTED, new_figure, style
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
@@ -49,10 +50,9 @@ def augmentations_figure(picture: Image.Image, *, size: tuple[int, int] = (224, 
 
 def augmented(picture: Image.Image, options: dict[str, float], size: tuple[int, int], seed: int) -> Tensor:
     """A picture under some augmentations, (3, height, width) from 0 to 1; erased parts are grey."""
-    model = ModelSettings(height=size[0], width=size[1])
     nothing = {"translation": 0.0, "flip": 0.0}
     settings = AugmentationSettings.model_validate(nothing | options)
-    transform = training_transform(model, settings, GREY, UNIT)
+    transform = training_transform(Preprocessing(*size, GREY, UNIT), settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return (transform(picture) + torch.tensor(GREY)[:, None, None]).clamp(0, 1)

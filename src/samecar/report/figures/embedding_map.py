@@ -38,7 +38,7 @@ def embedding_map_figure(
     """
     chosen = _of_some_vehicles(embeddings, vehicles, seed)
     places = layout(chosen.matrix, seed)
-    groups = chosen.manifest.vehicle_id if colour_by == "vehicle" else chosen.manifest.camera_id
+    groups = chosen.labels.vehicle_id if colour_by == "vehicle" else chosen.labels.camera_id
     names = np.unique(groups)
     if len(names) > MOST_GROUPS:
         raise SamecarError(f"{len(names)} groups cannot be told apart on paper; show at most {MOST_GROUPS} vehicles")
@@ -58,7 +58,7 @@ def embedding_map_figure(
             spine.set_color(MUTED)
         axes.set_title(title, loc="left")
         axes.set_xlabel(
-            f"t-SNE of {len(places)} pictures of {len(np.unique(chosen.manifest.vehicle_id))} vehicles, Euclidean, "
+            f"t-SNE of {len(places)} pictures of {len(np.unique(chosen.labels.vehicle_id))} vehicles, Euclidean, "
             f"perplexity {_perplexity(len(places)):.3g}, seed {seed}; only who is near whom counts",
             size=8,
             color=MUTED,
@@ -89,7 +89,7 @@ def _perplexity(pictures: int) -> float:
 
 
 def _of_some_vehicles(embeddings: Embeddings, count: int, seed: int) -> Embeddings:
-    known = np.unique(embeddings.manifest.vehicle_id[embeddings.manifest.vehicle_id != ""])
+    vehicles = embeddings.labels.vehicle_id
+    known = np.unique(vehicles[vehicles != ""])
     some = np.random.default_rng(seed).permutation(known)[:count]
-    rows = np.flatnonzero(np.isin(embeddings.manifest.vehicle_id, some))
-    return Embeddings(embeddings.matrix[rows], embeddings.manifest.select(rows), embeddings.model)
+    return embeddings.select(np.flatnonzero(np.isin(vehicles, some)))

@@ -33,7 +33,7 @@ def features_figure(model: Embedder, picture: Image.Image, *, title: str, column
         figure.suptitle(title, x=0.01, ha="left")
         grid = figure.add_gridspec(len(maps) + 1, columns + 1, width_ratios=[0.95] + [1.0] * columns)
         axes = figure.add_subplot(grid[0, 1])
-        axes.imshow(picture.resize((model.width, model.height)))
+        axes.imshow(picture.resize((model.preprocessing.width, model.preprocessing.height)))
         axes.set_axis_off()
         text = figure.add_subplot(grid[0, 0])
         text.text(1, 0.5, "picture", ha="right", va="center")
@@ -81,8 +81,7 @@ def stage_maps(model: Embedder, picture: Image.Image) -> list[Tensor]:
 
 def prepared(model: Embedder, picture: Image.Image) -> Tensor:
     """The picture as the model takes it, (1, 3, height, width), where the model is."""
-    transform = evaluation_transform(model.height, model.width, model.mean, model.deviation)
-    return transform(picture)[None].to(next(model.parameters()).device)
+    return evaluation_transform(model.preprocessing)(picture)[None].to(next(model.parameters()).device)
 
 
 def _most_varied(maps: Tensor, count: int) -> list[int]:

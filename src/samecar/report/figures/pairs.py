@@ -12,7 +12,6 @@ from samecar.calibration import Calibration, PairCounts
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.protocols import MATCH, OTHER, Protocol, Relevance
-from samecar.evaluation.ranked_lists import labels_of
 from samecar.report.figures.style import COLOURS, INK, MUTED, new_figure, style
 from samecar.similarity.products import Distance, distance_chunks
 
@@ -62,7 +61,7 @@ def count_distances(
     Raises:
         SamecarError: there are no pairs of one vehicle or none of two.
     """
-    relevance = Relevance(labels_of(query), labels_of(gallery), protocol)
+    relevance = Relevance(query.labels, gallery.labels, protocol)
     top = max(
         float(_as_shown(chunk, distance).max()) for _, chunk in distance_chunks(query.matrix, gallery.matrix, distance)
     )
