@@ -15,9 +15,10 @@ from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation import Labels, find_protocol, score
 from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
-from samecar.report import draw_ranked_lists, page, write_report
+from samecar.report import page, write_report
 from samecar.report.charts import line_chart
-from samecar.report.ranked import THUMBNAIL_SIDE, thumbnail_uri
+from samecar.report.sheets import draw_ranked_lists
+from samecar.report.thumbnails import THUMBNAIL_SIDE, thumbnail_uri
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'{{ 7 * 7 }}"
 HISTORY = [

@@ -92,7 +92,7 @@ def ranks(
     out: Out = Path("ranks"),
 ) -> None:
     """A query and its nearest gallery pictures, right and wrong told apart (the report's figure 5)."""
-    from samecar.report.figures.sheets import ranks_figure
+    from samecar.report.sheets import ranks_figure
 
     scored = _scored(run, source, device, workers)
     _write(ranks_figure([scored.ranked(query, count)]), out)

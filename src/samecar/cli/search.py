@@ -81,7 +81,7 @@ def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
 
 def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
     from samecar.files import written_file
-    from samecar.report.figures.sheets import FoundPicture, found_figure
+    from samecar.report.sheets import FoundPicture, found_figure
     from samecar.retrieval.times import known_time_text
 
     pictures = []

@@ -12,8 +12,8 @@ from samecar.evaluation.results import Evaluation
 from samecar.files import as_path, written_file
 from samecar.report import charts
 from samecar.report.charts import Chart, line_chart
-from samecar.report.ranked import thumbnail_uri
 from samecar.report.templates import find_template
+from samecar.report.thumbnails import thumbnail_uri
 from samecar.version import __version__
 
 FEW_QUERIES = 500

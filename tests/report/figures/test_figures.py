@@ -27,7 +27,7 @@ from samecar.report.figures.embedding_map import embedding_map_figure, layout
 from samecar.report.figures.features import features_figure, prepared, stage_maps
 from samecar.report.figures.pairs import DistanceCounts, count_distances, distances_figure
 from samecar.report.figures.style import save_figure
-from samecar.report.figures.sheets import ranks_figure
+from samecar.report.sheets import ranks_figure
 
 HERE = machine("cpu", 0)
 

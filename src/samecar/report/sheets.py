@@ -1,39 +1,93 @@
-"""Ranked lists to look at: a query, its nearest gallery pictures, and which of them are right."""
+"""Sheets of pictures: a query at the left, and what was found for it beside it, nearest first, line by line.
 
-import base64
-import io
+`found_figure` draws what a search found, `draw_ranked_lists` and `ranks_figure` what is known to be right or wrong.
+"""
+
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
 from samecar.evaluation.ranked_lists import RankedQuery
+from samecar.report.figures.style import INK, MUTED, PAPER, new_figure, style
+from samecar.report.thumbnails import read_thumbnail
 
-THUMBNAIL_SIDE = 160
-"""Longest side in pixels of a picture inside the report."""
+FOUND_PER_LINE = 5
+"""Found pictures side by side at most, to the right of the query."""
+
+FOUND_CELL = 1.5
+"""Width of a found picture's place in inches; its height leaves room for the captions."""
+
+FOUND_CAPTION = 0.6
+"""Height of the captions below a found picture in inches."""
+
+DOTS_PER_INCH = 150
+"""Twenty pictures in two lines then fill a sheet's long side, with captions of six points and more."""
 
 
-def read_thumbnail(path: Path, side: int) -> Image.Image | None:
-    """Reads a picture in RGB, made so small that no side is longer than ``side`` pixels; None if it cannot be read."""
-    try:
-        picture = read_picture(path, (side, side))
-    except UnreadablePictureError:
-        return None
-    picture.thumbnail((side, side))
-    return picture
+class FoundPicture(NamedTuple):
+    """A picture that was found.
+
+    Attributes:
+        picture: in RGB; None draws an empty box.
+        heading: the first line below it, such as its similarity.
+        lines: what else is written below it.
+    """
+
+    picture: Image.Image | None
+    heading: str
+    lines: tuple[str, ...]
 
 
-def thumbnail_uri(path: Path) -> str | None:
-    """Gives a picture's thumbnail as a JPEG data URI; None if the picture cannot be read."""
-    picture = read_thumbnail(path, THUMBNAIL_SIDE)
-    if picture is None:
-        return None
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=80, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(content.getvalue()).decode("ascii")
+def found_figure(query: Image.Image | None, found: Sequence[FoundPicture]) -> Figure:
+    """Draws the query at the left and what was found beside it, most similar first, line by line."""
+    columns, lines = min(FOUND_PER_LINE, max(1, len(found))), _lines(len(found), FOUND_PER_LINE)
+    with style():
+        figure = new_figure(FOUND_CELL * (columns + 1), (FOUND_CELL + FOUND_CAPTION) * lines)
+        grid = figure.add_gridspec(lines, columns + 1)
+        _draw_found(figure.add_subplot(grid[0, 0]), FoundPicture(query, "query", ()), INK)
+        for place, picture in enumerate(found):
+            line, column = divmod(place, columns)
+            axes = figure.add_subplot(grid[line, column + 1])
+            _draw_found(axes, picture._replace(heading=f"{place + 1} · {picture.heading}"), MUTED)
+    return figure
+
+
+def _draw_found(axes: Axes, picture: FoundPicture, frame: str) -> None:
+    if picture.picture is not None:
+        axes.imshow(picture.picture)
+    axes.set_box_aspect(1)
+    axes.set_anchor("N")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set(visible=True, color=frame)
+    axes.set_xlabel("\n".join((picture.heading, *picture.lines)), fontsize=7, parse_math=False)
+
+
+def _lines(pictures: int, per_line: int) -> int:
+    """How many lines so many found pictures take; a query without any takes one."""
+    return max(1, math.ceil(pictures / per_line))
+
+
+def ranks_figure(queries: Sequence[RankedQuery]) -> Figure:
+    """Draws ranked lists, right and wrong pictures told apart by frame, sign and word as well as by colour.
+
+    The pictures and their captions are one image inside the SVG.
+
+    Raises:
+        SamecarError: there is no query.
+    """
+    sheet = draw_ranked_lists(queries)
+    width, height = (side / DOTS_PER_INCH for side in sheet.size)
+    figure = new_figure(width, height, arranged=False, dots_per_inch=DOTS_PER_INCH)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(sheet, interpolation="none")
+    axes.set_axis_off()
+    return figure
 
 
 # All lengths of the drawn lists are pixels.
@@ -44,9 +98,6 @@ _CAPTION = 44
 _MARGIN = 20
 _PER_LINE = 10
 _BADGE = 30
-_INK = (28, 31, 35)
-_MUTED = (91, 99, 107)
-_PAPER = (255, 255, 255)
 _EMPTY = (238, 239, 240)
 _RIGHT = (10, 84, 52)  # dark, so that it differs from _WRONG in a grey print too
 _WRONG = (217, 90, 40)
@@ -64,15 +115,15 @@ def draw_ranked_lists(queries: Sequence[RankedQuery]) -> Image.Image:
     if not queries:
         raise SamecarError("there are no ranked lists to draw; give at least one query")
     columns = min(_PER_LINE, max(len(query.results) for query in queries))
-    lines = [max(1, math.ceil(len(query.results) / _PER_LINE)) for query in queries]
+    lines = [_lines(len(query.results), _PER_LINE) for query in queries]
     line_height = _CELL + _CAPTION + _GAP
     first_column = _MARGIN + _CELL + _QUERY_GAP
     width = first_column + columns * (_CELL + _GAP) - _GAP + _MARGIN
-    sheet = Image.new("RGB", (width, 2 * _MARGIN + sum(lines) * line_height - _GAP), _PAPER)
+    sheet = Image.new("RGB", (width, 2 * _MARGIN + sum(lines) * line_height - _GAP), PAPER)
     top = _MARGIN
     for query, count in zip(queries, lines, strict=True):
         _draw_cell(sheet, (_MARGIN, top), query.path)
-        ImageDraw.Draw(sheet).rectangle((_MARGIN, top, _MARGIN + _CELL - 1, top + _CELL - 1), outline=_INK, width=2)
+        ImageDraw.Draw(sheet).rectangle((_MARGIN, top, _MARGIN + _CELL - 1, top + _CELL - 1), outline=INK, width=2)
         _draw_caption(sheet, (_MARGIN, top), "query", f"{query.vehicle_id} · {query.camera_id}")
         for place, result in enumerate(query.results):
             line, column = divmod(place, _PER_LINE)
@@ -93,7 +144,7 @@ def _draw_cell(sheet: Image.Image, corner: tuple[int, int], path: Path) -> None:
     if picture is None:
         middle = left + _CELL // 2
         for row, text in enumerate(("cannot be read:", path.name)):
-            draw.text((middle, top + 56 + 20 * row), _fitted(text, _font(13)), _MUTED, _font(13), anchor="mm")
+            draw.text((middle, top + 56 + 20 * row), _fitted(text, _font(13)), MUTED, _font(13), anchor="mm")
         return
     scale = _CELL / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
@@ -108,7 +159,7 @@ def _draw_verdict(sheet: Image.Image, corner: tuple[int, int], *, correct: bool)
     if correct:
         draw.rectangle((left, top, right, bottom), outline=_RIGHT, width=6)
     else:
-        draw.rectangle((left, top, right, bottom), outline=_PAPER, width=4)
+        draw.rectangle((left, top, right, bottom), outline=PAPER, width=4)
         dash, period = 10, 18
         for start in range(0, _CELL, period):
             end = min(start + dash, _CELL) - 1
@@ -126,7 +177,7 @@ def _badge(*, correct: bool) -> Image.Image:
     side = _BADGE * scale
     badge = Image.new("RGBA", (side, side))
     draw = ImageDraw.Draw(badge)
-    colour, stroke = (_RIGHT, _PAPER) if correct else (_PAPER, _WRONG)
+    colour, stroke = (_RIGHT, PAPER) if correct else (PAPER, _WRONG)
     draw.ellipse((scale, scale, side - scale, side - scale), fill=colour, outline=stroke, width=2 * scale)
     strokes = (
         [[(0.28, 0.52), (0.44, 0.68), (0.73, 0.35)]]
@@ -141,8 +192,8 @@ def _badge(*, correct: bool) -> Image.Image:
 def _draw_caption(sheet: Image.Image, corner: tuple[int, int], heading: str, text: str) -> None:
     left, top = corner
     draw = ImageDraw.Draw(sheet)
-    draw.text((left, top + _CELL + 5), _fitted(heading, _font(16)), _INK, _font(16))
-    draw.text((left, top + _CELL + 25), _fitted(text, _font(13)), _MUTED, _font(13))
+    draw.text((left, top + _CELL + 5), _fitted(heading, _font(16)), INK, _font(16))
+    draw.text((left, top + _CELL + 25), _fitted(text, _font(13)), MUTED, _font(13))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
