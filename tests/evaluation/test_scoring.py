@@ -415,8 +415,8 @@ def test_the_card_names_all_that_was_applied():
 
 def test_each_step_changes_the_scores_as_when_it_is_done_by_hand():
     query, gallery = random_problem(14)
-    moved = gallery._replace(matrix=database_augmentation(gallery.matrix, 2))
-    asked = query._replace(matrix=average_query_expansion(query.matrix, moved.matrix, 3))
+    moved = dataclasses.replace(gallery, matrix=database_augmentation(gallery.matrix, 2))
+    asked = dataclasses.replace(query, matrix=average_query_expansion(query.matrix, moved.matrix, 3))
     both = dataclasses.replace(EVERYTHING, rerank=None, interpolation="none")
     by_hand = score(asked, moved, PLAIN)
     assert score(query, gallery, PLAIN, options=both).mean_average_precision == by_hand.mean_average_precision
@@ -457,7 +457,7 @@ def test_float64_and_float32_agree(kind):
 def test_images_are_scored_against_tracks():
     query, gallery = random_problem(17, queries=30, gallery=80)
     names = np.char.add(gallery.labels.vehicle_id, gallery.labels.camera_id)
-    gallery = gallery._replace(labels=dataclasses.replace(gallery.labels, track_id=names))
+    gallery = dataclasses.replace(gallery, rows=dataclasses.replace(gallery.labels, track_id=names))
     evaluation = score(query, gallery, find_protocol("veri776-track"))
     precisions = []
     for embedding, vehicle, camera in zip(query.matrix, query.labels.vehicle_id, query.labels.camera_id, strict=True):

@@ -56,7 +56,7 @@ def embed(
     try:
         for pictures in loader:
             rows = slice(done, done + len(pictures))
-            matrix[rows] = _embed_batch(model, pictures, flip=flip).cpu().numpy()
+            matrix[rows] = _embed_batch(model, pictures, flip=flip).numpy(force=True)
             done = rows.stop
             progress("embedding", done, len(manifest), describe_speed(done, started, _device_of(model)))
     finally:
