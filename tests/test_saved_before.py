@@ -18,7 +18,7 @@ from saved import fixed
 
 import samecar
 from samecar.config import shipped_recipes
-from samecar.evaluation import Labelled, Labels
+from samecar.evaluation import Labels
 from samecar.reproduce import Choices, all_rows, plan_runs
 from samecar.retrieval.records import Filter
 from samecar.similarity.counting import count_matches
@@ -74,7 +74,7 @@ def numbers():
         screened_most_similar=screened_most_similar,
         Screen=Screen,
         Labels=Labels,
-        Labelled=Labelled,
+        Labelled=samecar.Embeddings,
         find_protocol=samecar.find_protocol,
         score=samecar.score,
     )
