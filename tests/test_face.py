@@ -20,7 +20,7 @@ import samecar.data
 from samecar import progress
 from samecar.calibration import Calibration
 from samecar.errors import SamecarError
-from samecar.evaluation import Labelled, Labels, compare_runs
+from samecar.evaluation import Labels, compare_runs
 from samecar.films import FilmSettings
 from samecar.hardware import machine
 from samecar.progress import describe_speed, progress_bars, show_progress, silent
@@ -260,7 +260,9 @@ def small_evaluation(name="veri776"):
     labels = Labels(np.array(["a", "b"]), np.array(["1", "1"])), Labels(np.array(["a", "b"]), np.array(["2", "2"]))
     query, gallery = np.eye(2, dtype=np.float32), np.array([[1, 0], [1, 0.1]], np.float32)
     return samecar.score(
-        Labelled(query, labels[0]), Labelled(gallery, labels[1]), replace(samecar.find_protocol("veri776"), name=name)
+        samecar.Embeddings(query, labels[0]),
+        samecar.Embeddings(gallery, labels[1]),
+        replace(samecar.find_protocol("veri776"), name=name),
     )
 
 
