@@ -279,12 +279,13 @@ class Service:
 
     def _search_once(self) -> None:
         """Does once what every search does, so that the first client does not wait for it."""
-        blank = Image.new("RGB", (self._gallery.model.width, self._gallery.model.height))
+        taken = self._gallery.model.preprocessing
+        blank = Image.new("RGB", (taken.width, taken.height))
         self._gallery.search([blank], 1)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
 
     def _decode(self, file: bytes, crop: Crop | None) -> Upload:
-        return open_upload(file, crop, self.settings.pixels, self.gallery.model.decoded_size)
+        return open_upload(file, crop, self.settings.pixels, self.gallery.model.preprocessing.decoded_size)
 
     def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
