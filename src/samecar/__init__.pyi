@@ -1,6 +1,7 @@
 # The public names, each where it stands. Type checkers read this file, and `__init__.py` loads from it what is used.
 
 from .calibration import Calibration as Calibration
+from .calibration import CalibrationOptions as CalibrationOptions
 from .config import Recipe as Recipe
 from .config import load_recipe as load_recipe
 from .data import Manifest as Manifest
@@ -9,6 +10,7 @@ from .drawn import draw_set as draw_set
 from .drawn import draw_twin as draw_twin
 from .drawn import draw_vehicle as draw_vehicle
 from .embedding.embeddings import Embeddings as Embeddings
+from .embedding.encoder import Encoder as Encoder
 from .errors import SamecarError as SamecarError
 from .evaluation import Evaluation as Evaluation
 from .evaluation import find_protocol as find_protocol
