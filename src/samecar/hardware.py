@@ -73,7 +73,7 @@ def machine(device: str = "auto", workers: int | None = None) -> Machine:
     """Chooses the GPU where there is one, and a worker for each core up to eight.
 
     Args:
-        device: auto, cpu or cuda.
+        device: where the model runs: auto, cpu or cuda.
         workers: processes that read pictures; default: one a core, at most 8.
 
     Raises:

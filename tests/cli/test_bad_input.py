@@ -242,7 +242,7 @@ def test_a_full_disk_is_one_sentence(trained, painted_source, tmp_path, monkeypa
 
     monkeypatch.setattr(np, "savez", full)
     sentence = refused("embed", trained, painted_source, "-o", tmp_path / "e.npz", "--workers", 0)
-    assert sentence.startswith("No space left on device")
+    assert sentence == "No space left on device; choose another place, or make room"
     assert list(tmp_path.iterdir()) == []
 
 

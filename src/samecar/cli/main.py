@@ -1,6 +1,7 @@
 """The `samecar` command."""
 
 import ctypes
+import errno
 import os
 import platform
 import sys
@@ -52,7 +53,8 @@ class Commands(Group):
             raise
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
-            console.fail(f"{place}{error.strerror or error}; choose another place, or mend this one")
+            mending = "make room" if error.errno == errno.ENOSPC else "mend this one"
+            console.fail(f"{place}{error.strerror or error}; choose another place, or {mending}")
             raise typer.Exit(2) from error
 
 

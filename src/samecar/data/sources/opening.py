@@ -62,8 +62,10 @@ def _advice(name: str, text: str) -> str:
         return f"has no name; write veri776:{text}"
     if place.is_dir():
         return f"has no name; write folder:{text}/{{vehicle_id}}_{{camera_id}}.jpg with the pattern of your file names"
-    if not name or place.is_absolute() or "/" in name:
-        return "is no folder and no file; give one that is there, or write NAME:PATH, NAME one of " + ", ".join(SOURCES)
     nearest = difflib.get_close_matches(name, SOURCES, n=1)
-    hint = f"did you mean {nearest[0]}:PATH?" if nearest else f"write NAME:PATH, NAME one of {', '.join(SOURCES)}"
-    return f"has an unknown name; {hint}"
+    if nearest:
+        return f"has an unknown name; did you mean {nearest[0]}:PATH?"
+    names = f"NAME:PATH, NAME one of {', '.join(SOURCES)}"
+    if ":" not in text or "/" in name:
+        return f"is neither a folder nor a file; give one that is there, as {names}"
+    return f"has an unknown name; write {names}"
