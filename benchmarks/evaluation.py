@@ -27,8 +27,9 @@ from results import read_results, write_results
 
 from samecar.config import digest
 from samecar.embedding.embeddings import Embeddings
-from samecar.evaluation import Labels, Options, find_protocol, score
+from samecar.evaluation import Options, find_protocol, score
 from samecar.hardware import default_threads
+from samecar.labels import Labels
 from samecar.similarity.counting import FEWEST_ROWS, Work
 from samecar.similarity.products import CHUNK_ELEMENTS
 

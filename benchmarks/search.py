@@ -40,7 +40,7 @@ from measuring import measured, resident
 from numpy.typing import NDArray
 from results import FOLDER, read_results, write_results
 
-from samecar.cli.process import prepare_libraries
+from samecar.cli.main import prepare_libraries
 from samecar.embedding.encoder import Encoder
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.index import KINDS

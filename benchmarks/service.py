@@ -31,7 +31,7 @@ from clients import ask, decode, draw_pictures, random_model, service, summary
 from embeddings import draw_pictures_of, draw_vehicles
 from results import write_results
 
-from samecar.cli.process import keep_freed_memory
+from samecar.cli.main import keep_freed_memory
 from samecar.embedding.encoder import Encoder
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting

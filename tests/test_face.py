@@ -20,9 +20,10 @@ import samecar.data
 from samecar import progress
 from samecar.calibration import Calibration
 from samecar.errors import SamecarError
-from samecar.evaluation import Labels, compare_runs
+from samecar.evaluation import compare_runs
 from samecar.films import FilmSettings
 from samecar.hardware import machine
+from samecar.labels import Labels
 from samecar.progress import describe_speed, progress_bars, show_progress, silent
 from samecar.report import write_report
 from samecar.retrieval.gallery import Gallery

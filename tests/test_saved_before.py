@@ -18,7 +18,7 @@ from saved import fixed
 
 import samecar
 from samecar.config import shipped_recipes
-from samecar.evaluation import Labels
+from samecar.labels import Labels
 from samecar.reproduce import Choices, all_rows, plan_runs
 from samecar.retrieval.records import Filter
 from samecar.similarity.counting import count_matches

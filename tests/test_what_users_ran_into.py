@@ -18,11 +18,12 @@ from samecar.data.pictures import read_picture
 from samecar.embedding.embeddings import Embeddings
 from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Labels, find_protocol, score
+from samecar.evaluation import find_protocol, score
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import evaluate, score_splits
 from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
+from samecar.labels import Labels
 from samecar.models import build_embedder
 from samecar.preprocessing import Preprocessing
 from samecar.training import Run, learning_rate

@@ -72,6 +72,10 @@ class Machine:
 def machine(device: str = "auto", workers: int | None = None) -> Machine:
     """Chooses the GPU where there is one, and a worker for each core up to eight.
 
+    Args:
+        device: where the model runs: auto, cpu or cuda.
+        workers: processes that read pictures; default: one a core, at most 8.
+
     Raises:
         SamecarError: a GPU is asked for and there is none, or the name means nothing.
     """

@@ -79,7 +79,7 @@ def confidence_intervals(
         metrics: by name.
         vehicle_id: (queries,).
         samples: how many are drawn; with none, or with a single vehicle, there are no intervals.
-        seed: of the draws.
+        seed: of random draws.
     """
     scored = np.logical_or.reduce([np.isfinite(scores.values) for scores in metrics.values()])
     if samples < 1 or len(np.unique(vehicle_id[scored])) < 2:
@@ -107,7 +107,7 @@ def compare(
         second: the same of the other run, on the same queries.
         vehicle_id: (queries,).
         samples: permutations, and bootstrap samples of the interval.
-        seed: of both.
+        seed: of permutations and bootstrap samples.
     """
     scored = np.isfinite(first.values) & np.isfinite(second.values)
     first, second = first.select(scored), second.select(scored)

@@ -167,16 +167,16 @@ def test_what_is_no_run_is_not_scored(trained, painted_source, tmp_path):
 def test_options_of_scoring(trained, painted_source, tmp_path):
     command = ["evaluate", trained, "--data", painted_source, "--workers", 0]
     known = ", ".join(PROTOCOLS)
-    assert refused(*command, "--protocol", "veri") == f"unknown protocol 'veri'; known are {known}"
-    assert refused(*command, "--distance", "l2") == "unknown distance 'l2'; known are euclidean, cosine"
-    assert refused(*command, "--device", "gpu") == "device is 'gpu'; it can be auto, cpu or cuda"
+    assert refused(*command, "--protocol", "veri") == f"--protocol: unknown protocol 'veri'; known are {known}"
+    assert refused(*command, "--distance", "l2") == "--distance: unknown distance 'l2'; known are euclidean, cosine"
+    assert refused(*command, "--device", "gpu") == "--device is 'gpu'; it can be auto, cpu or cuda"
     sentence = refused("embed", trained, painted_source, "-o", tmp_path / "e.csv")
     assert sentence == f"{tmp_path / 'e.csv'}: embeddings are written as .npz; give a name that ends so"
 
 
 def test_a_gpu_that_is_not_there(trained, painted_source, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    sentence = "device is 'cuda' but torch finds no GPU here; use auto or cpu"
+    sentence = "--device is 'cuda' but torch finds no GPU here; use auto or cpu"
     for command in (
         ["train", "report-baseline", "--data", painted_source, "--out", tmp_path / "run", *tiny()],
         ["evaluate", trained, "--data", painted_source],
@@ -197,7 +197,7 @@ def test_pictures_that_cannot_be_scored_are_refused_before_the_work(trained, pai
     ):
         paint_picture(tmp_path / split / f"v{vehicle}_c{camera}_0.png", vehicle, camera, 0)
     monkeypatch.setattr("samecar.experiment.evaluate.embed", None)
-    monkeypatch.setattr("samecar.experiment.evaluate.fit", None)
+    monkeypatch.setattr("samecar.experiment.train.fit", None)
     source = f"folder:{tmp_path}/{{split}}/{LABELS}"
     options = [*tiny("batch.size=4"), "--out", tmp_path / "run"]
     for command in (["evaluate", trained, "--data", source], ["train", "report-baseline", "--data", source, *options]):
@@ -242,7 +242,7 @@ def test_a_full_disk_is_one_sentence(trained, painted_source, tmp_path, monkeypa
 
     monkeypatch.setattr(np, "savez", full)
     sentence = refused("embed", trained, painted_source, "-o", tmp_path / "e.npz", "--workers", 0)
-    assert sentence.startswith("No space left on device")
+    assert sentence == "No space left on device; choose another place, or make room"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -254,5 +254,32 @@ def test_an_interruption_is_one_sentence_and_130(trained, painted_source, monkey
     finished = run("evaluate", trained, "--data", painted_source)
     assert finished.status == 130
     (line,) = finished.errors.splitlines()
-    assert line.startswith("error: interrupted; what was finished is kept")
+    assert line == "error: interrupted"
     assert Run.open(trained).model_facts()["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("stopped", "sentence"),
+    [
+        ("samecar.data.open_source", "interrupted"),
+        ("samecar.experiment.train.initial_model", "interrupted; training had not begun, and nothing is kept"),
+        (
+            "samecar.training.loop._step",
+            "interrupted; no epoch was finished; {out} is begun, and `--resume` goes on with it",
+        ),
+    ],
+)
+def test_an_interruption_before_an_epoch_ended_promises_nothing(
+    painted_source, tmp_path, monkeypatch, stopped, sentence
+):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    command = ("train", "report-baseline", "--data", painted_source, "--out", out, *tiny())
+    with monkeypatch.context() as patch:
+        patch.setattr(stopped, interrupt)
+        finished = run(*command)
+    assert (finished.status, finished.errors) == (130, f"error: {sentence.format(out=out)}\n")
+    if out.exists():
+        done(*command, "--resume")

@@ -32,7 +32,19 @@ def arguments(place, monkeypatch):
 
 def test_a_film_is_ingested_and_again_adds_nothing(arguments, place):
     out = done(
-        *arguments, "--minimum-size", 24, "--start", "2026-11-20T07:30:00", "--crops", "crops", "--draw", "drawn"
+        *arguments,
+        "--minimum-size",
+        24,
+        "--workers",
+        2,
+        "--device",
+        "cpu",
+        "--start",
+        "2026-11-20T07:30:00",
+        "--crops",
+        "crops",
+        "--draw",
+        "drawn",
     )
     assert out.splitlines() == [
         "yard.mov: 10 frames of 1.9 seconds; vehicles followed: 1",
@@ -70,9 +82,9 @@ def test_what_is_left_out_is_told(arguments):
         (["--detector", "yard.mov"], "detector yard.mov is not an ONNX network"),
         (["--classes", "car,tank"], "--classes 'tank' is not a class of detector red.onnx"),
         (["--classes", "car,"], "--classes '' is not a class"),
-        (["--frames-per-second", "0"], "--frames-per-second 0.0 is not allowed; give from 0.1 to 120"),
-        (["--minimum-confidence", "1.5"], "--minimum-confidence 1.5 is not allowed"),
-        (["--pool", "0"], "--pool 0 is not allowed"),
+        (["--frames-per-second", "0"], "--frames-per-second is 0.0; give a number from 0.1 to 120"),
+        (["--minimum-confidence", "1.5"], "--minimum-confidence is 1.5; give a number above 0 and below 1"),
+        (["--pool", "0"], "--pool is 0; give a number from 1"),
         (["--start", "yesterday"], "time 'yesterday' cannot be understood"),
         (["--camera", ""], "--camera is empty"),
         (["--gallery", "elsewhere"], "elsewhere"),

@@ -6,7 +6,7 @@ import pytest
 
 CODE = """
 import os
-from samecar.cli.process import prepare_libraries
+from samecar.cli.main import prepare_libraries
 prepare_libraries()
 print(os.environ["OMP_WAIT_POLICY"], os.environ["OPENBLAS_THREAD_TIMEOUT"])
 import numpy

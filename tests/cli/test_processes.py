@@ -62,6 +62,13 @@ def test_the_command_line_does_not_import_torch_before_it_needs_it():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_options_are_made_from_is_known_without_torch_and_what_serves():
+    settings = ["serving.settings", "films.following", "evaluation.options", "reproduce.choices", "retrieval.gallery"]
+    imports = ", ".join(f"samecar.{module}" for module in settings)
+    code = f"import sys, {imports}; assert not {{'torch', 'fastapi', 'av', 'matplotlib'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_an_error_reaches_the_shell(tmp_path):
     command = samecar_process("data", "check", f"folder:{tmp_path}/none")
     finished = subprocess.run(command, capture_output=True, text=True, check=False)

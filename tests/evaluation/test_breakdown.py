@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from samecar.embedding.embeddings import Embeddings
-from samecar.evaluation import Labels, find_protocol, score
+from samecar.evaluation import find_protocol, score
+from samecar.labels import Labels
 
 PLAIN = find_protocol("plain")
 

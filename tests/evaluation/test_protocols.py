@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
-from samecar.evaluation import PROTOCOLS, Labels, Relevance, default_protocol, find_protocol, with_junk
+from samecar.evaluation import PROTOCOLS, Relevance, default_protocol, find_protocol, with_junk
+from samecar.labels import Labels
 
 picture = st.tuples(st.sampled_from(["", "1", "2", "10", "a"]), st.sampled_from(["c1", "c2", "1", ""]))
 

@@ -10,9 +10,10 @@ from samecar.data import Manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.embedding.reading import read_split
 from samecar.errors import SamecarError
-from samecar.evaluation import Labels, find_protocol, score
+from samecar.evaluation import find_protocol, score
 from samecar.evaluation.records import compare_runs, save_evaluation
 from samecar.evaluation.results import provenance_of
+from samecar.labels import Labels
 
 PLAIN = find_protocol("plain")
 

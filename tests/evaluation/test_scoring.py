@@ -14,7 +14,8 @@ from sklearn.metrics import average_precision_score
 
 from samecar.embedding.embeddings import FLIP, Embeddings
 from samecar.errors import SamecarError
-from samecar.evaluation import Labels, Options, Provenance, Relevance, find_protocol, score, with_junk
+from samecar.evaluation import Options, Provenance, Relevance, find_protocol, score, with_junk
+from samecar.labels import Labels
 from samecar.similarity import products
 from samecar.similarity.counting import Work
 from samecar.similarity.expansion import (

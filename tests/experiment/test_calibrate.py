@@ -267,8 +267,8 @@ def test_a_gallery_compares_under_the_calibration_that_it_was_given(kept, run, s
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--method", "linear"], "--method is 'linear'; it can be isotonic or logistic"),
-        (["--false-alarm-rate", "5"], "false alarm rate is 5.0; give a share above 0 and below 1"),
+        (["--method", "linear"], "--method is 'linear'; give isotonic or logistic"),
+        (["--false-alarm-rate", "5"], "--false-alarm-rate is 5.0; give a share above 0 and below 1"),
     ],
 )
 def test_wrong_options_are_one_sentence_before_embedding(arguments, sentence, run, source, monkeypatch):

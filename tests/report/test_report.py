@@ -13,8 +13,9 @@ from PIL import Image
 
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.evaluation import Labels, find_protocol, score
+from samecar.evaluation import find_protocol, score
 from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
+from samecar.labels import Labels
 from samecar.report import page, write_report
 from samecar.report.charts import line_chart
 from samecar.report.sheets import draw_ranked_lists

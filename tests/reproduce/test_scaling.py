@@ -61,8 +61,8 @@ def test_identities_keep_some_train_vehicles_and_all_test_pictures(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
-    [({"epochs": 0}, "--epochs"), ({"images": 0}, "--image-scale"), ({"images": 1.5}, "--image-scale"),
-     ({"identities": 1}, "--identities")],
+    [({"epochs": 0}, "epochs is 0"), ({"images": 0}, "images is 0"), ({"images": 1.5}, "images is 1.5"),
+     ({"identities": 1}, "identities is 1")],
 )  # fmt: skip
 def test_scales_out_of_range_are_refused(options, sentence):
     with pytest.raises(SamecarError, match=sentence):

@@ -165,10 +165,10 @@ def test_a_wrong_time_in_a_manifest_is_named(crops):
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("no/such/folder", "source 'no/such/folder' has an unknown name"),
+        ("no/such/folder", "source 'no/such/folder' is neither a folder nor a file; give one that is there"),
         ("fodler:x", "did you mean folder:PATH"),
         ("folder:no/such", "folder no/such is not there"),
-        ("no-such.csv", "source 'no-such.csv' has an unknown name"),
+        ("no-such.csv", "source 'no-such.csv' is neither a folder nor a file; give one that is there"),
     ],
 )
 def test_a_source_that_is_not_there_is_named(source, sentence):

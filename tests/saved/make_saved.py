@@ -34,7 +34,8 @@ from torch import Tensor
 
 import samecar
 from samecar.drawing import draw_set, draw_vehicle
-from samecar.evaluation import Labelled, Labels
+from samecar.embedding.embeddings import Embeddings as Labelled
+from samecar.labels import Labels
 from samecar.evaluation.counting import count_matches
 from samecar.experiment import train
 from samecar.ranking import distance_chunks, nearest

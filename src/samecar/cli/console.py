@@ -3,7 +3,7 @@
 import json
 import math
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,11 @@ from samecar import progress
 from samecar.progress import Progress
 
 if TYPE_CHECKING:
+    from samecar.calibration import Calibration, MeasuredRate
     from samecar.data import CheckResult, Manifest
     from samecar.evaluation import Evaluation
     from samecar.evaluation.records import RunComparison
+    from samecar.experiment.calibrate import Likeness
 
 EXAMPLES = 3
 """Examples of a finding that are printed; `--json` has more."""
@@ -92,12 +94,13 @@ def fail_usage(error: Any) -> None:
 
 
 @contextmanager
-def interruptible(consequence: str) -> Iterator[None]:
-    """Says what an interruption of the block leaves behind, and ends with status 130."""
+def interruptible(consequence: str | Callable[[], str] = "") -> Iterator[None]:
+    """Ends an interrupted block with status 130, and says what it leaves behind if that is known."""
     try:
         yield
     except KeyboardInterrupt as interruption:
-        fail(f"interrupted; {consequence}")
+        left = consequence if isinstance(consequence, str) else consequence()
+        fail(f"interrupted; {left}" if left else "interrupted")
         raise typer.Exit(130) from interruption
 
 
@@ -169,6 +172,51 @@ def print_comparison(comparison: "RunComparison") -> None:
     )
 
 
+def print_calibration(calibration: "Calibration") -> None:
+    """Prints what a calibration was fitted to, and how good it is on vehicles that it was not fitted to."""
+    evidence, quality = calibration.evidence, calibration.quality
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in quality.log_loss.items())
+    say(
+        f"Fitted to {evidence.vehicles:,} vehicles ({evidence.kind}) in {evidence.pictures:,} pictures: "
+        f"{evidence.same_pairs:,} pairs of one vehicle and {evidence.different_pairs:,} of two"
+    )
+    say(f"Measured on vehicles that were not fitted to, over {quality.halves} random halves:")
+    say(
+        f"  Same vehicle? {calibration.pairs.method}; log loss {losses} (a coin: 0.693), Brier {quality.brier:.3f}, "
+        f"probabilities are off by {quality.calibration_error:.3f} on average"
+    )
+    say(
+        f"  From similarity {calibration.same_threshold:.3f} on it is called the same: "
+        f"{_share(quality.true_positive_rate)} of same pairs and {_share(quality.false_positive_rate)} of "
+        "different pairs are"
+    )
+    say(
+        f"  In the gallery at all? Stated false alarms {_share(calibration.false_alarm_rate)}; seen "
+        f"{_rate(quality.false_alarm)}"
+    )
+    say(
+        f"  of those that are in it, said to be {_rate(quality.detection)}; with the right vehicle first "
+        f"{_rate(quality.identification)}"
+    )
+    say(
+        f"Thresholds are measured for galleries of up to {calibration.open_set.pictures[-1]:,.0f} pictures; beyond "
+        "they are extrapolated"
+    )
+
+
+def print_likeness(likeness: "Likeness", mending: str) -> None:
+    """Prints how alike two pictures are; `mending` says how to get a calibration where there is none."""
+    say(f"similarity   {likeness.similarity:.3f}")
+    if likeness.probability is None:
+        say(f"There is no calibration, so that no probability can be told; {mending}")
+        return
+    said = probability(likeness.probability)
+    say(f"probability  {said} that it is the same vehicle, if it was 50 % before")
+    threshold = f"{likeness.threshold:.3f}"
+    verdict = f"the same vehicle (from {threshold} on)" if likeness.same else f"different vehicles (below {threshold})"
+    say(f"verdict      {verdict}")
+
+
 def print_check(result: "CheckResult", source: str) -> None:
     """Prints what a source, as it was given, holds and what is wrong with it."""
     say(f"Pictures of {source}")
@@ -205,3 +253,14 @@ def _percent(evaluation: "Evaluation", name: str) -> str:
     }
     deviation = f" ± {100 * evaluation.deviation[name]:.1f}" if name in evaluation.deviation else ""
     return f"{100 * values[name]:.1f}{deviation}"
+
+
+def _rate(measured: "MeasuredRate") -> str:
+    interval = ""
+    if measured.low is not None and measured.high is not None:
+        interval = f" (95 % interval {_share(measured.low)} to {_share(measured.high)})"
+    return f"{_share(measured.rate)}{interval} of {measured.queries:,} queries"
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f} %"

@@ -1,20 +1,24 @@
 """The `samecar data` commands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json, Workers
+from samecar.cli.options import Json, OptionsOf, Workers, add_command, examples, group_with
 
-data = typer.Typer(help="Look at, convert and split sets of pictures.", no_args_is_help=True)
+data = typer.Typer(
+    cls=group_with("samecar data check veri776:VeRi"),
+    help="Look at, convert and split sets of pictures.",
+    no_args_is_help=True,
+)
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv or .parquet")]
 
 
-@data.command()
+@examples("samecar data check veri776:VeRi", "samecar data check folder:crops --json")
 def check(
     source: Source,
     json: Json = False,
@@ -35,7 +39,7 @@ def check(
         raise typer.Exit(1)
 
 
-@data.command()
+@examples("samecar data convert veri776:VeRi -o veri.csv")
 def convert(source: Source, out: Out) -> None:
     """Writes any source as a manifest, one row a picture; no picture is copied."""
     manifest = console.open_aloud(source)
@@ -43,10 +47,11 @@ def convert(source: Source, out: Out) -> None:
     console.say(f"{out}: {len(manifest)} pictures. Use it as csv:{out}")
 
 
-@data.command()
+@examples('samecar data split "folder:crops/{vehicle_id}_{camera_id}.png" -o split.csv --held-out 0.25')
 def split(
     source: Source,
     out: Out,
+    seed: Annotated[dict[str, Any], OptionsOf("samecar.data.splitting:split_by_identity", only=("seed",))],
     held_out: Annotated[
         str, typer.Option(help="vehicles for testing: a share such as 0.3, or a number such as 100")
     ] = "0.3",
@@ -56,7 +61,6 @@ def split(
             help="pictures of this camera are the queries, all others the gallery; may be given several times"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="the same seed holds out the same vehicles")] = 1,
 ) -> None:
     """Holds vehicles out for testing: all of a vehicle's pictures are for training, or none is."""
     from samecar.data import open_source, split_by_identity
@@ -67,10 +71,14 @@ def split(
     except ValueError:
         raise SamecarError(f"--held-out is {held_out!r}; give a share such as 0.3 or a number such as 100") from None
     manifest = split_by_identity(
-        open_source(source), number, seed=seed, query_cameras=tuple(query_camera) if query_camera else None
+        open_source(source), number, **seed, query_cameras=tuple(query_camera) if query_camera else None
     )
     for warning in manifest.warnings:
         console.warn(warning)
     manifest.write(out)
     counts = ", ".join(f"{count} {name}" for name, count in manifest.split_counts.items())
     console.say(f"{out}: {counts} pictures. Use it as csv:{out}")
+
+
+for _command in (check, convert, split):
+    add_command(data, _command)

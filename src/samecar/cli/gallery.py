@@ -9,32 +9,90 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Device, Engine, Json, gallery_words
+from samecar.cli.options import (
+    Device,
+    Engine,
+    Json,
+    OptionsOf,
+    Spelling,
+    add_command,
+    examples,
+    gallery_words,
+    group_with,
+    name_option,
+)
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.retrieval.records import Filter, GalleryFacts, IndexSettings, Summary
 
-gallery = typer.Typer(help="Keep pictures to search in, bound to one trained model.", no_args_is_help=True)
+gallery = typer.Typer(
+    cls=group_with("samecar gallery create garage --run runs/first", "samecar gallery add garage crops --camera gate"),
+    help="Keep pictures to search in, bound to one trained model.",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
-Camera = Annotated[list[str] | None, typer.Option(help="only of this camera; may be given several times")]
-NotCamera = Annotated[list[str] | None, typer.Option(help="not of this camera; may be given several times")]
-After = Annotated[str | None, typer.Option(help="only at this time or later, such as 2024-05-01T12:30; UTC")]
-Before = Annotated[str | None, typer.Option(help="only earlier than this time")]
-Label = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="only with this label; may be given several times"),
+Run = Annotated[
+    Path, typer.Option(metavar="RUN", help="run folder of `samecar train`, whose model the gallery is bound to")
 ]
-Run = Annotated[Path, typer.Option(help="run folder of `samecar train`, whose model the gallery is bound to")]
 
 
-@gallery.command()
+def time_of(option: str, text: str | None) -> float | None:
+    """The time that an option gives, if it gives one.
+
+    Raises:
+        SamecarError: it cannot be understood.
+    """
+    return None if text is None else name_option(option, _time, text)
+
+
+def _time(text: str) -> float:
+    from samecar.retrieval.times import parse_time
+
+    return parse_time(text)
+
+
+def _labels(options: list[str] | None) -> dict[str, str]:
+    labels = {}
+    for option in options or ():
+        name, equals, value = option.partition("=")
+        if not name or not equals:
+            raise SamecarError(f"--label is {option!r}; write NAME=VALUE, such as lane=2")
+        labels[name] = value
+    return labels
+
+
+TIME = Spelling(kind=str, read=_time, metavar="TIME")
+Allowed = Annotated[
+    "Filter",
+    OptionsOf(
+        "samecar.retrieval.records:Filter",
+        {
+            "cameras": "--camera",
+            "not_cameras": "--not-camera",
+            "after": TIME,
+            "before": TIME,
+            "labels": Spelling("--label", list[str], _labels, metavar="NAME=VALUE"),
+        },
+        without=("not_ids",),
+    ),
+]
+Thumbnail = Annotated[
+    dict[str, Any],
+    OptionsOf("samecar.retrieval.gallery:Gallery.create", {"thumbnail": Spelling(low=0)}, only=("thumbnail",)),
+]
+Threads = Annotated[
+    dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.add", {"workers": Spelling(low=1)}, only=("workers",))
+]
+
+
+@examples("samecar gallery create garage --run runs/first")
 def create(
     name: Name,
     run: Run,
+    thumbnail: Thumbnail,
     engine: Engine = None,
-    thumbnail: Annotated[int, typer.Option(min=0, help="longer side of thumbnails in pixels; 0 keeps none")] = 160,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
     from samecar.experiment.evaluate import bound_model
@@ -44,13 +102,13 @@ def create(
     model = bound_model(TrainedRun.open(run))
     path = run / CALIBRATION_FILE
     calibration = path.read_bytes() if path.is_file() else None
-    with Gallery.create(name, model, calibration=calibration, engine=engine, thumbnail=thumbnail) as made:
+    with Gallery.create(name, model, calibration=calibration, engine=engine, **thumbnail) as made:
         facts = made.facts
     known = "not calibrated" if calibration is None else "calibrated"
     console.say(f"{name}: an empty gallery for model {facts.model}, {facts.index.kind} search, {known}")
 
 
-@gallery.command()
+@examples("samecar gallery calibrate garage --run runs/first")
 def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     """Gives a gallery the calibration that `samecar calibrate` made of its model."""
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
@@ -63,7 +121,10 @@ def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     console.say(f"{name}: calibrated by {path}")
 
 
-@gallery.command()
+@examples(
+    "samecar gallery add garage crops --camera gate",
+    'samecar gallery add garage "folder:crops/{vehicle_id}_{camera_id}.png" --time 2024-05-01',
+)
 def add(
     name: Name,
     source: Annotated[
@@ -73,13 +134,14 @@ def add(
             help="a folder, a picture, NAME:PATH, a .csv or .parquet manifest, .npz, or - for stdin",
         ),
     ],
+    device: Device,
+    threads: Threads,
     camera: Annotated[str, typer.Option(help="of pictures whose camera SOURCE does not tell")] = "",
     time: Annotated[str | None, typer.Option(help="of pictures whose time SOURCE does not tell")] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="label of every picture; may be given several times")
     ] = None,
     engine: Engine = None,
-    device: Device = "auto",
 ) -> None:
     """Adds pictures; those that are known already, by content, are skipped."""
     from samecar.retrieval.gallery import Gallery
@@ -88,7 +150,7 @@ def add(
 
     defaults = Sighting("", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
     with (
-        Gallery.open(name, engine=engine, device=device) as opened,
+        Gallery.open(name, engine=engine, **device) as opened,
         console.interruptible("what was added is kept, and the same command adds the rest"),
         console.progress_bars() as progress,
     ):
@@ -96,12 +158,12 @@ def add(
             from samecar.embedding.embeddings import Embeddings
 
             embeddings = Embeddings.load(Path(source).expanduser())
-            report = opened.add_embedded(embeddings, defaults=defaults, progress=progress)
+            report = opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)
         else:
             coming = incoming_from(source, _standard_input(), defaults)
             for warning in coming.warnings:
                 console.warn(warning)
-            report = opened.add(coming.pictures, total=coming.total, progress=progress)
+            report = opened.add(coming.pictures, total=coming.total, progress=progress, **threads)
         settings = opened.facts.index
         pictures = 0 if settings.kind == "exact" else opened.engine.summary().pictures
     for sentence in report.unreadable:
@@ -111,17 +173,13 @@ def add(
     _advise(name, engine, settings, pictures)
 
 
-@gallery.command()
+@examples("samecar gallery remove garage --id 3", "samecar gallery remove garage --camera gate --yes")
 def remove(
     name: Name,
+    allowed: Allowed,
     number: Annotated[
         list[int] | None, typer.Option("--id", help="number of a picture; may be given several times")
     ] = None,
-    camera: Camera = None,
-    not_camera: NotCamera = None,
-    after: After = None,
-    before: Before = None,
-    label: Label = None,
     yes: Annotated[bool, typer.Option("--yes", help="remove all that the options fit")] = False,
     engine: Engine = None,
 ) -> None:
@@ -130,7 +188,6 @@ def remove(
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.records import EVERYTHING
 
-    allowed = filter_of(camera, not_camera, after, before, label)
     if bool(number) == (allowed != EVERYTHING):
         raise SamecarError("give either --id, or one of --camera, --not-camera, --after, --before and --label")
     with Gallery.open(name, engine=engine) as opened:
@@ -145,7 +202,7 @@ def remove(
     console.say(f"{name}: {removed:,} pictures removed")
 
 
-@gallery.command()
+@examples("samecar gallery info garage", "samecar gallery info garage --json")
 def info(name: Name, engine: Engine = None, json: Json = False) -> None:
     """Says what a gallery holds."""
     from samecar.retrieval.gallery import Gallery
@@ -158,7 +215,7 @@ def info(name: Name, engine: Engine = None, json: Json = False) -> None:
         _print_info(name, engine, facts, summary, calibrated)
 
 
-@gallery.command()
+@examples("samecar gallery check garage")
 def check(name: Name, engine: Engine = None) -> None:
     """Says what is wrong with a gallery; the exit status is 1 when something is."""
     from samecar.retrieval.gallery import Gallery
@@ -172,7 +229,7 @@ def check(name: Name, engine: Engine = None) -> None:
     console.say(f"{name}: nothing is wrong")
 
 
-@gallery.command()
+@examples("samecar gallery export garage -o garage.csv", "samecar gallery export garage -o judged.csv --judgements")
 def export(
     name: Name,
     out: Annotated[Path, typer.Option("-o", "--out", help="manifest, .csv or .parquet, or embeddings, .npz")],
@@ -197,7 +254,7 @@ def export(
     console.say(f"{out}: {exported.pictures:,} pictures. {use}")
 
 
-@gallery.command()
+@examples("samecar gallery copy garage backup", "samecar gallery copy garage backup --resume")
 def copy(
     name: Name,
     target: Annotated[str, typer.Argument(metavar="TARGET", help="gallery to make; with --to-engine its name there")],
@@ -231,7 +288,7 @@ def copy(
         console.say(f"{target}: {_index(settings)}")
 
 
-@gallery.command("index")
+@examples("samecar gallery index garage exact")
 def index_again(
     name: Name,
     kind: Annotated[str, typer.Argument(metavar="KIND", help="exact, or another one that the engine knows")],
@@ -243,53 +300,6 @@ def index_again(
     with Gallery.open(name, engine=engine) as opened, console.progress_bars() as progress:
         settings = opened.engine.rebuild(kind, progress)
     console.say(f"{name}: {_index(settings)}")
-
-
-def filter_of(
-    camera: list[str] | None,
-    not_camera: list[str] | None,
-    after: str | None,
-    before: str | None,
-    label: list[str] | None,
-) -> "Filter":
-    """Makes a filter of the options that choose pictures.
-
-    Raises:
-        SamecarError: one of them cannot be understood.
-    """
-    from samecar.retrieval.records import Filter
-
-    return Filter(
-        cameras=tuple(camera or ()),
-        not_cameras=tuple(not_camera or ()),
-        after=time_of("--after", after),
-        before=time_of("--before", before),
-        labels=_labels(label),
-    )
-
-
-def time_of(option: str, text: str | None) -> float | None:
-    """The time that an option gives, if it gives one.
-
-    Raises:
-        SamecarError: it cannot be understood.
-    """
-    from samecar.retrieval.times import parse_time
-
-    try:
-        return None if text is None else parse_time(text)
-    except SamecarError as error:
-        raise SamecarError(f"{option}: {error}") from error
-
-
-def _labels(options: list[str] | None) -> dict[str, str]:
-    labels = {}
-    for option in options or ():
-        name, equals, value = option.partition("=")
-        if not name or not equals:
-            raise SamecarError(f"--label is {option!r}; write NAME=VALUE, such as lane=2")
-        labels[name] = value
-    return labels
 
 
 def _standard_input() -> Iterator[str]:
@@ -357,3 +367,8 @@ def _advise(name: str, engine: str | None, settings: "IndexSettings", pictures: 
     if fault is not None:
         command = f"samecar gallery index {gallery_words(name, engine)} {settings.kind}"
         console.warn(f"make the index {settings.kind} anew: {fault}; run `{command}`")
+
+
+for _command in (create, calibrate, add, remove, info, check, export, copy):
+    add_command(gallery, _command)
+add_command(gallery, index_again, "index")

@@ -2,32 +2,51 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samecar.cli import console
 from samecar.cli.gallery import time_of
-from samecar.cli.options import Engine, Json
+from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
+
+if TYPE_CHECKING:
+    from samecar.films import FilmSettings
+
+Settings = Annotated["FilmSettings", OptionsOf("samecar.films.following:FilmSettings")]
+Classes = Annotated[
+    dict[str, Any],
+    OptionsOf(
+        "samecar.films.detection:YoloxDetector.open",
+        {"classes": Spelling(kind=str, read=lambda text: [name.strip() for name in text.split(",")], show=",".join)},
+        only=("classes",),
+    ),
+]
 
 
+Threads = Annotated[
+    dict[str, Any], OptionsOf("samecar.films.ingesting:ingest", {"workers": Spelling(low=1)}, only=("workers",))
+]
+
+
+@examples(
+    "samecar ingest yard.mov --camera yard --gallery garage --detector yolox.onnx",
+    "samecar ingest yard.mov --camera yard --gallery garage --detector yolox.onnx --pool 4 --crops crops",
+)
 def ingest(
-    film: Annotated[Path, typer.Argument(help="film to look for vehicles in, such as an MP4 file")],
+    film: Annotated[Path, typer.Argument(metavar="FILM", help="film to look for vehicles in, such as an MP4 file")],
     camera: Annotated[str, typer.Option(help="name of the camera that took it")],
-    gallery: Annotated[str, typer.Option(help="gallery to add to")],
+    gallery: Annotated[str, typer.Option(metavar="GALLERY", help="gallery to add to")],
     detector: Annotated[Path, typer.Option(help="ONNX file in YOLOX form; see docs/films.md")],
+    settings: Settings,
+    classes: Classes,
+    device: Device,
+    threads: Threads,
     engine: Engine = None,
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="when the film begins, such as 2026-11-20T07:30:00; UTC")
     ] = None,
-    frames_per_second: Annotated[float, typer.Option(help="frames to look at; more for fast traffic")] = 5,
-    minimum_confidence: Annotated[float, typer.Option(help="of the detector, above 0 and below 1")] = 0.4,
-    minimum_size: Annotated[int, typer.Option(help="pixels of the shorter side of a crop")] = 48,
-    classes: Annotated[
-        str, typer.Option(help="what counts as a vehicle: COCO's names, or numbers of the detector's own classes")
-    ] = "car,motorcycle,bus,truck",
-    pool: Annotated[int, typer.Option(help="most crops that a vehicle's embedding is made of")] = 8,
-    crops: Annotated[Path | None, typer.Option(help="folder to write those crops into")] = None,
+    crops: Annotated[Path | None, typer.Option(help="folder to write a vehicle's crops into")] = None,
     draw: Annotated[
         Path | None, typer.Option(help="folder to write a frame a second into, with boxes and tracks' numbers")
     ] = None,
@@ -37,20 +56,14 @@ def ingest(
 
     The same command again adds only what is missing, also after an interruption.
     """
-    from samecar.films import FilmSettings, YoloxDetector
+    from samecar.films import YoloxDetector
     from samecar.films import ingest as ingest_film
     from samecar.retrieval.gallery import Gallery
 
-    settings = FilmSettings(
-        frames_per_second=frames_per_second,
-        minimum_confidence=minimum_confidence,
-        minimum_size=minimum_size,
-        pool=pool,
-    )
     begins = time_of("--start", start)
-    finds = YoloxDetector.open(detector, [name.strip() for name in classes.split(",")])
+    finds = YoloxDetector.open(detector, **classes)
     with (
-        Gallery.open(gallery, engine=engine) as opened,
+        Gallery.open(gallery, engine=engine, **device) as opened,
         console.interruptible("what was added is kept, and the same command adds the rest"),
         console.progress_bars() as progress,
     ):
@@ -64,6 +77,7 @@ def ingest(
             crops=crops,
             draw=draw,
             progress=progress,
+            **threads,
         )
     for sentence in report.warnings:
         console.warn(sentence)
@@ -75,4 +89,6 @@ def ingest(
     )
     console.say(f"{gallery}: {report.added:,} added, {report.known:,} known already")
     if report.left_out:
-        console.say(f"left out because always cut off, or smaller than {minimum_size} pixels: {report.left_out:,}")
+        console.say(
+            f"left out because always cut off, or smaller than {settings.minimum_size} pixels: {report.left_out:,}"
+        )

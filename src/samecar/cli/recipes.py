@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json
+from samecar.cli.options import Json, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from samecar.options import OptionDescription
 
 
+@examples("samecar recipes small-set", "samecar recipes --options")
 def recipes(
     recipe: Annotated[
         str | None,

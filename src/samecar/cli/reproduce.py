@@ -2,74 +2,80 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Device, Workers
+from samecar.cli.options import OptionsOf, Place, Spelling, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from samecar.progress import Progress
-    from samecar.reproduce import Choices, Outcome
+    from samecar.reproduce import Choices, Outcome, Scale
 
 SPEED_WINDOW = 3600
 """Seconds over which speed is averaged for the time left: runs differ, the last minute says little of the next hour."""
 
 
+@examples(
+    "samecar reproduce --list",
+    "samecar reproduce table1 --data veri776:VeRi -o reproduction",
+    "samecar reproduce --rows table5/batch-64 --data veri776:VeRi --epochs 2 --image-scale 0.25",
+)
 def reproduce(
-    tables: Annotated[list[str] | None, typer.Argument(metavar="[TABLE]...", help="table1 to table9, or all")] = None,
+    asked: Annotated[
+        "Choices",
+        OptionsOf(
+            "samecar.reproduce.choices:Choices",
+            {"seeds": Spelling(kind=int, read=lambda count: tuple(range(1, count + 1)), show=len, low=1)},
+            only=("seeds", "as_run"),
+        ),
+    ],
+    scale: Annotated["Scale", OptionsOf("samecar.reproduce.scaling:Scale", {"images": "--image-scale"})],
+    on: Place,
+    tables: Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="table1 to table9, or all")] = None,
     source: Annotated[
         str | None, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")
     ] = None,
     out: Annotated[
-        Path, typer.Option(help="folder of runs and tables; what an interrupted reproduction left there is taken up")
+        Path,
+        typer.Option(
+            "-o", "--out", help="folder of runs and tables; what an interrupted reproduction left there is taken up"
+        ),
     ] = Path("reproduction"),
     rows: Annotated[
         list[str] | None, typer.Option("--rows", metavar="ROWS", help="only these, such as table5/batch-64,table8/sgd")
     ] = None,
     list_rows: Annotated[bool, typer.Option("--list", help="list the rows and which of them are one run")] = False,
-    seeds: Annotated[int, typer.Option(min=1, help="runs of each row, with seeds 1, 2, …")] = 1,
-    as_run: Annotated[
-        bool, typer.Option("--as-run", help="settings of the published runs where they differ from the printed ones")
-    ] = False,
-    epochs: Annotated[int | None, typer.Option(help="dry run: fewer epochs; milestones and warm-up shrink too")] = None,
-    image_scale: Annotated[float, typer.Option(help="dry run: factor on the sides of pictures")] = 1.0,
-    identities: Annotated[int | None, typer.Option(help="dry run: train vehicles to keep")] = None,
     weights: Annotated[
         str | None, typer.Option(help="dry run: weights to begin from, such as none; as --set model.weights=…")
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of every row")
     ] = None,
-    device: Device = "auto",
-    workers: Workers = None,
 ) -> None:
     """Runs rows of the report's tables, each distinct run once, and sets its numbers beside ours."""
-    from samecar.reproduce import Choices, Scale, all_rows, choose_rows
+    from samecar.reproduce import all_rows, choose_rows
 
     chosen_rows = [name.strip() for text in rows or [] for name in text.split(",") if name.strip()]
     every_row = list_rows and not tables and not chosen_rows
     chosen = all_rows() if every_row else choose_rows(tables or [], chosen_rows)
-    choices = Choices(
-        seeds=tuple(range(1, seeds + 1)),
-        as_run=as_run,
-        scale=Scale(epochs, image_scale, identities),
-        changes=(*([f"model.weights={weights}"] if weights else []), *(changes or [])),
-    )
+    changed = (*([f"model.weights={weights}"] if weights else []), *(changes or []))
+    choices = replace(asked, scale=scale, changes=changed)
     if list_rows:
         _print_rows(chosen, choices)
     elif source is None:
         raise SamecarError("give the pictures with --data, such as --data veri776:PATH")
     else:
-        _run(chosen, source, out, choices, device, workers)
+        _run(chosen, source, out, choices, on)
 
 
-def _run(rows: list[str], source: str, out: Path, choices: "Choices", device: str, workers: int | None) -> None:
+def _run(rows: list[str], source: str, out: Path, choices: "Choices", on: dict[str, Any]) -> None:
     from samecar.hardware import machine
     from samecar.reproduce import reproduce as prepare
 
@@ -77,7 +83,7 @@ def _run(rows: list[str], source: str, out: Path, choices: "Choices", device: st
     work = prepare(rows, manifest, out, choices)
     with _bar() as (bar_console, progress):
         try:
-            for outcome in work.run(on=machine(device, workers), progress=progress):
+            for outcome in work.run(on=machine(**on), progress=progress):
                 bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
                 work.write()
         except KeyboardInterrupt:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import After, Before, Camera, Label, Name, NotCamera, filter_of
-from samecar.cli.options import Device, Engine, Json
+from samecar.cli.gallery import Allowed, Name
+from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -27,28 +27,31 @@ ID = "id:"
 """Begins a query that is a stored picture's number."""
 
 
+Top = Annotated[
+    dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.search", {"top": Spelling(low=1)}, only=("top",))
+]
+
+
+@examples(
+    "samecar search garage crops/v1_c1.png --top 5", "samecar search garage id:3 --not-camera gate --save found.png"
+)
 def search(
     name: Name,
     picture: Annotated[str, typer.Argument(metavar="PICTURE", help="a picture of a vehicle, or id:42, a stored one")],
-    camera: Camera = None,
-    not_camera: NotCamera = None,
-    after: After = None,
-    before: Before = None,
-    label: Label = None,
-    top: Annotated[int, typer.Option(min=1, help="how many to find")] = 20,
+    allowed: Allowed,
+    top: Top,
+    device: Device,
     save: Annotated[Path | None, typer.Option(help=".png to draw query and findings into")] = None,
     engine: Engine = None,
-    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Finds the pictures of a gallery that are most like a picture."""
     from samecar.retrieval.gallery import Gallery
 
-    allowed = filter_of(camera, not_camera, after, before, label)
     if save is not None and save.suffix != ".png":
         raise SamecarError(f"--save is {save}; its name must end in .png")
-    with Gallery.open(name, engine=engine, device=device) as opened:
-        answer, query = _asked(opened, picture, top, allowed)
+    with Gallery.open(name, engine=engine, **device) as opened:
+        answer, query = _asked(opened, picture, top["top"], allowed)
         if save is not None:
             _draw(opened, query, answer, save)
     if json:

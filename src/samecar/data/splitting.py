@@ -25,7 +25,7 @@ def split_by_identity(
     Args:
         manifest: labelled pictures, all of them in split train.
         held_out: share of the vehicles (below 1) or their number.
-        seed: 0 or more.
+        seed: the same seed, 0 or more, holds out the same vehicles.
         query_cameras: names of cameras.
 
     Returns:

@@ -82,12 +82,12 @@ def draw_set(
 
     Args:
         out: The folder to make; absent or empty.
-        vehicles: Vehicles in train and test together, 4 to 9,999.
-        cameras: Cameras, 2 to 999.
-        pictures: Pictures of a vehicle in one camera, 1 to 1,000; the mean, since passages take one more or one less.
-        size: Longer side of a picture in pixels, 32 to 1,024.
-        seed: 0 or more.
-        workers: Processes that draw; as many as there are cores if not given.
+        vehicles: vehicles in all, 4 to 9,999; a quarter of them are for testing.
+        cameras: cameras in all, 2 to 999.
+        pictures: pictures of a vehicle by a camera, 1 to 1,000; on average, as passages take one more or one less.
+        size: longer side of a picture in pixels, 32 to 1,024.
+        seed: the same seed, 0 or more, gives the same bytes.
+        workers: processes that draw; default: one a core.
         progress: True shows a bar; a function is called after each vehicle with the pictures done and those in all.
 
     Returns:

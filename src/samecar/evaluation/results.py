@@ -13,16 +13,12 @@ from samecar.config import digest
 from samecar.embedding.embeddings import FLIP, FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore
-from samecar.evaluation.metrics import Interpolation
+from samecar.evaluation.options import Options as Options
 from samecar.labels import LABELS, Labels
 from samecar.notebook import html_table
-from samecar.similarity.counting import Work
-from samecar.similarity.expansion import AverageQueryExpansion, DatabaseAugmentation, PostProcessing
-from samecar.similarity.reranking import KReciprocal
 from samecar.similarity.thresholds import OperatingPoint
-from samecar.uncertainty import SAMPLES, Scores
+from samecar.uncertainty import Scores
 
-CMC_RANKS = (1, 5, 10, 20)
 TIES = "a picture that is as near as a match comes before it"
 
 
@@ -76,43 +72,6 @@ class Provenance:
     epoch_choice: str = "not stated"
     seed: int | None = None
     post_processing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Options:
-    """What may be chosen besides protocol and distance; all that changes a number is on the card.
-
-    Attributes:
-        ranks: at which CMC is told; 1 always is.
-        interpolation: of average precision, see `metrics.average_precision`.
-        database_augmentation: done first, if at all.
-        query_expansion: done on what that gives.
-        rerank: done last.
-        bootstrap: samples of vehicles behind the confidence intervals; 0 gives none.
-        work: how ranks are counted; changes no number by more than rounding.
-
-    Raises:
-        SamecarError: a rank is not a whole number from 1, or there is none.
-    """
-
-    ranks: tuple[int, ...] = CMC_RANKS
-    interpolation: Interpolation = "none"
-    database_augmentation: DatabaseAugmentation | None = None
-    query_expansion: AverageQueryExpansion | None = None
-    rerank: KReciprocal | None = None
-    bootstrap: int = SAMPLES
-    work: Work = field(default_factory=Work)
-
-    def __post_init__(self) -> None:
-        if not self.ranks or min(self.ranks) < 1:
-            raise SamecarError(f"CMC was asked for at {list(self.ranks)}; give ranks from 1, such as 1,5,10")
-        object.__setattr__(self, "ranks", tuple(sorted({1, *self.ranks})))
-
-    @property
-    def post_processing(self) -> list[PostProcessing]:
-        """What is done to embeddings and distances, in this order."""
-        steps = (self.database_augmentation, self.query_expansion, self.rerank)
-        return [step for step in steps if step is not None]
 
 
 class QueryScores(NamedTuple):

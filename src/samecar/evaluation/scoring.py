@@ -40,8 +40,8 @@ def score(
         gallery: embeddings (gallery, size) with their labels. Under a protocol that draws its galleries, queries and
             gallery are one pool.
         protocol: the rules.
-        distance: between embeddings.
-        seed: of the protocol's random galleries, if it draws any, and of the confidence intervals.
+        distance: between embeddings: euclidean or cosine.
+        seed: of random galleries, if the protocol draws any, and of confidence intervals.
         provenance: what the card says of data and model.
         options: what else may be chosen.
 

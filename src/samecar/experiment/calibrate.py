@@ -134,7 +134,7 @@ def find_calibration(run: Run) -> Calibration | None:
     return calibration
 
 
-def compare(first: str | Path, second: str | Path, run: Run | str | Path) -> Likeness:
+def compare(first: str | Path, second: str | Path, run: Run | str | Path, *, on: Machine | None = None) -> Likeness:
     """Compares two pictures with a run's model, under its calibration if it has one.
 
         >>> samecar.compare("first.jpg", "second.jpg", "runs/first").probability
@@ -144,13 +144,14 @@ def compare(first: str | Path, second: str | Path, run: Run | str | Path) -> Lik
         first: a picture's path.
         second: another one's.
         run: a finished run, or its folder.
+        on: the machine; by default its GPU if it has one.
 
     Raises:
         SamecarError: a picture cannot be read, or the run has not ended.
     """
     pictures = as_path(first, "first picture"), as_path(second, "second picture")
     run = Run.of(run)
-    return compare_under(bound_model(run), find_calibration(run), *pictures)
+    return compare_under(bound_model(run, on=on), find_calibration(run), *pictures)
 
 
 def compare_under(model: Encoder, calibration: Calibration | None, first: Path, second: Path) -> Likeness:

@@ -68,12 +68,12 @@ class ScoredRun:
             self.query, self.gallery, self.evaluation, self.protocol, rows, count=count, distance=self.distance
         )
 
-    def ranked(self, name: str | None, count: int) -> RankedQuery:
+    def ranked(self, name: str | None, count: int = 20) -> RankedQuery:
         """A query and its nearest gallery pictures, junk taken out.
 
         Args:
             name: the end of the query's path; None takes one of middling average precision.
-            count: how many pictures.
+            count: gallery pictures to show.
 
         Raises:
             SamecarError: no query or several have that name, or it was not scored.
@@ -161,7 +161,7 @@ def evaluate(
         run: a finished run, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings.
+        distance: between embeddings: euclidean or cosine.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.

@@ -50,7 +50,7 @@ class Film:
         warnings: a sentence for each thing that could not be read, complete when the frames have been read.
     """
 
-    def __init__(self, path: Path, container: Any) -> None:
+    def __init__(self, path: Path, container: Any, threads: int | None = None) -> None:
         self.path = path
         self.given = 0
         self.reached = 0.0
@@ -60,6 +60,8 @@ class Film:
             raise SamecarError(f"film {path} has no pictures, only sound or data; give a file with a video stream")
         self._stream = container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        if threads is not None:
+            self._stream.codec_context.thread_count = threads
         self._frame_seconds = 1 / float(self._stream.average_rate or self._stream.guessed_rate)
         if self._stream.width * self._stream.height > PIXEL_LIMIT:
             raise SamecarError(
@@ -131,8 +133,12 @@ class Film:
 
 
 @contextmanager
-def open_film(path: str | Path) -> Iterator[Film]:
+def open_film(path: str | Path, threads: int | None = None) -> Iterator[Film]:
     """Opens a film for the block.
+
+    Args:
+        path: of the film.
+        threads: that decode it; None leaves their number to the decoder.
 
     Raises:
         SamecarError: the file is missing, no film, has no video stream or too large frames.
@@ -150,7 +156,7 @@ def open_film(path: str | Path) -> Iterator[Film]:
             "copy of it"
         ) from error
     with container:
-        yield Film(path, container)
+        yield Film(path, container, threads)
 
 
 def _declared_seconds(container: Any, stream: Any) -> float:

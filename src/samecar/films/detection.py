@@ -106,7 +106,7 @@ class YoloxDetector:
 
         Args:
             path: the file.
-            classes: names of COCO's vehicles, or numbers of the detector's own classes from 0.
+            classes: what counts as a vehicle: COCO's names, or numbers of the detector's own classes from 0.
 
         Raises:
             SamecarError: the file is missing or no network in YOLOX form, or a class is not one of its own.

@@ -28,10 +28,10 @@ class FilmSettings:
     """How a film is looked at.
 
     Attributes:
-        frames_per_second: frames that are looked at.
-        minimum_confidence: of detections that begin a track or are cropped, 0 to 1.
+        frames_per_second: frames to look at; more for fast traffic.
+        minimum_confidence: of detections that begin a track or are cropped, above 0 and below 1.
         minimum_size: pixels of the shorter side of a crop.
-        pool: most crops that a track's embedding is made of.
+        pool: most crops that a vehicle's embedding is made of.
 
     Raises:
         SamecarError: a value is not allowed.
@@ -46,13 +46,12 @@ class FilmSettings:
         allowed = {
             "frames_per_second": (0.1 <= self.frames_per_second <= 120, "from 0.1 to 120"),
             "minimum_confidence": (0 < self.minimum_confidence < 1, "above 0 and below 1"),
-            "minimum_size": (self.minimum_size >= 1, "1 or more pixels"),
-            "pool": (self.pool >= 1, "1 or more"),
+            "minimum_size": (self.minimum_size >= 1, "of pixels, 1 or more"),
+            "pool": (self.pool >= 1, "from 1"),
         }
         for name, (right, rule) in allowed.items():
             if not right:
-                option = name.replace("_", "-")
-                raise SamecarError(f"--{option} {getattr(self, name)} is not allowed; give {rule}")
+                raise SamecarError(f"{name} is {getattr(self, name)}; give a number {rule}")
 
 
 DEFAULT_SETTINGS = FilmSettings()

@@ -57,6 +57,7 @@ def ingest(
     settings: FilmSettings = DEFAULT_SETTINGS,
     crops: str | Path | None = None,
     draw: str | Path | None = None,
+    workers: int | None = None,
     progress: Progress | bool | None = silent,
 ) -> IngestReport:
     """Adds the vehicles of a film to a gallery, each one as soon as it has passed.
@@ -72,6 +73,7 @@ def ingest(
         settings: how the film is looked at.
         crops: folder for the pictures that embeddings are made of, if they are wanted.
         draw: folder for a frame every second with boxes and tracks' numbers, if they are wanted.
+        workers: threads that decode the film; default: as many as its decoder chooses.
         progress: True shows bars; a function is told how many frames are done, of how many.
 
     Raises:
@@ -85,7 +87,7 @@ def ingest(
     report = IngestReport(path.name)
     watch = None if draw is None else Sketcher(as_path(draw, "draw"), path.stem, settings.minimum_confidence)
     with ExitStack() as opened:
-        film = opened.enter_context(open_film(path))
+        film = opened.enter_context(open_film(path, workers))
         if isinstance(detector, str | PathLike):
             detector = YoloxDetector.open(detector)
         if isinstance(gallery, str | PathLike):

@@ -1,21 +1,9 @@
-"""The report's tables: its rows as data, run at any size, each beside the report's number."""
+"""The report's tables: its rows as data, run at any size, each beside the report's number.
 
-from samecar.reproduce.command import Reproduction, reproduce
-from samecar.reproduce.rows import choose_rows, find_row, report_tables
-from samecar.reproduce.runs import Choices, Outcome, PlannedRun, all_rows, plan_runs, rows_by_run
-from samecar.reproduce.scaling import Scale
+Names are loaded when they are first used, from where `__init__.pyi` says that they stand: what may be
+chosen is known without waiting for torch.
+"""
 
-__all__ = [
-    "Choices",
-    "Outcome",
-    "PlannedRun",
-    "Reproduction",
-    "Scale",
-    "all_rows",
-    "choose_rows",
-    "find_row",
-    "plan_runs",
-    "report_tables",
-    "reproduce",
-    "rows_by_run",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +19,14 @@ from samecar.experiment.train import initial_model, train
 from samecar.files import read_json, write_json
 from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent
-from samecar.reproduce.rows import derive, report_tables, row_ids
-from samecar.reproduce.scaling import Scale
+from samecar.reproduce.choices import Choices as Choices
+from samecar.reproduce.rows import report_tables, row_ids
 
 READING = 3e8
 """Operations that reading a picture weighs as much as, in the estimate of the time left."""
 
 SHARES = 10_000
 """Parts that the progress of all runs is told in."""
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a reproduction is asked to be.
-
-    Attributes:
-        seeds: each run is done once with each.
-        as_run: with the settings of the published runs where they differ from the printed ones.
-        scale: smaller sizes for a dry run.
-        changes: further changes to every row, as `--set` takes them.
-
-    Raises:
-        SamecarError: there is no seed, or one twice, or the changes name one.
-    """
-
-    seeds: tuple[int, ...] = (1,)
-    as_run: bool = False
-    scale: Scale = field(default_factory=Scale)
-    changes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise SamecarError(f"seeds are {list(self.seeds)}; give one or more, each once")
-        if any(change.startswith("training.seed") for change in self.changes):
-            raise SamecarError("--set training.seed has no say here: --seeds N runs each row with the seeds 1 to N")
-
-    def recipe(self, row: str) -> Recipe:
-        """What a row is trained with, but for title and seed.
-
-        Raises:
-            SamecarError: the changes do not go together with the row.
-        """
-        return _recipe(self, row)
 
 
 @dataclass(frozen=True)
@@ -119,14 +84,6 @@ def plan_runs(choices: Choices, rows: Sequence[str], out: Path) -> list[PlannedR
 def run_folder(out: Path, recipe: Recipe, seed: int) -> Path:
     """Where the run of a row's recipe with a seed lies."""
     return out / "runs" / f"{recipe.digest}-seed{seed}"
-
-
-@cache
-def _recipe(choices: Choices, row: str) -> Recipe:
-    try:
-        return choices.scale.recipe(derive(row, as_run=choices.as_run).load(choices.changes))
-    except SamecarError as error:
-        raise SamecarError(f"{row}: {error}") from error
 
 
 def _titled(recipe: Recipe, title: str, seed: int) -> Recipe:

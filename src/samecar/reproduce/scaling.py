@@ -24,9 +24,9 @@ class Scale:
     """How much smaller than in the report.
 
     Attributes:
-        epochs: instead of the recipe's; milestones and warm-up shrink along. None keeps them.
-        images: factor on both sides of pictures; the results are rounded to multiples of `SIDE_STEP`.
-        identities: train vehicles to keep, drawn at random. None keeps all.
+        epochs: dry run: fewer epochs; milestones and warm-up shrink too.
+        images: dry run: factor on both sides of pictures, which are then rounded to multiples of 8.
+        identities: dry run: train vehicles to keep, drawn at random.
 
     Raises:
         SamecarError: a value is out of range.
@@ -38,11 +38,11 @@ class Scale:
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.epochs < 1:
-            raise SamecarError(f"--epochs is {self.epochs}; give 1 or more")
+            raise SamecarError(f"epochs is {self.epochs}; give 1 or more")
         if not 0 < self.images <= 1:
-            raise SamecarError(f"--image-scale is {self.images}; give a factor above 0 and at most 1, such as 0.25")
+            raise SamecarError(f"images is {self.images}; give a factor above 0 and at most 1, such as 0.25")
         if self.identities is not None and self.identities < 2:
-            raise SamecarError(f"--identities is {self.identities}; give 2 or more")
+            raise SamecarError(f"identities is {self.identities}; give 2 or more")
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The same recipe at this scale."""

@@ -90,6 +90,7 @@ class PictureAdder:
         *,
         total: int | None = None,
         batch_size: int = BATCH_SIZE,
+        workers: int | None = None,
         progress: Progress = silent,
     ) -> AddReport:
         """Adds pictures; when it is interrupted, all batches that progress was told of are kept.
@@ -98,9 +99,10 @@ class PictureAdder:
             pictures: taken one batch after the other.
             total: how many there are, where it is known.
             batch_size: pictures that are embedded together.
+            workers: threads that read and decode pictures; None takes `THREADS`.
             progress: is told of every batch that is kept.
         """
-        pool = ThreadPoolExecutor(THREADS, "pictures")
+        pool = ThreadPoolExecutor(workers or THREADS, "pictures")
         try:
             before: list[Future[_Prepared]] | None = None
             for batch in _split_batches(pictures, batch_size):

@@ -243,6 +243,7 @@ class Gallery:
         *,
         total: int | None = None,
         batch_size: int = BATCH_SIZE,
+        workers: int | None = None,
         progress: Progress | bool | None = silent,
     ) -> AddReport:
         """Adds pictures; those that it holds already, by content, stay as they are.
@@ -254,6 +255,7 @@ class Gallery:
             pictures: taken one batch after the other, so that there may be any number.
             total: how many there are, where it is known; for progress alone.
             batch_size: pictures that are embedded together and kept in one transaction.
+            workers: threads that read and decode pictures; default: 4, as more gain little beside the model.
             progress: True shows a bar; a function is told of every batch that is kept.
 
         Raises:
@@ -261,23 +263,29 @@ class Gallery:
         """
         adder = PictureAdder(self.engine, lambda: self.model)
         with show_progress(progress) as report:
-            return adder.add(pictures, total=total, batch_size=batch_size, progress=report)
+            return adder.add(pictures, total=total, batch_size=batch_size, workers=workers, progress=report)
 
     def add_embedded(
-        self, embeddings: "Embeddings", *, defaults: Sighting = UNREAD, progress: Progress | bool | None = silent
+        self,
+        embeddings: "Embeddings",
+        *,
+        defaults: Sighting = UNREAD,
+        workers: int | None = None,
+        progress: Progress | bool | None = silent,
     ) -> AddReport:
         """Adds pictures with the embeddings that `samecar embed` made of them; the pictures must still be there.
 
         Args:
             embeddings: by the gallery's own model, of any length.
             defaults: what is known of pictures where their rows do not say it; its content is not looked at.
+            workers: threads that read and decode pictures; None as in `add`.
             progress: True shows a bar; a function is told of every batch that is kept.
 
         Raises:
             SamecarError: another model made the embeddings, or the engine cannot keep them.
         """
         pictures = complete(incoming_of_embeddings(embeddings, self.facts.model), defaults)
-        return self.add(pictures, total=len(embeddings), progress=progress)
+        return self.add(pictures, total=len(embeddings), workers=workers, progress=progress)
 
     def add_pooled(self, sighting: Sighting, pictures: Sequence[Image.Image]) -> int:
         """Adds the pictures of one passage as one entry: the mean of their embeddings, brought to length one.
@@ -329,7 +337,7 @@ class Gallery:
 
         Args:
             pictures: upright, in RGB.
-            top: how many entries for each, 1 or more.
+            top: how many to find for each picture, 1 or more.
             allowed: which entries may be found; `top` are found if as many are allowed.
         """
         return self.search_embeddings(self.model.embed(pictures), top, allowed)

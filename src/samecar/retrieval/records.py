@@ -92,11 +92,11 @@ class Filter:
     """Which entries may be found; every condition that is given must hold.
 
     Attributes:
-        cameras: one of these; empty allows all.
-        not_cameras: none of these.
-        after: at this time or later; entries without a time are left out.
-        before: earlier than this time; entries without a time are left out.
-        labels: each of these labels has this value.
+        cameras: only of these cameras; empty allows all.
+        not_cameras: not of these cameras.
+        after: only at this time or later, such as 2024-05-01T12:30 UTC; entries without a time are left out.
+        before: only earlier than this time; entries without a time are left out.
+        labels: only with these values of labels, all of them.
         not_ids: none of these entries.
     """
 

@@ -1,6 +1,9 @@
-"""Serving: a gallery over HTTP, and its web page."""
+"""Serving: a gallery over HTTP, and its web page.
 
-from samecar.serving.app import create_app
-from samecar.serving.settings import ServiceSettings
+Names are loaded when they are first used, from where `__init__.pyi` says that they stand: what a
+service allows is known without the libraries that serve.
+"""
 
-__all__ = ["ServiceSettings", "create_app"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

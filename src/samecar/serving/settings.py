@@ -19,7 +19,7 @@ class ServiceSettings(BaseModel):
     Attributes:
         name: what the gallery is called.
         host: address or name to listen on.
-        port: to listen on; 0 lets the system choose.
+        port: port to listen on; 0 lets the system choose.
         token: what clients send as `Authorization: Bearer …`; None asks for none, which only loopback may.
         host_names: names by which the service may be asked without a token, beside those of loopback.
         bytes: largest body of a request.
@@ -28,13 +28,13 @@ class ServiceSettings(BaseModel):
         rate: requests a second by one address in the long run; 0 does not limit them.
         burst: requests that one address may make at once.
         waiting: requests to the gallery that may be in progress at a time, half of them changes; more are turned away.
-        connections: that may be open at a time; below the 1,024 files that a process may commonly open.
+        connections: connections that may be open at a time; below the 1,024 files that a process may commonly open.
         head_seconds: how long a connection may wait for a request's head.
         batch: most pictures that go through the model together.
         upload_seconds: how long sending a body may take.
         unread_seconds: how long a client may take nothing of an answer.
         shutdown_seconds: how long requests that were begun may go on after the service was told to end.
-        read_only: nothing is added, changed, removed or judged.
+        read_only: let nobody add, change, remove or judge.
         proxy: address of a reverse proxy whose X-Forwarded-For tells the client's address; "" believes nobody.
     """
 

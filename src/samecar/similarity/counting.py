@@ -98,9 +98,9 @@ class Work:
     """How the counting is done; nothing here changes a result.
 
     Attributes:
-        precision: of the matrix product. With 'float64' its error has a proven bound; with 'float32' the bound is
-            measured, with a wide margin.
-        device: 'cpu' or 'cuda', as torch names it, where the product is made.
+        precision: make the matrix product in float64, whose error has a proven bound; the bound of float32 is measured,
+            with a wide margin.
+        device: where the product is made: cpu or cuda.
         threads: that count; None takes one for each core, up to eight.
     """
 

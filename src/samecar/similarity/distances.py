@@ -43,7 +43,7 @@ def nearest(
         queries: (queries, size).
         gallery: (gallery, size).
         count: how many to find; fewer are found when the gallery is smaller.
-        distance: see `products.distance_chunks`.
+        distance: euclidean on embeddings as they are, or cosine.
         excluded: gives for a slice of queries the gallery rows that may not appear, (rows, gallery).
     """
     count = min(count, len(gallery))

@@ -63,5 +63,9 @@ def _advice(name: str, text: str) -> str:
     if place.is_dir():
         return f"has no name; write folder:{text}/{{vehicle_id}}_{{camera_id}}.jpg with the pattern of your file names"
     nearest = difflib.get_close_matches(name, SOURCES, n=1)
-    hint = f"did you mean {nearest[0]}:PATH?" if nearest else f"write NAME:PATH, NAME one of {', '.join(SOURCES)}"
-    return f"has an unknown name; {hint}"
+    names = f"NAME:PATH, NAME one of {', '.join(SOURCES)}"
+    if "/" in name or (":" not in text and not nearest):
+        return f"is neither a folder nor a file; give one that is there, as {names}"
+    if nearest:
+        return f"has an unknown name; did you mean {nearest[0]}:PATH?"
+    return f"has an unknown name; write {names}"

@@ -14,13 +14,13 @@ SMOOTHING = 0.6
 
 
 def curves_figure(
-    runs: Mapping[str, Run], *, metric: str = "loss", smoothing: float = SMOOTHING, title: str = "Training loss"
+    runs: Mapping[str, Run], *, metric: str = "loss", smoothing: float = SMOOTHING, title: str = "Training"
 ) -> Figure:
     """Draws a metric of several runs by epoch; the legend gives each line's last smoothed value.
 
     Args:
         runs: by the name in the legend.
-        metric: a name in the runs' metrics.jsonl.
+        metric: a name in the runs' metrics.jsonl, such as accuracy.
         smoothing: weight of the past in a moving average, from 0 (none) up to but without 1; what it hides is drawn
             pale.
         title: of the figure.

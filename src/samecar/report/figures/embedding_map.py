@@ -28,8 +28,8 @@ def embedding_map_figure(
 
     Args:
         embeddings: of labelled pictures.
-        colour_by: what the marks tell.
-        vehicles: so many, drawn at random.
+        colour_by: what the marks tell: vehicle or camera.
+        vehicles: vehicles to show, drawn at random.
         seed: of drawing them and of the layout.
         title: of the figure.
 

@@ -56,7 +56,7 @@ def count_distances(
         query: embeddings.
         gallery: embeddings.
         protocol: says which pairs are junk.
-        distance: 'cosine' counts one minus the cosine.
+        distance: euclidean, or cosine, which counts one minus the cosine.
 
     Raises:
         SamecarError: there are no pairs of one vehicle or none of two.

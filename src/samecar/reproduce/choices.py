@@ -1,0 +1,51 @@
+"""What a reproduction is asked to be."""
+
+from dataclasses import dataclass, field
+from functools import cache
+
+from samecar.config import Recipe
+from samecar.errors import SamecarError
+from samecar.reproduce.rows import derive
+from samecar.reproduce.scaling import Scale
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a reproduction is asked to be.
+
+    Attributes:
+        seeds: runs of each row, with seeds 1, 2, and so on.
+        as_run: settings of the published runs where they differ from the printed ones.
+        scale: smaller sizes for a dry run.
+        changes: further changes to every row, as `--set` takes them.
+
+    Raises:
+        SamecarError: there is no seed, or one twice, or the changes name one.
+    """
+
+    seeds: tuple[int, ...] = (1,)
+    as_run: bool = False
+    scale: Scale = field(default_factory=Scale)
+    changes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise SamecarError(f"seeds are {list(self.seeds)}; give one or more, each once")
+        if any(change.startswith("training.seed") for change in self.changes):
+            raise SamecarError("--set training.seed has no say here: --seeds N runs each row with the seeds 1 to N")
+
+    def recipe(self, row: str) -> Recipe:
+        """What a row is trained with, but for title and seed.
+
+        Raises:
+            SamecarError: the changes do not go together with the row.
+        """
+        return _recipe(self, row)
+
+
+@cache
+def _recipe(choices: Choices, row: str) -> Recipe:
+    try:
+        return choices.scale.recipe(derive(row, as_run=choices.as_run).load(choices.changes))
+    except SamecarError as error:
+        raise SamecarError(f"{row}: {error}") from error
