@@ -32,6 +32,14 @@ TINY = [
 """Changes that make any recipe quick."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a real browser or a real database server is slow."""
+    for item in items:
+        if {"browser", "postgres"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 def paint_picture(path: Path, vehicle: int, camera: int, index: int) -> None:
     """Paints a picture whose colours tell the vehicle, and whose brightness and noise tell camera and index."""
     colours = np.random.default_rng(vehicle).integers(40, 216, (2, 3))

@@ -316,6 +316,7 @@ def wait_for(gallery, pictures, process):
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_add_keeps_what_others_saw_and_is_taken_up_again(how, empty, many):
     process = subprocess.Popen(

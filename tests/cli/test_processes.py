@@ -52,6 +52,7 @@ def smallest_app():
     return processor_seconds([sys.executable, "-c", SMALLEST_APP, "one", "--help"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]], ids=" ".join)
 def test_help_takes_hardly_longer_than_that_of_the_smallest_app(arguments, smallest_app):
     assert processor_seconds(samecar_process(*arguments)) < 2 * smallest_app
@@ -77,6 +78,7 @@ def test_an_error_reaches_the_shell(tmp_path):
     assert finished.stderr == sentence
 
 
+@pytest.mark.slow
 def test_interrupted_training_ends_with_130_and_can_be_resumed(painted_source, tmp_path):
     command = ["train", "report-baseline", "--data", painted_source, "--out", tmp_path / "run"]
     # A process of its own, not a fork of this one: torch's threads do not survive a fork.

@@ -153,6 +153,7 @@ def test_one_broken_picture_of_many_is_left_out_and_named(tmp_path):
     assert finished.errors == "warning: left out of training: v1_1_5.png (the file is empty)\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a b;$(c)", "ü 中", "-dash", "[bold]", "new\nline", "{brace", "%s"])
 def test_strange_names_of_folders_are_kept(trained, strange, tmp_path, name):
     folder = tmp_path / name

@@ -239,6 +239,7 @@ def test_bad_labels_are_refused(lists: Path, tmp_path: Path, labels: str) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["lists"]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind_when_processes_are_stopped_half_way(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         assert 0 < done < total

@@ -33,6 +33,7 @@ def share_of_colour(pixels: np.ndarray, colour: str) -> float:
     return float(((alike.max(axis=1) > 0.93) & (np.ptp(pixels, axis=1) > 14)).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 @pytest.mark.parametrize("colour", COLOURS)
 def test_every_type_comes_in_every_colour(kind: str, colour: str) -> None:
@@ -87,6 +88,7 @@ def test_the_longer_side_is_the_size_and_the_shape_is_the_vehicle_s_own() -> Non
     assert len(shapes) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TYPES)
 def test_meshes_are_sound(kind: str) -> None:
     for number in range(6):

@@ -31,6 +31,7 @@ def test_stages_at_224(name: str, stages: list[tuple[int, int, int]], channels: 
     assert model.channels == channels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100", "test_efficientnet", "test_convnext"])
 def test_maps_are_those_of_timm(name: str) -> None:
     torch.manual_seed(0)
@@ -49,6 +50,7 @@ def test_maps_are_those_of_timm(name: str) -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenetv3_small_100", "test_convnext", "test_efficientnet", "test_resnet"])
 def test_every_parameter_has_a_gradient(name: str) -> None:
     model = backbone(name)

@@ -44,6 +44,7 @@ def check_outputs(embedder: Embedder, width: int) -> None:
     assert outputs.logits.shape == (2, embedder.vehicles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attention", "fusion"), list(itertools.product(ATTENTIONS, FUSIONS)))
 def test_every_attention_fusion_and_head_go_together(attention: str, fusion: str) -> None:
     for head in HEADS:

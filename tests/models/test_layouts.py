@@ -53,6 +53,7 @@ def test_torchvision(theirs: str, ours: str, tmp_path: Path) -> None:
     assert_same_features(embedder(ours, tmp_path / "weights.pth"), features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("backbone", ["mobilenetv3_small_100", "test_convnext", "test_efficientnet"])
 def test_timm(backbone: str, suffix: str, tmp_path: Path) -> None:

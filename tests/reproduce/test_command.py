@@ -46,6 +46,7 @@ def test_a_table_is_run_and_written(painted_source, tmp_path):
     assert "2 of 5 rows were run." in (out / "table8.md").read_text()
 
 
+@pytest.mark.slow
 def test_several_seeds_and_weights_are_said_in_the_table(painted_source, tmp_path):
     options = [*TINY, "--weights", "none", "--seeds", "2", "--identities", "6"]
     result = samecar("--rows", "table8/adam", "--data", painted_source, "--out", tmp_path, *options)

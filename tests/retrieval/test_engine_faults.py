@@ -112,6 +112,7 @@ def mounted(mount: str, folder: Path) -> list[object]:
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0"'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("used", [False, True], ids=["at rest", "while somebody else has it open"])
 def test_a_folder_that_cannot_be_written_to_is_searched(folder: Path, used: bool) -> None:
     (folder / "index.faiss").unlink()

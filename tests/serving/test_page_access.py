@@ -13,7 +13,7 @@ from samecar.retrieval.incoming import Incoming
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = [needs_browser, pytest.mark.slow]
+pytestmark = needs_browser
 
 
 def test_a_crop_by_touch(visit, port, picture):

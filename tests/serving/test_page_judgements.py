@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from browsing import hold, meanwhile, needs_browser, results, search_on
 from playwright.sync_api import expect
 
@@ -10,7 +9,7 @@ from samecar.retrieval.gallery import Gallery
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = [needs_browser, pytest.mark.slow]
+pytestmark = needs_browser
 
 JUDGEMENTS = re.compile("/api/judgements(\\?|$)")
 

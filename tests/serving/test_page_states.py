@@ -4,7 +4,6 @@ import re
 import threading
 
 import numpy as np
-import pytest
 from browsing import TOKEN, needs_browser, ready, results
 from galleries import listening, service, tiny_model
 from playwright.sync_api import expect
@@ -17,7 +16,7 @@ from samecar.serving.settings import ServiceSettings
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = [needs_browser, pytest.mark.slow]
+pytestmark = needs_browser
 
 
 def test_an_empty_gallery_says_how_to_fill_it(visit, serve, tmp_path):

@@ -13,7 +13,7 @@ from samecar.retrieval.records import Sighting
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = [needs_browser, pytest.mark.slow]
+pytestmark = needs_browser
 
 NAMED = "<img src=x onerror=window.hacked=1>"
 """Markup that may also be a file's name."""

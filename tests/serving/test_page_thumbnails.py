@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from browsing import TOKEN, hold, meanwhile, needs_browser, results
 from galleries import painted, service, serving, tiny_model
 from PIL import Image
@@ -13,7 +12,7 @@ from samecar.retrieval.incoming import Incoming
 
 pytest_plugins = ["browsing"]  # its fixtures
 
-pytestmark = [needs_browser, pytest.mark.slow]
+pytestmark = needs_browser
 
 THUMBNAILS = re.compile("/thumbnail$")
 

@@ -26,6 +26,7 @@ def add(port, file):
     return httpx2.post(f"http://127.0.0.1:{port}/api/pictures", files=files, timeout=60)
 
 
+@pytest.mark.slow
 def test_nothing_that_was_acknowledged_is_lost_when_it_is_told_to_end(own_gallery, tmp_path):
     """Many clients add while SIGTERM comes: what was answered 201 is in the gallery, the rest was never promised."""
     files = [painted(tmp_path, vehicle, 3, index).read_bytes() for vehicle in range(8) for index in range(10)]
@@ -57,6 +58,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_it_is_told_to_end(own_galler
         assert answer.found[0].similarity == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_it_answers_before_the_model_is_loaded_and_asks_for_its_token(painted_gallery, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
     early = []
@@ -78,6 +80,7 @@ def test_it_answers_before_the_model_is_loaded_and_asks_for_its_token(painted_ga
         assert (status, facts["name"], facts["limits"]["top"], facts["writable"]) == (200, "yard", 7, False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux lets others set a process's limits")
 def test_a_full_disk_is_told_and_searches_go_on(own_gallery, tmp_path):
     """No file may grow beyond a size, which fails in the midst of a write as a full disk does."""

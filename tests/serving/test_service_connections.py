@@ -106,6 +106,7 @@ def test_a_connection_that_sends_nothing_is_closed(painted_gallery):
         assert status(port) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [b"", REQUEST])
 def test_a_head_that_comes_too_slowly_is_not_waited_for(painted_gallery, before):
     """Nor that of a later request on a connection."""
@@ -139,6 +140,7 @@ def test_requests_on_one_connection_one_after_the_other_and_sent_together(painte
         assert answered(patient) == 200
 
 
+@pytest.mark.slow
 def test_a_request_in_progress_may_take_longer_than_a_head(painted_gallery):
     app_seconds = 3.5
     with running(painted_gallery, head_seconds=2) as (server, port), connected(port) as client:
@@ -205,6 +207,7 @@ def test_clients_that_take_no_answer_keep_nobody_out(painted_gallery):
         assert [status(port, "/health") for _ in range(5)] == [200] * 5
 
 
+@pytest.mark.slow
 def test_who_reads_late_gets_all_of_the_answer(painted_gallery):
     with running(painted_gallery, unread_seconds=3) as (_, port), contextlib.ExitStack() as stack:
         client = unread(port, stack)

@@ -44,6 +44,7 @@ def naive_true_positive_rate(distances, relevance, rate):
     return best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_true_positive_rates_equal_plain_counting(kind, small, monkeypatch):

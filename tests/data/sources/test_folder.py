@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.data import open_source
-from samecar.data.sources.folder import _compiled
+from samecar.data.sources.folder import _compile_pattern
 from samecar.errors import SamecarError
 
 
@@ -51,7 +51,7 @@ def test_vehicle_takes_as_much_as_it_can(tmp_path):
     ],
 )
 def test_patterns(pattern, name, fields):
-    match = _compiled(pattern, pattern).fullmatch(name)
+    match = _compile_pattern(pattern, pattern).fullmatch(name)
     assert (match.groupdict() if match else None) == fields
 
 
@@ -61,9 +61,9 @@ plain = st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True)
 
 @given(words, plain, plain)
 def test_what_a_pattern_writes_it_reads(vehicle, camera, time):
-    match = _compiled("{vehicle_id}/{camera_id}_{time}.jpg", "").fullmatch(f"{vehicle}/{camera}_{time}.jpg")
+    match = _compile_pattern("{vehicle_id}/{camera_id}_{time}.jpg", "").fullmatch(f"{vehicle}/{camera}_{time}.jpg")
     assert match.groupdict() == {"vehicle_id": vehicle, "camera_id": camera, "time": time}
-    match = _compiled("{vehicle_id}_{camera_id}.jpg", "").fullmatch(f"{vehicle}_{camera}.jpg")
+    match = _compile_pattern("{vehicle_id}_{camera_id}.jpg", "").fullmatch(f"{vehicle}_{camera}.jpg")
     assert match.groupdict() == {"vehicle_id": vehicle, "camera_id": camera}
 
 

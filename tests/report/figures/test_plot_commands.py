@@ -46,6 +46,7 @@ def test_figures_of_a_set_without_cameras_and_queries(command, run, painted_fold
     assert_written(plot(command, run, "--data", source, "--workers", 0, "--device", "cpu", "-o", out), out)
 
 
+@pytest.mark.slow
 def test_features_of_a_run_and_of_a_recipe(run, picture, tmp_path):
     out = tmp_path / "features"
     assert_written(plot("features", picture, "--run", run, "-o", out), out)

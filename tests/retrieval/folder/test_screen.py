@@ -68,6 +68,7 @@ def screened(matrix: np.ndarray) -> tuple[Screen, np.ndarray, np.ndarray]:
     return screen, codes, np.random.default_rng(2).permutation(3 * len(codes))[: len(codes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "few"), [(128, 400), (130, 5), (512, 400), (1100, 400)])
 @pytest.mark.parametrize("queries", [1, 300])
 def test_vehicles_of_the_gallery_are_settled_by_their_candidates(monkeypatch, left, size, few, queries):
@@ -145,6 +146,7 @@ def points_of(screen: Screen, matrix: np.ndarray) -> np.ndarray:
     return screen._rotation.reverse_transform(screen._blocks.sa_decode(screen._blocks.sa_encode(rotated)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [128, 160])
 @pytest.mark.parametrize("kind", ["drawn", "one number", "few numbers", "all of one sign"])
 @pytest.mark.parametrize("similarity", [0.0, 0.5, 0.9])

@@ -13,7 +13,7 @@ from samecar.retrieval.engine import NO_FILES
 from samecar.retrieval.postgres import PostgresEngine
 from samecar.retrieval.records import Filter
 
-SCALING = Path(__file__).parents[2] / "docs" / "scaling.md"
+SCALING = Path(__file__).parents[3] / "docs" / "scaling.md"
 PATIENCE = 30
 """Seconds that a replica may take."""
 
