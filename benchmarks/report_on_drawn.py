@@ -30,7 +30,7 @@ from samecar.evaluation import default_protocol
 from samecar.evaluation.test_sets import of_test
 from samecar.experiment.evaluate import score_splits
 from samecar.experiment.train import initial_model, train
-from samecar.files import written_file
+from samecar.files import write_file
 from samecar.hardware import machine
 from samecar.reproduce import Choices, Scale, all_rows, plan_runs, report_tables
 from samecar.reproduce.rows import row_ids
@@ -119,7 +119,7 @@ def learn_start(backbone: str) -> None:
     shutil.rmtree(run_folder, ignore_errors=True)  # of an interruption
     recipe = load_recipe("demo", [f"model.backbone={backbone}", *START_RECIPE])
     run = train(recipe, replace(others, vehicle_id=kinds), run_folder, on=machine("cpu", workers=0))
-    with written_file(path) as temporary:
+    with write_file(path) as temporary:
         save_file(run.load_model().backbone.model.state_dict(), temporary)
     say(f"{path}: tells type and colour of {100 * run.metrics()[-1]['accuracy']:.0f} % of its train pictures")
 

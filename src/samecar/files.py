@@ -39,13 +39,13 @@ def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
 
 
 @contextmanager
-def written_file(path: Path) -> Iterator[Path]:
+def write_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error.
 
     Raises:
         SamecarError: nothing can be written there.
     """
-    with _named(path):
+    with _name_path(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(descriptor)
@@ -59,13 +59,13 @@ def written_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written_folder(path: Path) -> Iterator[Path]:
+def write_folder(path: Path) -> Iterator[Path]:
     """Gives a temporary folder beside `path`, and renames it to `path`, which must not exist, when the block ends.
 
     Raises:
         SamecarError: nothing can be written there, or it is there already.
     """
-    with _named(path):
+    with _name_path(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     temporary.chmod(0o777 & ~_umask())
@@ -82,7 +82,7 @@ def written_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _name_path(path: Path) -> Iterator[None]:
     """Says which path cannot be written, not which temporary one."""
     try:
         yield
@@ -104,7 +104,7 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file whole or not at all."""
-    with written_file(path) as temporary:
+    with write_file(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

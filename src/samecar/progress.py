@@ -89,7 +89,7 @@ def progress_bars(console: "Console") -> Iterator[Progress]:
         if task not in tasks or (done < total and bars.tasks[tasks[task]].finished):
             tasks[task] = bars.add_task(task, total=total, note=note)
         speed = bars.tasks[tasks[task]].speed
-        bars.update(tasks[task], completed=done, total=total, note=note or (f"{_rounded(speed)}/s" if speed else ""))
+        bars.update(tasks[task], completed=done, total=total, note=note or (f"{_round_down(speed)}/s" if speed else ""))
 
     try:
         yield show
@@ -110,7 +110,7 @@ def _lines_of_progress(console: "Console") -> Progress:
     return show
 
 
-def _rounded(speed: float) -> str:
+def _round_down(speed: float) -> str:
     return f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
 
 
@@ -123,7 +123,7 @@ def describe_speed(pictures: int, started: float, device: "torch.device") -> str
         device: where they were done; of a GPU the most memory that tensors took since the process began is told.
     """
     seconds = max(time.perf_counter() - started, 1e-9)
-    note = f"{_rounded(pictures / seconds)} pictures/s"
+    note = f"{_round_down(pictures / seconds)} pictures/s"
     if device.type != "cuda":
         return note
     import torch

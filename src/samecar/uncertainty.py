@@ -86,7 +86,7 @@ def confidence_intervals(
         return {}
     _, vehicles = np.unique(vehicle_id[scored], return_inverse=True)
     sums = [part for scores in metrics.values() for part in scores.select(scored).by_vehicle(vehicles)]
-    drawn = _resampled(np.stack(sums, axis=1), samples, seed)  # (samples, 2 × metrics)
+    drawn = _resample(np.stack(sums, axis=1), samples, seed)  # (samples, 2 × metrics)
     return {
         name: _interval(drawn[:, 2 * place] / np.maximum(drawn[:, 2 * place + 1], 1e-300))
         for place, name in enumerate(metrics)
@@ -120,12 +120,12 @@ def compare(
     for part in _parts(samples, len(differences)):
         signs = 2.0 * generator.integers(2, size=(part, len(differences))) - 1
         extreme += int((np.abs(signs @ differences / total) >= abs(observed) - 1e-12).sum())
-    drawn = _resampled(np.stack([differences, weights], axis=1), samples, seed)
+    drawn = _resample(np.stack([differences, weights], axis=1), samples, seed)
     interval = _interval(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-300))
     return Comparison(first.mean, second.mean, float(observed), interval, extreme / (samples + 1))
 
 
-def _resampled(sums: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
+def _resample(sums: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
     """Sums (vehicles, columns) over samples of as many vehicles, with replacement; (samples, columns)."""
     vehicles = len(sums)
     generator = np.random.default_rng(seed)

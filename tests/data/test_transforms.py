@@ -12,8 +12,8 @@ from samecar.data.transforms import (
     PCAColour,
     RandomErasing,
     RandomTranslation,
-    normalising,
-    resizing,
+    normalise_transform,
+    resize_transform,
 )
 from samecar.preprocessing import Preprocessing
 
@@ -52,10 +52,10 @@ def test_evaluation_resizes_and_normalises():
 
 def test_pictures_that_are_normalised_together_are_as_one_by_one():
     pictures = [noise(seed=seed) for seed in range(3)]
-    small = torch.stack([resizing(PREPROCESSING)(picture) for picture in pictures])
+    small = torch.stack([resize_transform(PREPROCESSING)(picture) for picture in pictures])
     assert small.dtype == torch.uint8
     before = small.clone()
-    together = normalising(PREPROCESSING)(small)
+    together = normalise_transform(PREPROCESSING)(small)
     assert torch.equal(small, before)
     transform = evaluation_transform(PREPROCESSING)
     assert torch.equal(together, torch.stack([transform(picture) for picture in pictures]))
@@ -222,7 +222,7 @@ def test_the_erased_region_is_the_mean_colour_and_the_rest_untouched():
     whole = training()(noise())
     erased = training(erasing=1.0)(noise())
     changed = (erased != whole).any(0)
-    assert (erased[:, changed] == 0).all()  # 0 after normalising is the mean
+    assert (erased[:, changed] == 0).all()  # 0 after normalise_transform is the mean
     assert 0.01 < changed.float().mean() < 0.5
 
 

@@ -54,6 +54,7 @@ def lists(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_from_one_process_or_two(
     drawn: DrawnSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

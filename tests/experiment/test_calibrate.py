@@ -228,6 +228,7 @@ def test_no_probability_is_printed_as_certain():
     assert [console.probability(share) for share in shares] == printed
 
 
+@pytest.mark.slow
 def test_json_holds_all(run, source):
     content = json.loads(
         done("calibrate", run.folder, "--data", source, "--workers", 0, "--method", "logistic", "--json")
@@ -246,7 +247,7 @@ def test_a_run_without_calibration_says_how_to_get_one(run, source):
     assert json.loads(done("compare", *pictures, "--run", run.folder, "--json"))["probability"] is None
 
 
-@pytest.mark.parametrize("kept", ["in a folder", "on a server"])
+@pytest.mark.parametrize("kept", ["in a folder", pytest.param("on a server", marks=pytest.mark.slow)])
 def test_a_gallery_compares_under_the_calibration_that_it_was_given(kept, run, source, tmp_path, request):
     pytest.importorskip("faiss")
     gallery, engine, on_server, named = str(tmp_path / "gallery"), None, (), ""

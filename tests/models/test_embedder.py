@@ -53,6 +53,7 @@ def test_every_attention_fusion_and_head_go_together(attention: str, fusion: str
         check_outputs(embedder, size or FUSED_WIDTHS["test_resnet"][fusion])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attention", "fusion"), list(itertools.product(ATTENTIONS, FUSIONS)))
 def test_resnet18_of_the_report(attention: str, fusion: str) -> None:
     embedder = compose(backbone="resnet18", attention=attention, fusion=fusion)

@@ -37,6 +37,7 @@ def assert_same_features(ours: nn.Module, theirs: nn.Module) -> None:
         torch.testing.assert_close(ours(pictures), expected, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [

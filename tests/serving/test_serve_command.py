@@ -137,6 +137,7 @@ def test_what_cannot_be_served(painted_gallery, tmp_path, monkeypatch):
     assert "SAMECAR_TOKEN" in refused("serve", painted_gallery)
 
 
+@pytest.mark.slow
 def test_a_gallery_that_is_not_there_and_a_port_that_is_taken(painted_gallery, tmp_path):
     def ended(*arguments):
         command = samecar_process("serve", *arguments)

@@ -124,6 +124,7 @@ def test_a_head_without_end_is_not_kept(painted_gallery):
         assert seconds_until_closed(endless, b"X-More: " + bytes([120]) * (HEAD_BYTES // 8) + b"\r\n") < 10
 
 
+@pytest.mark.slow
 def test_requests_on_one_connection_one_after_the_other_and_sent_together(painted_gallery):
     with running(painted_gallery, head_seconds=3) as (_, port), connected(port) as patient:
         for _ in range(3):

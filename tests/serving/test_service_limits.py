@@ -338,6 +338,7 @@ def test_where_a_token_comes_from(tmp_path, monkeypatch):
         read_token(tmp_path / "absent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "headers",
     [

@@ -279,7 +279,7 @@ def score(
 
     rules = name_option("--protocol", find_protocol, protocol) if protocol else default_protocol("embeddings")
     rules = name_option("--junk", partial(with_junk, rules), junk)
-    chosen = replace(options, work=replace(work, device=_found_device(work.device)))
+    chosen = replace(options, work=replace(work, device=_find_device(work.device)))
     sides = read_split(query, "query"), read_split(gallery, "gallery")
     evaluation = score_embeddings(
         *sides,
@@ -384,7 +384,7 @@ def compare(
         console.print_likeness(likeness, mending)
 
 
-def _found_device(name: str) -> str:
+def _find_device(name: str) -> str:
     if name == "cpu":
         return name
     from samecar.hardware import find_device

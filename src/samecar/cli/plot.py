@@ -109,7 +109,7 @@ def ranks(
     """A query and its nearest gallery pictures, right and wrong told apart (the report's figure 5)."""
     from samecar.report.sheets import ranks_figure
 
-    scored = _scored(run, source, on)
+    scored = _score_run(run, source, on)
     _write(ranks_figure([scored.ranked(query, **count)]), out)
 
 
@@ -127,7 +127,7 @@ def activation(
     from samecar.report.figures.activation import activation_figure
     from samecar.training import Run
 
-    scored = _scored(run, source, on)
+    scored = _score_run(run, source, on)
     ranked = scored.ranked(query, len(scored.gallery))
     others = [(heading, read_picture(path)) for heading, path in telling_results(ranked)]
     title = f"Where the embeddings' similarity comes from: query {ranked.path.name}"
@@ -150,7 +150,7 @@ def embeddings(
 
     if settings["colour_by"] not in ("vehicle", "camera"):
         raise SamecarError(f"--colour-by is {settings['colour_by']!r}; it can be vehicle or camera")
-    pictures = _scored(run, source, on).pictures()
+    pictures = _score_run(run, source, on).pictures()
     title = f"Query and gallery pictures by {settings['colour_by']}: {run.resolve().name}"
     _write(embedding_map_figure(pictures, **settings, title=title), out)
 
@@ -166,7 +166,7 @@ def distances(
     """Distances between queries and gallery pictures of the same and of different vehicles."""
     from samecar.report.figures.pairs import count_distances, distances_figure
 
-    scored = _scored(run, source, on)
+    scored = _score_run(run, source, on)
     counts = count_distances(scored.query, scored.gallery, scored.protocol, **distance)
     title = f"Queries and gallery pictures: {run.resolve().name}"
     _write(distances_figure(counts, title=title, **distance), out)
@@ -184,7 +184,7 @@ def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder
     return initial_model(loaded, 0), f"{loaded.model.backbone}, weights {loaded.model.weights}"
 
 
-def _scored(run: Path, source: str, on: dict[str, Any]) -> "ScoredRun":
+def _score_run(run: Path, source: str, on: dict[str, Any]) -> "ScoredRun":
     from samecar.experiment.evaluate import score_run
     from samecar.hardware import machine
     from samecar.training import Run

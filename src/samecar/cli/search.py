@@ -51,7 +51,7 @@ def search(
     if save is not None and save.suffix != ".png":
         raise SamecarError(f"--save is {save}; its name must end in .png")
     with Gallery.open(name, engine=engine, **device) as opened:
-        answer, query = _asked(opened, picture, top["top"], allowed)
+        answer, query = _ask(opened, picture, top["top"], allowed)
         if save is not None:
             _draw(opened, query, answer, save)
     if json:
@@ -62,7 +62,7 @@ def search(
         console.say(f"Drawn: {save}")
 
 
-def _asked(gallery: "Gallery", picture: str, top: int, allowed: "Filter") -> "tuple[Answer, Image.Image | None]":
+def _ask(gallery: "Gallery", picture: str, top: int, allowed: "Filter") -> "tuple[Answer, Image.Image | None]":
     """The answer, and the query to be drawn."""
     from samecar.data.pictures import read_picture
 
@@ -83,7 +83,7 @@ def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
 
 
 def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
-    from samecar.files import written_file
+    from samecar.files import write_file
     from samecar.report.sheets import FoundPicture, found_figure
     from samecar.retrieval.times import known_time_text
 
@@ -94,7 +94,7 @@ def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", pat
         heading = f"{found.similarity:.3f}"
         texts = tuple(console.visible(line) for line in lines if line)
         pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
-    with written_file(path) as temporary:
+    with write_file(path) as temporary:
         found_figure(query, pictures).savefig(temporary)
 
 

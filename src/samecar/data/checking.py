@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samecar.data.inspecting import Inspection, inspect_files
 from samecar.data.manifest import SPLITS, Manifest
 from samecar.data.sources.opening import as_manifest
-from samecar.progress import Progress, silent
+from samecar.progress import Progress, show_progress, silent
 
 Severity = Literal["error", "warning", "note"]
 
@@ -96,17 +96,20 @@ class CheckResult:
         }
 
 
-def check(manifest: Manifest | str | Path, workers: int | None = None, progress: Progress = silent) -> CheckResult:
+def check(
+    manifest: Manifest | str | Path, workers: int | None = None, progress: Progress | bool = silent
+) -> CheckResult:
     """Looks at every picture of a manifest once and at all of its labels.
 
     Args:
         manifest: what to check; a manifest, or a source such as `veri776:PATH`.
         workers: processes that read pictures; as many as there are cores if not given.
-        progress: is told how many files were read.
+        progress: is told how many files were read; True shows a bar.
     """
     manifest = as_manifest(manifest)
     paths, file_of_row = np.unique(manifest.path, return_inverse=True)
-    files = inspect_files([manifest.root / path for path in paths.tolist()], workers, progress)
+    with show_progress(progress) as report:
+        files = inspect_files([manifest.root / path for path in paths.tolist()], workers, report)
     facts = _Facts(manifest, [files[file] for file in file_of_row.tolist()])
     findings = [finding for look_for in _CHECKS for finding in look_for(facts)]
     order: tuple[Severity, ...] = ("error", "warning", "note")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from samecar.config import digest
 from samecar.errors import SamecarError, missing_library
-from samecar.files import as_path, written_file
+from samecar.files import as_path, write_file
 from samecar.notebook import html_table
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         for name in COLUMNS:
-            object.__setattr__(self, name, self._checked_column(name))
+            object.__setattr__(self, name, self._check_column(name))
         object.__setattr__(self, "root", as_path(self.root, "root"))
         self._check_splits()
         self._check_paths()
@@ -199,7 +199,7 @@ class Manifest:
         rows = self._relative_to(path.parent).rows(names)
         content = _csv_bytes(names, rows) if suffix == ".csv" else _parquet_bytes(names, rows)
         try:
-            with written_file(path) as temporary:
+            with write_file(path) as temporary:
                 temporary.write_bytes(content)
         except OSError as error:
             raise SamecarError(f"manifest {path} cannot be written: {error.strerror}; choose another place") from error
@@ -240,7 +240,7 @@ class Manifest:
         written = [Path(name.removeprefix(prefix)).as_posix() for name in paths]
         return replace(self, root=folder, file="", path=np.array(written, dtype=np.str_))
 
-    def _checked_column(self, name: str) -> NDArray[np.str_]:
+    def _check_column(self, name: str) -> NDArray[np.str_]:
         column = np.array(getattr(self, name), dtype=np.str_)
         if name in OPTIONAL_COLUMNS and not len(column):
             column = np.full(len(self.path), "", dtype=np.str_)

@@ -86,7 +86,7 @@ def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | Non
     if not content:
         raise UnreadablePictureError(name, "the file is empty")
     try:
-        return _decoded(content, size)
+        return _decode(content, size)
     except _TooLargeError as error:
         raise UnreadablePictureError(name, str(error)) from error
     except Image.DecompressionBombError as error:
@@ -101,7 +101,7 @@ class _TooLargeError(Exception):
     """Said before a single pixel is decoded."""
 
 
-def _decoded(content: bytes, size: tuple[int, int] | None) -> Image.Image:
+def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
     picture: Image.Image
     with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
         width, height = picture.size

@@ -60,7 +60,7 @@ def split_by_identity(
         splits["gallery"] += rows[~is_query].tolist() if query_cameras else rows.tolist()
     splits["train"] = np.concatenate([*rows_of.values()]).tolist() if rows_of else []
     warnings = _warnings(len(rows_of) + len(chosen) - len(matchable), wanted - len(chosen), no_cameras)
-    return replace(_assigned(manifest, splits), warnings=(*manifest.warnings, *warnings))
+    return replace(_assign_splits(manifest, splits), warnings=(*manifest.warnings, *warnings))
 
 
 def hold_out_validation(manifest: Manifest, share: float, seed: int = 1) -> tuple[Manifest, Manifest]:
@@ -143,7 +143,7 @@ def _queries(
     return is_query
 
 
-def _assigned(manifest: Manifest, splits: dict[str, list[int]]) -> Manifest:
+def _assign_splits(manifest: Manifest, splits: dict[str, list[int]]) -> Manifest:
     parts = [manifest.select(sorted(rows)) for rows in splits.values()]
     named = [replace(part, split=np.full(len(part), split)) for split, part in zip(splits, parts, strict=True)]
     return Manifest.concatenate(named)

@@ -59,16 +59,16 @@ def training_transform(preprocessing: Preprocessing, augmentation: AugmentationS
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> PictureTransform:
-    """Resizing and normalising, as a model takes pictures; nothing random."""
-    return _Steps([resizing(preprocessing), normalising(preprocessing)])
+    """Resizing and normalise_transform, as a model takes pictures; nothing random."""
+    return _Steps([resize_transform(preprocessing), normalise_transform(preprocessing)])
 
 
-def resizing(preprocessing: Preprocessing) -> PictureTransform:
+def resize_transform(preprocessing: Preprocessing) -> PictureTransform:
     """The part of evaluation that needs the picture itself; gives uint8 (3, height, width)."""
     return _Steps([Resize(preprocessing.height, preprocessing.width), v2.PILToTensor()])
 
 
-def normalising(preprocessing: Preprocessing) -> TensorTransform:
+def normalise_transform(preprocessing: Preprocessing) -> TensorTransform:
     """The rest of evaluation: takes uint8 (..., 3, height, width), also of many pictures, and gives float32."""
     return _Steps([v2.ToDtype(torch.float32, scale=True), _normalize(preprocessing)])
 

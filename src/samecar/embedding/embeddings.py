@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.embedding.npz import FACTS, read_npz
 from samecar.errors import SamecarError
-from samecar.files import as_path, written_file
+from samecar.files import as_path, write_file
 from samecar.labels import LABELS, Labels
 from samecar.similarity.products import Matrix
 
@@ -95,7 +95,7 @@ class Embeddings:
         refuse_name(path)
         manifest = self.manifest
         columns: dict[str, Any] = {name: manifest.column(name) for name in COLUMNS}
-        with written_file(path) as temporary, temporary.open("wb") as file:
+        with write_file(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 embeddings=self.matrix,

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from samecar.config import ModelSettings
 from samecar.data import Manifest, evaluation_loader
-from samecar.data.transforms import PictureTransform, TensorTransform, normalising, resizing
+from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
@@ -122,7 +122,7 @@ class Encoder:
             raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(MODEL_FILES)}")
         self.files = dict(files)
         self.digest = tensors_digest(files[TENSORS_FILE])
-        self._settings, self._vehicles = _described(files[DESCRIPTION_FILE])
+        self._settings, self._vehicles = _read_description(files[DESCRIPTION_FILE])
         self._device = find_device(device) if isinstance(device, str) else device
         self._lock = Lock()
         self._ready: _Ready | None = None
@@ -178,7 +178,7 @@ class Encoder:
         model.eval().to(self._device)
         if self._device.type == "cpu":
             model.to(memory_format=torch.channels_last)  # quicker there, and alike but for rounding
-        return _Ready(model, resizing(model.preprocessing), normalising(model.preprocessing))
+        return _Ready(model, resize_transform(model.preprocessing), normalise_transform(model.preprocessing))
 
     def prepare(self, picture: Image.Image) -> torch.Tensor:
         """A picture in the model's size, uint8 (3, height, width); for `embed_prepared`, in a thread of one's own.
@@ -211,7 +211,7 @@ class Encoder:
         return np.concatenate(in_parts(embedded, pictures)) if device.type == "cpu" else embedded(pictures)
 
 
-def _described(content: bytes) -> tuple[ModelSettings, int]:
+def _read_description(content: bytes) -> tuple[ModelSettings, int]:
     try:
         description = json.loads(content)
         return ModelSettings.model_validate(description["model"]), int(description["vehicles"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.evaluation.results import Evaluation
-from samecar.files import as_path, read_json, write_json, written_file
+from samecar.files import as_path, read_json, write_file, write_json
 from samecar.uncertainty import Comparison, Scores, compare
 
 QUERIES_SUFFIX = ".queries.csv"
@@ -37,7 +37,7 @@ def save_evaluation(evaluation: Evaluation, path: str | Path) -> None:
     if evaluation.queries is None:
         return
     rows = list(evaluation.queries.rows())
-    with written_file(_queries_path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with write_file(_queries_path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

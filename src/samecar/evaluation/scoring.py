@@ -56,7 +56,7 @@ def score(
         drawn, sizes = rows, (len(draw[0]), len(draw[1]))
     last = results[-1]
     mean = {name: float(np.mean([result.scores[name] for result in results])) for name in last.scores}
-    queries = _joined([result.queries for result in results])
+    queries = _join_draws([result.queries for result in results])
     intervals = confidence_intervals(
         {name: queries.metrics[name] for name in _metric_names(options)},
         queries.labels.vehicle_id,
@@ -137,7 +137,7 @@ def _card(
         queries_scored=sizes[0] - skipped,
         queries_skipped=skipped,
         gallery_pictures=sizes[1],
-        published_size=_published(protocol, sizes),
+        published_size=_describe_published(protocol, sizes),
     )
 
 
@@ -244,7 +244,7 @@ def _matches(
     )
 
 
-def _joined(parts: list[QueryScores]) -> QueryScores:
+def _join_draws(parts: list[QueryScores]) -> QueryScores:
     if len(parts) == 1:
         return parts[0]
     return QueryScores(
@@ -289,7 +289,7 @@ def _precision(options: Options) -> str:
     return made if made == "float64" else f"{made}, near ties decided in float64"
 
 
-def _published(protocol: Protocol, sizes: tuple[int, int]) -> str:
+def _describe_published(protocol: Protocol, sizes: tuple[int, int]) -> str:
     if protocol.published is None:
         return "–"
     queries, pictures = protocol.published

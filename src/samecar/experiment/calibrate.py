@@ -22,7 +22,7 @@ from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model, embed_with
-from samecar.files import as_path, written_file
+from samecar.files import as_path, write_file
 from samecar.hardware import Machine
 from samecar.labels import Labels
 from samecar.progress import Progress, show_progress, silent
@@ -85,7 +85,7 @@ def calibrate(
         embeddings = embed_with(run, chosen, on=on, progress=report)
         provenance = Provenance(embeddings.model, manifest.name, chosen.digest, kind)
         calibrated = fit_calibration(embeddings.matrix, labels, options, provenance=provenance, progress=report)
-    with written_file(run.folder / CALIBRATION_FILE) as path:
+    with write_file(run.folder / CALIBRATION_FILE) as path:
         path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
     return calibrated
 

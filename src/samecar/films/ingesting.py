@@ -9,7 +9,7 @@ import numpy as np
 
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
-from samecar.files import as_path, written_file
+from samecar.files import as_path, write_file
 from samecar.films.choosing import Crop
 from samecar.films.decoding import open_film
 from samecar.films.detection import Detector, YoloxDetector
@@ -138,7 +138,7 @@ def _save_crops(folder: Path, path: Path, passage: Passage, content: str) -> str
         if file.exists():
             _refuse_another(file, crop)
             continue
-        with written_file(file) as temporary:
+        with write_file(file) as temporary:
             crop.image().save(temporary)
     return str(paths[0])
 

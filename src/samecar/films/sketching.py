@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from samecar.files import written_file
+from samecar.files import write_file
 from samecar.films.decoding import Frame
 from samecar.films.detection import Detections
 from samecar.films.tracking import Track
@@ -52,7 +52,7 @@ class Sketcher:
             text = f"{number}: {kind} {confidence:.2f}" if number else f"{kind} {confidence:.2f}"
             draw.rectangle(box, outline=colour, width=2)
             _write(draw, text, box, picture.width, colour, font)
-        with written_file(self._folder / f"{self._film}-{frame.time:08.2f}.png") as temporary:
+        with write_file(self._folder / f"{self._film}-{frame.time:08.2f}.png") as temporary:
             picture.save(temporary)
 
 

@@ -39,7 +39,7 @@ class ConvolutionalBlockAttention(nn.Module):
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         self.gate = _channel_perceptron(channels, reduction)
-        self.place = _initialised(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False))
+        self.place = _initialise(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Refines maps, (batch, channels, height, width), to maps of the same shape."""
@@ -72,7 +72,7 @@ class Fusion(nn.Module):
         *earlier, last = channels
         self.projections = nn.ModuleList(
             nn.Sequential(
-                _initialised(nn.Conv2d(width, last, kernel_size=1, stride=stride, bias=False)), nn.BatchNorm2d(last)
+                _initialise(nn.Conv2d(width, last, kernel_size=1, stride=stride, bias=False)), nn.BatchNorm2d(last)
             )
             for width, stride in zip(earlier, strides, strict=True)
         )
@@ -140,7 +140,7 @@ def build_head(name: str, inputs: int, outputs: int | None, *, dropout: float, b
         return nn.Sequential()
     parts = ["fc"] if name == "fc" else name.split("-")[:-1]
     layers: dict[str, Callable[[], nn.Module]] = {
-        "fc": lambda: _initialised(nn.Linear(inputs, outputs, bias=bias)),
+        "fc": lambda: _initialise(nn.Linear(inputs, outputs, bias=bias)),
         "bn": lambda: nn.BatchNorm1d(outputs),
         "relu": nn.ReLU,
         "dropout": lambda: nn.Dropout(dropout),
@@ -159,12 +159,10 @@ def build_classifier(inputs: int, vehicles: int, *, bias: bool) -> nn.Linear:
 
 def _channel_perceptron(channels: int, reduction: int) -> nn.Sequential:
     hidden = max(1, channels // reduction)
-    return nn.Sequential(
-        _initialised(nn.Linear(channels, hidden)), nn.ReLU(), _initialised(nn.Linear(hidden, channels))
-    )
+    return nn.Sequential(_initialise(nn.Linear(channels, hidden)), nn.ReLU(), _initialise(nn.Linear(hidden, channels)))
 
 
-def _initialised(layer: Layer) -> Layer:
+def _initialise(layer: Layer) -> Layer:
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from samecar.errors import SamecarError
-from samecar.files import write_json, written_file
+from samecar.files import write_file, write_json
 from samecar.models.embedder import Embedder
 
 DESCRIPTION_FILE = "model.json"
@@ -29,7 +29,7 @@ RUN_FILE = "run.json"
 
 def save_model(model: Embedder, folder: Path, **facts: Any) -> None:
     """Writes tensors and description; a model that was there before is replaced only by a whole one."""
-    with written_file(folder / TENSORS_FILE) as path:
+    with write_file(folder / TENSORS_FILE) as path:
         save_file(model_tensors(model), path)
     write_json(
         folder / DESCRIPTION_FILE,

@@ -9,7 +9,7 @@ from typing import Any
 from samecar.errors import SamecarError
 from samecar.evaluation.ranked_lists import RankedQuery
 from samecar.evaluation.results import Evaluation
-from samecar.files import as_path, written_file
+from samecar.files import as_path, write_file
 from samecar.report import charts
 from samecar.report.charts import Chart, line_chart
 from samecar.report.templates import find_template
@@ -50,7 +50,12 @@ def write_report(
         SamecarError: the file cannot be written.
     """
     path = as_path(path, "report")
-    filters = (("percent", _percent), ("duration", _duration), ("short_path", _short_path), ("counted", _counted))
+    filters = (
+        ("percent", _percent),
+        ("duration", _duration),
+        ("short_path", _short_path),
+        ("counted", _describe_count),
+    )
     html = find_template("samecar.report", "report.html.jinja", filters).render(
         version=__version__,
         title=title,
@@ -70,7 +75,7 @@ def write_report(
         thumbnail=cache(thumbnail_uri),
     )
     try:
-        with written_file(path) as temporary:
+        with write_file(path) as temporary:
             temporary.write_bytes(html.encode("utf-8", "backslashreplace"))  # file names may be no Unicode
     except OSError as error:
         raise SamecarError(f"the report {path} cannot be written: {error.strerror}; choose another place") from error
@@ -110,12 +115,12 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
     scored, skipped = evaluation.card.queries_scored, evaluation.card.queries_skipped
     if skipped:
         yield (
-            f"{skipped} of {_counted(scored + skipped, 'query', 'queries')} had no match in the gallery: "
+            f"{skipped} of {_describe_count(scored + skipped, 'query', 'queries')} had no match in the gallery: "
             "skipped, and part of no number on this page."
         )
     if scored < FEW_QUERIES:
         yield (
-            f"Only {_counted(scored, 'query was', 'queries were')} scored: "
+            f"Only {_describe_count(scored, 'query was', 'queries were')} scored: "
             f"a single one moves rank-1 by {100 / max(scored, 1):.1f} points."
         )
 
@@ -206,5 +211,5 @@ def _short_path(path: Path) -> str:
     return "/".join(path.parts[-2:])
 
 
-def _counted(count: int, one: str, many: str) -> str:
+def _describe_count(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"

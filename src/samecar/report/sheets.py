@@ -144,7 +144,7 @@ def _draw_cell(sheet: Image.Image, corner: tuple[int, int], path: Path) -> None:
     if picture is None:
         middle = left + _CELL // 2
         for row, text in enumerate(("cannot be read:", path.name)):
-            draw.text((middle, top + 56 + 20 * row), _fitted(text, _font(13)), MUTED, _font(13), anchor="mm")
+            draw.text((middle, top + 56 + 20 * row), _fit_text(text, _font(13)), MUTED, _font(13), anchor="mm")
         return
     scale = _CELL / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
@@ -192,15 +192,15 @@ def _badge(*, correct: bool) -> Image.Image:
 def _draw_caption(sheet: Image.Image, corner: tuple[int, int], heading: str, text: str) -> None:
     left, top = corner
     draw = ImageDraw.Draw(sheet)
-    draw.text((left, top + _CELL + 5), _fitted(heading, _font(16)), INK, _font(16))
-    draw.text((left, top + _CELL + 25), _fitted(text, _font(13)), MUTED, _font(13))
+    draw.text((left, top + _CELL + 5), _fit_text(heading, _font(16)), INK, _font(16))
+    draw.text((left, top + _CELL + 25), _fit_text(text, _font(13)), MUTED, _font(13))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fit_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The text in one line, cut where it is wider than a cell."""
     text = " ".join(text.split())
     if font.getlength(text) <= _CELL:

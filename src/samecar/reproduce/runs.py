@@ -75,7 +75,7 @@ def plan_runs(choices: Choices, rows: Sequence[str], out: Path) -> list[PlannedR
     together = rows_by_run(choices)
     recipes = {recipe.digest: recipe for recipe in map(choices.recipe, rows)}
     return [
-        PlannedRun(_titled(recipe, " = ".join(together[key]), seed), together[key], run_folder(out, recipe, seed))
+        PlannedRun(_add_title(recipe, " = ".join(together[key]), seed), together[key], run_folder(out, recipe, seed))
         for seed in choices.seeds
         for key, recipe in recipes.items()
     ]
@@ -86,7 +86,7 @@ def run_folder(out: Path, recipe: Recipe, seed: int) -> Path:
     return out / "runs" / f"{recipe.digest}-seed{seed}"
 
 
-def _titled(recipe: Recipe, title: str, seed: int) -> Recipe:
+def _add_title(recipe: Recipe, title: str, seed: int) -> Recipe:
     training = recipe.training.model_copy(update={"seed": seed})
     return recipe.model_copy(update={"title": title, "description": "", "training": training})
 

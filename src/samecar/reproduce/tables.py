@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from samecar.config import Recipe
-from samecar.files import written_file
+from samecar.files import write_file
 from samecar.report.templates import find_template
 from samecar.reproduce.rows import derive, report_tables, row_ids
 from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores
@@ -38,7 +38,7 @@ def write_table(folder: Path, content: Mapping[str, Any]) -> list[Path]:
     paths = []
     for suffix, text in texts.items():
         path = folder / f"{content['table']}.{suffix}"
-        with written_file(path) as temporary:
+        with write_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         paths.append(path)
     return paths
@@ -134,8 +134,8 @@ def _cells(content: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
         row["name"] + (DIFFERS if row["differs_as_run"] else ""),
         " / ".join(f"{row['report'][metric]:.1f}" for metric in METRICS),
         " / ".join(_mean(row["scores"][metric]) for metric in METRICS) if row["scores"] else NOTHING,
-        "baseline" if is_baseline else _signed(changed["report"]),
-        "baseline" if is_baseline else _signed(changed["ours"]),
+        "baseline" if is_baseline else _format_signed(changed["report"]),
+        "baseline" if is_baseline else _format_signed(changed["ours"]),
         ", ".join(row["same_run"]) or NOTHING,
     ]
 
@@ -145,7 +145,7 @@ def _mean(score: Mapping[str, float | None]) -> str:
     return f"{score['mean']:.1f}{deviation}"
 
 
-def _signed(values: Mapping[str, float] | None) -> str:
+def _format_signed(values: Mapping[str, float] | None) -> str:
     return NOTHING if values is None else " / ".join(f"{round(values[metric], 1) + 0.0:+.1f}" for metric in METRICS)
 
 

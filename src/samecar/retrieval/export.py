@@ -11,7 +11,7 @@ import numpy as np
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.errors import SamecarError, first_few
-from samecar.files import written_file
+from samecar.files import write_file
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
@@ -159,7 +159,7 @@ class _Rows:
         if picture is None:
             return None
         name = f"{self._path.stem}-pictures/{content}.jpg"
-        with written_file(self._path.parent / name) as temporary:
+        with write_file(self._path.parent / name) as temporary:
             temporary.write_bytes(picture)
         return name
 

@@ -220,8 +220,8 @@ class _Counter:
             axis=0
         )  # any point near the gallery will do
         self._centre_length = float(np.sqrt(np.einsum("i,i", self.centre, self.centre)))
-        halves, lengths = self._measured(gallery)
-        radii, _ = self._measured(queries)
+        halves, lengths = self._measure(gallery)
+        radii, _ = self._measure(queries)
         if not (np.isfinite(halves).all() and np.isfinite(radii).all()):
             check_embeddings(queries, gallery)
             raise SamecarError("embeddings hold values whose squares are no numbers; divide them all by a large one")
@@ -243,7 +243,7 @@ class _Counter:
             exact /= np.where(lengths == 0, 1, lengths)[:, None]
         return exact
 
-    def _measured(self, matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _measure(self, matrix: Matrix) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Halves of squared distances from the centre, and for cosine lengths as they were given; both (pictures,)."""
         halves, lengths = np.empty(len(matrix)), np.empty(len(matrix) if self._cosine else 0)
 

@@ -21,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from samecar.config import Recipe, parse_recipe
 from samecar.errors import SamecarError
-from samecar.files import as_path, read_json, write_json, written_file, written_folder
+from samecar.files import as_path, read_json, write_file, write_folder, write_json
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import (
     DESCRIPTION_FILE,
@@ -193,7 +193,7 @@ class Run:
     def keep_metrics(self, epochs: int) -> None:
         """Drops the lines of epochs that no checkpoint holds, which an interrupted run may have left."""
         kept = self.metrics()[:epochs]
-        with written_file(self.folder / "metrics.jsonl") as path:
+        with write_file(self.folder / "metrics.jsonl") as path:
             path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
@@ -218,7 +218,7 @@ class Run:
         """Keeps all that resuming needs after `epoch` epochs, and removes the checkpoint before it."""
         folder = self.folder / "checkpoints" / f"epoch-{epoch:04d}"
         shutil.rmtree(folder, ignore_errors=True)
-        with written_folder(folder) as temporary:
+        with write_folder(folder) as temporary:
             checkpoint.save(temporary, epoch)
         for other in self._checkpoints():
             if other != folder:

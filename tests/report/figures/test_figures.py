@@ -21,7 +21,7 @@ from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.preprocessing import Preprocessing
 from samecar.report.figures.activation import activation_figure, similarity_maps
-from samecar.report.figures.augmentations import AUGMENTATIONS, augmentations_figure, augmented
+from samecar.report.figures.augmentations import AUGMENTATIONS, augment_picture, augmentations_figure
 from samecar.report.figures.curves import curves_figure, smoothed
 from samecar.report.figures.embedding_map import embedding_map_figure, layout
 from samecar.report.figures.features import features_figure, prepared, stage_maps
@@ -108,13 +108,13 @@ def test_a_model_without_stages_has_no_feature_maps(picture):
 
 def test_each_augmentation_changes_the_picture_but_the_original_is_plain(picture):
     plain = evaluation_transform(Preprocessing(48, 64, mean=(0, 0, 0), deviation=(1, 1, 1)))(picture)
-    shown = {name: augmented(picture, options, (48, 64), seed=1) for name, options in AUGMENTATIONS.items()}
+    shown = {name: augment_picture(picture, options, (48, 64), seed=1) for name, options in AUGMENTATIONS.items()}
     torch.testing.assert_close(shown.pop("Original"), plain)
     assert len(shown) == 5
     for name, tensor in shown.items():
         assert tensor.shape == (3, 48, 64)
         assert not torch.allclose(tensor, plain), name
-        assert torch.equal(tensor, augmented(picture, AUGMENTATIONS[name], (48, 64), seed=1))
+        assert torch.equal(tensor, augment_picture(picture, AUGMENTATIONS[name], (48, 64), seed=1))
     erased = (shown["Random erasing"] != plain).any(dim=0)
     assert (shown["Random erasing"][:, erased] == 0.5).all()
 

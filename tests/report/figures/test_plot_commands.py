@@ -33,13 +33,19 @@ def assert_written(result, out):
         assert image.width >= 600
 
 
-@pytest.mark.parametrize("command", ["ranks", "activation", "embeddings", "distances"])
+SLOW_TOO = [
+    "ranks",
+    *(pytest.param(command, marks=pytest.mark.slow) for command in ("activation", "embeddings", "distances")),
+]
+
+
+@pytest.mark.parametrize("command", SLOW_TOO)
 def test_figures_of_a_run_on_a_source(command, run, painted_source, tmp_path):
     out = tmp_path / command
     assert_written(plot(command, run, "--data", painted_source, "--workers", 0, "--device", "cpu", "-o", out), out)
 
 
-@pytest.mark.parametrize("command", ["ranks", "activation", "embeddings", "distances"])
+@pytest.mark.parametrize("command", SLOW_TOO)
 def test_figures_of_a_set_without_cameras_and_queries(command, run, painted_folder, tmp_path):
     shutil.copytree(painted_folder / "gallery", tmp_path / "set" / "gallery")
     out, source = tmp_path / command, f"folder:{tmp_path / 'set'}/{{split}}/{{vehicle_id}}_*.png"

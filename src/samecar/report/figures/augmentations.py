@@ -48,7 +48,7 @@ def augmentations_figure(picture: Image.Image, *, size: tuple[int, int] = (224, 
     return figure
 
 
-def augmented(picture: Image.Image, options: dict[str, float], size: tuple[int, int], seed: int) -> Tensor:
+def augment_picture(picture: Image.Image, options: dict[str, float], size: tuple[int, int], seed: int) -> Tensor:
     """A picture under some augmentations, (3, height, width) from 0 to 1; erased parts are grey."""
     nothing = {"translation": 0.0, "flip": 0.0}
     settings = AugmentationSettings.model_validate(nothing | options)
@@ -59,6 +59,6 @@ def augmented(picture: Image.Image, options: dict[str, float], size: tuple[int, 
 
 
 def _strongest(picture: Image.Image, options: dict[str, float], size: tuple[int, int], seed: int) -> Tensor:
-    original = augmented(picture, {}, size, seed)
-    draws = [augmented(picture, options, size, seed + draw) for draw in range(DRAWS)]
+    original = augment_picture(picture, {}, size, seed)
+    draws = [augment_picture(picture, options, size, seed + draw) for draw in range(DRAWS)]
     return max(draws, key=lambda draw: float((draw - original).abs().mean()))

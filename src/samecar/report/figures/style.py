@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from samecar.files import written_file
+from samecar.files import write_file
 
 INK, MUTED, PAPER = "#1c1f23", "#5b636b", "#ffffff"
 COLOURS = ("#1f5f8b", "#c65d21", "#2f7d4f", "#8a4fa3", "#8f7a1a", "#b03a5b")
@@ -62,7 +62,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     stem = path.with_suffix("") if path.suffix.lower() in {".png", ".svg"} else path
     paths = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".png", ".svg")]
     for target in paths:
-        with written_file(target) as temporary, style():
+        with write_file(target) as temporary, style():
             metadata = {"Date": None} if target.suffix == ".svg" else None
             figure.savefig(temporary, format=target.suffix[1:], metadata=metadata)
     return paths

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from samecar.errors import SamecarError
-from samecar.files import read_json, written_folder
+from samecar.files import read_json, write_folder
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.folder.catalogue import Catalogue
@@ -78,7 +78,7 @@ class FolderEngine(CatalogueEngine):
         with translate_errors(folder):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
-            with written_folder(folder) as temporary:
+            with write_folder(folder) as temporary:
                 (temporary / _ATTACHED).mkdir()
                 with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
                     for name, content in files.items():

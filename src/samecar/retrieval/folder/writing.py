@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samecar.errors import SamecarError
-from samecar.files import written_file
+from samecar.files import write_file
 
 PATIENCE = 10.0
 """Seconds that a writer waits for another one; adding a batch takes less than one."""
@@ -117,7 +117,7 @@ def unlock_file(descriptor: int) -> None:
 def durable_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path; what was written there is safe on the disk under `path` when the block has ended."""
     with translate_errors(path.parent):
-        with written_file(path) as temporary:
+        with write_file(path) as temporary:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
