@@ -194,7 +194,7 @@ def test_a_small_demo_goes_the_whole_way_and_is_taken_up_again(quick_demo, tmp_p
     assert done("demo", "--out", tmp_path / "demo", "--workers", 0) == printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_learns_to_tell_drawn_vehicles_apart(tmp_path):
     printed = done("demo", "--out", tmp_path / "demo")
     before, after = map(float, re.search(r"rank-1 (\S+) before training, (\S+) after", printed).groups())
