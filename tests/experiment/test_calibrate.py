@@ -154,6 +154,11 @@ def test_a_calibration_is_kept_with_its_run(run, source, calibrated):
     assert samecar.compare is compare
 
 
+def test_options_of_another_kind_are_refused(run, source):
+    with pytest.raises(SamecarError, match="options are 'logistic'; give CalibrationOptions, or single options by"):
+        calibrate(run, source, "logistic")
+
+
 def test_single_options_are_given_by_name_instead_of_what_options_say(run, source):
     by_name = calibrate(run, source, method="logistic", seed=2, on=HERE)
     options = CalibrationOptions(method="logistic", seed=7)

@@ -77,7 +77,7 @@ def curves(
     settings: Annotated[dict[str, Any], OptionsOf(f"{FIGURES}.curves:curves_figure")],
     label: Annotated[
         list[str] | None,
-        typer.Option(help="a run's name in the legend, in the runs' order; default: its recipe's title, or its folder"),
+        typer.Option(help="a run's name in the legend, in the runs' order; default: its folder's name"),
     ] = None,
     out: Out = Path("curves"),
 ) -> None:

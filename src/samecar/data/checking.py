@@ -97,7 +97,7 @@ class CheckResult:
 
 
 def check(
-    manifest: Manifest | str | Path, workers: int | None = None, progress: Progress | bool = silent
+    manifest: Manifest | str | Path, workers: int | None = None, progress: Progress | bool | None = silent
 ) -> CheckResult:
     """Looks at every picture of a manifest once and at all of its labels.
 

@@ -47,7 +47,7 @@ def embed(
         SamecarError: the manifest is empty, or a picture cannot be read.
     """
     if not len(manifest):
-        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root}")
+        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root / manifest.file}")
     loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
     matrix = np.empty((len(manifest), model.embedding_size), np.float32)
     done, started = 0, time.perf_counter()

@@ -13,7 +13,6 @@ from samecar.config import digest
 from samecar.embedding.embeddings import FLIP, FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore
-from samecar.evaluation.options import Options as Options
 from samecar.labels import LABELS, Labels
 from samecar.notebook import html_table
 from samecar.similarity.thresholds import OperatingPoint

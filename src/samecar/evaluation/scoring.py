@@ -12,8 +12,9 @@ from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
+from samecar.evaluation.options import Options
 from samecar.evaluation.protocols import Protocol, Relevance
-from samecar.evaluation.results import TIES, Evaluation, Options, ProtocolCard, Provenance, QueryScores
+from samecar.evaluation.results import TIES, Evaluation, ProtocolCard, Provenance, QueryScores
 from samecar.labels import Labels
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import average_query_expansion, database_augmentation

@@ -75,6 +75,8 @@ def calibrate(
         SamecarError: the source has no vehicles, or too few, that the run was not trained on, or an option is unknown
             or not allowed.
     """
+    if not isinstance(options, CalibrationOptions):
+        raise SamecarError(f"options are {options!r}; give CalibrationOptions, or single options by their names")
     options = options.changed(**changes)
     run, manifest = Run.of(run), as_manifest(data)
     chosen, kind = unseen_vehicles(run, manifest, options.test_vehicles)

@@ -21,13 +21,10 @@ from samecar.retrieval.records import CONTENT_MARK, TEXTS, Addition, Entry, Judg
 from samecar.retrieval.times import known_time_text
 
 PAGE = 1000
-"""Embeddings that are read together."""
+"""Embeddings that are read together, and entries that are copied together, in one transaction of the target."""
 
 NAMED = 20
 """Labels that cannot be written and are named; there is hardly a gallery with more."""
-
-PAGE = 1000
-"""Entries that are copied together, in one transaction of the target."""
 
 
 @dataclass(frozen=True)
