@@ -16,7 +16,7 @@ from typing import Any
 from results import read_results
 
 from samecar.config import describe_options, digest, option_groups
-from samecar.reproduce.tables import card_sentence, markdown
+from samecar.reproduce.pages.text import card_sentence, markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = (

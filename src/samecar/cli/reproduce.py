@@ -25,6 +25,7 @@ SPEED_WINDOW = 3600
 @examples(
     "samecar reproduce --list",
     "samecar reproduce table1 --data veri776:VeRi -o reproduction",
+    "samecar reproduce figure4 --data veri776:VeRi",
     "samecar reproduce --rows table5/batch-64 --data veri776:VeRi --epochs 2 --image-scale 0.25",
 )
 def reproduce(
@@ -38,7 +39,10 @@ def reproduce(
     ],
     scale: Annotated["Scale", OptionsOf("samecar.reproduce.scaling:Scale", {"images": "--image-scale"})],
     on: Place,
-    tables: Annotated[list[str] | None, typer.Argument(metavar="TABLE", help="table1 to table9, or all")] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TABLE", help="table1 to table9, figure1 to figure5, or all", show_default=False),
+    ] = None,
     source: Annotated[
         str | None, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")
     ] = None,
@@ -59,37 +63,38 @@ def reproduce(
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of every row")
     ] = None,
 ) -> None:
-    """Runs rows of the report's tables, each distinct run once, and sets its numbers beside ours."""
-    from samecar.reproduce import all_rows, choose_rows
+    """Runs what the report's tables and figures show, each distinct run once, and sets its numbers beside ours."""
+    from samecar.reproduce import choose_figures, choose_rows
 
-    chosen_rows = [name.strip() for text in rows or [] for name in text.split(",") if name.strip()]
-    every_row = list_rows and not tables and not chosen_rows
-    chosen = all_rows() if every_row else choose_rows(tables or [], chosen_rows)
+    named = [name.strip() for text in rows or [] for name in text.split(",") if name.strip()]
+    targets = targets or (["all"] if list_rows and not named else [])
+    chosen, figures = choose_rows(targets, named), choose_figures(targets, named)
     changed = (*([f"model.weights={weights}"] if weights else []), *(changes or []))
     choices = replace(asked, scale=scale, changes=changed)
     if list_rows:
-        _print_rows(chosen, choices)
+        _print_rows(chosen, figures, choices)
     elif source is None:
         raise SamecarError("give the pictures with --data, such as --data veri776:PATH")
     else:
-        _run(chosen, source, out, choices, on)
+        _run(chosen, figures, source, out, choices, on)
 
 
-def _run(rows: list[str], source: str, out: Path, choices: "Choices", on: dict[str, Any]) -> None:
+def _run(rows: list[str], figures: list[str], source: str, out: Path, choices: "Choices", on: dict[str, Any]) -> None:
     from samecar.hardware import machine
     from samecar.reproduce import reproduce as prepare
 
     manifest = console.open_aloud(source)
-    work = prepare(rows, manifest, out, choices)
+    work = prepare(rows, manifest, out, choices, figures)
     with _bar() as (bar_console, progress):
         try:
             for outcome in work.run(on=machine(**on), progress=progress):
                 bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
                 work.write()
+            written = [*work.write(), *work.draw(on=machine(**on), progress=progress)]
         except KeyboardInterrupt:
             console.warn("the same command goes on from here")
             raise
-    for path in work.write():
+    for path in dict.fromkeys(written):
         console.say(str(path))
     if work.failures:
         console.fail(f"{len(work.failures)} runs failed; their tables say why, and the same command tries them again")
@@ -143,12 +148,12 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _print_rows(rows: list[str], choices: "Choices") -> None:
-    from samecar.reproduce import find_row, report_tables, rows_by_run
+def _print_rows(rows: list[str], figures: list[str], choices: "Choices") -> None:
+    from samecar.reproduce import find_row, report_figures, report_tables, rows_by_run
 
     by_run = rows_by_run(choices)
     together = {row: by_run[choices.recipe(row).digest] for row in rows}
-    width = max(map(len, rows))
+    width = max(map(len, rows), default=0)
     console.say(
         f"Settings {'as run' if choices.as_run else 'as printed'}; rank-1 and mAP are the report's, on VeRi-776."
     )
@@ -161,4 +166,10 @@ def _print_rows(rows: list[str], choices: "Choices") -> None:
             same = ", ".join(member for member in together[row] if member != row)
             line = f"  {row:<{width}}  {content.rank1:4.1f}  {content.mAP:4.1f}  {content.name}"
             console.say(f"{line}  (one run with {same})" if same else line)
+    if figures:
+        console.say("")
+    for name in figures:
+        figure = report_figures()[name]
+        shown = ", ".join(figure.needed_rows) or "no run"
+        console.say(f"{name}: {figure.title} ({shown}{', as run' if figure.as_run else ''})")
     console.say(f"\n{len(rows)} rows, {len(set(together.values()))} distinct runs")

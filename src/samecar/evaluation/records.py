@@ -1,7 +1,7 @@
 """Saved evaluations, and runs compared query by query."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samecar.errors import SamecarError
 from samecar.evaluation.results import Evaluation
 from samecar.files import as_path, read_json, write_file, write_json
-from samecar.uncertainty import Comparison, Scores, compare
+from samecar.uncertainty import Comparison, Scores, compare, confidence_intervals
 
 QUERIES_SUFFIX = ".queries.csv"
 RULES = ("junk_rule", "gallery_rule", "distance", "interpolation", "data_digest", "post_processing", "side_information")
@@ -37,7 +37,7 @@ def save_evaluation(evaluation: Evaluation, path: str | Path) -> None:
     if evaluation.queries is None:
         return
     rows = list(evaluation.queries.rows())
-    with write_file(_queries_path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with write_file(queries_path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
@@ -72,6 +72,69 @@ class RunComparison:
             "left_out": self.left_out,
             "differences": {name: list(values) for name, values in self.differences.items()},
             "metrics": {name: comparison._asdict() for name, comparison in self.metrics.items()},
+        }
+
+
+@dataclass(frozen=True)
+class SavedQueries:
+    """Queries that one or several saved evaluations scored, each with the mean of its values.
+
+    Attributes:
+        keys: draw and path of each query, sorted.
+        vehicle_id: (queries,).
+        metrics: by name: mAP, mINP, rank-1, rank-5.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    vehicle_id: NDArray[np.str_]
+    metrics: dict[str, Scores]
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> "SavedQueries":
+        """Reads the queries that all of some evaluations scored, such as those of one recipe with several seeds.
+
+        Args:
+            paths: JSON files of evaluations, one or more.
+
+        Raises:
+            SamecarError: a table of queries is absent or damaged.
+        """
+        tables = [_read_queries(path) for path in paths]
+        keys = sorted(set.intersection(*map(set, tables)))
+        metrics = [_metrics([table[key] for key in keys]) for table in tables]
+        return cls(
+            tuple(keys),
+            np.array([tables[0][key]["vehicle_id"] for key in keys], dtype=np.str_),
+            {
+                name: Scores(np.mean([each[name].values for each in metrics], axis=0), np.ones(len(keys)))
+                for name in metrics[0]
+            },
+        )
+
+    def select(self, keys: Iterable[tuple[str, str]]) -> "SavedQueries":
+        """Those of the queries that are among some."""
+        wanted = set(keys)
+        chosen = np.array([key in wanted for key in self.keys], dtype=np.bool_)
+        return SavedQueries(
+            tuple(key for key in self.keys if key in wanted),
+            self.vehicle_id[chosen],
+            {name: scores.select(chosen) for name, scores in self.metrics.items()},
+        )
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Of 95 % confidence over vehicles, by metric; empty where there are fewer than two vehicles."""
+        return confidence_intervals(self.metrics, self.vehicle_id)
+
+    def compare(self, other: "SavedQueries", *, seed: int = 1) -> dict[str, Comparison]:
+        """Compares with others, as the second, on the queries that both hold, by metric.
+
+        Args:
+            other: at least one query of it must be among these.
+            seed: of permutations and bootstrap samples.
+        """
+        ours, theirs = self.select(other.keys), other.select(self.keys)
+        return {
+            name: compare(ours.metrics[name], theirs.metrics[name], ours.vehicle_id, seed=seed) for name in ours.metrics
         }
 
 
@@ -115,28 +178,26 @@ def _evaluations(place: Path) -> dict[str, Path]:
     folder = place / "evaluations"
     if not folder.is_dir():
         raise SamecarError(f"{place} holds no evaluations; give a run folder that was evaluated, or a .json of scores")
-    return {path.name: path for path in sorted(folder.glob("*.json")) if _queries_path(path).is_file()}
+    return {path.name: path for path in sorted(folder.glob("*.json")) if queries_path(path).is_file()}
 
 
 def _compare(first: Path, second: Path, seed: int) -> RunComparison:
-    rows = [_read_queries(path) for path in (first, second)]
-    keys = sorted(set(rows[0]) & set(rows[1]))
-    if not keys:
+    ours, theirs = SavedQueries.read([first]), SavedQueries.read([second])
+    if not set(ours.keys) & set(theirs.keys):
         raise SamecarError(f"{first} and {second} have no scored query in common; score both on the same pictures")
-    vehicles = np.array([rows[0][key]["vehicle_id"] for key in keys])
-    metrics = [_metrics([found[key] for key in keys]) for found in rows]
+    paired = ours.select(theirs.keys)
     cards = [read_json(path).get("protocol", {}) for path in (first, second)]
     return RunComparison(
         first.stem,
-        len(keys),
-        len(np.unique(vehicles)),
-        len(set(rows[0]) ^ set(rows[1])),
+        len(paired.keys),
+        len(np.unique(paired.vehicle_id)),
+        len(set(ours.keys) ^ set(theirs.keys)),
         {
             name.replace("_", " "): (str(cards[0].get(name)), str(cards[1].get(name)))
             for name in RULES
             if cards[0].get(name) != cards[1].get(name)
         },
-        {name: compare(metrics[0][name], metrics[1][name], vehicles, seed=seed) for name in metrics[0]},
+        ours.compare(theirs, seed=seed),
     )
 
 
@@ -154,7 +215,7 @@ def _metrics(rows: list[dict[str, str]]) -> dict[str, Scores]:
 
 def _read_queries(path: Path) -> dict[tuple[str, str], dict[str, str]]:
     """Scored queries by draw and path."""
-    table = _queries_path(path)
+    table = queries_path(path)
     if not table.is_file():
         raise SamecarError(f"{path} has no {table.name} beside it, which holds its queries; score it again")
     try:
@@ -165,5 +226,6 @@ def _read_queries(path: Path) -> dict[tuple[str, str], dict[str, str]]:
     return found
 
 
-def _queries_path(path: Path) -> Path:
+def queries_path(path: Path) -> Path:
+    """The table of queries that is saved beside the JSON file of an evaluation."""
     return path.with_name(path.name.removesuffix(".json") + QUERIES_SUFFIX)

@@ -4,8 +4,10 @@
 from .choices import Choices as Choices
 from .command import Reproduction as Reproduction
 from .command import reproduce as reproduce
+from .rows import choose_figures as choose_figures
 from .rows import choose_rows as choose_rows
 from .rows import find_row as find_row
+from .rows import report_figures as report_figures
 from .rows import report_tables as report_tables
 from .runs import Outcome as Outcome
 from .runs import PlannedRun as PlannedRun

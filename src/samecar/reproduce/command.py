@@ -1,29 +1,29 @@
-"""A whole reproduction: the runs behind some rows, then their tables and figures."""
+"""A whole reproduction: the runs behind some rows and figures, then their pages."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samecar.data import Manifest, open_source
 from samecar.hardware import Machine
 from samecar.progress import Progress, silent
-from samecar.report.figures.curves import curves_figure
-from samecar.report.figures.style import save_figure
-from samecar.reproduce.rows import report_tables, row_ids
-from samecar.reproduce.runs import Choices, Data, Outcome, plan_runs, run_all, run_folder
-from samecar.reproduce.tables import full_title, table_results, write_table
-from samecar.training import Run
+from samecar.reproduce.figures import draw_augmentations, draw_curves, draw_features, draw_ranks
+from samecar.reproduce.pages.writing import write_index, write_table
+from samecar.reproduce.rows import report_figures, rows_beside, table_of
+from samecar.reproduce.runs import Choices, Data, Outcome, PlannedRun, plan_runs, run_all
+from samecar.reproduce.tables import table_results
 
 
 @dataclass
 class Reproduction:
-    """Some rows of the report, on some data, at some size.
+    """Some rows and figures of the report, on some data, at some size.
 
     Attributes:
         rows: identifiers, from `choose_rows`.
         data: the pictures at the size that is asked for.
         out: folder of runs, tables and figures; one of the same data can be gone on with.
         choices: how rows are run.
+        figures: names, from `choose_figures`, of those whose rows are run too.
         failures: why runs failed, by the name of their folder.
     """
 
@@ -31,7 +31,16 @@ class Reproduction:
     data: Data
     out: Path
     choices: Choices
+    figures: Sequence[str] = ()
     failures: dict[str, str] = field(default_factory=dict)
+
+    def planned_runs(self) -> list[PlannedRun]:
+        """The distinct runs behind rows and figures, and behind what is shown beside whole tables."""
+        runs: dict[Path, PlannedRun] = {}
+        for choices, rows in self._rows_by_choices().items():
+            for run in plan_runs(choices, list(dict.fromkeys([*rows, *rows_beside(rows)])), self.out):
+                runs.setdefault(run.folder, run)
+        return list(runs.values())
 
     def run(self, *, on: Machine | None = None, progress: Progress = silent) -> Iterator[Outcome]:
         """Does each distinct run once, and says after each how it ended; what is done already is not done again.
@@ -39,46 +48,65 @@ class Reproduction:
         Raises:
             SamecarError: some run cannot begin; nothing was started.
         """
-        for outcome in run_all(plan_runs(self.choices, self.rows, self.out), self.data, on=on, progress=progress):
+        for outcome in run_all(self.planned_runs(), self.data, on=on, progress=progress):
             if outcome.failure:
                 self.failures[outcome.run.folder.name] = outcome.failure
             yield outcome
 
     def write(self) -> list[Path]:
-        """Writes the tables of the rows and their figures of training loss, with what is finished by now."""
+        """Writes the tables of the rows, their curves of training loss, and the index, with what is finished by now."""
         paths = []
-        for table in dict.fromkeys(row.partition("/")[0] for row in self.rows):
-            content = table_results(table, self.choices, self.data, self.out, self.failures)
-            paths += write_table(self.out, content)
-            figure = report_tables()[table].curves
-            runs = self._runs(table)
-            if figure and runs:
-                title = f"Training loss, seed {self.choices.seeds[0]}. {full_title(content)}"
-                paths += save_figure(curves_figure(runs, title=title), self.out / figure)
-        return paths
+        for choices, rows in self._rows_by_choices().items():
+            tables = list(dict.fromkeys(map(table_of, rows)))
+            for table in tables:
+                paths += write_table(self.out, table_results(table, choices, self.data, self.out, self.failures))
+            for name, figure in report_figures().items():
+                if figure.curves in tables:
+                    paths += draw_curves(name, choices, self.data, self.out)
+        return paths + write_index(self.out)
 
-    def _runs(self, table: str) -> dict[str, Run]:
-        """The finished runs of a table's rows with the first seed, by the rows' names."""
-        content = report_tables()[table]
-        folders = {
-            row.name: run_folder(self.out, self.choices.recipe(identifier), self.choices.seeds[0])
-            for identifier, row in zip(row_ids(table), content.rows, strict=True)
-        }
-        return {name: Run.open(folder) for name, folder in folders.items() if (folder / "scores.json").is_file()}
+    def draw(self, *, on: Machine | None = None, progress: Progress = silent) -> list[Path]:
+        """Draws the figures that show pictures, 1, 2 and 5, as far as runs are finished, and writes the index anew.
+
+        Raises:
+            SamecarError: a picture cannot be read.
+        """
+        paths = [
+            *draw_features(self.choices, self.data, self.out),
+            *draw_augmentations(self.data, self.out),
+            *draw_ranks(self.choices, self.data, self.out, on=on, progress=progress),
+        ]
+        return paths + write_index(self.out)
+
+    def _rows_by_choices(self) -> dict[Choices, list[str]]:
+        """The rows that are asked for, and those that figures need, some with the settings of the published runs."""
+        wanted = {self.choices: dict.fromkeys(self.rows)}
+        for name in self.figures:
+            figure = report_figures()[name]
+            choices = replace(self.choices, as_run=True) if figure.as_run else self.choices
+            wanted.setdefault(choices, {}).update(dict.fromkeys(figure.needed_rows))
+        return {choices: list(rows) for choices, rows in wanted.items()}
 
 
-def reproduce(rows: Sequence[str], data: Manifest | str, out: Path, choices: Choices | None = None) -> Reproduction:
-    """Prepares a reproduction, whose `run` and `write` do it.
+def reproduce(
+    rows: Sequence[str],
+    data: Manifest | str,
+    out: Path,
+    choices: Choices | None = None,
+    figures: Sequence[str] = (),
+) -> Reproduction:
+    """Prepares a reproduction, whose `run`, `write` and `draw` do it.
 
     Args:
         rows: identifiers, from `choose_rows`.
         data: a manifest, or a source such as `veri776:PATH`.
         out: folder of runs, tables and figures.
         choices: how rows are run; by default as printed, once.
+        figures: names, from `choose_figures`.
 
     Raises:
         SamecarError: the data lack a split or vehicles.
     """
     choices = choices or Choices()
     manifest = open_source(data) if isinstance(data, str) else data
-    return Reproduction(rows, Data.of(choices.scale.manifest(manifest)), out, choices)
+    return Reproduction(rows, Data.of(choices.scale.manifest(manifest)), out, choices, figures)

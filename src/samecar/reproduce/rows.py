@@ -1,4 +1,4 @@
-"""The report's tables as data: for each row its numbers, and what it changes in a recipe or in another row."""
+"""The report's tables and figures as data: for each row its numbers, and what it changes in a recipe or another row."""
 
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -32,6 +32,18 @@ class Row(Settings):
     as_run: tuple[str, ...] = ()
 
 
+class BesideRow(Settings):
+    """A row of another table that is shown with a table because it says more clearly what that compares.
+
+    Attributes:
+        id: identifier, with its table's name.
+        name: what to call it here.
+    """
+
+    id: str
+    name: str
+
+
 class ReportTable(Settings):
     """A table of the report.
 
@@ -42,9 +54,10 @@ class ReportTable(Settings):
         baseline: the row that the others are compared with.
         changes: what all rows change before their own changes, but for rows with a base of their own.
         as_run: what all published runs changed besides.
-        curves: the figure of the report that shows the training loss of its rows.
+        costs: whether parameters and multiply-adds of its networks are shown.
         notes: what a reader should know.
         rows: in the report's order.
+        beside: rows of other tables that are run and shown with it; they do not count as its rows.
     """
 
     title: str
@@ -53,9 +66,31 @@ class ReportTable(Settings):
     baseline: str
     changes: tuple[str, ...] = ()
     as_run: tuple[str, ...] = ()
-    curves: str | None = None
+    costs: bool = False
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...]
+    beside: tuple[BesideRow, ...] = ()
+
+
+class ReportFigure(Settings):
+    """A figure of the report.
+
+    Attributes:
+        title: what it shows.
+        rows: identifiers of the rows that it needs, if it shows a network.
+        curves: the table whose rows' training loss it shows.
+        as_run: whether the report shows its runs with the settings of the published runs.
+    """
+
+    title: str
+    rows: tuple[str, ...] = ()
+    curves: str | None = None
+    as_run: bool = False
+
+    @property
+    def needed_rows(self) -> list[str]:
+        """Identifiers of all rows that it needs."""
+        return [*self.rows, *(row_ids(self.curves) if self.curves else [])]
 
 
 @dataclass(frozen=True)
@@ -81,9 +116,21 @@ def report_tables() -> dict[str, ReportTable]:
     }
 
 
+@cache
+def report_figures() -> dict[str, ReportFigure]:
+    """The report's figures by name, `figure1` to `figure5`."""
+    text = (resources.files(__package__) / "figures.toml").read_text(encoding="utf-8")
+    return {name: ReportFigure.model_validate(content) for name, content in tomllib.loads(text).items()}
+
+
 def row_ids(table: str) -> list[str]:
     """Identifiers of a table's rows, such as `table5/batch-64`."""
     return [f"{table}/{row.id}" for row in report_tables()[table].rows]
+
+
+def table_of(row: str) -> str:
+    """The name of the table that a row stands in, from the row's identifier."""
+    return row.partition("/")[0]
 
 
 def find_row(identifier: str) -> tuple[ReportTable, Row]:
@@ -116,28 +163,55 @@ def derive(identifier: str, *, as_run: bool = False) -> Derivation:
     return Derivation(start.recipe, (*start.changes, *own, *published))
 
 
-def choose_rows(tables: Sequence[str], rows: Sequence[str] = ()) -> list[str]:
+def differs_as_run(table: str) -> bool:
+    """Whether some published run of a table had other settings than the report prints."""
+    return any(derive(row, as_run=True) != derive(row) for row in row_ids(table))
+
+
+def choose_rows(targets: Sequence[str], rows: Sequence[str] = ()) -> list[str]:
     """Identifiers of the rows that are asked for, in the report's order.
 
     Args:
-        tables: names of tables, or 'all'.
+        targets: names of tables, or 'all'; what figures need is not among the rows, see `choose_figures`.
         rows: identifiers; without their table's name where one table is given. With rows, the tables' other rows are
             left out.
 
     Raises:
         SamecarError: nothing is asked for, or something that the report does not have.
     """
-    known = report_tables()
-    unknown = [table for table in tables if table not in known and table != "all"]
+    known = [*report_tables(), *report_figures()]
+    unknown = [target for target in targets if target not in known and target != "all"]
     if unknown:
-        raise SamecarError(f"table {unknown[0]!r} is unknown; known are {', '.join(known)} and all")
-    asked = list(known) if "all" in tables else [table for table in known if table in tables]
-    if not asked and not rows:
-        raise SamecarError(f"say which table: {', '.join(known)} or all; `samecar reproduce --list` shows their rows")
+        raise SamecarError(f"{unknown[0]!r} is unknown; known are {', '.join(known)} and all")
+    if not targets and not rows:
+        raise SamecarError(f"say what: {', '.join(known)} or all; `samecar reproduce --list` shows the tables' rows")
+    asked = list(report_tables()) if "all" in targets else [table for table in report_tables() if table in targets]
     if not rows:
         return [identifier for table in asked for identifier in row_ids(table)]
     if len(asked) == 1:
         rows = [row if "/" in row else f"{asked[0]}/{row}" for row in rows]
     for row in rows:
         find_row(row)
-    return [identifier for table in known for identifier in row_ids(table) if identifier in rows]
+    return [identifier for table in report_tables() for identifier in row_ids(table) if identifier in rows]
+
+
+def choose_figures(targets: Sequence[str], rows: Sequence[str] = ()) -> list[str]:
+    """Names of the figures whose runs are asked for, in the report's order.
+
+    Args:
+        targets: names of tables and figures, or 'all'.
+        rows: as `choose_rows` takes them; with rows, nothing but these is run.
+
+    Raises:
+        SamecarError: a figure is named together with rows.
+    """
+    named = [figure for figure in report_figures() if figure in targets]
+    if named and rows:
+        raise SamecarError(f"--rows chooses rows of tables, but {named[0]} is a figure; leave one of them out")
+    return list(report_figures()) if "all" in targets and not rows else named
+
+
+def rows_beside(rows: Sequence[str]) -> list[str]:
+    """Identifiers of the rows of other tables that are run with these, where these hold the whole of a table."""
+    whole = [name for name in report_tables() if set(row_ids(name)) <= set(rows)]
+    return [row.id for name in whole for row in report_tables()[name].beside]

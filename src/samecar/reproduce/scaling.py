@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.config import Recipe, parse_recipe
-from samecar.data import Manifest
+from samecar.config import Recipe, digest, parse_recipe
+from samecar.data import SPLITS, Manifest
 from samecar.errors import SamecarError
 
 SIDE_STEP = 8
@@ -17,6 +17,14 @@ IDENTITY_SEED = 1
 
 VERI776_VEHICLES = 576
 VERI776_TEST = {"query": 1678, "gallery": 11579}
+
+VERI776_LISTS = {
+    "train": (37778, "f3d10ca73c6d9b47"),
+    "query": (1678, "930eeacc38ab96c5"),
+    "gallery": (11579, "c7ea5301838ced11"),
+}
+"""Pictures of VeRi-776's published lists `name_train.txt`, `name_query.txt` and `name_test.txt`, and their digests by
+`name_digests`."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,28 @@ def foreign_data(manifest: Manifest) -> str | None:
     if manifest.source != "veri776" or train_vehicles != VERI776_VEHICLES or test != VERI776_TEST:
         return "on other data than VeRi-776"
     return None
+
+
+def name_digests(manifest: Manifest) -> dict[str, str]:
+    """Sixteen hexadecimal digits for each split, of its pictures' file names: of which pictures, not what they show."""
+    return {
+        split: digest(sorted([split, path.rpartition("/")[2]] for path in manifest.of_split(split).path.tolist()))
+        for split in SPLITS
+    }
+
+
+def compare_with_lists(manifest: Manifest) -> tuple[bool, str]:
+    """Whether a manifest has the pictures of VeRi-776's published lists, by name, and a sentence that says so."""
+    counts, digests = manifest.split_counts, name_digests(manifest)
+    differing = []
+    for split, (published, known) in VERI776_LISTS.items():
+        if digests[split] != known:
+            change = counts[split] - published
+            words = f"{abs(change):,} {'fewer' if change < 0 else 'more'}" if change else "as many, of other names"
+            differing.append(f"{counts[split]:,} {split} pictures, {words}")
+    if not differing:
+        return True, "The same pictures, by name, as VeRi-776's published lists."
+    return False, f"Not the same pictures as VeRi-776's published lists: {'; '.join(differing)}."
 
 
 def _scaled_side(side: int, factor: float) -> int:

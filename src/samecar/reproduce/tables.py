@@ -1,156 +1,31 @@
-"""Tables of results to read: Markdown, one HTML page, and JSON, all made from the same data."""
+"""The numbers of a table: the report's beside ours, how large chance is, and where each run came from.
 
-import json
+`samecar.reproduce.pages` shows them.
+"""
+
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from samecar.config import Recipe
-from samecar.files import write_file
-from samecar.report.templates import find_template
-from samecar.reproduce.rows import derive, report_tables, row_ids
+from samecar.data import Manifest
+from samecar.files import read_json
+from samecar.reproduce.chance import METRICS, Evaluations, compare_with, find_evaluations, intervals
+from samecar.reproduce.costs import network_costs
+from samecar.reproduce.own_weights import is_own
+from samecar.reproduce.rows import derive, find_row, report_tables, row_ids
 from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores
-from samecar.reproduce.scaling import foreign_data
+from samecar.reproduce.scaling import compare_with_lists, foreign_data, name_digests
 from samecar.version import __version__
 
-NOTHING = "–"
-DIFFERS = " †"
-"""Marks rows whose published run had other settings than the report prints."""
-
-METRICS = ("rank-1", "mAP")
 OF_ONE_RUN = ("model", "seed")
 """Lines of the protocol card that differ from run to run."""
 
-
-def write_table(folder: Path, content: Mapping[str, Any]) -> list[Path]:
-    """Writes `table5.md`, `table5.html` and `table5.json`, each whole or not at all.
-
-    Args:
-        folder: to write into.
-        content: from `table_results`.
-    """
-    texts = {
-        "md": markdown(content),
-        "html": page(content),
-        "json": json.dumps(content, indent=2, ensure_ascii=False) + "\n",
-    }
-    paths = []
-    for suffix, text in texts.items():
-        path = folder / f"{content['table']}.{suffix}"
-        with write_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        paths.append(path)
-    return paths
-
-
-def full_title(content: Mapping[str, Any]) -> str:
-    """Number and title of a table, and everything that keeps it from being a reproduction."""
-    number = content["table"].removeprefix("table")
-    title = f"Table {number}: {content['title']}, settings {content['settings']}"
-    return "; ".join([title, *content["qualifiers"]])
-
-
-def headings(content: Mapping[str, Any]) -> list[str]:
-    """Headings of the columns; a table that is no reproduction says so in its own column too."""
-    ours = "samecar" if content["reproduction"] else "samecar, not a reproduction"
-    return [
-        content["heading"],
-        "report, VeRi-776",
-        ours,
-        "difference from the baseline row, report",
-        "difference from the baseline row, samecar",
-        "one run with",
-    ]
-
-
-def cells(content: Mapping[str, Any]) -> list[list[str]]:
-    """The table's cells as text; pairs are rank-1 / mAP in percent."""
-    return [_cells(content, row) for row in content["rows"]]
-
-
-def legend(content: Mapping[str, Any]) -> list[str]:
-    """What a reader of the table must know, in sentences."""
-    seeds = content["seeds"]
-    over = (
-        f"mean ± sample standard deviation over seeds {', '.join(map(str, seeds))}"
-        if len(seeds) > 1
-        else f"seed {seeds[0]}"
-    )
-    finished = sum(bool(row["scores"]) for row in content["rows"])
-    sentences = [
-        f"rank-1 / mAP in percent; the report's on VeRi-776, ours: {over}.",
-        f"Baseline row: {content['baseline']}.",
-    ]
-    if finished < len(content["rows"]):
-        sentences.append(f"{finished} of {len(content['rows'])} rows were run.")
-    if any(len(row["runs"]) not in (0, len(seeds)) for row in content["rows"]):
-        sentences.append("Not every row was run with every seed.")
-    sentences += [f"{row['id']} failed: {row['failure']}" for row in content["rows"] if row["failure"]]
-    if any(row["differs_as_run"] for row in content["rows"]):
-        shown = "the printed ones" if content["settings"] == "as printed" else "those of the run"
-        sentences.append(f"† The published run had other settings than the report prints; shown are {shown}.")
-    return sentences + list(content["notes"])
-
-
-def markdown(content: Mapping[str, Any], *, card: bool = True) -> str:
-    """The table, its legend and, if wanted, its protocol card in Markdown."""
-    lines = [f"### {full_title(content)}", "", _line(headings(content)), "|---|---|---|---|---|---|"]
-    lines += [_line(row) for row in cells(content)]
-    lines += ["", *(f"- {sentence}" for sentence in legend(content))]
-    if content["card"] and card:
-        lines.append(f"- {card_sentence(content)}")
-    return "\n".join(lines) + "\n"
-
-
-def card_sentence(content: Mapping[str, Any]) -> str:
-    """The protocol card that all rows share, in one sentence."""
-    return f"Protocol card: {'; '.join(f'{name}: {value}' for name, value in card_lines(content))}."
-
-
-def card_lines(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The protocol card that all rows share, as headings and values."""
-    card = content["card"] or {}
-    return [(name.replace("_", " "), NOTHING if value is None else str(value)) for name, value in card.items()]
-
-
-def page(content: Mapping[str, Any]) -> str:
-    """The table as one HTML page that loads nothing."""
-    return find_template("samecar.reproduce", "table.html.jinja").render(
-        version=__version__,
-        content=content,
-        title=full_title(content),
-        headings=headings(content),
-        cells=cells(content),
-        legend=legend(content),
-        card=card_lines(content),
-    )
-
-
-def _cells(content: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
-    changed = difference(content["rows"], row, content["baseline"])
-    is_baseline = row["id"] == content["baseline"]
-    return [
-        row["name"] + (DIFFERS if row["differs_as_run"] else ""),
-        " / ".join(f"{row['report'][metric]:.1f}" for metric in METRICS),
-        " / ".join(_mean(row["scores"][metric]) for metric in METRICS) if row["scores"] else NOTHING,
-        "baseline" if is_baseline else _format_signed(changed["report"]),
-        "baseline" if is_baseline else _format_signed(changed["ours"]),
-        ", ".join(row["same_run"]) or NOTHING,
-    ]
-
-
-def _mean(score: Mapping[str, float | None]) -> str:
-    deviation = "" if score["deviation"] is None else f" ± {score['deviation']:.1f}"
-    return f"{score['mean']:.1f}{deviation}"
-
-
-def _format_signed(values: Mapping[str, float] | None) -> str:
-    return NOTHING if values is None else " / ".join(f"{round(values[metric], 1) + 0.0:+.1f}" for metric in METRICS)
-
-
-def _line(texts: list[str]) -> str:
-    return f"| {' | '.join(texts)} |"
+WEIGHTS = "model.weights="
+"""Begins a change of the weights to begin from."""
 
 
 def table_results(
@@ -158,7 +33,7 @@ def table_results(
 ) -> dict[str, Any]:
     """Collects what the runs below a folder say of a table; JSON can hold the result.
 
-    Rows of which no run is finished have no scores. Scores are in percent.
+    Rows of which no run is finished have no scores. Scores, intervals and differences are in percent.
 
     Args:
         table: such as `table5`.
@@ -168,47 +43,31 @@ def table_results(
         failures: why runs failed, by the name of their folder.
     """
     content = report_tables()[table]
-    together = rows_by_run(choices)
-    cards: list[dict[str, Any]] = []
-    rows = []
-    for identifier, row in zip(row_ids(table), content.rows, strict=True):
-        recipe = choices.recipe(identifier)
-        derivation = derive(identifier, as_run=choices.as_run)
-        runs = []
-        for seed in choices.seeds:
-            scores = saved_scores(run_folder(out, recipe, seed), data)
-            if scores is not None:
-                runs.append(_run(seed, scores))
-                cards.append(scores["evaluation"]["protocol"])
-        rows.append(
-            {
-                "id": identifier,
-                "name": row.name,
-                "report": {"rank-1": row.rank1, "mAP": row.mAP},
-                "recipe": derivation.recipe,
-                "changes": list(derivation.changes),
-                "differs_as_run": derive(identifier, as_run=True) != derive(identifier),
-                "digest": recipe.digest,
-                "size": [recipe.model.width, recipe.model.height],
-                "same_run": [other for other in together[recipe.digest] if other != identifier],
-                "runs": runs,
-                "scores": _mean_and_deviation(runs),
-                "failure": _failure(out, recipe, choices.seeds, failures or {}),
-            }
-        )
-    qualifiers = _qualifiers(choices, data, table)
+    identifiers = row_ids(table)
+    collector = _Collector(choices, data, out, failures or {}, rows_by_run(choices))
+    baseline = collector.evaluations(f"{table}/{content.baseline}")
+    rows = [
+        collector.row(identifier, row.name, content.costs, baseline)
+        for identifier, row in zip(identifiers, content.rows, strict=True)
+    ]
+    beside = [collector.row(row.id, row.name, content.costs, baseline) for row in content.beside]
+    cards = [scores["evaluation"]["protocol"] for row in identifiers for _, _, scores in collector.finished(row)]
+    reserve = qualifiers(choices, data, out, identifiers)
     return {
         "table": table,
         "title": content.title,
         "heading": content.heading,
-        "qualifiers": qualifiers,
-        "reproduction": not qualifiers,
+        "qualifiers": reserve,
+        "reproduction": not reserve,
         "settings": "as run" if choices.as_run else "as printed",
         "baseline": f"{table}/{content.baseline}",
         "seeds": list(choices.seeds),
         "notes": list(content.notes),
+        "data": _data_facts(data),
         "card": {name: value for name, value in cards[0].items() if name not in OF_ONE_RUN} if cards else None,
         "rows": rows,
+        "beside": beside,
+        "samecar": __version__,
     }
 
 
@@ -221,14 +80,74 @@ def difference(rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any], baseli
     return {"report": {metric: row["report"][metric] - base["report"][metric] for metric in METRICS}, "ours": ours}
 
 
-def _run(seed: int, scores: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Collector:
+    """Finds what is known of rows."""
+
+    choices: Choices
+    data: Data
+    out: Path
+    failures: Mapping[str, str]
+    together: Mapping[str, tuple[str, ...]]
+
+    def finished(self, identifier: str) -> list[tuple[int, Path, dict[str, Any]]]:
+        """Seed, folder and scores of a row's finished runs."""
+        recipe = self.choices.recipe(identifier)
+        folders = [(seed, run_folder(self.out, recipe, seed)) for seed in self.choices.seeds]
+        found = [(seed, folder, saved_scores(folder, self.data)) for seed, folder in folders]
+        return [(seed, folder, scores) for seed, folder, scores in found if scores is not None]
+
+    def evaluations(self, identifier: str) -> Evaluations | None:
+        """The saved evaluations of a row."""
+        return find_evaluations([(folder, scores) for _, folder, scores in self.finished(identifier)])
+
+    def row(self, identifier: str, name: str, costs: bool, baseline: Evaluations | None) -> dict[str, Any]:
+        """All that pages show of a row."""
+        published = find_row(identifier)[1]
+        recipe = self.choices.recipe(identifier)
+        derivation = derive(identifier, as_run=self.choices.as_run)
+        runs = [_run(seed, folder, scores) for seed, folder, scores in self.finished(identifier)]
+        evaluations = self.evaluations(identifier)
+        return {
+            "id": identifier,
+            "name": name,
+            "report": {"rank-1": published.rank1, "mAP": published.mAP},
+            "recipe": derivation.recipe,
+            "changes": list(derivation.changes),
+            "differs_as_run": derive(identifier, as_run=True) != derive(identifier),
+            "digest": recipe.digest,
+            "size": [recipe.model.width, recipe.model.height],
+            "costs": network_costs(recipe.model)._asdict() if costs else None,
+            "same_run": [other for other in self.together[recipe.digest] if other != identifier],
+            "runs": runs,
+            "scores": _mean_and_deviation(runs),
+            "intervals": intervals(evaluations) if evaluations else None,
+            "comparison": self._compare(baseline, evaluations),
+            "failure": self._failure(recipe),
+        }
+
+    def _compare(self, baseline: Evaluations | None, own: Evaluations | None) -> dict[str, dict[str, Any]] | None:
+        return compare_with(baseline, own) if baseline and own and own != baseline else None
+
+    def _failure(self, recipe: Recipe) -> str | None:
+        found = [self.failures.get(run_folder(self.out, recipe, seed).name) for seed in self.choices.seeds]
+        return next((sentence for sentence in found if sentence), None)
+
+
+def _run(seed: int, folder: Path, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores of a run and where they came from; what an earlier version did not record is None, or an empty list."""
     evaluation = scores["evaluation"]
+    record = read_json(folder / "run.json")
     return {
         "seed": seed,
         "rank-1": 100 * evaluation["cmc"]["1"],
         "mAP": 100 * evaluation["mAP"],
         "model": evaluation["protocol"]["model"],
         "training_seconds": scores["seconds"],
+        "folder": folder.name,
+        "weights": record.get("weights"),
+        "resolved": record.get("resolved"),
+        "sessions": record.get("sessions", []),
     }
 
 
@@ -243,18 +162,51 @@ def _mean_and_deviation(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
     }
 
 
-def _failure(out: Path, recipe: Recipe, seeds: Sequence[int], failures: Mapping[str, str]) -> str | None:
-    found = [failures.get(run_folder(out, recipe, seed).name) for seed in seeds]
-    return next((sentence for sentence in found if sentence), None)
+def _data_facts(data: Data) -> dict[str, Any]:
+    published, sentence, digests = _names(data.manifest)
+    return {
+        "name": data.manifest.name,
+        "train_digest": data.train_digest,
+        "test_digest": data.test_digest,
+        "name_digests": digests,
+        "as_published": published,
+        "sentence": sentence,
+    }
 
 
-def _qualifiers(choices: Choices, data: Data, table: str) -> list[str]:
-    """Why the numbers are no reproduction of the report's; empty if they are."""
-    epochs = max(derive(row).load().training.epochs for row in row_ids(table))
-    scaled = choices.scale.words(epochs)
+@lru_cache(maxsize=1)
+def _names(manifest: Manifest) -> tuple[bool, str, dict[str, str]]:
+    return (*compare_with_lists(manifest), name_digests(manifest))
+
+
+def qualifiers(choices: Choices, data: Data, out: Path, rows: Sequence[str]) -> list[str]:
+    """Why numbers of some rows are no reproduction of the report's; empty if they are.
+
+    Other weights to begin from are a change, the report's own are none, wherever they lie.
+
+    Args:
+        choices: how the rows were run.
+        data: that they were run on.
+        out: the folder above `runs`.
+        rows: identifiers.
+    """
+    scaled = choices.scale.words(max(derive(row).load().training.epochs for row in rows))
     foreign = foreign_data(data.manifest)
+    changes = choices.changes
+    if any(change.startswith(WEIGHTS) for change in changes) and all(
+        _begins_as_published(choices, out, row) for row in rows
+    ):
+        changes = tuple(change for change in changes if not change.startswith(WEIGHTS))
     return [
         *([foreign] if foreign else []),
         *([f"scaled down: {', '.join(scaled)}"] if scaled else []),
-        *([f"changed: {', '.join(choices.changes)}"] if choices.changes else []),
+        *([f"changed: {', '.join(changes)}"] if changes else []),
     ]
+
+
+def _begins_as_published(choices: Choices, out: Path, row: str) -> bool:
+    """Whether a row's runs begin with the report's own weights: as they recorded it, or as its file says."""
+    recipe = choices.recipe(row)
+    files = [run_folder(out, recipe, seed) / "run.json" for seed in choices.seeds]
+    recorded = [weights for file in files if file.is_file() and (weights := read_json(file).get("weights"))]
+    return all(is_own(recipe.model, weights) for weights in recorded or [None])

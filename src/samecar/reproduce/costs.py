@@ -1,0 +1,36 @@
+"""What a network costs: its parameters, and the multiply-adds of one picture."""
+
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from samecar.config import ModelSettings
+from samecar.models.embedder import build_embedder
+
+
+class Costs(NamedTuple):
+    """Of the network that embeds: with its head, without the classifier, which only training needs.
+
+    Attributes:
+        parameters: how many it has.
+        multiply_adds: of its convolutions and linear layers, for one picture of the model's size.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+
+def network_costs(settings: ModelSettings) -> Costs:
+    """Counts parameters and multiply-adds of a network; nothing is computed and no weights are read."""
+    return _count(settings.model_copy(update={"weights": "none"}))
+
+
+@cache
+def _count(settings: ModelSettings) -> Costs:
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model = build_embedder(settings, 0, load_weights=False).eval()
+        model(torch.empty(1, 3, settings.height, settings.width))
+    operations = counter.get_total_flops()  # a multiplication and an addition are two
+    return Costs(sum(parameter.numel() for parameter in model.parameters()), operations // 2)
