@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 from tiny_reproduction import TINY_MODEL
@@ -25,6 +26,23 @@ def test_list_shows_every_row_with_its_numbers_and_what_it_shares_a_run_with(opt
     assert f"46 rows, {runs} distinct runs" in result.stdout
 
 
+def test_list_names_the_figures_and_what_they_show():
+    result = samecar("--list")
+    assert "figure2: A picture under each of the report's augmentations (no run)" in result.stdout
+    assert re.search(r"figure4: Training loss by head \(table9/vanilla, .*table9/fc-bn-fc, as run\)", result.stdout)
+    assert "figure" not in samecar("--list", "--rows", "table8/sgd").stdout
+
+
+@pytest.mark.slow
+def test_a_figure_is_run_and_drawn_as_the_report_shows_it(painted_source, tmp_path):
+    result = samecar("figure4", "--data", painted_source, "--out", tmp_path, *TINY)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "figure4-as-run.svg").is_file()
+    assert not (tmp_path / "figure4.svg").exists()
+    assert "settings as run" in (tmp_path / "table9-as-run.md").read_text()
+    assert not (tmp_path / "table9.md").exists()
+
+
 def test_list_can_be_of_some_tables():
     result = samecar("table5", "--list")
     assert "5 rows, 5 distinct runs" in result.stdout
@@ -36,9 +54,10 @@ def test_a_table_is_run_and_written(painted_source, tmp_path):
     result = samecar("table8", "--rows", "adam,sgd", "--data", painted_source, "--out", out, *TINY)
     assert result.exit_code == 0, result.output
     assert re.search(r"table8/sgd, seed 1: rank-1 [\d.]+, mAP [\d.]+ \(\d+ s; about 0 s left\)", result.stderr)
-    assert {path.name for path in out.iterdir()} == {
-        "runs", "table8.md", "table8.html", "table8.json", "figure3.png", "figure3.svg",
-    }  # fmt: skip
+    written = {f"{stem}.{suffix}" for stem in ("table8", "index") for suffix in ("md", "html", "tex", "json")}
+    written |= {f"figure{number}.{suffix}" for number in (2, 3, 5) for suffix in ("png", "svg", "json")}
+    assert {path.name for path in out.iterdir()} == {"runs", *written}
+    assert {Path(line).name for line in result.stdout.splitlines()} == written
     assert "2 of 5 rows were run." in (out / "table8.md").read_text()
     again = samecar("table8", "--rows", "table8/sgd", "--data", painted_source, "--out", out, *TINY)
     assert again.exit_code == 0
@@ -60,7 +79,9 @@ def test_several_seeds_and_weights_are_said_in_the_table(painted_source, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "say which table"),
+        ([], "say what: table1, "),
+        (["figure6"], "'figure6' is unknown; known are table1, "),
+        (["figure4", "--rows", "table9/vanilla"], "--rows chooses rows of tables, but figure4 is a figure"),
         (["table5"], "give the pictures with --data"),
         (["table5", "--data", "veri776:nowhere"], "nowhere"),
         (["table5", "--list", "--set", "optimizer.lr=1"], "unknown option optimizer.lr"),

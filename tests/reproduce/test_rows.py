@@ -2,8 +2,17 @@ import pytest
 
 from samecar.config import load_recipe
 from samecar.errors import SamecarError
-from samecar.reproduce import Choices, all_rows, choose_rows, find_row, report_tables, rows_by_run
-from samecar.reproduce.rows import derive
+from samecar.reproduce import (
+    Choices,
+    all_rows,
+    choose_figures,
+    choose_rows,
+    find_row,
+    report_figures,
+    report_tables,
+    rows_by_run,
+)
+from samecar.reproduce.rows import derive, differs_as_run, rows_beside
 
 REPORT = {
     "table1": [
@@ -189,8 +198,8 @@ def test_rows_are_chosen_in_the_order_of_the_report():
 @pytest.mark.parametrize(
     ("tables", "rows", "sentence"),
     [
-        (["table10"], [], "table 'table10' is unknown; known are table1, .*, table9 and all"),
-        ([], [], "say which table"),
+        (["table10"], [], "'table10' is unknown; known are table1, .*, table9, figure1, .*, figure5 and all"),
+        ([], [], "say what: table1, "),
         (["table5"], ["batch-8"], "table5 has no row 'batch-8'; it has table5/batch-16, "),
         ([], ["sgd"], "row 'sgd' is unknown"),
     ],
@@ -198,6 +207,42 @@ def test_rows_are_chosen_in_the_order_of_the_report():
 def test_what_the_report_does_not_have_is_an_error(tables, rows, sentence):
     with pytest.raises(SamecarError, match=sentence):
         choose_rows(tables, rows)
+
+
+def test_figures_are_chosen_in_the_order_of_the_report():
+    assert choose_figures(["all"]) == ["figure1", "figure2", "figure3", "figure4", "figure5"]
+    assert choose_figures(["figure4", "table1", "figure2"]) == ["figure2", "figure4"]
+    assert choose_rows(["figure4", "table8"]) == choose_rows(["table8"])
+    assert choose_rows(["figure4"]) == []
+    assert choose_figures(["all"], ["table8/sgd"]) == []
+    with pytest.raises(SamecarError, match="--rows chooses rows of tables, but figure4 is a figure"):
+        choose_figures(["figure4"], ["table8/sgd"])
+
+
+def test_every_figure_is_drawn_from_rows_that_there_are():
+    needed = {name: figure.needed_rows for name, figure in report_figures().items()}
+    assert needed["figure1"] == ["table2/resnet18"]
+    assert needed["figure2"] == []
+    assert needed["figure3"] == choose_rows(["table8"])
+    assert needed["figure4"] == choose_rows(["table9"])
+    assert all(row in all_rows() for rows in needed.values() for row in rows)
+    assert [name for name, figure in report_figures().items() if figure.as_run] == ["figure4"]
+
+
+def test_the_clean_comparison_is_run_with_the_whole_of_table_6_and_is_no_row_of_it():
+    assert rows_beside(choose_rows(["table6"])) == ["table4/embedding-1024"]
+    assert rows_beside(["table6/multi-step", "table6/warm-up-linear"]) == []
+    assert rows_beside(choose_rows(["table8"])) == []
+    clean, warm = (Choices().recipe(row) for row in ("table4/embedding-1024", "table6/warm-up-linear"))
+    differing = {path for path in BASE if option(clean, path) != option(warm, path)}
+    assert differing == {"schedule.warmup_epochs"}
+
+
+@pytest.mark.parametrize(
+    ("table", "differs"), [("table1", True), ("table5", False), ("table8", False), ("table9", True)]
+)
+def test_some_tables_were_run_otherwise_than_printed(table, differs):
+    assert differs_as_run(table) is differs
 
 
 def test_a_change_that_does_not_fit_names_the_row():

@@ -1,12 +1,17 @@
+import hashlib
 import json
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from samecar.data import Manifest
+from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
 from samecar.reproduce import Choices, Scale, all_rows
-from samecar.reproduce.scaling import foreign_data
+from samecar.reproduce import scaling
+from samecar.reproduce.scaling import compare_with_lists, foreign_data, name_digests
 
 
 def manifest_of(root, *, train_vehicles=576, query=1678, gallery=11579, source="veri776"):
@@ -76,3 +81,36 @@ def test_only_the_published_set_as_published_counts_as_veri776(tmp_path):
     assert foreign_data(manifest_of(tmp_path, source="csv")) == "on other data than VeRi-776"
     (tmp_path / "drawn.json").write_text(json.dumps({}))
     assert foreign_data(manifest_of(tmp_path)) == "on drawn vehicles, not on VeRi-776"
+
+
+def test_pictures_are_compared_with_the_published_lists_by_name(tmp_path, monkeypatch):
+    manifest = manifest_of(tmp_path, train_vehicles=20, query=2, gallery=3)
+    named = {"train": sorted(f"t{vehicle}.jpg" for vehicle in range(20)), "query": ["query0.jpg", "query1.jpg"],
+             "gallery": ["gallery0.jpg", "gallery1.jpg", "gallery2.jpg"]}  # fmt: skip
+    plain = {
+        split: hashlib.sha256(json.dumps([[split, name] for name in names], separators=(",", ":")).encode()).hexdigest()
+        for split, names in named.items()
+    }
+    assert name_digests(manifest) == {split: digits[:16] for split, digits in plain.items()}
+    lists = {split: (len(named[split]), digits[:16]) for split, digits in plain.items()}
+    monkeypatch.setattr(scaling, "VERI776_LISTS", lists)
+    elsewhere = replace(manifest, root=tmp_path / "moved", path=np.char.add("sub/", manifest.path))
+    for same in (manifest, elsewhere, manifest.select(np.arange(len(manifest))[::-1])):
+        splits, sentence = compare_with_lists(same)
+        assert sentence == "The same pictures, by name, as VeRi-776's published lists."
+        assert all(split["digest"] == split["published_digest"] for split in splits)
+        assert [split["pictures"] for split in splits] == [20, 2, 3]
+
+    monkeypatch.setattr(scaling, "VERI776_LISTS", {**lists, "train": (37778, "0" * 16), "query": (2, "0" * 16)})
+    assert compare_with_lists(manifest)[1] == (
+        "Not the same pictures as VeRi-776's published lists: 20 train pictures, 37,758 fewer; 2 query pictures, as many, "
+        "of other names."
+    )
+
+
+@pytest.mark.real_data
+def test_the_published_lists_are_the_ones_whose_digests_are_known():
+    folder = Path(os.environ["SAMECAR_TEST_DATA"]) / "veri776-lists"
+    splits, sentence = compare_with_lists(open_source(f"veri776:{folder}"))
+    assert [split["pictures"] for split in splits] == [37778, 1678, 11579]
+    assert sentence == "The same pictures, by name, as VeRi-776's published lists."

@@ -94,7 +94,7 @@ def draw_features(choices: Choices, data: Data, out: Path) -> list[Path]:
 def draw_augmentations(data: Data, out: Path) -> list[Path]:
     """Draws the first train picture under each augmentation."""
     pictures = data.manifest.of_split("train")
-    description = {
+    description: dict[str, Any] = {
         "settings": None,
         "caption": f"Train picture {pictures.path[0]}",
         "qualifiers": [],
@@ -171,7 +171,8 @@ def _draw(name: str, stem: Path, description: Mapping[str, Any], make: "Callable
     before = read_json(described) if described.is_file() else {}
     files = [stem.with_name(file) for file in before.pop("files", [])]
     if before != content or not files or not all(file.is_file() for file in files):
-        files = save_figure(make("; ".join([title, *description["qualifiers"]])), stem)
+        reserve = "; not a reproduction of the report" if description["qualifiers"] else ""
+        files = save_figure(make(title + reserve), stem)
         write_json(described, {**content, "files": [file.name for file in files]})
     return [*files, described]
 

@@ -24,7 +24,7 @@ def is_own(settings: ModelSettings, recorded: Mapping[str, Any] | None = None) -
         recorded: `weights` of the run.json of a run with these settings, if one has begun; what it says counts.
     """
     digest = recorded["sha256"] if recorded else _resolve(settings)
-    return bool(digest) and digest.startswith(PUBLISHED.get(settings.backbone, ()))
+    return digest is not None and digest.startswith(PUBLISHED.get(settings.backbone, ()))
 
 
 @cache

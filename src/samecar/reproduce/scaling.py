@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,18 +112,32 @@ def name_digests(manifest: Manifest) -> dict[str, str]:
     }
 
 
-def compare_with_lists(manifest: Manifest) -> tuple[bool, str]:
-    """Whether a manifest has the pictures of VeRi-776's published lists, by name, and a sentence that says so."""
+def compare_with_lists(manifest: Manifest) -> tuple[list[dict[str, Any]], str]:
+    """Compares a manifest's pictures, by their file names, with VeRi-776's published lists.
+
+    Returns:
+        For each split its number of pictures and their digest, here and as published; and a sentence that says whether
+        they are the same.
+    """
     counts, digests = manifest.split_counts, name_digests(manifest)
-    differing = []
+    splits, differing = [], []
     for split, (published, known) in VERI776_LISTS.items():
+        splits.append(
+            {
+                "split": split,
+                "pictures": counts[split],
+                "digest": digests[split],
+                "published_pictures": published,
+                "published_digest": known,
+            }
+        )
         if digests[split] != known:
             change = counts[split] - published
             words = f"{abs(change):,} {'fewer' if change < 0 else 'more'}" if change else "as many, of other names"
             differing.append(f"{counts[split]:,} {split} pictures, {words}")
     if not differing:
-        return True, "The same pictures, by name, as VeRi-776's published lists."
-    return False, f"Not the same pictures as VeRi-776's published lists: {'; '.join(differing)}."
+        return splits, "The same pictures, by name, as VeRi-776's published lists."
+    return splits, f"Not the same pictures as VeRi-776's published lists: {'; '.join(differing)}."
 
 
 def _scaled_side(side: int, factor: float) -> int:

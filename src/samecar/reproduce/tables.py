@@ -12,16 +12,16 @@ from typing import Any
 
 from samecar.config import Recipe
 from samecar.data import Manifest
-from samecar.files import read_json
 from samecar.reproduce.chance import METRICS, Evaluations, compare_with, find_evaluations, intervals
 from samecar.reproduce.costs import network_costs
 from samecar.reproduce.own_weights import is_own
 from samecar.reproduce.rows import derive, find_row, report_tables, row_ids
 from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores
-from samecar.reproduce.scaling import compare_with_lists, foreign_data, name_digests
+from samecar.reproduce.scaling import compare_with_lists, foreign_data
+from samecar.training import Run
 from samecar.version import __version__
 
-OF_ONE_RUN = ("model", "seed")
+OF_ONE_RUN = ("model", "seed", "initial_weights")
 """Lines of the protocol card that differ from run to run."""
 
 WEIGHTS = "model.weights="
@@ -137,7 +137,7 @@ class _Collector:
 def _run(seed: int, folder: Path, scores: Mapping[str, Any]) -> dict[str, Any]:
     """Scores of a run and where they came from; what an earlier version did not record is None, or an empty list."""
     evaluation = scores["evaluation"]
-    record = read_json(folder / "run.json")
+    run = Run.open(folder)
     return {
         "seed": seed,
         "rank-1": 100 * evaluation["cmc"]["1"],
@@ -145,9 +145,9 @@ def _run(seed: int, folder: Path, scores: Mapping[str, Any]) -> dict[str, Any]:
         "model": evaluation["protocol"]["model"],
         "training_seconds": scores["seconds"],
         "folder": folder.name,
-        "weights": record.get("weights"),
-        "resolved": record.get("resolved"),
-        "sessions": record.get("sessions", []),
+        "weights": run.weights or None,
+        "resolved": run.resolved,
+        "sessions": list(run.sessions),
     }
 
 
@@ -163,20 +163,19 @@ def _mean_and_deviation(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
 
 
 def _data_facts(data: Data) -> dict[str, Any]:
-    published, sentence, digests = _names(data.manifest)
+    splits, sentence = _compare_with_lists(data.manifest)
     return {
         "name": data.manifest.name,
         "train_digest": data.train_digest,
         "test_digest": data.test_digest,
-        "name_digests": digests,
-        "as_published": published,
+        "splits": splits,
         "sentence": sentence,
     }
 
 
 @lru_cache(maxsize=1)
-def _names(manifest: Manifest) -> tuple[bool, str, dict[str, str]]:
-    return (*compare_with_lists(manifest), name_digests(manifest))
+def _compare_with_lists(manifest: Manifest) -> tuple[list[dict[str, Any]], str]:
+    return compare_with_lists(manifest)
 
 
 def qualifiers(choices: Choices, data: Data, out: Path, rows: Sequence[str]) -> list[str]:
@@ -208,5 +207,7 @@ def _begins_as_published(choices: Choices, out: Path, row: str) -> bool:
     """Whether a row's runs begin with the report's own weights: as they recorded it, or as its file says."""
     recipe = choices.recipe(row)
     files = [run_folder(out, recipe, seed) / "run.json" for seed in choices.seeds]
-    recorded = [weights for file in files if file.is_file() and (weights := read_json(file).get("weights"))]
+    recorded: list[Mapping[str, Any] | None] = [
+        weights for file in files if file.is_file() and (weights := Run.open(file.parent).weights)
+    ]
     return all(is_own(recipe.model, weights) for weights in recorded or [None])

@@ -23,7 +23,7 @@ def table_page(content: Mapping[str, Any]) -> str:
         title=full_title(content),
         table=table_parts(content),
         runs=describe_runs([content]),
-        sentences=[content["data"]["sentence"]] if "data" in content else [],
+        data=content.get("data"),
         card=card_lines(content),
     )
 

@@ -49,6 +49,7 @@ def page(content: Mapping[str, Any], folder: Path) -> str:
         tables=[(file_stem(table), table_parts(table)) for table in tables],
         figures=[(shown, _caption(shown), _data_uri(folder / _file(shown))) for shown in _shown_figures(content)],
         runs=describe_runs(tables),
+        data=next((table["data"] for table in tables if "data" in table), None),
         card=next((card_lines(table) for table in tables if table["card"]), []),
     )
 
@@ -104,7 +105,7 @@ def _introduction(tables: Sequence[Mapping[str, Any]], missing: Sequence[str]) -
     sentences = [f"Not a reproduction of the report: {'; '.join(reserve)}."] if reserve else []
     sentences += dict.fromkeys(table["data"]["sentence"] for table in tables if "data" in table)
     if missing:
-        sentences.append(f"Not run yet: {', '.join(missing)}; `samecar reproduce {missing[0]}` does.")
+        sentences.append(f"Not run yet: {', '.join(missing)}.")
     return sentences
 
 

@@ -54,9 +54,9 @@ def escape(text: str) -> str:
 def table(content: Mapping[str, Any]) -> str:
     """The table and its legend as a `table` environment, which needs the packages booktabs and graphicx.
 
-    A table that is wider than the line is made smaller.
+    Which rows are one run is left out, and a table that is still wider than the line is made smaller.
     """
-    names, lines = headings(content), cells(content)
+    names, *lines = [line[:-1] for line in (headings(content), *cells(content))]
     columns = "l" * len(names)
     return "\n".join(
         [

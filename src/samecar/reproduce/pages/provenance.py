@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from samecar.reproduce.pages.text import NOTHING, all_rows
+from samecar.reproduce.pages.text import NOTHING, all_rows, describe_weights
 
 UNKNOWN = "not recorded"
 """Of runs of earlier versions."""
@@ -56,7 +56,7 @@ def _facts(rows: Sequence[str], run: Mapping[str, Any]) -> dict[str, str]:
     return {
         "rows": ", ".join(dict.fromkeys(rows)),
         "seed": str(run["seed"]),
-        "weights": _weights(run.get("weights")),
+        "weights": describe_weights(run["weights"]) if run.get("weights") else UNKNOWN,
         "made with": _each(_libraries(session) for session in sessions),
         "on": _each(_machine(session) for session in sessions),
         "date": _dates([str(session["date"])[:10] for session in sessions if session.get("date")]),
@@ -64,15 +64,6 @@ def _facts(rows: Sequence[str], run: Mapping[str, Any]) -> dict[str, str]:
         "peak memory": f"{max(peaks) / 1e9:.1f} GB" if peaks else UNKNOWN,
         "model": str(run["model"]),
     }
-
-
-def _weights(weights: Mapping[str, Any] | None) -> str:
-    """Name, SHA-256 and licence."""
-    if not weights:
-        return UNKNOWN
-    digest = f"SHA-256 {weights['sha256'][:16]}…" if weights.get("sha256") else None
-    parts = [weights.get("name"), digest, weights.get("licence") and f"licence {weights['licence']}"]
-    return ", ".join(str(part) for part in parts if part) or UNKNOWN
 
 
 def _libraries(session: Mapping[str, Any]) -> str:
@@ -83,7 +74,7 @@ def _libraries(session: Mapping[str, Any]) -> str:
 
 
 def _machine(session: Mapping[str, Any]) -> str:
-    counts = [f"{session[name]} {name}" for name in ("threads", "workers") if session.get(name) is not None]
+    counts = [f"{name}: {session[name]}" for name in ("threads", "workers") if session.get(name) is not None]
     return ", ".join([str(session.get("device", NOTHING)), *counts])
 
 

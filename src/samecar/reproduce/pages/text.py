@@ -19,7 +19,7 @@ OUTSIDE = "*"
 
 def file_stem(content: Mapping[str, Any]) -> str:
     """Name of a table's files: `table5`, or `table5-as-run` with the settings of the published runs."""
-    return content["table"] + ("-as-run" if content["settings"] == "as run" else "")
+    return f"{content['table']}{'-as-run' if content['settings'] == 'as run' else ''}"
 
 
 def full_title(content: Mapping[str, Any]) -> str:
@@ -84,7 +84,7 @@ def _mean(score: Mapping[str, float | None]) -> str:
 
 
 def _costs(costs: Mapping[str, int]) -> list[str]:
-    return [f"{costs[name] / 1e6:,.2f} M" for name in ("parameters", "multiply_adds")]
+    return [f"{costs['parameters'] / 1e6:,.2f} M", f"{costs['multiply_adds'] / 1e6:,.0f} M"]
 
 
 def _intervals(ends: Mapping[str, Sequence[float]] | None) -> str:
@@ -125,7 +125,7 @@ def legend(content: Mapping[str, Any]) -> list[str]:
         f"‡ Not a row of the report's {content['table'].replace('table', 'Table ')}, but {row['id']}."
         for row in content.get("beside", [])
     ]
-    return [*sentences, *_chance(content), *_sizes(content), *content["notes"]]
+    return [*sentences, *_chance(content), *_sizes(content), *_weights(content), *content["notes"]]
 
 
 def _chance(content: Mapping[str, Any]) -> list[str]:
@@ -135,13 +135,14 @@ def _chance(content: Mapping[str, Any]) -> list[str]:
     if _shows(content, "intervals"):
         sentences.append(f"95 % interval: bootstrap over test vehicles{averaged}.")
     if _shows(content, "comparison"):
-        sentences += [
-            f"{OUTSIDE} Outside chance (p < 5 %), others inside: paired permutation test over test vehicles{averaged}.",
-            (
-                "One in twenty differences that are none gets the mark; and it knows nothing of chance between seeds, "
-                "about a point in the report."
-            ),
-        ]
+        sentences.append(
+            f"Outside chance (p < 5 %) are differences with {OUTSIDE}, others are inside: paired permutation test over "
+            f"test vehicles{averaged}."
+        )
+        sentences.append(
+            "One in twenty differences that are none gets the mark; and it knows nothing of chance between seeds, about "
+            "a point in the report."
+        )
     untested = [row["id"] for row in all_rows(content) if row["scores"] and not row.get("intervals")]
     if untested and _shows(content, "intervals"):
         sentences.append(f"No queries are saved of {', '.join(untested)}: neither interval nor test.")
@@ -158,6 +159,20 @@ def _sizes(content: Mapping[str, Any]) -> list[str]:
         f"multiply-adds of convolutions and linear layers, for a picture of {' or '.join(sizes)}."
     )
     return [sentence]
+
+
+def _weights(content: Mapping[str, Any]) -> list[str]:
+    """Which weights the rows begin with; what earlier versions did not record is left out."""
+    runs = [run for row in all_rows(content) for run in row["runs"]]
+    found = dict.fromkeys(describe_weights(run["weights"]) for run in runs if run.get("weights"))
+    return [f"Weights to begin from: {'; '.join(found)}."] if found else []
+
+
+def describe_weights(weights: Mapping[str, Any]) -> str:
+    """Name, SHA-256 and licence of weights in a few words, as run.json has them."""
+    digest = weights["sha256"] and f"SHA-256 {weights['sha256'][:16]}…"
+    licence = weights["licence"] and f"licence {weights['licence']}"
+    return ", ".join(part for part in (weights["name"], digest, licence) if part)
 
 
 def markdown(content: Mapping[str, Any], *, card: bool = True, level: int = 3) -> str:
