@@ -43,7 +43,10 @@ AS_RUN = [*TOGETHER, {"table1/head", "table1/random-erasing", "table3/rea", "tab
 
 BASE = {
     "model.backbone": "mobilenetv3_small_100",
-    "model.weights": "imagenet",
+    "model.weights": "torchvision:mobilenet_v3_small.IMAGENET1K_V1",
+    "model.initialisation": "torch",
+    "model.batch_norm_epsilon": 1e-3,
+    "model.batch_norm_momentum": 0.01,
     "model.head": "none",
     "model.embedding_size": None,
     "model.attention": "none",
@@ -85,6 +88,9 @@ ERASED = {**HEAD, "augmentation.erasing": 0.5}
 RESNET = {
     **SMALL,
     "model.backbone": "resnet18",
+    "model.weights": "torchvision:resnet18.IMAGENET1K_V1",
+    "model.batch_norm_epsilon": None,
+    "model.batch_norm_momentum": None,
     "model.head": "fc-bn-relu-fc",
     "model.embedding_size": 1024,
     "augmentation.erasing": 0.5,
@@ -113,8 +119,13 @@ EXPECTED = {
     "table2/se-resnet18-addition": {**RESNET, "model.attention": "se", "model.fusion": "add"},
     "table2/resnet-cbam": {**RESNET, "model.attention": "cbam"},
     "table2/resnet-cbam-concatenation": {**RESNET, "model.attention": "cbam", "model.fusion": "concatenate"},
-    "table2/se-resnet18-global": {**RESNET, "model.attention": "se", "model.fusion": "global"},
-    "table2/se-resnext50": {**RESNET, "model.backbone": "seresnext50_32x4d", "model.embedding_size": 512},
+    "table2/se-resnet18-global": {**RESNET, "model.attention": "se", "model.fusion": "global-chain"},
+    "table2/se-resnext50": {
+        **RESNET,
+        "model.backbone": "legacy_seresnext50_32x4d",
+        "model.weights": "timm:legacy_seresnext50_32x4d.in1k",
+        "model.embedding_size": 512,
+    },
     "table3/rea": ERASED,
     "table3/rea-jitter-colour": COLOURED,
     "table3/rea-jitter-colour-crop": {**COLOURED, "augmentation.centre_crop": 0.893},
@@ -238,11 +249,8 @@ def test_the_clean_comparison_is_run_with_the_whole_of_table_6_and_is_no_row_of_
     assert differing == {"schedule.warmup_epochs"}
 
 
-@pytest.mark.parametrize(
-    ("table", "differs"), [("table1", True), ("table5", False), ("table8", False), ("table9", True)]
-)
-def test_some_tables_were_run_otherwise_than_printed(table, differs):
-    assert differs_as_run(table) is differs
+def test_three_tables_were_run_otherwise_than_printed():
+    assert [table for table in report_tables() if differs_as_run(table)] == ["table1", "table3", "table9"]
 
 
 def test_a_change_that_does_not_fit_names_the_row():

@@ -9,8 +9,7 @@ import pytest
 
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
-from samecar.reproduce import Choices, Scale, all_rows
-from samecar.reproduce import scaling
+from samecar.reproduce import Choices, Scale, all_rows, scaling
 from samecar.reproduce.scaling import compare_with_lists, foreign_data, name_digests
 
 
@@ -103,14 +102,16 @@ def test_pictures_are_compared_with_the_published_lists_by_name(tmp_path, monkey
 
     monkeypatch.setattr(scaling, "VERI776_LISTS", {**lists, "train": (37778, "0" * 16), "query": (2, "0" * 16)})
     assert compare_with_lists(manifest)[1] == (
-        "Not the same pictures as VeRi-776's published lists: 20 train pictures, 37,758 fewer; 2 query pictures, as many, "
-        "of other names."
+        "Not the same pictures as VeRi-776's published lists: 20 train pictures, 37,758 fewer; 2 query pictures, as "
+        "many, of other names."
     )
 
 
 @pytest.mark.real_data
 def test_the_published_lists_are_the_ones_whose_digests_are_known():
-    folder = Path(os.environ["SAMECAR_TEST_DATA"]) / "veri776-lists"
+    folder = Path(os.environ.get("SAMECAR_TEST_DATA", "")) / "veri776-lists"
+    if not folder.is_dir():
+        pytest.skip("set SAMECAR_TEST_DATA to a folder that holds veri776-lists")
     splits, sentence = compare_with_lists(open_source(f"veri776:{folder}"))
     assert [split["pictures"] for split in splits] == [37778, 1678, 11579]
     assert sentence == "The same pictures, by name, as VeRi-776's published lists."

@@ -140,8 +140,8 @@ def _chance(content: Mapping[str, Any]) -> list[str]:
             f"test vehicles{averaged}."
         )
         sentences.append(
-            "One in twenty differences that are none gets the mark; and it knows nothing of chance between seeds, about "
-            "a point in the report."
+            "One in twenty differences that are none gets the mark; and it knows nothing of chance between seeds, "
+            "about a point in the report."
         )
     untested = [row["id"] for row in all_rows(content) if row["scores"] and not row.get("intervals")]
     if untested and _shows(content, "intervals"):
