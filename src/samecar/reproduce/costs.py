@@ -29,8 +29,9 @@ def network_costs(settings: ModelSettings) -> Costs:
 
 @cache
 def _count(settings: ModelSettings) -> Costs:
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"), torch.no_grad():
         model = build_embedder(settings, 0, load_weights=False).eval()
-        model(torch.empty(1, 3, settings.height, settings.width))
+        with FlopCounterMode(display=False) as counter:
+            model(torch.empty(1, 3, settings.height, settings.width))
     operations = counter.get_total_flops()  # a multiplication and an addition are two
     return Costs(sum(parameter.numel() for parameter in model.parameters()), operations // 2)
