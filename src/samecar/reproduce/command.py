@@ -10,7 +10,7 @@ from samecar.progress import Progress, silent
 from samecar.report.figures.curves import curves_figure
 from samecar.report.figures.style import save_figure
 from samecar.reproduce.rows import report_tables, row_ids
-from samecar.reproduce.runs import Choices, Data, Outcome, plan_runs, run_all, run_folder
+from samecar.reproduce.runs import Choices, Data, Outcome, plan_runs, run_all, run_folder, saved_scores
 from samecar.reproduce.tables import full_title, table_results, write_table
 from samecar.training import Run
 
@@ -64,7 +64,7 @@ class Reproduction:
             row.name: run_folder(self.out, self.choices.recipe(identifier), self.choices.seeds[0])
             for identifier, row in zip(row_ids(table), content.rows, strict=True)
         }
-        return {name: Run.open(folder) for name, folder in folders.items() if (folder / "scores.json").is_file()}
+        return {name: Run.open(folder) for name, folder in folders.items() if saved_scores(folder, self.data)}
 
 
 def reproduce(rows: Sequence[str], data: Manifest | str, out: Path, choices: Choices | None = None) -> Reproduction:

@@ -10,7 +10,7 @@ from samecar.config import Recipe
 from samecar.files import write_file
 from samecar.report.templates import find_template
 from samecar.reproduce.rows import derive, report_tables, row_ids
-from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores
+from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores, unsound_record
 from samecar.reproduce.scaling import foreign_data
 from samecar.version import __version__
 
@@ -244,7 +244,8 @@ def _mean_and_deviation(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
 
 
 def _failure(out: Path, recipe: Recipe, seeds: Sequence[int], failures: Mapping[str, str]) -> str | None:
-    found = [failures.get(run_folder(out, recipe, seed).name) for seed in seeds]
+    folders = [run_folder(out, recipe, seed) for seed in seeds]
+    found = [failures.get(folder.name) or unsound_record(folder) for folder in folders]
     return next((sentence for sentence in found if sentence), None)
 
 
