@@ -10,13 +10,26 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from samecar.errors import SamecarError
 from samecar.options import OptionDescription, describe_groups, describe_settings, settings_as_toml
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
+
+LATER: dict[str, JsonValue] = {"later": True}
+"""Marks options that an earlier version did not have; their default is what that version did."""
 
 
 class Settings(BaseModel):
@@ -25,15 +38,41 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _refuse_unread(settings: Settings, options: Iterable[str], reason: str) -> None:
+    """Refuses options that are not at their default though nothing would read them."""
+    for name in options:
+        value = getattr(settings, name)
+        if value != type(settings).model_fields[name].default:
+            raise ValueError(f"{name} is {value!r} but {reason}, or leave {name} out")
+
+
 class ModelSettings(Settings):
     """What an [Embedder][samecar.models.Embedder] is composed of."""
 
     backbone: str = Field("mobilenetv3_small_100", description="name of a timm model")
     weights: str = Field(
         "imagenet",
-        description="'imagenet' (timm's own, from its hub), 'none' (random), 'package:NAME' (from an installed "
+        description="'timm:TAG' or 'torchvision:MODEL.TAG' (published by these libraries, fetched if not here), "
+        "'imagenet' (timm's of the day, whose name the run notes), 'none' (random), 'package:NAME' (from an installed "
         "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout, or of a folder "
         "with such a file for each backbone, named after it",
+    )
+    initialisation: Literal["kaiming", "torch"] = Field(
+        "kaiming",
+        description="how new layers begin: 'kaiming' is Kaiming's normal distribution, and a classifier near 0; "
+        "'torch' is as torch makes them",
+        json_schema_extra=LATER,
+    )
+    batch_norm_epsilon: PositiveFloat | None = Field(
+        None,
+        description="what the backbone's batch normalisation adds to variances; not given, it is as in the library "
+        "that the weights come from",
+        json_schema_extra=LATER,
+    )
+    batch_norm_momentum: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="weight of a new batch in the backbone's running means and variances; not given, likewise",
+        json_schema_extra=LATER,
     )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
@@ -41,8 +80,10 @@ class ModelSettings(Settings):
         "places",
     )
     attention_reduction: PositiveInt = Field(16, description="channels are divided by this inside the attention")
-    fusion: Literal["none", "concatenate", "add", "global"] = Field(
-        "none", description="'concatenate' and 'add' join stages 3 and 4, 'global' concatenates all four"
+    fusion: Literal["none", "concatenate", "add", "global", "global-chain"] = Field(
+        "none",
+        description="'concatenate' and 'add' join stages 3 and 4; 'global' and 'global-chain' concatenate all four, "
+        "brought down by one convolution of 1 × 1 each, or the earlier ones by chains of 3 × 3",
     )
     pooling: Literal["average", "max", "gem"] = Field(
         "average",
@@ -84,9 +125,36 @@ class AugmentationSettings(Settings):
         0.5, description="probability of resizing to 1.125 of each side and cropping at random"
     )
     flip: Probability = Field(0.5, description="probability of a horizontal flip")
-    jitter: bool = Field(False, description="whether colours are jittered: brightness by .2, contrast by .15")
+    jitter: bool = Field(False, description="whether colours are jittered, by the four strengths below")
+    jitter_brightness: NonNegativeFloat = Field(
+        0.2, description="brightness is multiplied by 1 - this to 1 + this", json_schema_extra=LATER
+    )
+    jitter_contrast: NonNegativeFloat = Field(0.15, description="contrast, likewise", json_schema_extra=LATER)
+    jitter_saturation: NonNegativeFloat = Field(0.0, description="saturation, likewise", json_schema_extra=LATER)
+    jitter_hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="part of the colour circle by which hues turn at most, either way", json_schema_extra=LATER
+    )
     pca_colour: Probability = Field(0.0, description="probability of AlexNet's colour augmentation")
     erasing: Probability = Field(0.0, description="probability of random erasing: a rectangle becomes grey")
+    erasing_area: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.02, 0.4), description="least and most share of the picture that is erased", json_schema_extra=LATER
+    )
+    erasing_ratio: tuple[PositiveFloat, PositiveFloat] = Field(
+        (0.3, 1 / 0.3), description="least and most height of the rectangle to its width", json_schema_extra=LATER
+    )
+
+    @model_validator(mode="after")
+    def _options_of_what_is_on(self) -> Self:
+        for switch, value in (("jitter", "true"), ("erasing", "a probability")):
+            if not getattr(self, switch):
+                own = (name for name in type(self).model_fields if name.startswith(f"{switch}_"))
+                _refuse_unread(self, own, f"{switch} is off; set {switch} to {value}")
+        for name in ("erasing_area", "erasing_ratio"):
+            least, most = getattr(self, name)
+            if least > most or (name == "erasing_area" and most > 1):
+                limit = ", and at most 1" if name == "erasing_area" else ""
+                raise ValueError(f"{name} is {[least, most]}; give the least and then the most{limit}")
+        return self
 
 
 class BatchSettings(Settings):
@@ -122,8 +190,16 @@ class LossSettings(Settings):
     )
 
 
+OPTIONS_OF_OPTIMIZERS = {
+    "momentum": ("rmsprop", "sgd"),
+    "alpha": ("rmsprop",),
+    "betas": ("adam", "adamw", "amsgrad"),
+}
+"""Which optimisers read an option."""
+
+
 class OptimizerSettings(Settings):
-    """The five optimisers of the report; the constants that it never changes stand in `training/optim.py`."""
+    """The five optimisers of the report."""
 
     name: Literal["adam", "adamw", "amsgrad", "rmsprop", "sgd"] = Field("adam", description="the optimiser")
     learning_rate: PositiveFloat = Field(1e-4, description="the rate after the warm-up and before the decay")
@@ -135,13 +211,29 @@ class OptimizerSettings(Settings):
     amsgrad: bool = Field(
         False, description="only for adamw: with AMSGrad's maximum; plain Adam with it is the optimiser 'amsgrad'"
     )
+    momentum: Share = Field(
+        0.9,
+        description="only for rmsprop and sgd (not Nesterov's): weight of the steps before",
+        json_schema_extra=LATER,
+    )
+    alpha: Share = Field(
+        0.99, description="only for rmsprop: weight of the squared gradients before", json_schema_extra=LATER
+    )
+    betas: tuple[Share, Share] = Field(
+        (0.9, 0.999),
+        description="only for adam, adamw and amsgrad: weights of the gradients and squared gradients before",
+        json_schema_extra=LATER,
+    )
 
     @model_validator(mode="after")
-    def _amsgrad_only_for_adamw(self) -> Self:
+    def _options_of_the_optimiser(self) -> Self:
         if self.amsgrad and self.name != "adamw":
             raise ValueError(
                 f"amsgrad is an option of 'adamw', not of {self.name!r}; use name 'amsgrad' for Adam with it"
             )
+        for option, optimizers in OPTIONS_OF_OPTIMIZERS.items():
+            if self.name not in optimizers:
+                _refuse_unread(self, [option], f"name is {self.name!r}; choose {' or '.join(optimizers)}")
         return self
 
 
@@ -209,8 +301,24 @@ class Recipe(Settings):
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that change when any option but title and description changes."""
-        return digest(self.model_dump(mode="json", exclude={"title", "description"}))
+        """Sixteen hexadecimal digits that change when any option but title and description changes.
+
+        An option that an earlier version did not have is left out at its default, so that recipes of before keep
+        theirs.
+        """
+        return digest(_decisive(self, self.model_dump(mode="json", exclude={"title", "description"})))
+
+
+def _decisive(settings: Settings, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What settings hold, but for later options at their default."""
+    decisive = {}
+    for name, value in content.items():
+        given, field = getattr(settings, name), type(settings).model_fields[name]
+        if isinstance(given, Settings):
+            decisive[name] = _decisive(given, value)
+        elif field.json_schema_extra != LATER or given != field.default:
+            decisive[name] = value
+    return decisive
 
 
 def digest(content: object) -> str:

@@ -110,6 +110,8 @@ def _allowed(field: Mapping[str, Any]) -> str:
         return ", or ".join(map(_allowed, field["anyOf"]))
     if "enum" in field:
         return f"one of {', '.join(map(value_as_toml, field['enum']))}"
+    if "prefixItems" in field:
+        return f"list of {len(field['prefixItems'])}, each a {_allowed(field['prefixItems'][0])}"
     if field["type"] == "array":
         return f"list, each item a {_allowed(field['items'])}"
     kinds = {"string": "text", "boolean": "true or false", "null": NOT_GIVEN}

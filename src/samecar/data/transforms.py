@@ -18,8 +18,7 @@ TensorTransform = Callable[[torch.Tensor], torch.Tensor]
 """A tensor to a tensor of the same shape."""
 
 TRANSLATION_SCALE: Final = 1.125
-BRIGHTNESS: Final = 0.2
-CONTRAST: Final = 0.15
+JITTERED: Final = ("brightness", "contrast", "saturation", "hue")
 
 COLOUR_EIGENVALUES: Final = (0.2175, 0.0188, 0.0045)
 COLOUR_EIGENVECTORS: Final = (  # as columns; rows are R, G, B
@@ -29,8 +28,6 @@ COLOUR_EIGENVECTORS: Final = (  # as columns; rows are R, G, B
 )
 COLOUR_DEVIATION: Final = 0.1
 
-ERASED_AREA: Final = (0.02, 0.4)
-ERASED_RATIO: Final = (0.3, 1 / 0.3)
 _ERASING_ATTEMPTS: Final = 100
 
 
@@ -49,12 +46,13 @@ def training_transform(preprocessing: Preprocessing, augmentation: AugmentationS
         steps.append(v2.RandomHorizontalFlip(augmentation.flip))
     steps += [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
     if augmentation.jitter:
-        steps.append(v2.ColorJitter(brightness=BRIGHTNESS, contrast=CONTRAST))
+        strengths = {name: getattr(augmentation, f"jitter_{name}") for name in JITTERED}
+        steps.append(v2.ColorJitter(**strengths))
     if augmentation.pca_colour:
         steps.append(PCAColour(augmentation.pca_colour))
     steps.append(_normalize(preprocessing))
     if augmentation.erasing:
-        steps.append(RandomErasing(augmentation.erasing))
+        steps.append(RandomErasing(augmentation.erasing, augmentation.erasing_area, augmentation.erasing_ratio))
     return _Steps(steps)
 
 
@@ -176,10 +174,14 @@ class RandomErasing:
 
     Args:
         probability: of the change.
+        areas: least and most share of the picture.
+        ratios: least and most height to width.
     """
 
-    def __init__(self, probability: float) -> None:
+    def __init__(self, probability: float, areas: tuple[float, float], ratios: tuple[float, float]) -> None:
         self.probability = probability
+        self.areas = areas
+        self.ratios = ratios
 
     def __call__(self, picture: torch.Tensor) -> torch.Tensor:
         """Gives the changed picture, or the picture itself."""
@@ -187,8 +189,8 @@ class RandomErasing:
             return picture
         _, height, width = picture.shape
         for _ in range(_ERASING_ATTEMPTS):
-            area = _uniform(*ERASED_AREA) * height * width
-            ratio = _uniform(*ERASED_RATIO)
+            area = _uniform(*self.areas) * height * width
+            ratio = _uniform(*self.ratios)
             rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < rows <= height and 0 < columns <= width:
                 top = int(torch.randint(height - rows + 1, ()))

@@ -16,7 +16,16 @@ from samecar.files import as_path, read_json, write_file, write_json
 from samecar.uncertainty import Comparison, Scores, compare
 
 QUERIES_SUFFIX = ".queries.csv"
-RULES = ("junk_rule", "gallery_rule", "distance", "interpolation", "data_digest", "post_processing", "side_information")
+RULES = (
+    "initial_weights",
+    "junk_rule",
+    "gallery_rule",
+    "distance",
+    "interpolation",
+    "data_digest",
+    "post_processing",
+    "side_information",
+)
 """Lines of the card in which runs may differ while their queries can be paired, and a reader should be told."""
 
 

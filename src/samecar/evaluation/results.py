@@ -29,6 +29,7 @@ class ProtocolCard:
     data: str
     data_digest: str
     model: str
+    initial_weights: str
     junk_rule: str
     gallery_rule: str
     distance: str
@@ -58,6 +59,7 @@ class Provenance:
         data: which pictures.
         data_digest: of their rows.
         model: its digest.
+        initial_weights: what its training began with.
         side_information: what was read besides the pictures.
         epoch_choice: how the epoch was chosen.
         seed: of training.
@@ -67,6 +69,7 @@ class Provenance:
     data: str = "embeddings"
     data_digest: str = "not stated"
     model: str = NOT_STATED
+    initial_weights: str = NOT_STATED
     side_information: str = "none"
     epoch_choice: str = "not stated"
     seed: int | None = None

@@ -124,6 +124,7 @@ def _card(
         data=provenance.data,
         data_digest=provenance.data_digest,
         model=provenance.model,
+        initial_weights=provenance.initial_weights,
         junk_rule=protocol.junk,
         gallery_rule=gallery_rule,
         distance=distance,

@@ -20,6 +20,7 @@ from samecar.evaluation.ranked_lists import (
 )
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.hardware import Machine, machine
+from samecar.models.weights import describe_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
@@ -131,6 +132,7 @@ def score_run(
         data=manifest.name,
         data_digest=embeddings.manifest.digest,
         model=embeddings.model,
+        initial_weights=describe_weights(run.weights),
         epoch_choice=run.model_facts()["epoch_choice"],
         seed=run.recipe.training.seed,
         post_processing=(FLIP,) if flip else (),

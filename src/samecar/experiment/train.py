@@ -73,11 +73,11 @@ def train(
     )
     if resume:
         run = Run.resume(out, recipe, run_data)
-        model = build_embedder(recipe.model, len(vehicles), load_weights=False)
+        model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
     else:
         Run.refuse_used(out, recipe)
         model = initial_model(recipe, len(vehicles))
-        run = Run.create(out, recipe, run_data)
+        run = Run.create(out, recipe, run_data, model)
     model.to(on.device)
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models.weights import create_pretrained
+from samecar.models.weights import (
+    TIMM,
+    TORCHVISION,
+    ResolvedWeights,
+    create_pretrained,
+    name_weights,
+    torchvision_batch_norm,
+    torchvision_normalisation,
+)
 
 STAGES = 4
 """The report counts four stages; a stem before them is not one."""
@@ -128,32 +136,60 @@ class Backbone(nn.Module):
             self.model.set_submodule(stage.module, refined)
 
 
-def build_backbone(settings: ModelSettings, *, pretrained: bool) -> Backbone:
-    """Creates the timm model of the settings.
+def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
+    """Creates the timm model of the settings, with batch normalisation and colours as its weights want them.
 
     Args:
-        settings: name and picture size are read.
-        pretrained: with timm's own weights; otherwise with random ones.
+        settings: backbone, picture size, batch normalisation and the name of the weights are read.
+        weights: those that the settings name; the model begins with them if they are timm's, otherwise with random
+            ones.
 
     Raises:
-        SamecarError: timm does not know the name, the picture size does not fit, or the weights cannot be had.
+        SamecarError: timm does not know the backbone or the weights, or the picture size does not fit.
     """
-    name = settings.backbone
-    _check_known(name)
+    check_known(settings.backbone)
+    source = settings.weights
+    of_timm = source.startswith(TIMM)
+    name = name_weights(source, settings.backbone).removeprefix(TIMM) if of_timm else settings.backbone
     information = timm.get_pretrained_cfg(name)
     fixed_size = information is not None and information.fixed_input_size
     arguments: dict[str, Any] = {"img_size": (settings.height, settings.width)} if fixed_size else {}
     try:
-        model = create_pretrained(name, **arguments) if pretrained else timm.create_model(name, **arguments)
-        return Backbone(model, settings.height, settings.width)
+        if of_timm and weights is not None and weights.path is not None:
+            model = create_pretrained(name, weights.path, **arguments)
+        else:
+            model = timm.create_model(name, **arguments)
+        backbone = Backbone(model, settings.height, settings.width)
     except REFUSALS as error:
         raise SamecarError(
             f"model.backbone {name!r} cannot take pictures of model.height {settings.height} and model.width "
             f"{settings.width}: {error}"
         ) from error
+    if source.startswith(TORCHVISION):
+        backbone.mean, backbone.deviation = torchvision_normalisation(source)
+    _set_batch_norm(backbone.model, settings)
+    return backbone
 
 
-def _check_known(name: str) -> None:
+def _set_batch_norm(model: nn.Module, settings: ModelSettings) -> None:
+    """Gives batch normalisation the settings' epsilon and momentum, or those of torchvision's model."""
+    source = settings.weights
+    theirs = torchvision_batch_norm(source) if source.startswith(TORCHVISION) else None
+    epsilon, momentum = theirs or (None, None)
+    epsilon = settings.batch_norm_epsilon or epsilon
+    momentum = settings.batch_norm_momentum or momentum
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = epsilon or module.eps
+            module.momentum = momentum or module.momentum
+
+
+def check_known(name: str) -> None:
+    """Checks that timm has a model, and if its name ends in a tag, weights of that tag.
+
+    Raises:
+        SamecarError: it has not.
+    """
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         nearest = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.5)

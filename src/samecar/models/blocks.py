@@ -1,16 +1,19 @@
 """Parts that stand between a backbone and an embedding: attention, fusion, pooling, heads.
 
-New convolutions and hidden linear layers begin with Kaiming's normal weights for ReLU (He et al., arXiv 1502.01852) and
-zero biases; the classifier begins near zero (deviation 0.001), so that at first every vehicle is equally likely.
+How new convolutions and linear layers begin is an `Initialisation`: 'kaiming' gives convolutions and hidden layers
+Kaiming's normal weights for ReLU (He et al., arXiv 1502.01852) and zero biases, and lets the classifier begin near zero
+(deviation 0.001), so that at first every vehicle is equally likely; 'torch' leaves all as torch makes them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+
+Initialisation = Literal["kaiming", "torch"]
 
 
 class SqueezeExcitation(nn.Module):
@@ -19,9 +22,9 @@ class SqueezeExcitation(nn.Module):
     map · sigmoid(W2 relu(W1 average(map))), with channels / reduction, at least 1, between the two linear layers.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, reduction: int = 16, initialisation: Initialisation = "kaiming") -> None:
         super().__init__()
-        self.gate = _channel_perceptron(channels, reduction)
+        self.gate = _channel_perceptron(channels, reduction, initialisation)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Refines maps, (batch, channels, height, width), to maps of the same shape."""
@@ -36,10 +39,10 @@ class ConvolutionalBlockAttention(nn.Module):
     sigmoid of a 7 × 7 convolution over the channels' average and maximum.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, reduction: int = 16, initialisation: Initialisation = "kaiming") -> None:
         super().__init__()
-        self.gate = _channel_perceptron(channels, reduction)
-        self.place = _initialise(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False))
+        self.gate = _channel_perceptron(channels, reduction, initialisation)
+        self.place = _initialise(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False), initialisation)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Refines maps, (batch, channels, height, width), to maps of the same shape."""
@@ -56,34 +59,61 @@ ATTENTIONS: dict[str, type[SqueezeExcitation | ConvolutionalBlockAttention]] = {
 
 
 class Fusion(nn.Module):
-    """Joins the maps of several stages at the size of the last one.
-
-    Every earlier stage goes through a 1 × 1 convolution with batch normalisation, which brings it to the last stage's
-    channels and, by its stride, to the last stage's height and width. The last stage stays as it is.
+    """Joins the maps of several stages at the size of the last one, which stays as it is.
 
     Args:
-        channels: of each stage, the last stage at the end.
-        strides: of each stage but the last: how many times as high and wide as the last one its map is.
+        projections: one for each earlier stage, such as `point_projection`; it brings the stage's map to the last one's
+            channels, height and width.
+        channels: of the last stage.
         add: the maps are added; otherwise they are concatenated, earlier stages first.
     """
 
-    def __init__(self, channels: Sequence[int], strides: Sequence[int], *, add: bool) -> None:
+    def __init__(self, projections: Sequence[nn.Module], channels: int, *, add: bool) -> None:
         super().__init__()
-        *earlier, last = channels
-        self.projections = nn.ModuleList(
-            nn.Sequential(
-                _initialise(nn.Conv2d(width, last, kernel_size=1, stride=stride, bias=False)), nn.BatchNorm2d(last)
-            )
-            for width, stride in zip(earlier, strides, strict=True)
-        )
+        self.projections = nn.ModuleList(projections)
         self.add = add
-        self.channels = last if add else last * len(channels)
+        self.channels = channels if add else channels * (len(projections) + 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Joins one map (batch, channels, height, width) of each stage to one of `self.channels` channels."""
         *earlier, last = maps
         joined = [project(stage) for project, stage in zip(self.projections, earlier, strict=True)] + [last]
         return torch.stack(joined).sum(dim=0) if self.add else torch.cat(joined, dim=1)
+
+
+def point_projection(
+    channels: int, last: int, stride: int, initialisation: Initialisation = "kaiming"
+) -> nn.Sequential:
+    """A 1 × 1 convolution with batch normalisation, from `channels` to `last` channels."""
+    convolution = nn.Conv2d(channels, last, kernel_size=1, stride=stride, bias=False)
+    return nn.Sequential(_initialise(convolution, initialisation), nn.BatchNorm2d(last))
+
+
+def chain_projection(
+    channels: int, last: int, stride: int, initialisation: Initialisation = "kaiming"
+) -> nn.Sequential:
+    """Convolutions of 3 × 3 and stride 2, each with a ReLU after it, that double the channels up to `last`.
+
+    Where a stride of 2 or less is left to do, it is one 1 × 1 convolution without bias and without ReLU.
+
+    Args:
+        channels: of the stage.
+        last: channels that the chain ends with.
+        stride: how many times as high and wide as the last stage's map the stage's is, a power of 2.
+        initialisation: how the convolutions begin.
+    """
+    if stride <= 2:
+        return nn.Sequential(
+            _initialise(nn.Conv2d(channels, last, kernel_size=1, stride=stride, bias=False), initialisation)
+        )
+    layers: list[nn.Module] = []
+    while stride > 1:
+        stride //= 2
+        wider = min(2 * channels, last) if stride > 1 else last
+        convolution = nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1)
+        layers += [_initialise(convolution, initialisation), nn.ReLU()]
+        channels = wider
+    return nn.Sequential(*layers)
 
 
 class AveragePooling(nn.Module):
@@ -126,7 +156,15 @@ POOLINGS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_head(name: str, inputs: int, outputs: int | None, *, dropout: float, bias: bool) -> nn.Sequential:
+def build_head(
+    name: str,
+    inputs: int,
+    outputs: int | None,
+    *,
+    dropout: float,
+    bias: bool,
+    initialisation: Initialisation = "kaiming",
+) -> nn.Sequential:
     """Layers between pooling and classifier.
 
     Args:
@@ -135,12 +173,13 @@ def build_head(name: str, inputs: int, outputs: int | None, *, dropout: float, b
         outputs: width of the embedding; not used by 'none'.
         dropout: share of the features that a dropout layer sets to 0 in training.
         bias: whether the linear layer has one.
+        initialisation: how the linear layer begins.
     """
     if outputs is None or name == "none":
         return nn.Sequential()
     parts = ["fc"] if name == "fc" else name.split("-")[:-1]
     layers: dict[str, Callable[[], nn.Module]] = {
-        "fc": lambda: _initialise(nn.Linear(inputs, outputs, bias=bias)),
+        "fc": lambda: _initialise(nn.Linear(inputs, outputs, bias=bias), initialisation),
         "bn": lambda: nn.BatchNorm1d(outputs),
         "relu": nn.ReLU,
         "dropout": lambda: nn.Dropout(dropout),
@@ -148,22 +187,30 @@ def build_head(name: str, inputs: int, outputs: int | None, *, dropout: float, b
     return nn.Sequential(*(layers[part]() for part in parts))
 
 
-def build_classifier(inputs: int, vehicles: int, *, bias: bool) -> nn.Linear:
+def build_classifier(
+    inputs: int, vehicles: int, *, bias: bool, initialisation: Initialisation = "kaiming"
+) -> nn.Linear:
     """A linear layer from embeddings (batch, inputs) to logits (batch, vehicles)."""
     classifier = nn.Linear(inputs, vehicles, bias=bias)
-    nn.init.normal_(classifier.weight, std=0.001)
-    if bias:
-        nn.init.zeros_(classifier.bias)
+    if initialisation == "kaiming":
+        nn.init.normal_(classifier.weight, std=0.001)
+        if bias:
+            nn.init.zeros_(classifier.bias)
     return classifier
 
 
-def _channel_perceptron(channels: int, reduction: int) -> nn.Sequential:
+def _channel_perceptron(channels: int, reduction: int, initialisation: Initialisation) -> nn.Sequential:
     hidden = max(1, channels // reduction)
-    return nn.Sequential(_initialise(nn.Linear(channels, hidden)), nn.ReLU(), _initialise(nn.Linear(hidden, channels)))
+    return nn.Sequential(
+        _initialise(nn.Linear(channels, hidden), initialisation),
+        nn.ReLU(),
+        _initialise(nn.Linear(hidden, channels), initialisation),
+    )
 
 
-def _initialise(layer: Layer) -> Layer:
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
+def _initialise(layer: Layer, initialisation: Initialisation) -> Layer:
+    if initialisation == "kaiming":
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return layer

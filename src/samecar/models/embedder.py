@@ -7,10 +7,25 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models.backbones import Backbone, Stage, build_backbone
-from samecar.models.blocks import ATTENTIONS, POOLINGS, Fusion, build_classifier, build_head
+from samecar.models.backbones import Backbone, Stage, build_backbone, check_known
+from samecar.models.blocks import (
+    ATTENTIONS,
+    POOLINGS,
+    Fusion,
+    build_classifier,
+    build_head,
+    chain_projection,
+    point_projection,
+)
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
-from samecar.models.weights import read_weights, weights_file
+from samecar.models.weights import (
+    TIMM,
+    TORCHVISION,
+    ResolvedWeights,
+    read_torchvision,
+    read_weights,
+    resolve_weights,
+)
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -32,7 +47,8 @@ class Embedder(nn.Module):
     """From pictures to embeddings; [build_embedder][samecar.models.build_embedder] makes one with its weights.
 
     Attributes:
-        settings: what it is composed of.
+        settings: what it is composed of; of timm's weights they name the tag.
+        weights: that it began with; None if its tensors were loaded afterwards.
         preprocessing: what is done to its pictures before.
         embedding_size: width of an embedding.
         vehicles: how many the classifier tells apart; 0 means no classifier.
@@ -41,28 +57,37 @@ class Embedder(nn.Module):
         settings: what it is composed of.
         backbone: of these settings; it is changed.
         vehicles: how many the classifier tells apart; 0 means no classifier.
+        weights: that the backbone begins with, if they are known.
 
     Raises:
         SamecarError: the backbone cannot have the attention, fusion or pooling of the settings.
     """
 
-    def __init__(self, settings: ModelSettings, backbone: Backbone, vehicles: int) -> None:
+    def __init__(
+        self, settings: ModelSettings, backbone: Backbone, vehicles: int, weights: ResolvedWeights | None = None
+    ) -> None:
         super().__init__()
         self.settings = settings
+        self.weights = weights
         self.preprocessing = Preprocessing(settings.height, settings.width, backbone.mean, backbone.deviation)
         self.vehicles = vehicles
         _check_stages(settings, backbone)
         if settings.attention != "none":
             attention = ATTENTIONS[settings.attention]
-            backbone.attend(lambda channels: attention(channels, settings.attention_reduction))
+            backbone.attend(lambda channels: attention(channels, settings.attention_reduction, settings.initialisation))
         self.backbone = backbone
-        self.fusion = _build_fusion(settings.fusion, backbone)
+        self.fusion = _build_fusion(settings, backbone)
         self.pooling = POOLINGS[settings.pooling]() if backbone.stages else nn.Identity()
         channels = self.fusion.channels if isinstance(self.fusion, Fusion) else backbone.channels
         bias = not settings.zero_bias
-        self.head = build_head(settings.head, channels, settings.embedding_size, dropout=settings.dropout, bias=bias)
+        begin = settings.initialisation
+        self.head = build_head(
+            settings.head, channels, settings.embedding_size, dropout=settings.dropout, bias=bias, initialisation=begin
+        )
         self.embedding_size = settings.embedding_size or channels
-        self.classifier = build_classifier(self.embedding_size, vehicles, bias=bias) if vehicles else None
+        self.classifier = (
+            build_classifier(self.embedding_size, vehicles, bias=bias, initialisation=begin) if vehicles else None
+        )
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Embeds pictures.
@@ -100,18 +125,24 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     """
     if vehicles < 0:
         raise SamecarError(f"vehicles is {vehicles}; give the number of train vehicles, or 0 for no classifier")
-    source = weights_file(settings.weights, settings.backbone) if load_weights else "none"
-    state = None if source in ("none", "imagenet") else read_weights(source)
-    backbone = build_backbone(settings, pretrained=source == "imagenet")
-    if state is None:
-        return Embedder(settings, backbone, vehicles)
+    if not load_weights:
+        return Embedder(settings, build_backbone(settings), vehicles)
+    check_known(settings.backbone)
+    weights = resolve_weights(settings)
+    if settings.weights == "imagenet":
+        settings = settings.model_copy(update={"weights": weights.name})
+    backbone = build_backbone(settings, weights)
+    if weights.path is None or weights.name.startswith(TIMM):
+        return Embedder(settings, backbone, vehicles, weights)
+    from_torchvision = weights.name.startswith(TORCHVISION)
+    state = read_torchvision(weights.name) if from_torchvision else read_weights(weights.path)
     if holds_embedder(state):
-        embedder = Embedder(settings, backbone, vehicles)
-        load_embedder_weights(embedder, state, source)
+        embedder = Embedder(settings, backbone, vehicles, weights)
+        load_embedder_weights(embedder, state, str(weights.path))
         return embedder
-    layout = load_backbone_weights(backbone.model, state, source, removed=backbone.removed)
-    logger.info("weights of %s read from %s in layout %r", settings.backbone, source, layout)
-    return Embedder(settings, backbone, vehicles)
+    layout = load_backbone_weights(backbone.model, state, str(weights.path), removed=backbone.removed)
+    logger.info("weights of %s read from %s in layout %r", settings.backbone, weights.path, layout)
+    return Embedder(settings, backbone, vehicles, weights)
 
 
 class _LastMap(nn.Module):
@@ -132,16 +163,22 @@ def _check_stages(settings: ModelSettings, backbone: Backbone) -> None:
             )
 
 
-def _build_fusion(name: str, backbone: Backbone) -> nn.Module:
+def _build_fusion(settings: ModelSettings, backbone: Backbone) -> nn.Module:
+    name, begin = settings.fusion, settings.initialisation
     if name == "none":
         return _LastMap()
-    stages = backbone.stages if name == "global" else backbone.stages[-2:]
+    stages = backbone.stages if name.startswith("global") else backbone.stages[-2:]
     *earlier, last = stages
     backbone.tap(earlier)
     strides = [last.reduction // stage.reduction for stage in earlier]
     for stage, stride in zip(earlier, strides, strict=True):
         _check_sizes(name, stage, stride, last)
-    return Fusion([*(stage.channels for stage in earlier), backbone.channels], strides, add=name == "add")
+    project = chain_projection if name == "global-chain" else point_projection
+    projections = [
+        project(stage.channels, backbone.channels, stride, begin)
+        for stage, stride in zip(earlier, strides, strict=True)
+    ]
+    return Fusion(projections, backbone.channels, add=name == "add")
 
 
 def _check_sizes(name: str, stage: Stage, stride: int, last: Stage) -> None:

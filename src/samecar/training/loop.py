@@ -22,6 +22,7 @@ from samecar.progress import Progress, describe_speed, silent
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.optim import build_optimizer, learning_rate
 from samecar.training.run import Run
+from samecar.training.sessions import SessionClock
 
 Scores = Mapping[str, float]
 Validation = Callable[[Embedder], Scores]
@@ -93,6 +94,7 @@ def fit(
         run.save_checkpoint(checkpoint, done)
     run.keep_metrics(done)
     best = max((record.get("validation_mAP", -math.inf) for record in run.metrics()), default=-math.inf)
+    clock = SessionClock(device, loader.num_workers, done + 1)
     steps = 0
     with SummaryWriter(str(run.folder), purge_step=done + 1) as writer:
         for epoch in range(done, settings.epochs):
@@ -133,6 +135,7 @@ def fit(
             for name, value in record.items():
                 writer.add_scalar(_tag(name), value, epoch + 1)
             run.save_checkpoint(checkpoint, epoch + 1)
+            run.note_session(clock.session(epoch + 1))
             progress("training", (epoch + 1) * steps, settings.epochs * steps, f"loss {record['loss']:.3f}")
 
 

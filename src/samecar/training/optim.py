@@ -8,23 +8,19 @@ from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from samecar.config import OptimizerSettings, ScheduleSettings
 
-BETAS = (0.9, 0.999)
-RMSPROP_ALPHA = 0.99
-MOMENTUM = 0.9
-
 
 def build_optimizer(parameters: Iterable[nn.Parameter], settings: OptimizerSettings) -> Optimizer:
     """Makes an optimiser over all parameters; weight decay applies to every one of them."""
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.name == "adam":
-        return Adam(parameters, rate, BETAS, weight_decay=decay)
+        return Adam(parameters, rate, settings.betas, weight_decay=decay)
     if settings.name == "amsgrad":
-        return Adam(parameters, rate, BETAS, weight_decay=decay, amsgrad=True)
+        return Adam(parameters, rate, settings.betas, weight_decay=decay, amsgrad=True)
     if settings.name == "adamw":
-        return AdamW(parameters, rate, BETAS, weight_decay=decay, amsgrad=settings.amsgrad)
+        return AdamW(parameters, rate, settings.betas, weight_decay=decay, amsgrad=settings.amsgrad)
     if settings.name == "rmsprop":
-        return RMSprop(parameters, rate, RMSPROP_ALPHA, weight_decay=decay, momentum=MOMENTUM)
-    return SGD(parameters, rate, MOMENTUM, weight_decay=decay)
+        return RMSprop(parameters, rate, settings.alpha, weight_decay=decay, momentum=settings.momentum)
+    return SGD(parameters, rate, settings.momentum, weight_decay=decay)
 
 
 def learning_rate(settings: ScheduleSettings, rate: float, epoch: int, epochs: int) -> float:

@@ -1,6 +1,7 @@
 """The run folder: what was trained, how it went, and where it can be taken up again.
 
-* `run.json`: recipe, its digest, data and its digest, vehicles in the order of the classifier
+* `run.json`: recipe, its digest, data and its digest, vehicles in the order of the classifier; the weights that it
+  began with, and a second digest that they change; each session of training with its versions, machine and seconds
 * `metrics.jsonl`: one line for each epoch; `events.out.tfevents…` is the same for TensorBoard
 * `unreadable.json`: pictures that were left out because they could not be read, if any
 * `checkpoints/epoch-0012/`: all that resuming needs
@@ -19,7 +20,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from samecar.config import Recipe, parse_recipe
+from samecar.config import ModelSettings, Recipe, digest, parse_recipe
 from samecar.errors import SamecarError
 from samecar.files import as_path, read_json, write_file, write_folder, write_json
 from samecar.models import Embedder, build_embedder
@@ -31,7 +32,10 @@ from samecar.models.saved import (
     save_model,
     tensors_digest,
 )
+from samecar.models.weights import ResolvedWeights
+from samecar.preprocessing import Preprocessing
 from samecar.training.checkpoints import Checkpoint
+from samecar.training.sessions import Session
 from samecar.version import __version__
 
 
@@ -69,12 +73,21 @@ class Run:
         folder: where it lies.
         recipe: what was trained and how.
         data: what it was trained on.
+        weights: that it began with: name, file, sha256, licence and address; empty if an earlier version did not note
+            them.
+        resolved: sixteen hexadecimal digits of recipe and weights together, None likewise. Two runs of one recipe
+            differ in them if, for example, 'imagenet' was another file in another version of timm.
+        sessions: as in `samecar.training.sessions`; empty likewise.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, data: RunData) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, data: RunData, noted: Mapping[str, Any] | None = None) -> None:
         self.folder = folder
         self.recipe = recipe
         self.data = data
+        noted = noted or {}
+        self.weights: dict[str, str | None] = dict(noted.get("weights") or {})
+        self.resolved: str | None = noted.get("resolved")
+        self.sessions: list[Session] = list(noted.get("sessions", ()))
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -89,8 +102,14 @@ class Run:
             return f"<Run {self.folder}, damaged>"
 
     @classmethod
-    def create(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
+    def create(cls, folder: str | Path, recipe: Recipe, data: RunData, model: Embedder | None = None) -> "Run":
         """Starts a run in a folder that is absent or empty.
+
+        Args:
+            folder: where it lies.
+            recipe: what is trained and how.
+            data: that it is trained on.
+            model: as it begins, which knows its weights.
 
         Raises:
             SamecarError: the folder holds a run or anything else; nothing is overwritten.
@@ -98,14 +117,16 @@ class Run:
         folder = as_path(folder, "run folder")
         cls.refuse_used(folder, recipe)
         folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "samecar": __version__,
-            "digest": recipe.digest,
-            "recipe": recipe.model_dump(mode="json"),
-            "data": asdict(data),
-        }
-        write_json(folder / "run.json", content)
-        return cls(folder, recipe, data)
+        noted: dict[str, Any] = {"sessions": []}
+        if model is not None and model.weights is not None:
+            noted = {
+                "weights": model.weights.as_dict(),
+                "resolved": _resolved_digest(recipe, model.weights, model.preprocessing),
+                **noted,
+            }
+        run = cls(folder, recipe, data, noted)
+        run._write()
+        return run
 
     @classmethod
     def refuse_used(cls, folder: str | Path, recipe: Recipe) -> None:
@@ -141,7 +162,7 @@ class Run:
             raise SamecarError(f"{state}; give the folder that `samecar train --out` made, the one with run.json")
         content = read_json(path)
         try:
-            return cls(folder, parse_recipe(content["recipe"], str(path)), RunData(**content["data"]))
+            return cls(folder, parse_recipe(content["recipe"], str(path)), RunData(**content["data"]), content)
         except (KeyError, TypeError) as error:
             raise SamecarError(f"{path} is not a run description: {error}; train again") from error
 
@@ -176,6 +197,25 @@ class Run:
                 f"this is {data.source} with {data.pictures}: give the same data, or choose another folder"
             )
         return run
+
+    def _write(self) -> None:
+        """Writes run.json."""
+        content = {
+            "samecar": __version__,
+            "digest": self.recipe.digest,
+            "resolved": self.resolved,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "weights": self.weights,
+            "data": asdict(self.data),
+            "sessions": self.sessions,
+        }
+        write_json(self.folder / "run.json", content)
+
+    def note_session(self, session: Session) -> None:
+        """Notes a session of training; what was noted of it after an earlier epoch is replaced."""
+        same = self.sessions and self.sessions[-1]["date"] == session["date"]
+        self.sessions = [*(self.sessions[:-1] if same else self.sessions), session]
+        self._write()
 
     # metrics
 
@@ -266,6 +306,13 @@ class Run:
         """
         refuse_unfinished(self.folder, name)
 
+    @property
+    def model_settings(self) -> ModelSettings:
+        """The recipe's model, with timm's tag in place of 'imagenet': a newer timm may mean another one by it."""
+        name = self.weights.get("name")
+        settings = self.recipe.model
+        return settings.model_copy(update={"weights": name}) if name and settings.weights == "imagenet" else settings
+
     def load_model(self, name: str = "model") -> Embedder:
         """Loads the model that the run ended with.
 
@@ -274,9 +321,22 @@ class Run:
         """
         folder = self.folder / name
         self.refuse_unfinished(name)
-        model = build_embedder(self.recipe.model, len(self.data.vehicles), load_weights=False)
+        model = build_embedder(self.model_settings, len(self.data.vehicles), load_weights=False)
         load_model_tensors(model, folder / TENSORS_FILE)
         return model.eval()
+
+
+def _resolved_digest(recipe: Recipe, weights: ResolvedWeights, preprocessing: Preprocessing) -> str:
+    """Sixteen hexadecimal digits of all that decides a run, with what names in the recipe stood for."""
+    return digest(
+        {
+            "recipe": recipe.digest,
+            "weights": weights.name,
+            "sha256": weights.sha256,
+            "mean": preprocessing.mean,
+            "deviation": preprocessing.deviation,
+        }
+    )
 
 
 def _differences(first: Recipe, second: Recipe) -> str:
