@@ -139,6 +139,46 @@ def test_digest_changes_with_every_option_but_title_and_description():
     assert len(changed | {base.digest}) == 4
 
 
+def test_later_options_change_the_digest_only_where_they_are_chosen():
+    base = load_recipe("small-set")
+    as_default = load_recipe("small-set", ["optimizer.betas=[0.9, 0.999]", "model.initialisation=kaiming"])
+    assert as_default.digest == base.digest
+    changes = ("optimizer.betas=[0.9, 0.99]", "model.initialisation=torch", "augmentation.jitter_hue=0.1")
+    assert len({base.digest, *(load_recipe("small-set", [change]).digest for change in changes)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("optimizer.momentum=0.5", "momentum is 0.5 but name is 'adam'; choose rmsprop or sgd, or leave momentum out"),
+        ("optimizer.alpha=0.5", "alpha is 0.5 but name is 'adam'; choose rmsprop, or leave alpha out"),
+        ("augmentation.jitter_hue=0.1", "jitter_hue is 0.1 but jitter is off; set jitter to true, or leave jitter_hue"),
+        ("augmentation.erasing_area=[0.1,0.2]", "erasing_area is (0.1, 0.2) but erasing is off"),
+        ("augmentation.jitter_hue=0.7", "augmentation.jitter_hue is 0.7: input should be less than or equal to 0.5"),
+        ("optimizer.betas=[0.9, 1.0]", "optimizer.betas.1 is 1.0"),
+        ("model.initialisation=xavier", "model.initialisation is 'xavier'"),
+    ],
+)
+def test_options_that_nothing_would_read_are_refused(change, sentence):
+    with pytest.raises(SamecarError) as error:
+        load_recipe("report-baseline", [change])
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"erasing_area": (0.4, 0.1)}, "erasing_area is [0.4, 0.1]; give the least and then the most, and at most 1"),
+        ({"erasing_area": (0.4, 1.1)}, "erasing_area is [0.4, 1.1]; give the least and then the most, and at most 1"),
+        ({"erasing_ratio": (2, 1)}, "erasing_ratio is [2.0, 1.0]; give the least and then the most"),
+    ],
+)
+def test_ranges_go_from_the_least_to_the_most(options, sentence):
+    with pytest.raises(SamecarError) as error:
+        parse_recipe({"augmentation": {"erasing": 0.5} | options}, "mine.toml")
+    assert sentence in str(error.value)
+
+
 @given(st.sampled_from(known_options()), st.text(max_size=8))
 def test_any_value_gives_a_recipe_or_one_sentence(option, text):
     try:

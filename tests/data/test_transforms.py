@@ -20,6 +20,7 @@ from samecar.preprocessing import Preprocessing
 MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
 PREPROCESSING = Preprocessing(32, 48, MEAN, DEVIATION)
 OFF = {"translation": 0.0, "flip": 0.0}
+AREA, RATIO = (0.02, 0.4), (0.3, 1 / 0.3)
 
 
 def noise(height=50, width=60, seed=0):
@@ -184,7 +185,7 @@ def test_pca_colour_mostly_makes_brighter_or_darker():
 def erased_rectangles(height, width, draws, seed=0):
     torch.manual_seed(seed)
     for _ in range(draws):
-        erased = RandomErasing(1.0)(torch.ones(3, height, width)) == 0
+        erased = RandomErasing(1.0, AREA, RATIO)(torch.ones(3, height, width)) == 0
         assert torch.equal(erased[0], erased[1])
         assert torch.equal(erased[0], erased[2])
         rows, columns = erased[0].any(1).nonzero().flatten(), erased[0].any(0).nonzero().flatten()
@@ -217,6 +218,30 @@ def test_erased_areas_and_ratios_follow_the_definition(height, width):
     assert left.mean() == pytest.approx(expected[3], abs=1.8)
 
 
+def test_erased_areas_and_ratios_can_be_chosen():
+    torch.manual_seed(0)
+    transform = training(erasing=1.0, erasing_area=(0.25, 0.25), erasing_ratio=(1.0, 1.0))
+    whole = training()(noise())
+    for _ in range(5):
+        changed = (transform(noise()) != whole).any(0)
+        rows, columns = changed.any(1).sum(), changed.any(0).sum()
+        assert rows == columns == round(math.sqrt(0.25 * 32 * 48))
+
+
+@pytest.mark.parametrize("name", ["saturation", "hue"])
+def test_jitter_of_saturation_and_hue_can_be_had(name):
+    grey = Image.new("RGB", (48, 32), (90, 90, 90))
+    red = Image.new("RGB", (48, 32), (200, 60, 60))
+    torch.manual_seed(0)
+    off = {"jitter": True, "jitter_brightness": 0, "jitter_contrast": 0}
+    changed = training(**off, **{f"jitter_{name}": 0.5})
+    nothing = training(**off)
+    assert torch.allclose(changed(grey), training()(grey), atol=1e-3)  # grey has neither
+    assert torch.equal(nothing(red), training()(red))
+    differences = [(changed(red) - training()(red)).abs().max() for _ in range(5)]
+    assert max(differences) > 0.1
+
+
 def test_the_erased_region_is_the_mean_colour_and_the_rest_untouched():
     torch.manual_seed(0)
     whole = training()(noise())
@@ -229,7 +254,7 @@ def test_the_erased_region_is_the_mean_colour_and_the_rest_untouched():
 def test_erasing_happens_with_its_probability_and_copies():
     picture = torch.ones(3, 16, 16)
     torch.manual_seed(0)
-    happened = [bool((RandomErasing(0.25)(picture) == 0).any()) for _ in range(600)]
+    happened = [bool((RandomErasing(0.25, AREA, RATIO)(picture) == 0).any()) for _ in range(600)]
     assert np.mean(happened) == pytest.approx(0.25, abs=0.06)
     assert picture.all()
 
@@ -237,4 +262,4 @@ def test_erasing_happens_with_its_probability_and_copies():
 def test_what_cannot_be_erased_stays():
     picture = torch.ones(3, 1, 400)
     torch.manual_seed(0)
-    assert all(RandomErasing(1.0)(picture).shape == picture.shape for _ in range(20))
+    assert all(RandomErasing(1.0, AREA, RATIO)(picture).shape == picture.shape for _ in range(20))

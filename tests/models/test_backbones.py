@@ -12,7 +12,7 @@ from samecar.models.backbones import Backbone, build_backbone
 
 
 def backbone(name: str, height: int = 64, width: int = 64) -> Backbone:
-    return build_backbone(ModelSettings(backbone=name, height=height, width=width), pretrained=False).eval()
+    return build_backbone(ModelSettings(backbone=name, height=height, width=width)).eval()
 
 
 @pytest.mark.parametrize(

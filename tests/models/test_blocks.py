@@ -1,5 +1,7 @@
 """Attention, fusion, pooling and heads against naive computations."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,8 @@ from samecar.models.blocks import (
     SqueezeExcitation,
     build_classifier,
     build_head,
+    chain_projection,
+    point_projection,
 )
 
 
@@ -71,7 +75,9 @@ def naive_projection(projection: nn.Sequential, maps: Tensor, stride: int) -> np
 def test_fusion_equals_naive_computation(
     channels: tuple[int, ...], strides: tuple[int, ...], sizes: tuple[int, ...], add: bool
 ) -> None:
-    fusion = Fusion(channels, strides, add=add).eval()
+    *earlier, last = channels
+    projections = [point_projection(width, last, stride) for width, stride in zip(earlier, strides, strict=True)]
+    fusion = Fusion(projections, last, add=add).eval()
     for projection in fusion.projections:
         projection[1].running_mean.normal_()
         projection[1].running_var.uniform_(0.5, 2)
@@ -85,6 +91,45 @@ def test_fusion_equals_naive_computation(
     fused = fusion(maps)
     assert fused.shape[1] == fusion.channels
     np.testing.assert_allclose(fused.detach().numpy(), expected, atol=1e-5)
+
+
+def test_a_chain_halves_the_map_and_doubles_the_channels_with_each_convolution() -> None:
+    chain = chain_projection(2, 12, 8)
+    assert [type(layer).__name__ for layer in chain] == ["Conv2d", "ReLU"] * 3
+    assert [(layer.in_channels, layer.out_channels) for layer in chain[::2]] == [(2, 4), (4, 8), (8, 12)]
+    maps = random_maps(2, 2, 16, 24)
+    expected = maps.numpy().astype(np.float64)
+    for layer in chain[::2]:
+        kernel, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+        padded = np.pad(expected, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        rows, columns = expected.shape[2] // 2, expected.shape[3] // 2
+        expected = np.empty((2, len(kernel), rows, columns))
+        for row in range(rows):
+            for column in range(columns):
+                patch = padded[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+                expected[:, :, row, column] = np.einsum("bihw,oihw->bo", patch, kernel) + bias
+        expected = np.maximum(expected, 0)
+    assert expected.shape == (2, 12, 2, 3)
+    np.testing.assert_allclose(chain(maps).detach().numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_short_chain_is_one_convolution_of_one_place(stride: int) -> None:
+    (convolution,) = chain_projection(3, 5, stride)
+    assert (convolution.kernel_size, convolution.stride, convolution.bias) == ((1, 1), (stride, stride), None)
+
+
+def test_new_layers_begin_as_torch_makes_them_or_by_kaiming() -> None:
+    made = {}
+    for name in ("torch", "kaiming"):
+        torch.manual_seed(1)
+        made[name] = build_head("fc", 400, 300, dropout=0, bias=True, initialisation=name)[0]
+    torch.manual_seed(1)
+    plain = nn.Linear(400, 300)
+    assert torch.equal(made["torch"].weight, plain.weight)
+    assert torch.equal(made["torch"].bias, plain.bias)
+    assert made["kaiming"].weight.std().item() == pytest.approx(math.sqrt(2 / 300), rel=0.02)
+    assert not made["kaiming"].bias.any()
 
 
 def test_generalized_mean_lies_between_average_and_maximum_and_is_naive_mean() -> None:

@@ -67,6 +67,11 @@ def test_no_decay_keeps_the_rate():
         ({"name": "adamw", "amsgrad": True}, torch.optim.AdamW, {"amsgrad": True}),
         ({"name": "rmsprop"}, torch.optim.RMSprop, {"alpha": 0.99, "momentum": 0.9}),
         ({"name": "sgd"}, torch.optim.SGD, {"momentum": 0.9, "nesterov": False}),
+        ({"name": "sgd", "momentum": 0.5}, torch.optim.SGD, {"momentum": 0.5, "nesterov": False}),
+        ({"name": "rmsprop", "alpha": 0.9, "momentum": 0.0}, torch.optim.RMSprop, {"alpha": 0.9, "momentum": 0.0}),
+        ({"name": "adam", "betas": (0.5, 0.9)}, torch.optim.Adam, {"betas": (0.5, 0.9)}),
+        ({"name": "amsgrad", "betas": (0.5, 0.9)}, torch.optim.Adam, {"betas": (0.5, 0.9), "amsgrad": True}),
+        ({"name": "adamw", "betas": (0.5, 0.9)}, torch.optim.AdamW, {"betas": (0.5, 0.9)}),
     ],
 )
 def test_optimisers_are_the_reports(settings, kind, options):

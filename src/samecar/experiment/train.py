@@ -73,6 +73,7 @@ def train(
     )
     if resume:
         run = Run.resume(out, recipe, run_data)
+        recipe = run.recipe
         model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
     else:
         Run.refuse_used(out, recipe)

@@ -12,15 +12,14 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models.weights import (
+from samecar.models.published import (
     TIMM,
     TORCHVISION,
-    ResolvedWeights,
     create_pretrained,
-    name_weights,
     torchvision_batch_norm,
     torchvision_normalisation,
 )
+from samecar.models.weights import ResolvedWeights, name_weights
 
 STAGES = 4
 """The report counts four stages; a stem before them is not one."""

@@ -18,14 +18,8 @@ from samecar.models.blocks import (
     point_projection,
 )
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
-from samecar.models.weights import (
-    TIMM,
-    TORCHVISION,
-    ResolvedWeights,
-    read_torchvision,
-    read_weights,
-    resolve_weights,
-)
+from samecar.models.published import TIMM, TORCHVISION, read_torchvision
+from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)

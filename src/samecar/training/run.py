@@ -179,6 +179,9 @@ class Run:
     def resume(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
         """Opens a run to train on, after checking that recipe and data are the ones that it began with.
 
+        A run that began before the report's recipes had the report's own networks goes on with the network that it
+        has: its recipe is the run's, not the one that is given.
+
         Raises:
             SamecarError: there is no run, or its recipe or data differ.
         """
@@ -186,7 +189,7 @@ class Run:
         if not (folder / "run.json").is_file():
             raise SamecarError(f"{folder} holds no run to resume; start it without --resume, or name another --out")
         run = cls.open(folder)
-        if run.recipe.digest != recipe.digest:
+        if run.recipe.digest not in (recipe.digest, _former(recipe).digest):
             raise SamecarError(
                 f"{folder} was trained with another recipe: {_differences(run.recipe, recipe)}; "
                 "resume with the same recipe and --set, or choose another folder"
@@ -337,6 +340,25 @@ def _resolved_digest(recipe: Recipe, weights: ResolvedWeights, preprocessing: Pr
             "deviation": preprocessing.deviation,
         }
     )
+
+
+FORMER_VALUES: dict[tuple[str, object], object] = {
+    ("backbone", "legacy_seresnext50_32x4d"): "seresnext50_32x4d",
+    ("weights", "torchvision:mobilenet_v3_small.IMAGENET1K_V1"): "imagenet",
+    ("weights", "torchvision:resnet18.IMAGENET1K_V1"): "imagenet",
+    ("weights", "timm:legacy_seresnext50_32x4d.in1k"): "imagenet",
+    ("initialisation", "torch"): "kaiming",
+    ("batch_norm_epsilon", 0.001): None,
+    ("batch_norm_momentum", 0.01): None,
+    ("fusion", "global-chain"): "global",
+}
+"""Options of the report's recipes, with the value that they had before these had the report's own networks."""
+
+
+def _former(recipe: Recipe) -> Recipe:
+    """One of the report's recipes as it was before; of other recipes nobody asks for it."""
+    former = {name: FORMER_VALUES.get((name, value), value) for name, value in recipe.model.model_dump().items()}
+    return recipe.model_copy(update={"model": ModelSettings.model_validate(former)})
 
 
 def _differences(first: Recipe, second: Recipe) -> str:
