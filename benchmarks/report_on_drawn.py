@@ -38,7 +38,7 @@ from samecar.reproduce.runs import Data, run_all
 from samecar.reproduce.tables import table_results
 
 DRAWN: dict[str, Any] = {"vehicles": 130, "cameras": 6, "pictures": 3, "size": 112, "seed": 1}
-SCALE = Scale(epochs=10, images=0.22)
+SCALE = Scale(epochs=8, images=0.22)
 
 START = "start"
 """Folder, in WORK-FOLDER, of the weights that rows begin with."""
@@ -56,7 +56,7 @@ START_RECIPE = (
     "augmentation.erasing=0",
     "loss.triplet=0",
     "optimizer.learning_rate=3e-3",
-    "training.epochs=30",
+    "training.epochs=10",
 )
 CHANGES = (f"model.weights={START}",)
 THREADS = 1

@@ -3,7 +3,52 @@ import threading
 import pytest
 import torch
 
-from samecar.hardware import in_parts
+from samecar.errors import SamecarError
+from samecar.hardware import find_device, in_parts
+
+
+@pytest.fixture
+def gpus(request, monkeypatch):
+    """As many GPUs as are asked for, to look at."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "name", "device"),
+    [
+        (0, "auto", "cpu"),
+        (0, "cpu", "cpu"),
+        (2, "auto", "cuda"),
+        (2, "cpu", "cpu"),
+        (2, "cuda", "cuda"),
+        (2, "cuda:0", "cuda:0"),
+        (2, "cuda:1", "cuda:1"),
+    ],
+    indirect=["gpus"],
+)
+def test_a_device_is_found_by_its_name(gpus, name, device):
+    assert str(find_device(name)) == device
+
+
+@pytest.mark.parametrize(
+    ("gpus", "name", "sentence"),
+    [
+        (2, "cuda:2", r"device is 'cuda:2' but the GPUs here are cuda:0, cuda:1; use one of them, auto or cpu"),
+        (0, "cuda", "device is 'cuda' but torch finds no GPU here; use auto or cpu"),
+        (0, "cuda:0", "device is 'cuda:0' but torch finds no GPU here; use auto or cpu"),
+        *(
+            (2, name, "it can be auto, cpu, cuda or cuda:N")
+            for name in ("gpu", "", "cuda:", "cuda:-1", "cuda:x", "cpu:0")
+        ),
+        (2, "cuda:1\n", "it can be auto, cpu, cuda or cuda:N"),
+        (2, None, "it can be auto, cpu, cuda or cuda:N"),
+    ],
+    indirect=["gpus"],
+)
+def test_a_device_that_is_not_there_is_refused(gpus, name, sentence):
+    with pytest.raises(SamecarError, match=sentence):
+        find_device(name)
 
 
 @pytest.fixture

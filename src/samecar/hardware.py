@@ -4,6 +4,7 @@ torch is loaded when a device is asked for, so that importing this module does n
 """
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MOST_THREADS = 8
-"""Threads or processes that are started by default at most; more cores are left to others."""
+"""Threads that count by default at most; more of them wait for memory, not for a core."""
 
 LEAST_PART = 2
 """Fewest items that are worth a core of their own; fewer go faster if all cores share each layer."""
@@ -35,24 +36,31 @@ def available_cores() -> int:
 
 
 def default_threads() -> int:
-    """A thread or process for each core, up to `MOST_THREADS`."""
+    """A counting thread for each core, up to `MOST_THREADS`."""
     return min(MOST_THREADS, available_cores())
 
 
 def find_device(name: str = "auto") -> "torch.device":
-    """The device of a name; 'auto' is the GPU where there is one.
+    """The device of a name; 'auto' is the GPU where there is one, 'cuda:1' the second of several.
 
     Raises:
-        SamecarError: a GPU is asked for and there is none, or the name means nothing.
+        SamecarError: a GPU is asked for that is not there, or the name means nothing.
     """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(name), re.ASCII):
+        raise SamecarError(f"device is {name!r}; it can be auto, cpu, cuda or cuda:N, such as cuda:0")
     import torch
 
-    if name not in {"auto", "cpu", "cuda"}:
-        raise SamecarError(f"device is {name!r}; it can be auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SamecarError("device is 'cuda' but torch finds no GPU here; use auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return torch.device(name)
+    if not torch.cuda.is_available():
+        raise SamecarError(f"device is {name!r} but torch finds no GPU here; use auto or cpu")
+    _, _, number = name.partition(":")
+    count = torch.cuda.device_count()
+    if number and int(number) >= count:
+        there = ", ".join(f"cuda:{index}" for index in range(count))
+        raise SamecarError(f"device is {name!r} but the GPUs here are {there}; use one of them, auto or cpu")
     return torch.device(name)
 
 
@@ -61,7 +69,7 @@ class Machine:
     """Where work runs; it may change a run's speed, and its numbers only by rounding.
 
     Attributes:
-        device: 'cpu' or 'cuda', as torch names it.
+        device: such as 'cpu' or 'cuda:0', as torch names it.
         workers: processes that read pictures; 0 reads them in this process.
     """
 
@@ -70,16 +78,16 @@ class Machine:
 
 
 def machine(device: str = "auto", workers: int | None = None) -> Machine:
-    """Chooses the GPU where there is one, and a worker for each core up to eight.
+    """Chooses the GPU where there is one, and a worker for each core.
 
     Args:
-        device: where the model runs: auto, cpu or cuda.
-        workers: processes that read pictures; default: one a core, at most 8.
+        device: where the model runs: auto, cpu, cuda or cuda:N.
+        workers: processes that read pictures; default: one a core.
 
     Raises:
-        SamecarError: a GPU is asked for and there is none, or the name means nothing.
+        SamecarError: a GPU is asked for that is not there, or the name means nothing.
     """
-    return Machine(find_device(device), default_threads() if workers is None else workers)
+    return Machine(find_device(device), available_cores() if workers is None else workers)
 
 
 def in_parts(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:

@@ -11,7 +11,7 @@ from samecar.embedding.embeddings import Embeddings
 from samecar.embedding.reading import read_split
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
-from samecar.evaluation.records import compare_runs, save_evaluation
+from samecar.evaluation.records import SavedQueries, compare_runs, save_evaluation
 from samecar.evaluation.results import provenance_of
 from samecar.labels import Labels
 
@@ -173,3 +173,28 @@ def test_runs_without_anything_in_common_are_refused(tmp_path):
     (tmp_path / "c.json").write_text("{}")
     with pytest.raises(SamecarError, match=r"has no c.queries.csv beside it"):
         compare_runs(tmp_path / "c.json", tmp_path / "c.json")
+
+
+def test_queries_of_several_evaluations_have_the_mean_of_their_values(tmp_path):
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file, seed in zip(files, (0, 1), strict=True):
+        save_evaluation(evaluation(1.5, seed), file)
+    saved = SavedQueries.read(files)
+    tables = [list(csv.DictReader(file.with_suffix(".queries.csv").open())) for file in files]
+    expected = {
+        (first["draw"], first["path"]): (float(first["average_precision"]) + float(second["average_precision"])) / 2
+        for first, second in zip(*tables, strict=True)
+    }
+    assert dict(zip(saved.keys, saved.metrics["mAP"].values.tolist(), strict=True)) == pytest.approx(expected)
+    few = saved.select(saved.keys[:7])
+    assert few.keys == saved.keys[:7]
+    assert few.vehicle_id.tolist() == saved.vehicle_id[:7].tolist()
+    assert saved.compare(few)["mAP"].difference == 0
+
+
+def test_intervals_of_saved_queries_are_those_of_their_evaluation(tmp_path):
+    scored = evaluation(1.5)
+    save_evaluation(scored, tmp_path / "a.json")
+    found = SavedQueries.read([tmp_path / "a.json"]).intervals()
+    for name in ("mAP", "rank-1"):
+        assert found[name] == pytest.approx(scored.intervals[name])

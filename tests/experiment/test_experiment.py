@@ -58,11 +58,11 @@ def rows(*pictures, source="csv"):
 def test_a_machine_is_chosen(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64), raising=False)
-    assert machine() == machine("auto", 8) == machine("cpu", 8)
+    assert machine() == machine("auto", 64) == machine("cpu", 64)
     assert machine("cpu", 0).workers == 0
     with pytest.raises(SamecarError, match="torch finds no GPU here; use auto or cpu"):
         machine("cuda")
-    with pytest.raises(SamecarError, match="device is 'cuda:1'; it can be auto, cpu or cuda"):
+    with pytest.raises(SamecarError, match="device is 'cuda:1' but torch finds no GPU here; use auto or cpu"):
         machine("cuda:1")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(3))

@@ -129,14 +129,14 @@ def test_names_are_escaped_in_html(content):
 
 def test_writing_replaces_whole_files_only(content, tmp_path):
     paths = write_table(tmp_path, content)
-    assert [path.name for path in paths] == ["table8.md", "table8.html", "table8.tex", "table8.json"]
+    assert [path.name for path in paths] == ["table8.md", "table8.html", "table8.json", "table8.tex"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
 
 
 def test_settings_as_run_have_files_of_their_own(content, tmp_path):
     write_table(tmp_path, content)
     paths = write_table(tmp_path, content | {"settings": "as run"})
-    assert [path.name for path in paths] == [f"table8-as-run.{suffix}" for suffix in ("md", "html", "tex", "json")]
+    assert [path.name for path in paths] == [f"table8-as-run.{suffix}" for suffix in ("md", "html", "json", "tex")]
     assert len(list(tmp_path.iterdir())) == 8
 
 

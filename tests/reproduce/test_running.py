@@ -122,3 +122,28 @@ def test_progress_is_told_as_shares_of_all_the_work(painted_source, tmp_path):
     assert 0 <= shares[0] < 0.5
     assert shares[-1] == 1
     assert any(note.startswith("2/2 table8/sgd") for _, note in told)
+
+
+def test_a_finished_run_whose_record_is_not_one_rising_sequence_does_not_count(reproduced, painted_source, tmp_path):
+    work, outcomes = reproduced
+    copied = tmp_path / "out"
+    shutil.copytree(work.out, copied)
+    folder = copied / "runs" / outcomes[0].run.folder.name
+    (folder / "metrics.jsonl").write_text(2 * (folder / "metrics.jsonl").read_text())
+    again = reproduce(["table8/adam", "table8/sgd"], painted_source, copied, work.choices)
+    (outcome,) = again.run(on=HERE)
+    assert outcome.scores is None
+    assert outcome.failure == (
+        f"{folder / 'metrics.jsonl'} is not the record of one training: epoch 1 stands where 2 is due; "
+        f"remove {folder} and train again"
+    )
+    table = json.loads(again.write()[2].read_text())
+    rows = {row["id"]: row for row in table["rows"]}
+    assert [run["seed"] for run in rows["table8/adam"]["runs"]] == [2]
+    assert rows["table8/adam"]["failure"] == outcome.failure
+    assert len(rows["table8/sgd"]["runs"]) == 2
+    fresh = reproduce(["table8/adam"], painted_source, copied, work.choices)
+    assert json.loads(fresh.write()[2].read_text())["rows"] == table["rows"]
+    shutil.rmtree(folder)
+    (outcome,) = fresh.run(on=HERE)
+    assert outcome.scores["evaluation"] == outcomes[0].scores["evaluation"]

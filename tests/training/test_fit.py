@@ -241,3 +241,48 @@ def test_epoch_sums_weigh_batches_by_their_pictures():
 def test_the_manifest_may_be_given_instead_of_a_source(painted_source, tmp_path):
     run = train(recipe_with("training.epochs=1"), open_source(painted_source), tmp_path / "run", on=HERE)
     assert run.data.pictures == 48
+
+
+DISORDER = [
+    ([26, 27, 26, 28, 27], "epoch 26 stands where 1 is due"),
+    ([1, 2, 2, 3], "epoch 2 stands where 3 is due"),
+    ([1, 3, 4], "epoch 3 stands where 2 is due"),
+    ([1, 2, 3, 4, 4], "epoch 4 stands where 5 is due"),
+]
+
+
+@pytest.mark.parametrize(("epochs", "sentence"), DISORDER)
+def test_a_record_that_is_not_one_rising_sequence_is_neither_read_nor_scored_nor_resumed(
+    whole, painted_source, tmp_path, epochs, sentence
+):
+    shutil.copytree(whole.folder, tmp_path / "run")
+    record = {**whole.metrics()[0]}
+    lines = [json.dumps({**record, "epoch": epoch}) + "\n" for epoch in epochs]
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(lines))
+    told = rf"is not the record of one training: {sentence}; remove {tmp_path / 'run'} and train again"
+    run = Run.open(tmp_path / "run")
+    assert repr(run) == f"<Run {tmp_path / 'run'}, damaged>"
+    for use in (
+        run.metrics,
+        lambda: evaluate(run, painted_source, on=HERE),
+        lambda: train(whole.recipe, painted_source, run.folder, resume=True, on=HERE),
+    ):
+        with pytest.raises(SamecarError, match=told):
+            use()
+    assert not (run.folder / "evaluations").exists()
+
+
+@pytest.mark.parametrize("text", ["[1]\n", '{"loss": 1}\n', "broken\n"])
+def test_a_record_that_cannot_be_read_is_named(whole, tmp_path, text):
+    shutil.copytree(whole.folder, tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").write_text(text)
+    with pytest.raises(SamecarError, match=r"metrics\.jsonl cannot be read: .*; remove .*run and train again"):
+        Run.open(tmp_path / "run").metrics()
+
+
+def test_a_record_that_lacks_epochs_is_not_scored(whole, painted_source, tmp_path):
+    shutil.copytree(whole.folder, tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(SamecarError, match=r"metrics\.jsonl has 3 of 4 epochs, though a model is there; remove"):
+        evaluate(tmp_path / "run", painted_source, on=HERE)

@@ -216,7 +216,7 @@ def evaluate(
             opened,
             manifest,
             protocol=name_option("--junk", partial(with_junk, rules or protocol_of(manifest)), junk),
-            options=replace(options, work=replace(precision, device=place.device.type)),
+            options=replace(options, work=replace(precision, device=str(place.device))),
             flip=flip,
             on=place,
             progress=progress,
@@ -389,4 +389,4 @@ def _find_device(name: str) -> str:
         return name
     from samecar.hardware import find_device
 
-    return find_device(name).type
+    return str(find_device(name))

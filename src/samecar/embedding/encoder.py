@@ -106,7 +106,7 @@ class Encoder:
 
     Args:
         files: content by name, for each of `samecar.models.saved.MODEL_FILES`.
-        device: where it runs: auto, cpu, cuda, or a device of torch; auto is the GPU where there is one.
+        device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
     Attributes:
         files: what it was made of.
@@ -133,7 +133,7 @@ class Encoder:
 
         Args:
             source: a run, a run's folder, a folder with model.json and model.safetensors, or that model.safetensors.
-            device: where it runs: auto, cpu, cuda, or a device of torch; auto is the GPU where there is one.
+            device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
         Raises:
             SamecarError: there is no model, the run has not ended, or a file cannot be read.

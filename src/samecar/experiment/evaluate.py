@@ -127,6 +127,8 @@ def score_run(
     run, manifest = Run.of(run), as_manifest(data)
     protocol = protocol or protocol_of(manifest)
     refuse_unscorable(manifest, protocol)
+    run.refuse_unfinished()
+    run.refuse_incomplete()
     embeddings = embed_with(run, of_test(manifest), flip=flip, on=on, progress=progress)
     provenance = Provenance(
         data=manifest.name,

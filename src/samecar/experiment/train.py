@@ -25,6 +25,7 @@ from samecar.losses.objective import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run, RunData, fit
+from samecar.training.lock import hold
 
 
 def train(
@@ -53,10 +54,24 @@ def train(
         mAP on held-out train vehicles, otherwise the last.
 
     Raises:
-        SamecarError: whatever a user can mend.
+        SamecarError: whatever a user can mend; another process trains in the folder.
     """
+    folder = as_path(out, "out")
+    with hold(folder):
+        return _train(recipe, data, folder, resume=resume, on=on, progress=progress)
+
+
+def _train(
+    recipe: Recipe | str | Path,
+    data: Manifest | str | Path,
+    out: Path,
+    *,
+    resume: bool,
+    on: Machine | None,
+    progress: Progress | bool | None,
+) -> Run:
     on = on or machine()
-    out, recipe, manifest = as_path(out, "out"), as_recipe(recipe), as_manifest(data)
+    recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings = recipe.training
     training = manifest.of_split("train")
     if not len(training):

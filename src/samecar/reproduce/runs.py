@@ -21,6 +21,8 @@ from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent
 from samecar.reproduce.choices import Choices as Choices
 from samecar.reproduce.rows import report_tables, row_ids
+from samecar.training import Run
+from samecar.training.lock import hold
 
 READING = 3e8
 """Operations that reading a picture weighs as much as, in the estimate of the time left."""
@@ -206,7 +208,7 @@ def run_all(
 
 
 def saved_scores(folder: Path, data: Data) -> dict[str, Any] | None:
-    """Scores of a finished run on these data; None if there are none.
+    """Scores of a finished run on these data; None if there are none, or if `unsound_record` has something to say.
 
     Raises:
         SamecarError: the folder holds a run on other data.
@@ -217,20 +219,36 @@ def saved_scores(folder: Path, data: Data) -> dict[str, Any] | None:
     scores: dict[str, Any] = read_json(path)
     if (scores["train_digest"], scores["test_digest"]) != (data.train_digest, data.test_digest):
         raise SamecarError(f"{folder} was trained or scored on other pictures than these; choose another --out")
-    return scores
+    return None if unsound_record(folder) else scores
+
+
+def unsound_record(folder: Path) -> str | None:
+    """Why the scores of a finished run do not count: its record is not that of one whole training; None if they do."""
+    if not (folder / "scores.json").is_file():
+        return None
+    try:
+        Run.open(folder).refuse_incomplete()
+    except SamecarError as error:
+        return str(error)
+    return None
 
 
 def _perform(run: PlannedRun, data: Data, on: Machine, progress: Progress) -> None:
-    begun = (run.folder / "run.json").exists()
-    trained = train(run.recipe, data.manifest, run.folder, resume=begun, on=on, progress=progress)
-    evaluation = evaluate(trained, data.manifest, on=on, progress=progress)
-    scores = {
-        "train_digest": data.train_digest,
-        "test_digest": data.test_digest,
-        "seconds": round(sum(record["seconds"] for record in trained.metrics()), 1),
-        "evaluation": evaluation.as_dict(),
-    }
-    write_json(run.folder / "scores.json", scores)
+    with hold(run.folder):
+        if saved_scores(run.folder, data) is not None:  # another process has just been done with it
+            return
+        if unsound := unsound_record(run.folder):
+            raise SamecarError(unsound)
+        begun = (run.folder / "run.json").exists()
+        trained = train(run.recipe, data.manifest, run.folder, resume=begun, on=on, progress=progress)
+        evaluation = evaluate(trained, data.manifest, on=on, progress=progress)
+        scores = {
+            "train_digest": data.train_digest,
+            "test_digest": data.test_digest,
+            "seconds": round(sum(record["seconds"] for record in trained.metrics()), 1),
+            "evaluation": evaluation.as_dict(),
+        }
+        write_json(run.folder / "scores.json", scores)
 
 
 def _operations(run: PlannedRun) -> float:

@@ -16,7 +16,7 @@ from samecar.reproduce.chance import METRICS, Evaluations, compare_with, find_ev
 from samecar.reproduce.costs import network_costs
 from samecar.reproduce.own_weights import is_own
 from samecar.reproduce.rows import derive, find_row, report_tables, row_ids
-from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores
+from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores, unsound_record
 from samecar.reproduce.scaling import compare_with_lists, foreign_data
 from samecar.training import Run
 from samecar.version import __version__
@@ -130,7 +130,8 @@ class _Collector:
         return compare_with(baseline, own) if baseline and own and own != baseline else None
 
     def _failure(self, recipe: Recipe) -> str | None:
-        found = [self.failures.get(run_folder(self.out, recipe, seed).name) for seed in self.choices.seeds]
+        folders = [run_folder(self.out, recipe, seed) for seed in self.choices.seeds]
+        found = [self.failures.get(folder.name) or unsound_record(folder) for folder in folders]
         return next((sentence for sentence in found if sentence), None)
 
 

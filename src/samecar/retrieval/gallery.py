@@ -91,7 +91,7 @@ class Gallery:
 
     Args:
         engine: what keeps it.
-        device: where its model runs: auto, cpu or cuda.
+        device: where its model runs: auto, cpu, cuda or cuda:N.
         name: its folder, or its name on a server.
 
     Attributes:
@@ -127,7 +127,7 @@ class Gallery:
             calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
-            device: where the model runs: auto, cpu or cuda.
+            device: where the model runs: auto, cpu, cuda or cuda:N.
 
         Raises:
             SamecarError: there is one already, or the calibration is not of this model.

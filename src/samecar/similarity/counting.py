@@ -100,7 +100,7 @@ class Work:
     Attributes:
         precision: make the matrix product in float64, whose error has a proven bound; the bound of float32 is measured,
             with a wide margin.
-        device: where the product is made: cpu or cuda.
+        device: where the product is made: cpu, cuda or cuda:N.
         threads: that count; None takes one for each core, up to eight.
     """
 

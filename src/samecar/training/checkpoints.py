@@ -29,8 +29,9 @@ class Checkpoint:
         """Writes the state after `epoch` epochs into a folder."""
         tensors, numbers = _flatten_optimizer(self.optimizer)
         tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        device = next(self.model.parameters()).device
+        if device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(device)
         state = {"epoch": epoch, "optimizer": numbers, "scaler": self.scaler.state_dict()}
         save_file(model_tensors(self.model), folder / TENSORS_FILE)
         save_file(tensors, folder / "state.safetensors")
@@ -50,8 +51,9 @@ class Checkpoint:
         load_model_tensors(self.model, folder / TENSORS_FILE)
         torch.set_rng_state(tensors.pop("random.cpu"))
         cuda = tensors.pop("random.cuda", None)
-        if cuda is not None and next(self.model.parameters()).device.type == "cuda":
-            torch.cuda.set_rng_state(cuda)
+        device = next(self.model.parameters()).device
+        if cuda is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(cuda, device)
         _restore_optimizer(self.optimizer, tensors, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         return int(state["epoch"])

@@ -9,6 +9,7 @@
 * `model/`: the model that the run ended with
 * `evaluations/`: scores and protocol card of each evaluation
 * `report.html`: the last evaluation, to look at
+* `training.lock`: while a process trains in the folder
 """
 
 import json
@@ -35,6 +36,7 @@ from samecar.models.saved import (
 from samecar.models.weights import ResolvedWeights
 from samecar.preprocessing import Preprocessing
 from samecar.training.checkpoints import Checkpoint
+from samecar.training.lock import LOCK_FILE
 from samecar.training.sessions import Session
 from samecar.version import __version__
 
@@ -145,7 +147,7 @@ class Run:
             raise SamecarError(
                 f"{folder} holds a run of another recipe: {_differences(other.recipe, recipe)}; choose another folder"
             )
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(path.name != LOCK_FILE for path in folder.iterdir())):
             raise SamecarError(f"{folder} is not an empty folder; choose another one for the run")
 
     @classmethod
@@ -228,10 +230,39 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
-        """The lines of metrics.jsonl, one for each epoch trained."""
+        """The lines of metrics.jsonl, one for each epoch trained: 1, 2, 3 and so on.
+
+        Raises:
+            SamecarError: the epochs are others, as if several processes had trained in the folder.
+        """
         path = self.folder / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed run may have cut its last line
+        whole = [line for line in lines if line.endswith("\n")]  # a killed run may have cut its last line
+        try:
+            records: list[dict[str, float]] = [json.loads(line) for line in whole]
+            epochs = [record["epoch"] for record in records]
+        except (ValueError, TypeError, KeyError) as error:
+            raise SamecarError(f"{path} cannot be read: {error}; remove {self.folder} and train again") from error
+        wrong = next((line for line, epoch in enumerate(epochs) if epoch != line + 1), None)
+        if wrong is not None:
+            raise SamecarError(
+                f"{path} is not the record of one training: epoch {epochs[wrong]} stands where {wrong + 1} is due; "
+                f"remove {self.folder} and train again"
+            )
+        return records
+
+    def refuse_incomplete(self) -> None:
+        """Checks that the run's record is one rising sequence of all of its epochs; nothing else may be scored.
+
+        Raises:
+            SamecarError: it is not.
+        """
+        done, planned = len(self.metrics()), self.recipe.training.epochs
+        if done != planned:
+            raise SamecarError(
+                f"{self.folder / 'metrics.jsonl'} has {done} of {planned} epochs, though a model is there; "
+                f"remove {self.folder} and train again"
+            )
 
     def keep_metrics(self, epochs: int) -> None:
         """Drops the lines of epochs that no checkpoint holds, which an interrupted run may have left."""

@@ -13,7 +13,7 @@ from samecar.reproduce.rows import report_figures, report_tables
 
 
 def write_table(folder: Path, content: Mapping[str, Any]) -> list[Path]:
-    """Writes a table in Markdown, HTML, LaTeX and JSON, each file whole or not at all.
+    """Writes a table in Markdown, HTML, JSON and LaTeX, each file whole or not at all.
 
     Args:
         folder: to write into.
@@ -25,14 +25,14 @@ def write_table(folder: Path, content: Mapping[str, Any]) -> list[Path]:
     texts = {
         "md": markdown(content),
         "html": table_page(content),
-        "tex": latex.table(content),
         "json": _json(content),
+        "tex": latex.table(content),
     }
     return _write(folder, file_stem(content), texts)
 
 
 def write_index(folder: Path) -> list[Path]:
-    """Writes one page with all tables and figures that a folder holds, in Markdown, HTML, LaTeX and JSON.
+    """Writes one page with all tables and figures that a folder holds, in Markdown, HTML, JSON and LaTeX.
 
     The same tables and figures give the same bytes. Where another process writes one of them meanwhile, the page is
     made anew, so that whoever writes last has written all.
@@ -42,8 +42,8 @@ def write_index(folder: Path) -> list[Path]:
         texts = {
             "md": index.markdown(content),
             "html": index.page(content, folder),
-            "tex": index.document(content),
             "json": _json(content),
+            "tex": index.document(content),
         }
         paths = _write(folder, "index", texts)
         if read_folder(folder) == content:
