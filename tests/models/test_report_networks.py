@@ -223,7 +223,7 @@ def test_parameters_and_maps_are_as_stated(case: Case) -> None:
 
 
 def fixed_network(make: Callable[[], Network], seed: int = 0) -> Network:
-    """A restatement in float64 whose batch norms and biases are not as trivial as they begin."""
+    """A restatement in float64 whose batch norms are not as trivial as they begin."""
     torch.manual_seed(seed)
     network = make().double()
     for module in network.modules():
