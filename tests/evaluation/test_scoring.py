@@ -362,6 +362,7 @@ def test_the_card_names_everything():
         "data": "veri776:VeRi",
         "data digest": "d1",
         "model": "m1",
+        "initial weights": "not stated",
         "junk rule": "same vehicle and same camera",
         "gallery rule": "all pictures",
         "distance": "cosine",
