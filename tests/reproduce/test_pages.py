@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_reproduction import TINY_MODEL, run_rows, tiny_choices
 
+from samecar.errors import SamecarError
 from samecar.reproduce import Choices, all_rows, choose_figures, choose_rows, figures, own_weights, reproduce
 from samecar.reproduce.pages import index, latex
 from samecar.reproduce.pages.text import cells, file_stem
@@ -114,6 +116,20 @@ def test_a_figure_that_shows_the_same_is_not_drawn_again(drawn, monkeypatch):
     for name in ("score_run", "save_figure", "read_picture"):
         monkeypatch.setattr(figures, name, refuse)
     assert {path.name for path in drawn.draw()} >= {"figure2.png", "figure5.svg", "index.html"}
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_keep_others_from_it(drawn, tmp_path, monkeypatch):
+    def refuse(*_arguments):
+        raise SamecarError("picture p.jpg cannot be read")
+
+    shutil.copytree(drawn.out, tmp_path / "out")
+    for path in (tmp_path / "out").glob("[fi]*"):
+        path.unlink()
+    monkeypatch.setattr(figures, "read_picture", refuse)
+    with pytest.raises(SamecarError, match=r"p\.jpg cannot be read"):
+        replace(drawn, out=tmp_path / "out").draw()
+    assert sorted(path.name for path in (tmp_path / "out").glob("figure*.png")) == ["figure5.png"]
+    assert 'id="figure5"' in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_figure_5_is_of_the_best_finished_run(drawn):

@@ -1,10 +1,11 @@
 """A whole reproduction: the runs behind some rows and figures, then their pages."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samecar.data import Manifest, open_source
+from samecar.errors import SamecarError
 from samecar.hardware import Machine
 from samecar.progress import Progress, silent
 from samecar.reproduce.figures import draw_augmentations, draw_curves, draw_features, draw_ranks
@@ -69,14 +70,23 @@ class Reproduction:
         """Draws the figures that show pictures, 1, 2 and 5, as far as runs are finished, and writes the index anew.
 
         Raises:
-            SamecarError: a picture cannot be read.
+            SamecarError: a figure cannot be drawn, for example of an unreadable picture; the others are there then.
         """
-        paths = [
-            *draw_features(self.choices, self.data, self.out),
-            *draw_augmentations(self.data, self.out),
-            *draw_ranks(self.choices, self.data, self.out, on=on, progress=progress),
+        draws: list[Callable[[], list[Path]]] = [
+            lambda: draw_features(self.choices, self.data, self.out),
+            lambda: draw_augmentations(self.data, self.out),
+            lambda: draw_ranks(self.choices, self.data, self.out, on=on, progress=progress),
         ]
-        return paths + write_index(self.out)
+        paths, errors = [], []
+        for draw in draws:
+            try:
+                paths += draw()
+            except SamecarError as error:
+                errors.append(error)
+        paths += write_index(self.out)
+        if errors:
+            raise errors[0]
+        return paths
 
     def _rows_by_choices(self) -> dict[Choices, list[str]]:
         """The rows that are asked for, and those that figures need, some with the settings of the published runs."""
