@@ -18,7 +18,6 @@ from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
 from samecar.labels import Labels
 from samecar.report import page, write_report
 from samecar.report.charts import line_chart
-from samecar.report.sheets import draw_ranked_lists
 from samecar.report.thumbnails import THUMBNAIL_SIDE, thumbnail_uri
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'{{ 7 * 7 }}"
@@ -342,29 +341,3 @@ def test_thumbnails_are_small_jpegs(pictures):
         assert picture.format == "JPEG"
         assert picture.size == (THUMBNAIL_SIDE, THUMBNAIL_SIDE // 2)
     assert thumbnail_uri(pictures / "broken.jpg") is None
-
-
-def test_drawn_lists_tell_right_from_wrong_without_colour(pictures):
-    # Two results: the first right, the second wrong. Where the frames run, a solid line has one grey, a dashed one two.
-    sheet = np.asarray(draw_ranked_lists([ranked(pictures)]).convert("L")).astype(int)
-    first = 20 + 136 + 30
-    left_edges = [sheet[20 + 20 : 20 + 130, first + offset] for offset in (1, 136 + 14 + 1)]
-    right, wrong = ({int(value) for value in edge} for edge in left_edges)
-    assert len(right) == 1
-    assert len(wrong) == 2
-    assert min(abs(a - b) for a in right for b in wrong) > 40
-
-
-def test_drawn_lists_break_after_ten_and_survive_broken_pictures(pictures):
-    one_line = draw_ranked_lists([ranked(pictures, ["tall.png"] * 10)])
-    two_lines = draw_ranked_lists([ranked(pictures, ["tall.png"] * 20)])
-    assert one_line.width == two_lines.width
-    assert two_lines.height > 1.8 * one_line.height
-    broken = draw_ranked_lists([ranked(pictures, ["broken.jpg", "tall.png"], query="absent.jpg", vehicle="long " * 40)])
-    assert broken.size == draw_ranked_lists([ranked(pictures)]).size
-    assert draw_ranked_lists([ranked(pictures, [])]).height == broken.height
-
-
-def test_no_lists_to_draw_is_one_sentence():
-    with pytest.raises(SamecarError, match="give at least one query"):
-        draw_ranked_lists([])

@@ -1,4 +1,4 @@
-"""The `samecar plot` commands: each writes a figure as PNG and as SVG."""
+"""The `samecar plot` commands: each writes a figure as PDF, SVG or PNG."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,30 +13,62 @@ from samecar.errors import SamecarError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from samecar.config import ModelSettings
     from samecar.experiment.evaluate import ScoredRun
     from samecar.models import Embedder
+    from samecar.report.figures.style import Sheet
 
 plot = typer.Typer(
-    cls=group_with("samecar plot ranks runs/first --data veri776:VeRi"),
-    help="Draw figures of models, runs and data, as PNG and SVG.",
+    cls=group_with(
+        "samecar plot ranks runs/first --data veri776:VeRi",
+        "samecar plot curves runs/first -o loss.pdf --width 3.5 --title ''",
+    ),
+    help="Draw figures of models, runs and data, as PDF, SVG or PNG.",
     no_args_is_help=True,
 )
 
 FIGURES = "samecar.report.figures"
+ON_SHEET = ("title", "width")
+"""What a figure takes of its sheet."""
+
 Picture = Annotated[Path, typer.Argument(metavar="PICTURE", help="a picture of a vehicle")]
 Query = Annotated[str | None, typer.Option(help="end of a query's path; default: one of middling average precision")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="files to write, without .png and .svg")]
+
+
+def writable(out: Path) -> Path:
+    """What `--out` means; a suffix that no figure has is refused before anything is computed."""
+    from samecar.report.figures.style import figure_files
+
+    figure_files(out)
+    return out
+
+
+Out = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--out", callback=writable, help="file to write: .pdf, .svg or .png; without one of these, .png and .svg"
+    ),
+]
+OnSheet = Annotated["Sheet", OptionsOf(f"{FIGURES}.style:Sheet")]
 
 
 @examples(
     "samecar plot features crops/v1_c1.png --run runs/first",
-    "samecar plot features crops/v1_c1.png --set model.weights=none",
+    "samecar plot features crops/v1_c1.png --weights resnet18.pth -o features.pdf",
 )
 def features(
     picture: Picture,
-    run: Annotated[Path | None, typer.Option(help="a trained model; without it that of --recipe, untrained")] = None,
+    sheet: OnSheet,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="a trained model: a run folder, or a folder with model.json and model.safetensors; without it that "
+            "of --recipe, untrained"
+        ),
+    ] = None,
     recipe: Annotated[str, typer.Option(help="a recipe whose model, with its weights, is shown")] = "report-resnet18",
+    weights: Annotated[
+        str | None, typer.Option(help="weights of the recipe's model, such as a file; as --set model.weights=…")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of the recipe")
     ] = None,
@@ -46,35 +78,38 @@ def features(
     from samecar.data.pictures import read_picture
     from samecar.report.figures.features import features_figure
 
-    model, name = _model(run, recipe, changes or [])
-    _write(features_figure(model, read_picture(picture), title=f"Feature maps: {name}"), out)
+    changed = [*([f"model.weights={weights}"] if weights else []), *(changes or [])]
+    model, name = _recipe_model(recipe, changed) if run is None else _trained_model(run, changed)
+    figure = features_figure(model, read_picture(picture), **sheet.settings(f"Feature maps: {name}"))
+    _write(figure, out, sheet)
 
 
-@examples("samecar plot augmentations crops/v1_c1.png --width 128 --height 128")
+@examples("samecar plot augmentations crops/v1_c1.png --picture-width 128 --picture-height 128")
 def augmentations(
     picture: Picture,
-    size: Annotated[
-        "ModelSettings",
+    settings: Annotated[
+        dict[str, Any],
         OptionsOf(
-            "samecar.config:ModelSettings",
-            {"width": Spelling(low=8), "height": Spelling(low=8)},
-            only=("height", "width"),
+            f"{FIGURES}.augmentations:augmentations_figure",
+            {"picture_width": Spelling(low=8), "picture_height": Spelling(low=8)},
+            without=ON_SHEET,
         ),
     ],
-    seed: Annotated[dict[str, Any], OptionsOf(f"{FIGURES}.augmentations:augmentations_figure", only=("seed",))],
+    sheet: OnSheet,
     out: Out = Path("augmentations"),
 ) -> None:
     """A picture under each augmentation (the report's figure 2)."""
     from samecar.data.pictures import read_picture
     from samecar.report.figures.augmentations import augmentations_figure
 
-    _write(augmentations_figure(read_picture(picture), size=(size.height, size.width), **seed), out)
+    _write(augmentations_figure(read_picture(picture), **settings, **sheet.settings()), out, sheet)
 
 
 @examples("samecar plot curves runs/first runs/second --metric accuracy -o accuracy")
 def curves(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="run folders")],
-    settings: Annotated[dict[str, Any], OptionsOf(f"{FIGURES}.curves:curves_figure")],
+    settings: Annotated[dict[str, Any], OptionsOf(f"{FIGURES}.curves:curves_figure", without=ON_SHEET)],
+    sheet: OnSheet,
     label: Annotated[
         list[str] | None,
         typer.Option(help="a run's name in the legend, in the runs' order; default: its folder's name"),
@@ -91,7 +126,7 @@ def curves(
             f"{len(runs)} runs need as many different labels, not {', '.join(labels)}; give --label each"
         )
     named = {name: Run.open(folder) for name, folder in zip(labels, runs, strict=True)}
-    _write(curves_figure(named, **settings), out)
+    _write(curves_figure(named, **settings, **sheet.settings()), out, sheet)
 
 
 @examples("samecar plot ranks runs/first --data veri776:VeRi --count 10")
@@ -103,14 +138,15 @@ def ranks(
         OptionsOf("samecar.experiment.evaluate:ScoredRun.ranked", {"count": Spelling(low=1)}, only=("count",)),
     ],
     on: Place,
+    sheet: OnSheet,
     query: Query = None,
     out: Out = Path("ranks"),
 ) -> None:
     """A query and its nearest gallery pictures, right and wrong told apart (the report's figure 5)."""
-    from samecar.report.sheets import ranks_figure
+    from samecar.report.figures.ranks import ranks_figure
 
     scored = _score_run(run, source, on)
-    _write(ranks_figure([scored.ranked(query, **count)]), out)
+    _write(ranks_figure([scored.ranked(query, **count)], **sheet.settings()), out, sheet)
 
 
 @examples("samecar plot activation runs/first --data veri776:VeRi")
@@ -118,6 +154,7 @@ def activation(
     run: RunFolder,
     source: Source,
     on: Place,
+    sheet: OnSheet,
     query: Query = None,
     out: Out = Path("activation"),
 ) -> None:
@@ -131,7 +168,9 @@ def activation(
     ranked = scored.ranked(query, len(scored.gallery))
     others = [(heading, read_picture(path)) for heading, path in telling_results(ranked)]
     title = f"Where the embeddings' similarity comes from: query {ranked.path.name}"
-    _write(activation_figure(Run.open(run).load_model(), read_picture(ranked.path), others, title=title), out)
+    model = Run.open(run).load_model()
+    figure = activation_figure(model, read_picture(ranked.path), others, **sheet.settings(title))
+    _write(figure, out, sheet)
 
 
 @examples("samecar plot embeddings runs/first --data veri776:VeRi --colour-by camera")
@@ -140,9 +179,10 @@ def embeddings(
     source: Source,
     settings: Annotated[
         dict[str, Any],
-        OptionsOf(f"{FIGURES}.embedding_map:embedding_map_figure", {"vehicles": Spelling(low=2)}, without=("title",)),
+        OptionsOf(f"{FIGURES}.embedding_map:embedding_map_figure", {"vehicles": Spelling(low=2)}, without=ON_SHEET),
     ],
     on: Place,
+    sheet: OnSheet,
     out: Out = Path("embeddings"),
 ) -> None:
     """A map of query and gallery embeddings (t-SNE), marked by vehicle or camera."""
@@ -152,7 +192,7 @@ def embeddings(
         raise SamecarError(f"--colour-by is {settings['colour_by']!r}; it can be vehicle or camera")
     pictures = _score_run(run, source, on).pictures()
     title = f"Query and gallery pictures by {settings['colour_by']}: {run.resolve().name}"
-    _write(embedding_map_figure(pictures, **settings, title=title), out)
+    _write(embedding_map_figure(pictures, **settings, **sheet.settings(title)), out, sheet)
 
 
 @examples("samecar plot distances runs/first --data veri776:VeRi --distance cosine")
@@ -161,6 +201,7 @@ def distances(
     source: Source,
     distance: DistanceOption,
     on: Place,
+    sheet: OnSheet,
     out: Out = Path("distances"),
 ) -> None:
     """Distances between queries and gallery pictures of the same and of different vehicles."""
@@ -169,17 +210,22 @@ def distances(
     scored = _score_run(run, source, on)
     counts = count_distances(scored.query, scored.gallery, scored.protocol, **distance)
     title = f"Queries and gallery pictures: {run.resolve().name}"
-    _write(distances_figure(counts, title=title, **distance), out)
+    _write(distances_figure(counts, **distance, **sheet.settings(title)), out, sheet)
 
 
-def _model(run: Path | None, recipe: str, changes: list[str]) -> "tuple[Embedder, str]":
+def _trained_model(run: Path, changes: list[str]) -> "tuple[Embedder, str]":
+    from samecar.embedding.encoder import Encoder
+
+    if changes:
+        raise SamecarError(f"--run shows the model of {run} as it is; leave out --weights and --set, or --run")
+    model = Encoder.open(run, device="cpu").load().embedder
+    return model, f"{model.settings.backbone}, trained ({run.resolve().name})"
+
+
+def _recipe_model(recipe: str, changes: list[str]) -> "tuple[Embedder, str]":
     from samecar.config import load_recipe
     from samecar.experiment.train import initial_model
-    from samecar.training import Run
 
-    if run is not None:
-        opened = Run.open(run)
-        return opened.load_model(), f"{opened.recipe.model.backbone}, trained ({run.resolve().name})"
     loaded = load_recipe(recipe, changes)
     return initial_model(loaded, 0), f"{loaded.model.backbone}, weights {loaded.model.weights}"
 
@@ -195,10 +241,10 @@ def _score_run(run: Path, source: str, on: dict[str, Any]) -> "ScoredRun":
         return score_run(opened, manifest, on=machine(**on), progress=progress)
 
 
-def _write(figure: "Figure", out: Path) -> None:
+def _write(figure: "Figure", out: Path, sheet: "Sheet") -> None:
     from samecar.report.figures.style import save_figure
 
-    for path in save_figure(figure, out):
+    for path in save_figure(figure, out, dpi=sheet.dpi):
         console.say(str(path))
 
 

@@ -1,12 +1,12 @@
 import dataclasses
+import itertools
 import sys
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import RendererAgg
 from PIL import Image
 from torch.nn import functional
 
@@ -26,8 +26,8 @@ from samecar.report.figures.curves import curves_figure, smoothed
 from samecar.report.figures.embedding_map import embedding_map_figure, layout
 from samecar.report.figures.features import features_figure, prepared, stage_maps
 from samecar.report.figures.pairs import DistanceCounts, count_distances, distances_figure
+from samecar.report.figures.ranks import ranks_figure
 from samecar.report.figures.style import save_figure
-from samecar.report.sheets import ranks_figure
 
 HERE = machine("cpu", 0)
 
@@ -60,18 +60,6 @@ def embeddings_of(side, rows):
 
 def texts(figure):
     return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")) if text.get_text()]
-
-
-def test_a_figure_is_written_as_png_and_svg(tmp_path):
-    figure = Figure(figsize=(2, 1), dpi=100)
-    figure.add_subplot().plot([1, 2])
-    paths = save_figure(figure, tmp_path / "folder" / "two.words.png")
-    assert [path.name for path in paths] == ["two.words.png", "two.words.svg"]
-    assert Image.open(paths[0]).size == (200, 100)
-    assert ElementTree.parse(paths[1]).getroot().tag.endswith("svg")
-    again = paths[1].read_bytes()
-    save_figure(figure, tmp_path / "folder" / "two.words")
-    assert paths[1].read_bytes() == again
 
 
 # features
@@ -144,7 +132,14 @@ def test_curves_name_each_run_with_its_last_value_and_state_the_smoothing(run):
     losses = [record["loss"] for record in run.metrics()]
     assert f"first ({smoothed(losses, 0.5)[-1]:.3g})" in texts(figure)
     assert any("weight 0.5" in text for text in texts(figure))
-    assert {"epoch", "loss", "Loss of two"} <= set(texts(figure))
+    assert {"epoch", "loss", "Loss of two", "last epoch, smoothed"} <= set(texts(figure))
+
+
+def test_a_value_that_is_not_smoothed_is_not_called_so(run):
+    figure = curves_figure({"first": run}, smoothing=0)
+    assert f"first ({run.metrics()[-1]['loss']:.3g})" in texts(figure)
+    assert "last epoch" in texts(figure)
+    assert not any("smoothed" in text and "not smoothed" not in text for text in texts(figure))
 
 
 def test_an_unknown_metric_is_answered_with_the_known_ones(run):
@@ -161,7 +156,11 @@ def test_the_ranks_figure_shows_the_query_and_its_results(tested):
     ranked = tested.ranked(None, 5)
     assert len(ranked.results) == 5
     figure = ranks_figure([ranked])
-    assert figure.axes[0].images[0].get_array().shape[1] > 600
+    assert len(figure.axes[0].images) == 6
+    shown = [text for text in texts(figure) if " · right" in text or " · wrong" in text]
+    assert shown == [
+        f"{place} · {'right' if result.correct else 'wrong'}" for place, result in enumerate(ranked.results, 1)
+    ]
 
 
 def test_a_query_can_be_named(tested):
@@ -311,3 +310,73 @@ def test_without_pairs_of_one_vehicle_there_is_nothing_to_compare(tested):
     queries = np.flatnonzero(tested.query.manifest.vehicle_id == one)
     with pytest.raises(SamecarError, match="no pairs of one vehicle"):
         count_distances(embeddings_of(tested.query, queries), embeddings_of(tested.gallery, rows), tested.protocol)
+
+
+# sizes
+
+
+@pytest.fixture(scope="module")
+def kinds(run, tested, painted_folder):
+    """A function for each kind of figure, which takes a width and a title."""
+    picture, other = (read_picture(painted_folder / "gallery" / f"{name}.png") for name in ("v09_c1_2", "v10_c0_1"))
+    model, counts = run.load_model(), count_distances(tested.query, tested.gallery, tested.protocol)
+    named = {f"FC-BN-ReLU-Dropout-FC number {number}": run for number in range(6)}
+    others = [("match, rank 3", other), ("wrong vehicle, rank 1", picture)]
+    return {
+        "features": lambda **sheet: features_figure(model, picture, **sheet),
+        "augmentations": lambda **sheet: augmentations_figure(picture, **sheet),
+        "curves": lambda **sheet: curves_figure(named, **sheet),
+        "ranks": lambda **sheet: ranks_figure([tested.ranked(None, 20)], **sheet),
+        "activation": lambda **sheet: activation_figure(model, picture, others, **sheet),
+        "embeddings": lambda **sheet: embedding_map_figure(tested.gallery, **sheet),
+        "distances": lambda **sheet: distances_figure(counts, **sheet),
+    }
+
+
+KINDS = ("features", "augmentations", "curves", "ranks", "activation", "embeddings", "distances")
+TITLE = "A title of so many words that a column of a paper cannot hold it in a single line"
+
+
+@pytest.fixture
+def drawn_words(monkeypatch):
+    """What is really drawn: each line of text, its points and its box in dots (left, top, right, bottom)."""
+    lines = []
+
+    def draw_text(self, gc, x, y, text, font, angle, **rest):
+        width, height, descent = self.get_text_width_height_descent(text, font, ismath=False)
+        box = (x, y - height + descent, x + width, y + descent) if angle == 0 else (x - height, y - width, x, y)
+        lines.append((text, font.get_size_in_points(), box))
+
+    monkeypatch.setattr(RendererAgg, "draw_text", draw_text)
+    return lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [3, 3.5, None])
+@pytest.mark.parametrize("kind", KINDS)
+def test_words_collide_at_no_width(kind, width, kinds, drawn_words, tmp_path):
+    figure = kinds[kind](width=width, title=TITLE)
+    assert width is None or figure.get_figwidth() == width
+    (path,) = save_figure(figure, tmp_path / "figure.png", dpi=200)
+    with Image.open(path) as image:
+        right, bottom = image.size
+    assert TITLE in " ".join(text for text, _, _ in drawn_words)
+    for text, points, box in drawn_words:
+        assert points > 6
+        assert min(box[:2]) >= -1, text
+        assert box[2] <= right + 1, text
+        assert box[3] <= bottom + 1, text
+    for (first, _, one), (second, _, other) in itertools.combinations(drawn_words, 2):
+        across, along = (min(one[end + 2], other[end + 2]) - max(one[end], other[end]) for end in (0, 1))
+        assert min(across, along) <= 2, (first, second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_empty_title_is_none(kind, kinds):
+    titled, bare = (kinds[kind](width=3.5, title=title) for title in ("A title", ""))
+    assert titled.get_suptitle() == "A title"
+    assert bare.get_suptitle() == ""
+    assert bare.get_figheight() < titled.get_figheight()
+    with pytest.raises(SamecarError, match="width is 0; give inches"):
+        kinds[kind](width=0, title="")

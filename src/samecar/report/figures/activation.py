@@ -25,7 +25,7 @@ from torch.nn import functional
 from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.report.figures.features import prepared
-from samecar.report.figures.style import MUTED, new_figure, style
+from samecar.report.figures.style import SMALL, add_caption, drawing, line_height
 
 OPACITY = 0.55
 
@@ -68,7 +68,12 @@ def similarity_maps(
 
 
 def activation_figure(
-    model: Embedder, query: Image.Image, others: Sequence[tuple[str, Image.Image]], *, title: str
+    model: Embedder,
+    query: Image.Image,
+    others: Sequence[tuple[str, Image.Image]],
+    *,
+    title: str,
+    width: float | None = None,
 ) -> Figure:
     """Draws a query and other pictures, and below each where the two are alike.
 
@@ -76,29 +81,28 @@ def activation_figure(
         model: a convolutional one.
         query: RGB.
         others: a heading and an RGB picture each, such as the query's match and its nearest wrong picture.
-        title: of the figure.
+        title: of the figure; an empty one is none.
+        width: in inches; by default a picture is about an inch and a half wide.
     """
-    with style():
-        figure = new_figure(3.4 * len(others) + 0.4, 4.3)
-        figure.suptitle(title, x=0.01, ha="left")
+    width = 3.4 * len(others) + 0.4 if width is None else width
+    taken = model.preprocessing
+    cell = width / (2 * len(others)) * taken.height / taken.width
+    with drawing(width, 2 * cell + 4 * line_height(width), title) as figure:
         last = model.backbone.stages[-1]
-        figure.supxlabel(
+        add_caption(
+            figure,
             f"Bright: what speaks for the similarity (Grad-CAM of the cosine), {last.height} × {last.width} places, "
             "interpolated.",
-            x=0.01,
-            ha="left",
-            size=8,
-            color=MUTED,
         )
         parts = figure.subfigures(1, len(others), wspace=0.06, squeeze=False)
         for part, (heading, picture) in zip(parts[0], others, strict=True):
             of_query, of_other, cosine = similarity_maps(model, query, picture)
-            part.suptitle(f"cosine {cosine:.2f}", size=10)
+            part.suptitle(f"cosine {cosine:.2f}", size="medium")
             axes = part.subplots(2, 2)
             for column, (name, shown, heat) in enumerate([("query", query, of_query), (heading, picture, of_other)]):
-                resized = shown.resize((model.preprocessing.width, model.preprocessing.height))
+                resized = shown.resize((taken.width, taken.height))
                 axes[0, column].imshow(resized)
-                axes[0, column].set_title(name, size=9)
+                axes[0, column].set_title(name.replace(", ", ",\n"), size=SMALL)
                 axes[1, column].imshow(resized.convert("L"), cmap="gray")
                 axes[1, column].imshow(heat, cmap="inferno", alpha=OPACITY, vmin=0, vmax=1)
             for each in axes.flat:

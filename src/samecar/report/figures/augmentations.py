@@ -1,5 +1,7 @@
 """The report's augmentations, each alone on one picture."""
 
+import math
+
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
@@ -8,7 +10,15 @@ from torch import Tensor
 from samecar.config import AugmentationSettings
 from samecar.data import training_transform
 from samecar.preprocessing import Preprocessing
-from samecar.report.figures.style import MUTED, new_figure, style
+from samecar.report.figures.style import (
+    SMALL,
+    WIDTH,
+    add_caption,
+    break_lines,
+    drawing,
+    line_height,
+    text_size,
+)
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "Original": {},
@@ -22,28 +32,50 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
 
 DRAWS = 16
 
+COLUMNS = 3
+
 GREY = (0.5, 0.5, 0.5)
 UNIT = (1.0, 1.0, 1.0)
 
 
-def augmentations_figure(picture: Image.Image, *, size: tuple[int, int] = (224, 224), seed: int = 1) -> Figure:
+def augmentations_figure(
+    picture: Image.Image,
+    *,
+    picture_height: int = 224,
+    picture_width: int = 224,
+    seed: int = 1,
+    title: str = "",
+    width: float | None = None,
+) -> Figure:
     """Draws a picture as training sees it under each of the report's augmentations.
 
     Some of them can change next to nothing; of several random draws that is shown which changes the picture most.
 
     Args:
         picture: RGB.
-        size: height and width in pixels.
+        picture_height: of the pictures in pixels, as training would see them.
+        picture_width: of the pictures in pixels, likewise.
         seed: of what happens at random.
+        title: of the figure; an empty one is none.
+        width: of the figure in inches; by default 7.5.
+
+    Raises:
+        SamecarError: the width is out of range.
     """
-    with style():
-        figure = new_figure(7.5, 0.65 + 2 * (2.4 * size[0] / size[1] + 0.25))
-        caption = f"Each alone, with probability 1; of {DRAWS} random draws the one that changes the picture most."
-        figure.supxlabel(caption, x=0.01, ha="left", size=8, color=MUTED)
-        for place, (name, options) in enumerate(AUGMENTATIONS.items(), start=1):
-            axes = figure.add_subplot(2, 3, place)
+    width = WIDTH if width is None else width
+    size = picture_height, picture_width
+    cell = width / COLUMNS
+    names = [break_lines(name, 0.9 * cell, text_size(width, SMALL)) for name in AUGMENTATIONS]
+    lines = 1 + max(name.count("\n") for name in names)
+    row_height = cell * picture_height / picture_width + (lines + 0.5) * line_height(width, SMALL)
+    with drawing(width, math.ceil(len(AUGMENTATIONS) / COLUMNS) * row_height, title) as figure:
+        add_caption(
+            figure, f"Each alone, with probability 1; of {DRAWS} random draws the one that changes the picture most."
+        )
+        for place, (name, options) in enumerate(zip(names, AUGMENTATIONS.values(), strict=True), start=1):
+            axes = figure.add_subplot(math.ceil(len(AUGMENTATIONS) / COLUMNS), COLUMNS, place)
             axes.imshow(_strongest(picture, options, size, seed).permute(1, 2, 0).numpy())
-            axes.set_title(name)
+            axes.set_title(name, size=SMALL)
             axes.set_axis_off()
     return figure
 

@@ -6,27 +6,36 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from samecar.errors import SamecarError
-from samecar.report.figures.style import COLOURS, DASHES, MUTED, new_figure, style
+from samecar.report.figures.style import COLOURS, DASHES, MUTED, WIDTH, add_caption, add_legend, drawing
 from samecar.training import Run
 
 SMOOTHING = 0.6
 """TensorBoard's own default."""
 
+PROPORTION = 0.55
+"""Height over width."""
+
 
 def curves_figure(
-    runs: Mapping[str, Run], *, metric: str = "loss", smoothing: float = SMOOTHING, title: str = "Training"
+    runs: Mapping[str, Run],
+    *,
+    metric: str = "loss",
+    smoothing: float = SMOOTHING,
+    title: str = "Training",
+    width: float | None = None,
 ) -> Figure:
-    """Draws a metric of several runs by epoch; the legend gives each line's last smoothed value.
+    """Draws a metric of several runs by epoch; the legend gives where each line ends, and says if that is smoothed.
 
     Args:
         runs: by the name in the legend.
         metric: a name in the runs' metrics.jsonl, such as accuracy.
         smoothing: weight of the past in a moving average, from 0 (none) up to but without 1; what it hides is drawn
             pale.
-        title: of the figure.
+        title: of the figure; an empty one is none.
+        width: in inches; by default 7.5.
 
     Raises:
-        SamecarError: there is no run, no run knows the metric, or the smoothing is out of range.
+        SamecarError: there is no run, no run knows the metric, or smoothing or width is out of range.
     """
     if not 0 <= smoothing < 1:
         raise SamecarError(f"smoothing is {smoothing}; give 0 or more and less than 1")
@@ -37,8 +46,8 @@ def curves_figure(
         raise SamecarError(
             f"no run has epochs with {metric!r}; known are {', '.join(known) or 'none, nothing is done'}"
         )
-    with style():
-        figure = new_figure(7.5, 4.6)
+    width = WIDTH if width is None else width
+    with drawing(width, PROPORTION * width, title) as figure:
         axes = figure.add_subplot()
         for number, (name, points) in enumerate(lines.items()):
             colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
@@ -53,10 +62,9 @@ def curves_figure(
         axes.set_ylabel(metric.replace("_", " "))
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(title, loc="left", wrap=True)
-        axes.legend(frameon=False, title="last value", alignment="left")
+        add_legend(axes, "last epoch, smoothed" if smoothing else "last epoch")
         axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
-        figure.supxlabel(_caption(smoothing), fontsize=8, color=MUTED, x=0.01, ha="left")
+        add_caption(figure, _caption(smoothing))
     return figure
 
 

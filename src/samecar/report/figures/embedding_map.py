@@ -8,10 +8,23 @@ from numpy.typing import NDArray
 
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError, missing_library
-from samecar.report.figures.style import COLOURS, INK, MARKERS, MUTED, new_figure, style
+from samecar.report.figures.style import (
+    COLOURS,
+    INK,
+    MARKERS,
+    MUTED,
+    WIDTH,
+    add_caption,
+    add_legend,
+    drawing,
+    text_size,
+)
 
 PERPLEXITY = 20.0
 MOST_GROUPS = 24
+
+PROPORTION = 0.6
+"""Height over width."""
 
 
 def embedding_map_figure(
@@ -21,6 +34,7 @@ def embedding_map_figure(
     vehicles: int = 12,
     seed: int = 1,
     title: str = "Embeddings",
+    width: float | None = None,
 ) -> Figure:
     """Lays pictures of some vehicles out so that near embeddings are near, and marks who or which camera is seen.
 
@@ -31,10 +45,12 @@ def embedding_map_figure(
         colour_by: what the marks tell: vehicle or camera.
         vehicles: vehicles to show, drawn at random.
         seed: of drawing them and of the layout.
-        title: of the figure.
+        title: of the figure; an empty one is none.
+        width: in inches; by default 7.5.
 
     Raises:
-        SamecarError: scikit-learn is not installed, there are too few pictures, or too many groups to be told apart.
+        SamecarError: scikit-learn is not installed, there are too few pictures, too many groups to be told apart, or
+            the width is out of range.
     """
     chosen = _of_some_vehicles(embeddings, vehicles, seed)
     places = layout(chosen.matrix, seed)
@@ -42,28 +58,27 @@ def embedding_map_figure(
     names = np.unique(groups)
     if len(names) > MOST_GROUPS:
         raise SamecarError(f"{len(names)} groups cannot be told apart on paper; show at most {MOST_GROUPS} vehicles")
-    with style():
-        figure = new_figure(7.5, 5.2)
+    width = WIDTH if width is None else width
+    with drawing(width, PROPORTION * width, title) as figure:
         axes = figure.add_subplot()
+        size = 0.34 * text_size(width) ** 2
         for number, name in enumerate(names):
             x, y = places[groups == name].T
             colour = COLOURS[number % len(COLOURS)]
             marker = MARKERS[number % len(MARKERS)]
             axes.scatter(
-                x, y, s=34, marker=marker, color=colour, edgecolors=INK, linewidths=0.5, alpha=0.9, label=str(name)
+                x, y, s=size, marker=marker, color=colour, edgecolors=INK, linewidths=0.5, alpha=0.9, label=str(name)
             )
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_color(MUTED)
-        axes.set_title(title, loc="left")
-        axes.set_xlabel(
+        add_legend(axes, colour_by)
+        add_caption(
+            figure,
             f"t-SNE of {len(places)} pictures of {len(np.unique(chosen.labels.vehicle_id))} vehicles, Euclidean, "
-            f"perplexity {_perplexity(len(places)):.3g}, seed {seed}; only who is near whom counts",
-            size=8,
-            color=MUTED,
+            f"perplexity {_perplexity(len(places)):.3g}, seed {seed}; only who is near whom counts.",
         )
-        axes.legend(title=colour_by, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
     return figure
 
 

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from samecar.data import evaluation_transform
 from samecar.errors import SamecarError
 from samecar.models import Embedder
-from samecar.report.figures.style import MUTED, new_figure, style
+from samecar.report.figures.style import MUTED, SMALL, WIDTHS, drawing, line_height, text_size, text_width
 
 COLUMNS = 8
 
 
-def features_figure(model: Embedder, picture: Image.Image, *, title: str, columns: int = COLUMNS) -> Figure:
+def features_figure(
+    model: Embedder, picture: Image.Image, *, title: str, columns: int = COLUMNS, width: float | None = None
+) -> Figure:
     """Draws the picture, and below it a row of feature maps for each stage.
 
     Of a stage's channels those are drawn whose maps vary most over the picture, each scaled to its own range.
@@ -21,17 +23,21 @@ def features_figure(model: Embedder, picture: Image.Image, *, title: str, column
     Args:
         model: a convolutional one.
         picture: RGB, of any size.
-        title: of the figure.
+        title: of the figure; an empty one is none.
         columns: maps in a row.
+        width: in inches; by default a map is about an inch wide.
 
     Raises:
-        SamecarError: the model has no stages.
+        SamecarError: the model has no stages, or the width is out of range.
     """
     maps = stage_maps(model, picture)
-    with style():
-        figure = new_figure(1.05 * columns + 1.1, 1.15 * (len(maps) + 1) + 0.6)
-        figure.suptitle(title, x=0.01, ha="left")
-        grid = figure.add_gridspec(len(maps) + 1, columns + 1, width_ratios=[0.95] + [1.0] * columns)
+    width = max(WIDTHS[0], 1.05 * columns + 1.1) if width is None else width
+    sizes = [" × ".join(map(str, stage.shape)) for stage in maps]
+    heading = max(text_width(size, text_size(width)) for size in sizes)
+    cell = (width - heading) / columns
+    row_height = cell * model.preprocessing.height / model.preprocessing.width + line_height(width, SMALL)
+    with drawing(width, (len(maps) + 1) * row_height, title) as figure:
+        grid = figure.add_gridspec(len(maps) + 1, columns + 1, width_ratios=[heading] + [cell] * columns)
         axes = figure.add_subplot(grid[0, 1])
         axes.imshow(picture.resize((model.preprocessing.width, model.preprocessing.height)))
         axes.set_axis_off()
@@ -39,16 +45,15 @@ def features_figure(model: Embedder, picture: Image.Image, *, title: str, column
         text.text(1, 0.5, "picture", ha="right", va="center")
         text.set_axis_off()
         for row, stage in enumerate(maps, start=1):
-            heading = figure.add_subplot(grid[row, 0])
-            heading.set_axis_off()
-            heading.text(1, 0.62, f"stage {row}", ha="right", va="center")
-            channels, height, width = stage.shape
-            heading.text(1, 0.34, f"{channels} × {height} × {width}", ha="right", va="center", size=8, color=MUTED)
+            text = figure.add_subplot(grid[row, 0])
+            text.set_axis_off()
+            text.text(1, 0.5, f"stage {row}", ha="right", va="bottom")
+            text.text(1, 0.47, sizes[row - 1], ha="right", va="top", size=SMALL, color=MUTED)
             for column, channel in enumerate(_most_varied(stage, columns)):
                 axes = figure.add_subplot(grid[row, column + 1])
                 axes.imshow(stage[channel].numpy(), cmap="viridis", interpolation="nearest")
                 axes.set_axis_off()
-                axes.set_title(f"{channel}", size=6, pad=2, color=MUTED)
+                axes.set_title(f"{channel}", size=SMALL, pad=2, color=MUTED)
     return figure
 
 

@@ -12,11 +12,14 @@ from samecar.calibration import Calibration, PairCounts
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation.protocols import MATCH, OTHER, Protocol, Relevance
-from samecar.report.figures.style import COLOURS, INK, MUTED, new_figure, style
+from samecar.report.figures.style import COLOURS, INK, MUTED, WIDTH, add_caption, add_legend, drawing
 from samecar.similarity.products import Distance, distance_chunks
 
 FEWEST_BINS, MOST_BINS = 12, 60
 FINE_BINS = 4000
+
+PROPORTION = 0.52
+"""Height of a figure of distances over its width."""
 
 BEYOND = 100
 """How many times the largest measured gallery the drawn thresholds reach."""
@@ -76,24 +79,29 @@ def count_distances(
     return DistanceCounts(edges, same, different)
 
 
-def distances_figure(counts: DistanceCounts, *, title: str, distance: Distance = "euclidean") -> Figure:
+def distances_figure(
+    counts: DistanceCounts, *, title: str, distance: Distance = "euclidean", width: float | None = None
+) -> Figure:
     """Draws both histograms, each as a share of its own pairs.
 
     Args:
         counts: from `count_distances`.
-        title: of the figure.
+        title: of the figure; an empty one is none.
         distance: that was counted.
+        width: in inches; by default 7.5.
+
+    Raises:
+        SamecarError: the width is out of range.
     """
+    width = WIDTH if width is None else width
     at, error = counts.equal_error()
-    with style():
-        figure = new_figure(7.5, 4.2)
+    with drawing(width, PROPORTION * width, title) as figure:
         axes = figure.add_subplot()
         draw_pairs(axes, counts)
         label = f"equal error: {100 * error:.1f} % at {at:.3g}"
         axes.axvline(at, color=INK, linewidth=1, linestyle=":", label=label)
         axes.set_xlabel(f"{'Euclidean' if distance == 'euclidean' else 'cosine'} distance")
-        axes.set_title(title, loc="left")
-        axes.legend(frameon=False)
+        add_legend(axes)
     return figure
 
 
@@ -128,20 +136,18 @@ def calibration_figure(calibration: Calibration, pairs: PairCounts, *, title: st
         pairs: that it was fitted to.
         title: of the figure.
     """
-    with style():
-        figure = new_figure(10, 7.6)
+    with drawing(10, 7.2, title) as figure:
         (reliability, similarities), (alarms, thresholds) = figure.subplots(2, 2)
         _draw_reliability(reliability, calibration)
         _draw_similarities(similarities, calibration, pairs)
         _draw_false_alarms(alarms, calibration)
         _draw_thresholds(thresholds, calibration)
-        figure.suptitle(title, x=0.01, ha="left")
         evidence = calibration.evidence
         caption = (
             f"Fitted to {evidence.vehicles:,} vehicles ({evidence.kind}) in {evidence.pictures:,} pictures. Left: seen "
             f"on vehicles that were not fitted to, over {calibration.quality.halves} random halves."
         )
-        figure.supxlabel(caption, fontsize=8, color=MUTED, x=0.01, ha="left")
+        add_caption(figure, caption)
     return figure
 
 
@@ -157,7 +163,7 @@ def _draw_reliability(axes: Axes, calibration: Calibration) -> None:
     axes.set_xlabel("probability of the same vehicle that is said")
     axes.set_ylabel("share of pairs of the same vehicle")
     axes.set_title("Reliability; larger dots are more pairs", loc="left")
-    legend = axes.legend(frameon=False, loc="upper left")
+    legend = axes.legend(loc="upper left")
     for handle in legend.legend_handles[1:]:
         handle.set_sizes([40])  # type: ignore[union-attr]
 
@@ -168,7 +174,7 @@ def _draw_similarities(axes: Axes, calibration: Calibration, pairs: PairCounts) 
     axes.axvline(at, color=INK, linewidth=1, linestyle=":", label=f"as likely as not: {at:.3f}")
     axes.set_xlabel("similarity (cosine)")
     axes.set_title("Pairs by different cameras", loc="left")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend()
 
 
 def _draw_false_alarms(axes: Axes, calibration: Calibration) -> None:
@@ -186,7 +192,7 @@ def _draw_false_alarms(axes: Axes, calibration: Calibration) -> None:
     axes.set_xlabel("pictures in the gallery, which lacks the vehicle")
     axes.set_ylabel("said to be in it")
     axes.set_title("False alarms", loc="left")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend()
 
 
 def _draw_thresholds(axes: Axes, calibration: Calibration) -> None:
@@ -205,7 +211,7 @@ def _draw_thresholds(axes: Axes, calibration: Calibration) -> None:
     axes.set_xlabel("pictures in the gallery")
     axes.set_ylabel("best similarity from which it is in it")
     axes.set_title("Threshold for “it is in the gallery”", loc="left")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend()
     axes.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
 
 
