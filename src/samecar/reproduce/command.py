@@ -5,12 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from samecar.data import Manifest, open_source
-from samecar.hardware import Machine
+from samecar.hardware import Machine, machine, share_machine
 from samecar.progress import Progress, silent
 from samecar.report.figures.curves import curves_figure
 from samecar.report.figures.style import save_figure
+from samecar.reproduce.choices import Choices
+from samecar.reproduce.estimating import Plan, estimate_runs, plan_all
 from samecar.reproduce.rows import report_tables, row_ids
-from samecar.reproduce.runs import Choices, Data, Outcome, plan_runs, run_all, run_folder, saved_scores
+from samecar.reproduce.runs import Data, PlannedRun, plan_runs, run_folder, saved_scores
+from samecar.reproduce.sharing import Outcome, Work, do_here, do_in_processes
 from samecar.reproduce.tables import full_title, table_results, write_table
 from samecar.training import Run
 
@@ -33,13 +36,40 @@ class Reproduction:
     choices: Choices
     failures: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *, on: Machine | None = None, progress: Progress = silent) -> Iterator[Outcome]:
+    def plan(self, *, on: Machine | None = None, devices: Sequence[str] = ()) -> Plan:
+        """Estimates what `run` will take; see there. Reading and training are timed on this machine for a moment.
+
+        Raises:
+            SamecarError: some run cannot begin.
+        """
+        runs, pending = self._distinct_runs()
+        on = on or machine()
+        return plan_all(
+            pending, len(runs) - len(pending), self.data, self.out, share_machine(on, devices or [str(on.device)])
+        )
+
+    def run(
+        self, *, on: Machine | None = None, devices: Sequence[str] = (), progress: Progress = silent
+    ) -> Iterator[Outcome]:
         """Does each distinct run once, and says after each how it ended; what is done already is not done again.
+
+        A run that fails, because its loss is no longer finite for example, does not keep the others from being done.
+        Other processes may work on the same folder: runs that they hold are left to them and waited for.
+
+        Args:
+            on: the machine.
+            devices: train as many runs at a time, each on its device and in a process of its own, which share the
+                cores and the machine's workers. A script then needs `if __name__ == "__main__":`. Closing the iterator
+                ends the processes.
+            progress: is told the share of all the work that is done.
 
         Raises:
             SamecarError: some run cannot begin; nothing was started.
         """
-        for outcome in run_all(plan_runs(self.choices, self.rows, self.out), self.data, on=on, progress=progress):
+        on = on or machine()
+        machines = share_machine(on, devices) if devices else [on]
+        work = Work(estimate_runs(self._distinct_runs()[1], self.data, machines), self.data, len(machines), progress)
+        for outcome in do_in_processes(work, machines) if devices else do_here(work, on):
             if outcome.failure:
                 self.failures[outcome.run.folder.name] = outcome.failure
             yield outcome
@@ -56,6 +86,11 @@ class Reproduction:
                 title = f"Training loss, seed {self.choices.seeds[0]}. {full_title(content)}"
                 paths += save_figure(curves_figure(runs, title=title), self.out / figure)
         return paths
+
+    def _distinct_runs(self) -> tuple[list[PlannedRun], list[PlannedRun]]:
+        """All runs, and those of them that are not finished."""
+        runs = plan_runs(self.choices, self.rows, self.out)
+        return runs, [run for run in runs if saved_scores(run.folder, self.data) is None]
 
     def _runs(self, table: str) -> dict[str, Run]:
         """The finished runs of a table's rows with the first seed, by the rows' names."""
