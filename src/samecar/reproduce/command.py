@@ -1,6 +1,6 @@
 """A whole reproduction: the runs behind some rows, then their tables and figures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Reproduction:
 
     def run(
         self, *, on: Machine | None = None, devices: Sequence[str] = (), progress: Progress = silent
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """Does each distinct run once, and says after each how it ended; what is done already is not done again.
 
         A run that fails, because its loss is no longer finite for example, does not keep the others from being done.

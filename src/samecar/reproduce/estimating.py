@@ -35,6 +35,9 @@ READ_PICTURES = 200
 SECONDS_A_NETWORK = 1.0
 """Of timed training steps, roughly; a smaller batch is timed where the recipe's own takes longer."""
 
+LEAST_BATCH = 4
+"""Pictures of the first steps, two of each of two vehicles: enough for every loss and for batch normalisation."""
+
 MOST_STEPS = 3
 """Training steps that are timed at most; the quickest counts, as others were disturbed."""
 
@@ -314,11 +317,10 @@ def _measure_network(recipe: Recipe, vehicles: int, device: torch.device) -> _Ne
         model.eval()(torch.zeros(1, 3, preprocessing.height, preprocessing.width, device=device))
     objective, optimizer = Objective(recipe.loss), build_optimizer(model.parameters(), recipe.optimizer)
     scaler = GradScaler(device.type, enabled=recipe.training.precision == "float16")
-    each = recipe.batch.pictures_per_vehicle
 
     def seconds(count: int) -> float:
         pictures = torch.randn(count, 3, preprocessing.height, preprocessing.width)
-        labels = torch.arange(count) // each
+        labels = torch.arange(count) // 2
         batch = Batch(pictures, labels, (), torch.arange(count))
         _await(device)
         began = time.perf_counter()
@@ -328,10 +330,9 @@ def _measure_network(recipe: Recipe, vehicles: int, device: torch.device) -> _Ne
         return time.perf_counter() - began
 
     model.train()
-    least = min(recipe.batch.size, 2 * each)  # two vehicles
-    seconds(least)  # the first step also prepares the others
-    one = seconds(least) / least
-    count = max(least, min(recipe.batch.size, int(SECONDS_A_NETWORK / MOST_STEPS / one) // each * each))
+    seconds(LEAST_BATCH)  # the first step also prepares the others
+    in_time = int(SECONDS_A_NETWORK / seconds(LEAST_BATCH) * LEAST_BATCH)
+    count = max(LEAST_BATCH, min(recipe.batch.size, in_time))
     timed: list[float] = []
     while len(timed) < MOST_STEPS and sum(timed) < SECONDS_A_NETWORK:
         timed.append(seconds(count))
