@@ -32,9 +32,9 @@ from samecar.experiment.evaluate import score_splits
 from samecar.experiment.train import initial_model, train
 from samecar.files import write_file
 from samecar.hardware import machine
-from samecar.reproduce import Choices, Scale, all_rows, plan_runs, report_tables
+from samecar.reproduce import Choices, Reproduction, Scale, all_rows, report_tables
 from samecar.reproduce.rows import row_ids
-from samecar.reproduce.runs import Data, run_all
+from samecar.reproduce.runs import Data
 from samecar.reproduce.tables import table_results
 
 DRAWN: dict[str, Any] = {"vehicles": 130, "cameras": 6, "pictures": 3, "size": 112, "seed": 1}
@@ -82,7 +82,7 @@ def main() -> None:
     as_run = replace(printed, as_run=True)
     repeated = replace(printed, seeds=SEEDS)
     for choices, rows in ((printed, all_rows()), (as_run, all_rows()), (repeated, row_ids(REPEATED))):
-        for outcome in run_all(plan_runs(choices, rows, Path()), data, on=machine("cpu", workers=0)):
+        for outcome in Reproduction(rows, data, Path(), choices).run(on=machine("cpu", workers=0)):
             name = f"{outcome.run.recipe.title}, seed {outcome.run.recipe.training.seed}"
             left = f"{outcome.seconds:.0f} s; about {outcome.seconds_left / 60:.0f} min left of this part"
             say(f"{name}: {outcome.failure or 'done'} ({left})")

@@ -90,6 +90,22 @@ def machine(device: str = "auto", workers: int | None = None) -> Machine:
     return Machine(find_device(device), available_cores() if workers is None else workers)
 
 
+def share_machine(whole: Machine, devices: Sequence[str]) -> list[Machine]:
+    """Parts a machine among as many runs as devices are named; one may be named several times.
+
+    Args:
+        whole: its workers are divided; each part has one at least, unless it has none at all.
+        devices: such as 'cuda:0' and 'cuda:1', or 'cpu' twice.
+
+    Raises:
+        SamecarError: no device is named, or one that is not there.
+    """
+    if not devices:
+        raise SamecarError("devices are none; give one or more, such as cuda:0,cuda:1")
+    workers = max(1, whole.workers // len(devices)) if whole.workers else 0
+    return [Machine(find_device(device), workers) for device in devices]
+
+
 def in_parts(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
     """Does a batch in as many parts as torch may use threads, each in a thread whose torch uses one.
 

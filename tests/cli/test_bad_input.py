@@ -231,7 +231,7 @@ def test_a_full_gpu_is_one_sentence(painted_source, tmp_path, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("tried to allocate too much")
 
-    monkeypatch.setattr("samecar.training.loop._step", full)
+    monkeypatch.setattr("samecar.training.loop.train_batch", full)
     sentence = refused("train", "report-baseline", "--data", painted_source, "--out", tmp_path / "run", *tiny())
     assert sentence.startswith("the memory of cpu is full; lower batch.size,") or "cuda" in sentence
 
@@ -264,7 +264,7 @@ def test_an_interruption_is_one_sentence_and_130(trained, painted_source, monkey
         ("samecar.data.open_source", "interrupted"),
         ("samecar.experiment.train.initial_model", "interrupted; training had not begun, and nothing is kept"),
         (
-            "samecar.training.loop._step",
+            "samecar.training.loop.train_batch",
             "interrupted; no epoch was finished; {out} is begun, and `--resume` goes on with it",
         ),
     ],

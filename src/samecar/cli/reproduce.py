@@ -1,10 +1,10 @@
 """The `samecar reproduce` command."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,9 @@ from samecar.errors import SamecarError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from samecar.hardware import Machine
     from samecar.progress import Progress
-    from samecar.reproduce import Choices, Outcome, Scale
+    from samecar.reproduce import Choices, Outcome, Plan, Reproduction, Scale
 
 SPEED_WINDOW = 3600
 """Seconds over which speed is averaged for the time left: runs differ, the last minute says little of the next hour."""
@@ -26,6 +27,8 @@ SPEED_WINDOW = 3600
     "samecar reproduce --list",
     "samecar reproduce table1 --data veri776:VeRi -o reproduction",
     "samecar reproduce figure4 --data veri776:VeRi",
+    "samecar reproduce --plan table1 --data veri776:VeRi",
+    "samecar reproduce all --data veri776:VeRi --devices cuda:0,cuda:1",
     "samecar reproduce --rows table5/batch-64 --data veri776:VeRi --epochs 2 --image-scale 0.25",
 )
 def reproduce(
@@ -55,6 +58,17 @@ def reproduce(
     rows: Annotated[
         list[str] | None, typer.Option("--rows", metavar="ROWS", help="only these, such as table5/batch-64,table8/sgd")
     ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DEVICES",
+            help="instead of --device: train as many runs at a time, each on its own, such as cuda:0,cuda:1 or cpu,cpu",
+        ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="say what the runs would take on this machine, and start none")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the plan as one JSON object on standard output")] = False,
     list_rows: Annotated[bool, typer.Option("--list", help="list the rows and which of them are one run")] = False,
     weights: Annotated[
         str | None, typer.Option(help="dry run: weights to begin from, such as none; as --set model.weights=…")
@@ -71,26 +85,40 @@ def reproduce(
     chosen, figures = choose_rows(targets, named), choose_figures(targets, named)
     changed = (*([f"model.weights={weights}"] if weights else []), *(changes or []))
     choices = replace(asked, scale=scale, changes=changed)
+    if json and not plan:
+        raise SamecarError("--json is for --plan; the tables that a reproduction writes are there as JSON too")
+    if devices is not None and on["device"] != "auto":
+        raise SamecarError(f"--device is {on['device']} and --devices is {devices}; give one of the two")
+    several = tuple(name.strip() for name in devices.split(",")) if devices is not None else ()
     if list_rows:
         _print_rows(chosen, figures, choices)
     elif source is None:
         raise SamecarError("give the pictures with --data, such as --data veri776:PATH")
     else:
-        _run(chosen, figures, source, out, choices, on)
+        from samecar.hardware import machine
+        from samecar.reproduce import reproduce as prepare
+
+        whole = machine(**on)
+        work = prepare(chosen, console.open_aloud(source), out, choices, figures)
+        if not plan:
+            _run(work, whole, several)
+            return
+        with console.errors.status("timing how pictures are read and networks are trained"):
+            planned = work.plan(on=whole, devices=several)
+        if json:
+            console.print_json(planned.as_dict())
+        else:
+            _print_plan(planned)
 
 
-def _run(rows: list[str], figures: list[str], source: str, out: Path, choices: "Choices", on: dict[str, Any]) -> None:
-    from samecar.hardware import machine
-    from samecar.reproduce import reproduce as prepare
-
-    manifest = console.open_aloud(source)
-    work = prepare(rows, manifest, out, choices, figures)
+def _run(work: "Reproduction", whole: "Machine", devices: tuple[str, ...]) -> None:
     with _bar() as (bar_console, progress):
         try:
-            for outcome in work.run(on=machine(**on), progress=progress):
-                bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
-                work.write()
-            written = [*work.write(), *work.draw(on=machine(**on), progress=progress)]
+            with closing(work.run(on=whole, devices=devices, progress=progress)) as outcomes:
+                for outcome in outcomes:
+                    bar_console.print(_sentence(outcome), markup=False, highlight=False, soft_wrap=True)
+                    work.write()
+            written = [*work.write(), *work.draw(on=whole, progress=progress)]
         except KeyboardInterrupt:
             console.warn("the same command goes on from here")
             raise
@@ -138,14 +166,48 @@ def _sentence(outcome: "Outcome") -> str:
         return f"{name}: failed, {outcome.failure} ({left})"
     evaluation = outcome.scores["evaluation"]
     scores = f"rank-1 {100 * evaluation['cmc']['1']:.1f}, mAP {100 * evaluation['mAP']:.1f}"
-    return f"{name}: {scores} ({_duration(outcome.seconds)}; {left})"
+    took = "done by another process" if outcome.elsewhere else _duration(outcome.seconds)
+    return f"{name}: {scores} ({took}; {left})"
 
 
 def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def _print_plan(plan: "Plan") -> None:
+    cells = [["steps", "pictures", "operations", "ms to read", "ms to train", "hours", "disk, MB", "run"]]
+    for one in plan.estimates:
+        seed = one.run.recipe.training.seed
+        cells.append(
+            [
+                f"{one.steps:,}",
+                f"{one.pictures:,}",
+                f"{one.operations:.1e}",
+                f"{1000 * one.reading_seconds:.2f}",
+                f"{1000 * one.training_seconds:.2f}",
+                f"{one.seconds / 3600:,.2f}",
+                f"{one.disk_bytes / 1e6:,.0f}",
+                one.run.recipe.title if seed == 1 else f"{one.run.recipe.title}, seed {seed}",
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)][:-1]
+    for *numbers, run in cells:
+        console.say("  ".join([*(text.rjust(width) for text, width in zip(numbers, widths, strict=True)), run]))
+    content = plan.as_dict()
+    several = f", {len(plan.devices)} runs at a time" if len(plan.devices) > 1 else ""
+    console.say(
+        f"\nIn all: {len(plan.estimates)} runs ({plan.finished} more are finished), {content['steps']:,} steps on "
+        f"{content['pictures']:,} pictures, {content['operations']:.2g} floating-point operations, about "
+        f"{_duration(plan.seconds)} on {', '.join(plan.devices)}{several}, {plan.disk_bytes / 1e9:,.1f} GB of disk "
+        f"({plan.disk_free / 1e9:,.1f} GB are free)."
+    )
+    console.say(
+        "Timed here, for a moment each: to read and change a picture on one core, and to train on one that was read. "
+        f"All else is an estimate, for {plan.cores} cores and {plan.workers} processes that read for each run."
+    )
 
 
 def _print_rows(rows: list[str], figures: list[str], choices: "Choices") -> None:

@@ -1,17 +1,20 @@
 """A whole reproduction: the runs behind some rows and figures, then their pages."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
-from samecar.hardware import Machine
+from samecar.hardware import Machine, machine, share_machine
 from samecar.progress import Progress, silent
+from samecar.reproduce.choices import Choices
+from samecar.reproduce.estimating import Plan, estimate_runs, plan_all
 from samecar.reproduce.figures import draw_augmentations, draw_curves, draw_features, draw_ranks
 from samecar.reproduce.pages.writing import write_index, write_table
 from samecar.reproduce.rows import report_figures, rows_beside, table_of
-from samecar.reproduce.runs import Choices, Data, Outcome, PlannedRun, plan_runs, run_all
+from samecar.reproduce.runs import Data, PlannedRun, plan_runs, saved_scores
+from samecar.reproduce.sharing import Outcome, Work, do_here, do_in_processes
 from samecar.reproduce.tables import table_results
 
 
@@ -43,13 +46,40 @@ class Reproduction:
                 runs.setdefault(run.folder, run)
         return list(runs.values())
 
-    def run(self, *, on: Machine | None = None, progress: Progress = silent) -> Iterator[Outcome]:
+    def plan(self, *, on: Machine | None = None, devices: Sequence[str] = ()) -> Plan:
+        """Estimates what `run` will take; see there. Reading and training are timed on this machine for a moment.
+
+        Raises:
+            SamecarError: some run cannot begin.
+        """
+        runs, pending = self.planned_runs(), self._pending_runs()
+        on = on or machine()
+        return plan_all(
+            pending, len(runs) - len(pending), self.data, self.out, share_machine(on, devices or [str(on.device)])
+        )
+
+    def run(
+        self, *, on: Machine | None = None, devices: Sequence[str] = (), progress: Progress = silent
+    ) -> Generator[Outcome, None, None]:
         """Does each distinct run once, and says after each how it ended; what is done already is not done again.
+
+        A run that fails, because its loss is no longer finite for example, does not keep the others from being done.
+        Other processes may work on the same folder: runs that they hold are left to them and waited for.
+
+        Args:
+            on: the machine.
+            devices: train as many runs at a time, each on its device and in a process of its own, which share the
+                cores and the machine's workers. A script then needs `if __name__ == "__main__":`. Closing the iterator
+                ends the processes.
+            progress: is told the share of all the work that is done.
 
         Raises:
             SamecarError: some run cannot begin; nothing was started.
         """
-        for outcome in run_all(self.planned_runs(), self.data, on=on, progress=progress):
+        on = on or machine()
+        machines = share_machine(on, devices) if devices else [on]
+        work = Work(estimate_runs(self._pending_runs(), self.data, machines), self.data, len(machines), progress)
+        for outcome in do_in_processes(work, machines) if devices else do_here(work, on):
             if outcome.failure:
                 self.failures[outcome.run.folder.name] = outcome.failure
             yield outcome
@@ -87,6 +117,10 @@ class Reproduction:
         if errors:
             raise errors[0]
         return paths
+
+    def _pending_runs(self) -> list[PlannedRun]:
+        """Those of the planned runs that are not finished."""
+        return [run for run in self.planned_runs() if saved_scores(run.folder, self.data) is None]
 
     def _rows_by_choices(self) -> dict[Choices, list[str]]:
         """The rows that are asked for, and those that figures need, some with the settings of the published runs."""

@@ -16,8 +16,8 @@ from samecar.progress import Progress, silent
 from samecar.report.figures.augmentations import augmentations_figure
 from samecar.report.figures.curves import curves_figure
 from samecar.report.figures.features import features_figure
+from samecar.report.figures.ranks import ranks_figure
 from samecar.report.figures.style import save_figure
-from samecar.report.sheets import ranks_figure
 from samecar.reproduce.rows import derive, differs_as_run, find_row, report_figures, report_tables, row_ids
 from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores
 from samecar.reproduce.tables import qualifiers

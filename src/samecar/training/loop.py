@@ -110,8 +110,8 @@ def fit(
                 failures.add(batch.failures)
                 if not len(batch.pictures):
                     continue
-                with _full_memory_named(device):
-                    values = _step(model, objective, optimizer, scaler, batch, device, settings)
+                with name_full_memory(device):
+                    values = train_batch(model, objective, optimizer, scaler, batch, device, settings)
                 sums.add(values, len(batch.pictures))
                 if step % 10 == 0:
                     _refuse_infinite(values["loss"], epoch, step)
@@ -139,7 +139,7 @@ def fit(
             progress("training", (epoch + 1) * steps, settings.epochs * steps, f"loss {record['loss']:.3f}")
 
 
-def _step(
+def train_batch(
     model: Embedder,
     objective: Objective,
     optimizer: Optimizer,
@@ -165,7 +165,8 @@ def _step(
 
 
 @contextmanager
-def _full_memory_named(device: torch.device) -> Iterator[None]:
+def name_full_memory(device: torch.device) -> Iterator[None]:
+    """Says whose memory is full and what to lower, in place of torch's many lines."""
     try:
         yield
     except torch.OutOfMemoryError as error:
