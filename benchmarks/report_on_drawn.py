@@ -38,7 +38,7 @@ from samecar.reproduce.runs import Data
 from samecar.reproduce.tables import table_results
 
 DRAWN: dict[str, Any] = {"vehicles": 130, "cameras": 6, "pictures": 3, "size": 112, "seed": 1}
-SCALE = Scale(epochs=8, images=0.22)
+SCALE = Scale(epochs=5, images=0.22)
 
 START = "start"
 """Folder, in WORK-FOLDER, of the weights that rows begin with."""
