@@ -27,6 +27,10 @@ plot = typer.Typer(
 )
 
 FIGURES = "samecar.report.figures"
+
+UNTRAINED = "report-resnet18"
+"""The recipe whose network is shown where no other and no run is given."""
+
 ON_SHEET = ("title", "width")
 """What a figure takes of its sheet."""
 
@@ -65,7 +69,10 @@ def features(
             "of --recipe, untrained"
         ),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="a recipe whose model, with its weights, is shown")] = "report-resnet18",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="a recipe whose model, with its weights, is shown", show_default=UNTRAINED),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="weights of the recipe's model, such as a file; as --set model.weights=…")
     ] = None,
@@ -79,7 +86,14 @@ def features(
     from samecar.report.figures.features import features_figure
 
     changed = [*([f"model.weights={weights}"] if weights else []), *(changes or [])]
-    model, name = _recipe_model(recipe, changed) if run is None else _trained_model(run, changed)
+    if run is None:
+        model, name = _recipe_model(recipe or UNTRAINED, changed)
+    elif changed or recipe:
+        raise SamecarError(
+            f"--run shows the model of {run} as it is; leave out --recipe, --weights and --set, or --run"
+        )
+    else:
+        model, name = _trained_model(run)
     figure = features_figure(model, read_picture(picture), **sheet.settings(f"Feature maps: {name}"))
     _write(figure, out, sheet)
 
@@ -213,11 +227,9 @@ def distances(
     _write(distances_figure(counts, **distance, **sheet.settings(title)), out, sheet)
 
 
-def _trained_model(run: Path, changes: list[str]) -> "tuple[Embedder, str]":
+def _trained_model(run: Path) -> "tuple[Embedder, str]":
     from samecar.embedding.encoder import Encoder
 
-    if changes:
-        raise SamecarError(f"--run shows the model of {run} as it is; leave out --weights and --set, or --run")
     model = Encoder.open(run, device="cpu").load().embedder
     return model, f"{model.settings.backbone}, trained ({run.resolve().name})"
 

@@ -104,10 +104,10 @@ def test_features_of_a_file_of_weights_need_no_network(picture, no_network, tmp_
 
 
 def test_a_trained_model_has_its_own_weights(trained, picture, tmp_path):
-    for more in (["--weights", "none"], ["--set", "model.width=64"]):
+    for more in (["--weights", "none"], ["--set", "model.width=64"], ["--recipe", "small-set"]):
         result = plot("features", picture, "--run", trained, *more, "-o", tmp_path / "features.png")
         assert result.exit_code == 2
-        assert "leave out --weights and --set, or --run" in result.stderr
+        assert "leave out --recipe, --weights and --set, or --run" in result.stderr
     assert not list(tmp_path.iterdir())
 
 
