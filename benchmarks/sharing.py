@@ -4,7 +4,7 @@
 
 Draws a set, plans Table 9 at a small size and runs it three times, each time from nothing: with one command; with one
 command that trains two runs at a time (`--devices cpu,cpu`); and with two commands at once on one folder, each of which
-trains one run at a time. Writes results/sharing.json, and refuses to if not each run was trained once, or if two commands
+trains one run at a time. Writes results/sharing.json, and refuses to if a run was not trained once, or if two commands
 give other scores than one. To be run on an idle machine.
 """
 
