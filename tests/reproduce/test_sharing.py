@@ -213,7 +213,7 @@ def test_two_commands_share_the_runs_of_one_folder(painted_source, alone, tmp_pa
 
 @pytest.mark.slow
 def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source, tmp_path):
-    commands = [command(painted_source, tmp_path, "--workers", workers, epochs=20) for workers in (2, 0)]
+    commands = [command(painted_source, tmp_path, "--workers", workers, epochs=10) for workers in (2, 0)]
     first = subprocess.Popen(commands[0], stderr=subprocess.PIPE, text=True)
     until(lambda: any(len(record) > 1 for record in records(tmp_path).values()), [first])
     second = subprocess.Popen(commands[1], stderr=subprocess.PIPE, text=True)
@@ -224,27 +224,24 @@ def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source
     assert second.returncode == 0, said
     found = records(tmp_path)
     assert len(found) == 4
-    assert all([record["epoch"] for record in lines] == list(range(1, 21)) for lines in found.values())
+    assert all([record["epoch"] for record in lines] == list(range(1, 11)) for lines in found.values())
     assert len(scores(tmp_path)) == 4
     assert not list(tmp_path.rglob(LOCK_FILE))
 
 
 @pytest.mark.slow
-def test_control_c_ends_every_process_and_the_same_command_goes_on(painted_source, tmp_path):
-    line = command(painted_source, tmp_path, "--workers", 2, on=("--devices", "cpu,cpu"), epochs=20)
+def test_control_c_ends_every_process(painted_source, tmp_path):
+    line = command(painted_source, tmp_path, "--workers", 2, on=("--devices", "cpu,cpu"), epochs=2000)
     process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until(lambda: len(found := records(tmp_path)) == 2 and all(len(record) > 0 for record in found.values()), [process])
+    until(lambda: len(found := records(tmp_path)) == 2 and all(found.values()), [process])
     os.killpg(process.pid, signal.SIGINT)  # as Control-C in a terminal does
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert said.count("Traceback") == 0
-    assert "the same command goes on from here" in said
+    assert said.splitlines() == ["warning: the same command goes on from here", "", "error: interrupted"]
     assert not list(tmp_path.rglob(LOCK_FILE))
     until(lambda: not members(process.pid))
-    finished = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert all([record["epoch"] for record in lines] == list(range(1, 21)) for lines in records(tmp_path).values())
-    assert len(scores(tmp_path)) == 4
+    for lines in records(tmp_path).values():
+        assert [record["epoch"] for record in lines] == list(range(1, len(lines) + 1))
 
 
 @pytest.mark.slow

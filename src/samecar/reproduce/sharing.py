@@ -7,9 +7,11 @@ found finished, or taken up where its process was ended. So any number of proces
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -178,7 +180,8 @@ class _Child:
         ours, theirs = context.Pipe(duplex=False)
         arguments = run, data, on, threads, theirs, multiprocessing.get_start_method()
         process = context.Process(target=_work_as_child, args=arguments, name=run.folder.name)
-        process.start()
+        with _ignore_interruption():
+            process.start()
         theirs.close()
         return cls(run, process, ours)
 
@@ -204,9 +207,9 @@ class _Child:
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
             self.end = "failed", f"its process {how}; the same command goes on with the run"
 
-    def end_or_kill(self) -> None:
-        """Waits for its end a while, and then kills it; listen to it before, or close its connection."""
-        self.process.join(LAST_WORDS)
+    def end_or_kill(self, patience: float) -> None:
+        """Waits for its end so many seconds, and then kills it; listen to it before, or close its connection."""
+        self.process.join(patience)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -238,15 +241,29 @@ def do_in_processes(work: Work, machines: Sequence[Machine]) -> Iterator[Outcome
             for sentinel, (child, on) in list(children.items()):
                 child.listen(work, ended=sentinel in ready)
                 if child.end is not None:
-                    child.end_or_kill()
+                    child.end_or_kill(LAST_WORDS)
                     del children[sentinel]
                     free.append(on)
                     yield from _end(work, child)
     finally:
         for child, _ in children.values():
             child.connection.close()
+        patience = time.monotonic() + LAST_WORDS
         for child, _ in children.values():
-            child.end_or_kill()
+            child.end_or_kill(max(0.0, patience - time.monotonic()))
+
+
+@contextmanager
+def _ignore_interruption() -> Iterator[None]:
+    """Lets a process that is started know nothing of Control-C from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end(work: Work, child: _Child) -> Iterator[Outcome]:
