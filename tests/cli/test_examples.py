@@ -15,6 +15,7 @@ from samecar.drawn import draw_set
 
 ONLY_READ = (
     *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
+    *("reproduce all", "reproduce --plan"),
     *(
         "reproduce --rows",
         "train report-resnet18",

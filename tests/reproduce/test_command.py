@@ -96,8 +96,8 @@ def test_a_plan_is_printed_and_nothing_is_started(painted_source, tmp_path):
     ]  # fmt: skip
     assert lines[2].endswith("  table8/sgd")
     assert re.fullmatch(
-        r"In all: 2 runs \(0 more are finished\), [\d,]+ steps on [\d,]+ pictures, \S+ floating-point operations, about "
-        r"\d+ s on cpu, 0\.0 GB of disk \([\d,.]+ GB are free\)\.",
+        r"In all: 2 runs \(0 more are finished\), [\d,]+ steps on [\d,]+ pictures, \S+ floating-point operations, "
+        r"about \d+ s on cpu, 0\.0 GB of disk \([\d,.]+ GB are free\)\.",
         lines[4],
     )
     told = json.loads(samecar(*planned, "--json").stdout)
