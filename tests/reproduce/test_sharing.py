@@ -72,7 +72,7 @@ def test_a_run_that_somebody_holds_is_left_for_later_and_then_taken_up(painted_s
     assert last.run.folder == first.folder
     assert last.scores is not None
     assert not last.elsewhere
-    assert "waiting for 1 runs that other processes do" in told
+    assert "waiting for runs that other processes do: 1" in told
 
 
 def test_what_another_process_has_finished_meanwhile_is_not_done_again(painted_source, alone, tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ class Work:
 
     def pause(self) -> None:
         """Waits a moment for runs that others hold."""
-        self._tell(f"waiting for {len(self._waiting)} runs that other processes do")
+        self._tell(f"waiting for runs that other processes do: {len(self._waiting)}")
         time.sleep(LOOKS)
 
     def note(self, run: PlannedRun, task: str, done: int, total: int, note: str) -> None:
