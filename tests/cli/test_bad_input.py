@@ -60,7 +60,11 @@ def test_misspelt_command_lines(arguments, sentence):
         ("report-baseline", ["training.seed=99999999999999999999"], ["training.seed is 99999999999999999999"]),
         ("report-baseline", ["model.backbone=resnet19"], ["'resnet19' is not a timm model; did you mean"]),
         ("report-baseline", ["model.weights=best.pth"], ["model.weights 'best.pth' is not a file; give the path"]),
-        ("report-baseline", ["model.weights=imagenet"], ["'timm:test_resnet.r160_in1k' are not on this machine", "'none'"]),
+        (
+            "report-baseline",
+            ["model.weights=imagenet"],
+            ["'timm:test_resnet.r160_in1k' are not on this machine", "'none'"],
+        ),
     ],
 )
 def test_recipes_that_cannot_be_trained_leave_no_folder(painted_source, tmp_path, recipe, changes, sentences):
@@ -169,7 +173,9 @@ def test_options_of_scoring(trained, painted_source, tmp_path):
     known = ", ".join(PROTOCOLS)
     assert refused(*command, "--protocol", "veri") == f"--protocol: unknown protocol 'veri'; known are {known}"
     assert refused(*command, "--distance", "l2") == "--distance: unknown distance 'l2'; known are euclidean, cosine"
-    assert refused(*command, "--device", "gpu") == "--device is 'gpu'; it can be auto, cpu, cuda or cuda:N, such as cuda:0"
+    assert (
+        refused(*command, "--device", "gpu") == "--device is 'gpu'; it can be auto, cpu, cuda or cuda:N, such as cuda:0"
+    )
     sentence = refused("embed", trained, painted_source, "-o", tmp_path / "e.csv")
     assert sentence == f"{tmp_path / 'e.csv'}: embeddings are written as .npz; give a name that ends so"
 

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -86,6 +87,15 @@ def test_several_seeds_and_weights_are_said_in_the_table(painted_source, tmp_pat
         (["table5", "--data", "veri776:nowhere"], "nowhere"),
         (["table5", "--list", "--set", "optimizer.lr=1"], "unknown option optimizer.lr"),
         (["table5", "--list", "--image-scale", "2"], "--image-scale is 2"),
+        (["table5", "--json"], "--json is for --plan"),
+        (
+            ["table5", "--device", "cpu", "--devices", "cpu"],
+            "--device is cpu and --devices is cpu; give one of the two",
+        ),
+        (
+            ["table5", "--device", "cuda:x", "--data", "folder:nowhere"],
+            "device is 'cuda:x'; it can be auto, cpu, cuda or",
+        ),
         (["table5", "--list", "--set", "training.seed=3"], "--seeds N runs each row with the seeds 1 to N"),
     ],
 )
@@ -94,6 +104,31 @@ def test_what_a_user_can_mend_is_one_sentence(arguments, sentence):
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_plan_is_printed_and_nothing_is_started(painted_source, tmp_path):
+    out = tmp_path / "out"
+    planned = ("--plan", "table8", "--rows", "adam,sgd", "--data", painted_source, "--out", out, *TINY)
+    result = samecar(*planned)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert re.split(r"  +", lines[0].strip()) == [
+        "steps", "pictures", "operations", "ms to read", "ms to train", "hours", "disk, MB", "run",
+    ]  # fmt: skip
+    assert lines[2].endswith("  table8/sgd")
+    assert re.fullmatch(
+        r"In all: 2 runs \(0 more are finished\), [\d,]+ steps on [\d,]+ pictures, \S+ floating-point operations, "
+        r"about \d+ s on cpu, 0\.0 GB of disk \([\d,.]+ GB are free\)\.",
+        lines[4],
+    )
+    told = json.loads(samecar(*planned, "--json").stdout)
+    assert [run["rows"][-1] for run in told["runs"]] == ["table8/adam", "table8/sgd"]
+    assert (told["finished"], told["devices"], told["workers"]) == (0, ["cpu"], 0)
+    several = [part for part in planned if part not in ("--device", "cpu")]
+    told = json.loads(samecar(*several, "--json", "--devices", "cpu, cpu").stdout)
+    assert told["devices"] == ["cpu", "cpu"]
+    assert told["seconds"] == max(run["seconds"] for run in told["runs"])
+    assert not out.exists()
 
 
 def test_an_interrupted_reproduction_says_how_to_go_on(painted_source, tmp_path, monkeypatch):

@@ -206,7 +206,7 @@ def _print_plan(plan: "Plan") -> None:
     )
     console.say(
         "Timed here, for a moment each: to read and change a picture on one core, and to train on one that was read. "
-        f"All else is an estimate, for {plan.cores} cores and {plan.workers} processes that read for each run."
+        f"All else is an estimate, with cores: {plan.cores}, processes that read for each run: {plan.workers}."
     )
 
 

@@ -7,9 +7,11 @@ found finished, or taken up where its process was ended. So any number of proces
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -32,7 +34,7 @@ LOOKS = 1.0
 """Seconds between two looks whether a run that somebody else holds is free."""
 
 LAST_WORDS = 20.0
-"""Seconds that a process has to end its work when it is asked to."""
+"""Seconds that a process has to notice that nobody listens any more."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Work:
 
     def pause(self) -> None:
         """Waits a moment for runs that others hold."""
-        self._tell(f"waiting for {len(self._waiting)} runs that other processes do")
+        self._tell(f"waiting for runs that other processes do: {len(self._waiting)}")
         time.sleep(LOOKS)
 
     def note(self, run: PlannedRun, task: str, done: int, total: int, note: str) -> None:
@@ -176,8 +178,10 @@ class _Child:
     def start(cls, run: PlannedRun, data: Data, on: Machine, threads: int) -> "_Child":
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work_as_child, args=(run, data, on, threads, theirs), name=run.folder.name)
-        process.start()
+        arguments = run, data, on, threads, theirs, multiprocessing.get_start_method()
+        process = context.Process(target=_work_as_child, args=arguments, name=run.folder.name)
+        with _ignore_interruption():
+            process.start()
         theirs.close()
         return cls(run, process, ours)
 
@@ -203,9 +207,9 @@ class _Child:
             how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
             self.end = "failed", f"its process {how}; the same command goes on with the run"
 
-    def stop(self) -> None:
-        """Ends it, if it has not ended."""
-        self.process.join(LAST_WORDS)
+    def end_or_kill(self, patience: float) -> None:
+        """Waits for its end so many seconds, and then kills it; listen to it before, or close its connection."""
+        self.process.join(patience)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -237,15 +241,29 @@ def do_in_processes(work: Work, machines: Sequence[Machine]) -> Iterator[Outcome
             for sentinel, (child, on) in list(children.items()):
                 child.listen(work, ended=sentinel in ready)
                 if child.end is not None:
-                    child.stop()
+                    child.end_or_kill(LAST_WORDS)
                     del children[sentinel]
                     free.append(on)
                     yield from _end(work, child)
     finally:
         for child, _ in children.values():
-            child.process.terminate()
+            child.connection.close()
+        patience = time.monotonic() + LAST_WORDS
         for child, _ in children.values():
-            child.stop()
+            child.end_or_kill(max(0.0, patience - time.monotonic()))
+
+
+@contextmanager
+def _ignore_interruption() -> Iterator[None]:
+    """Lets a process that is started know nothing of Control-C from its first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _end(work: Work, child: _Child) -> Iterator[Outcome]:
@@ -258,14 +276,16 @@ def _end(work: Work, child: _Child) -> Iterator[Outcome]:
         yield work.end(child.run, child.began, failure, elsewhere=kind == "done" and not content)
 
 
-def _work_as_child(run: PlannedRun, data: Data, on: Machine, threads: int, connection: Connection) -> None:
+def _work_as_child(
+    run: PlannedRun, data: Data, on: Machine, threads: int, connection: Connection, start_method: str
+) -> None:
     """Does a run in a process of its own, and tells the process that started it how far it is.
 
-    Control-C in a terminal reaches every process: the one that started this one then ends it. When that one is gone,
-    nobody hears how far the run is, and this process ends.
+    When that one listens no more, be it interrupted or killed, this process ends between two batches. Control-C in a
+    terminal reaches both and is left to that one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    multiprocessing.set_start_method(start_method, force=True)  # of processes that read; a spawned one would spawn them
     torch.set_num_threads(threads)
     if on.device.type == "cuda":
         torch.cuda.set_device(on.device)
