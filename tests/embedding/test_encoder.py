@@ -72,7 +72,7 @@ def test_what_holds_no_model_is_refused(run, tmp_path):
     }.items():
         with pytest.raises(SamecarError, match=sentence):
             Encoder.open(source)
-    with pytest.raises(SamecarError, match="device is 'gpu'; it can be auto, cpu or cuda"):
+    with pytest.raises(SamecarError, match="device is 'gpu'; it can be auto, cpu, cuda or cuda:N, such as cuda:0"):
         Encoder.open(run, device="gpu")
 
 
