@@ -66,6 +66,34 @@ def report_on_drawn(results: dict[str, Any]) -> str:
     return "\n".join([introduction + "\n", *(markdown(table, card=False) for table in tables)])
 
 
+WAYS = {
+    "one": "one command",
+    "devices": "one command with `--devices cpu,cpu`",
+    "commands": "two commands at once on one `--out`",
+}
+
+
+def sharing(results: dict[str, Any]) -> str:
+    """What a few runs take in one process and in two, beside what the plan said."""
+    ways, cores = results["ways"], results["machine"]["cores"]
+    alone = ways["one"]["seconds"]
+    lines = ["| | planned | took | saved beside one command |", "|---|---:|---:|---:|"]
+    for way, title in WAYS.items():
+        found = ways[way]
+        saved = f"{alone - found['seconds']:.0f} s ({100 * (1 - found['seconds'] / alone):.0f} %)"
+        planned = "–" if way == "commands" else f"{found['planned_seconds']:.0f} s"
+        lines.append(f"| {title} | {planned} | {found['seconds']:.0f} s | {'–' if way == 'one' else saved} |")
+    lines.append("")
+    lines.append(
+        f"{ways['one']['runs']} runs of {results['drawn']['vehicles']} drawn vehicles, "
+        f"`samecar reproduce {' '.join(results['command'])}`, from start to pages, on {cores} cores without a GPU, which a "
+        "single run keeps busy already; the two commands gave the same scores as the one. Planning itself took "
+        f"{ways['one']['planning_seconds']:.0f} s; the plan has no time for starting, "
+        "checkpoints, reports and figures."
+    )
+    return "\n".join(lines) + "\n"
+
+
 def _training_seconds(tables: Iterable[dict[str, Any]]) -> dict[str, float]:
     """Seconds of each distinct run, by its model's digest."""
     runs = [run for table in tables for row in table["rows"] for run in row["runs"]]
@@ -241,6 +269,7 @@ def engines(results: dict[str, Any]) -> str:
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "two_camera": two_camera,
     "report_on_drawn": report_on_drawn,
+    "sharing": sharing,
     "reranking": reranking,
     "engines": engines,
     "search": search,
