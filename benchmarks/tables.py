@@ -86,8 +86,8 @@ def sharing(results: dict[str, Any]) -> str:
     lines.append("")
     lines.append(
         f"{ways['one']['runs']} runs of {results['drawn']['vehicles']} drawn vehicles, "
-        f"`samecar reproduce {' '.join(results['command'])}`, from start to pages, on {cores} cores without a GPU, which "
-        "a single run keeps busy already; the two commands gave the same scores as the one. Planning itself took "
+        f"`samecar reproduce {' '.join(results['command'])}`, from start to pages, on {cores} cores without a GPU, "
+        "which a single run keeps busy already; the two commands gave the same scores as the one. Planning itself took "
         f"{ways['one']['planning_seconds']:.0f} s; the plan has no time for starting, "
         "checkpoints, reports and figures."
     )
