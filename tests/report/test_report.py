@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from ranked_pictures import paint_pictures, ranked
 
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
@@ -89,20 +90,7 @@ def evaluation():
 
 @pytest.fixture
 def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for name, size in (("wide.jpg", (400, 200)), ("tall.png", (30, 90))):
-        Image.new("RGB", size, (200, 40, 40)).save(folder / name)
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
-    return folder
-
-
-def ranked(folder, names=("wide.jpg", "tall.png"), vehicle="A", query="wide.jpg"):
-    results = tuple(
-        RankedPicture(folder / name, vehicle if place % 2 == 0 else "other", f"c{place}", 0.5 + place, place % 2 == 0)
-        for place, name in enumerate(names)
-    )
-    return RankedQuery(folder / query, vehicle, "c1", 0.25, 17, results)
+    return paint_pictures(tmp_path / "pictures")
 
 
 def report_of(tmp_path, evaluation, **options):

@@ -148,27 +148,28 @@ def _placed(address: str, name: Source) -> Path:
 def find_timm_file(name: Source) -> Path:
     """The file of timm's weights: in the hub's cache, where a user has put it, or fetched now."""
     published = timm_weights(name)
-    placed = _placed(timm_address(published), name)
+    address = timm_address(published)
     if not published.hf_hub_id:
-        return find_file(name, published.url)
+        return find_file(name, address)
     repository, _, revision = published.hf_hub_id.partition("@")
     candidates = [published.hf_hub_filename] if published.hf_hub_filename else list(HUB_FILES)
     for candidate in candidates:
         cached = huggingface_hub.try_to_load_from_cache(repository, candidate, revision=revision or None)
         if isinstance(cached, str):
             return Path(cached)
+    placed = _placed(address, name)
     if placed.is_file():
         return placed
     if huggingface_hub.is_offline_mode() or not _answers(huggingface_hub.constants.ENDPOINT):
-        raise _unreachable(name, timm_address(published))
+        raise _unreachable(name, address)
     for candidate in candidates:
         try:
             return Path(huggingface_hub.hf_hub_download(repository, candidate, revision=revision or None))
         except EntryNotFoundError:
             continue
         except FAILURES as error:
-            raise _unreachable(name, timm_address(published)) from error
-    raise _unreachable(name, timm_address(published))
+            raise _unreachable(name, address) from error
+    raise _unreachable(name, address)
 
 
 def find_file(name: Source, address: str) -> Path:

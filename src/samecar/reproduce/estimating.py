@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch.amp import GradScaler
-from torch.utils.flop_counter import FlopCounterMode
 
 from samecar.config import AugmentationSettings, Recipe
 from samecar.data import Batch, IdentityBatches, Manifest, PictureDataset, hold_out_validation, training_transform
@@ -25,6 +24,7 @@ from samecar.losses.objective import Objective
 from samecar.models import Embedder
 from samecar.models.saved import model_tensors
 from samecar.preprocessing import Preprocessing
+from samecar.reproduce.costs import network_costs
 from samecar.reproduce.runs import Data, PlannedRun
 from samecar.training import Run, build_optimizer
 from samecar.training.loop import name_full_memory, train_batch
@@ -313,8 +313,6 @@ def _measure_network(recipe: Recipe, vehicles: int, device: torch.device) -> _Ne
     """Trains for some steps on noise."""
     model = initial_model(recipe, vehicles).to(device)
     preprocessing = model.preprocessing
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, 3, preprocessing.height, preprocessing.width, device=device))
     objective, optimizer = Objective(recipe.loss), build_optimizer(model.parameters(), recipe.optimizer)
     scaler = GradScaler(device.type, enabled=recipe.training.precision == "float16")
 
@@ -338,7 +336,7 @@ def _measure_network(recipe: Recipe, vehicles: int, device: torch.device) -> _Ne
         timed.append(seconds(count))
     return _Network(
         preprocessing,
-        operations=float(counter.get_total_flops()),
+        operations=2.0 * network_costs(recipe.model).multiply_adds,
         seconds=min(timed) / count,
         timed_batch=count,
         model_bytes=_count_bytes(model),

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from ranked_pictures import paint_pictures, ranked
 
 from samecar.errors import SamecarError
-from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
 from samecar.report.figures.ranks import ranks_figure
 from samecar.report.figures.style import save_figure
 
@@ -13,20 +13,7 @@ CELL, GAP, QUERY_GAP, MARGIN = 0.9, 0.07, 0.14, 0.07
 
 @pytest.fixture
 def pictures(tmp_path):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for name, size in (("wide.jpg", (400, 200)), ("tall.png", (30, 90))):
-        Image.new("RGB", size, (200, 40, 40)).save(folder / name)
-    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
-    return folder
-
-
-def ranked(folder, names=("wide.jpg", "tall.png"), vehicle="A", query="wide.jpg"):
-    results = tuple(
-        RankedPicture(folder / name, vehicle if place % 2 == 0 else "other", f"c{place}", 0.5 + place, place % 2 == 0)
-        for place, name in enumerate(names)
-    )
-    return RankedQuery(folder / query, vehicle, "c1", 0.25, 17, results)
+    return paint_pictures(tmp_path / "pictures")
 
 
 def drawn(figure, tmp_path, dpi=200):
