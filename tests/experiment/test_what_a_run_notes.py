@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from importlib import metadata
+from unittest.mock import Mock
 
 import pytest
 import timm
@@ -89,7 +90,9 @@ def test_other_weights_under_one_recipe_are_told_apart(tmp_path, painted_source,
     assert runs[0].resolved == runs[1].resolved != runs[2].resolved
 
 
-def test_a_run_that_is_taken_up_again_has_two_sessions(tmp_path, painted_source):
+def test_a_run_that_is_taken_up_again_has_two_sessions(tmp_path, painted_source, monkeypatch):
+    moment = Mock(now=lambda _zone: datetime(2026, 11, 28, tzinfo=UTC))
+    monkeypatch.setattr("samecar.training.sessions.datetime", moment)  # even when both begin in the same second
     recipe = recipe_with("model.weights=none", "training.epochs=2")
 
     def interrupt(_task, done, _total, note=""):

@@ -218,7 +218,7 @@ class Run:
 
     def note_session(self, session: Session) -> None:
         """Notes a session of training; what was noted of it after an earlier epoch is replaced."""
-        same = self.sessions and self.sessions[-1]["date"] == session["date"]
+        same = self.sessions and all(self.sessions[-1][name] == session[name] for name in ("date", "first_epoch"))
         self.sessions = [*(self.sessions[:-1] if same else self.sessions), session]
         self._write()
 
