@@ -55,9 +55,9 @@ def describe_settings(settings: type[BaseModel]) -> list[OptionDescription]:
 
 
 def describe_groups(settings: type[BaseModel]) -> dict[str, str]:
-    """Names of the groups of settings, and what each is about."""
-    fields = _schema(settings)["properties"]
-    return {name: field.get("description", "") for name, field in fields.items() if "$ref" in field}
+    """Dotted names of the groups of settings and of the groups in them, and what each is about."""
+    schema = _schema(settings)
+    return dict(_describe_groups(schema, schema.get("$defs", {}), ""))
 
 
 def settings_as_toml(settings: BaseModel) -> str:
@@ -65,19 +65,27 @@ def settings_as_toml(settings: BaseModel) -> str:
 
     What it gives can be read again: an option that is None, for which TOML has no word, is a comment.
     """
-    values, groups = settings.model_dump(mode="json"), describe_groups(type(settings))
+    values, groups = flatten(settings.model_dump(mode="json")), describe_groups(type(settings))
     lines, group = [], ""
     for described in describe_settings(type(settings)):
         if described.group != group:
             group = described.group
             lines += ["", *_comment(groups[group]), f"[{group}]"]
         lines += _comment(f"{described.meaning} ({described.allowed})")
-        value = (values[group] if group else values)[described.name]
+        value = values[described.option]
         if value is None:
             lines.append(f"# {described.name} is {NOT_GIVEN}")
         else:
             lines.append(f"{described.name} = {value_as_toml(value)}")
     return "\n".join(lines) + "\n"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested groups by the dotted paths of their options."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
 
 
 def value_as_toml(value: str | float | list[Any]) -> str:
@@ -102,6 +110,15 @@ def _describe(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix:
             yield from _describe(definitions[field["$ref"].rpartition("/")[2]], definitions, f"{prefix}{name}.")
         else:
             yield OptionDescription(prefix + name, field.get("description", ""), _allowed(field), field["default"])
+
+
+def _describe_groups(
+    schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, str]]:
+    for name, field in schema["properties"].items():
+        if "$ref" in field:
+            yield prefix + name, field.get("description", "")
+            yield from _describe_groups(definitions[field["$ref"].rpartition("/")[2]], definitions, f"{prefix}{name}.")
 
 
 def _allowed(field: Mapping[str, Any]) -> str:
@@ -133,7 +150,7 @@ def _numbers(field: Mapping[str, Any]) -> str:
         )
         if key in field
     ]
-    return " ".join((kind, ", ".join(limits)))
+    return f"{kind} {', '.join(limits)}".strip()
 
 
 def _comment(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from samecar.errors import SamecarError
 from samecar.evaluation.ranked_lists import RankedQuery
 from samecar.evaluation.results import Evaluation
 from samecar.files import as_path, write_file
+from samecar.options import flatten
 from samecar.report import charts
 from samecar.report.charts import Chart, line_chart
 from samecar.report.templates import find_template
@@ -177,11 +178,11 @@ def _number(record: Mapping[str, float], key: str, otherwise: float = math.nan) 
 
 def _option_groups(recipe: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
     """Groups of options as words; options outside a group stand first, under an empty name."""
-    single = {name: value for name, value in recipe.items() if not isinstance(value, Mapping)}
-    groups = {"": single} | {name: dict(value) for name, value in recipe.items() if isinstance(value, Mapping)}
-    for name, options in groups.items():
-        if options:
-            yield name, {option: _in_words(value) for option, value in options.items()}
+    groups: dict[str, dict[str, str]] = {}
+    for option, value in flatten(recipe).items():
+        group, _, name = option.rpartition(".")
+        groups.setdefault(group, {})[name] = _in_words(value)
+    yield from sorted(groups.items(), key=lambda group: bool(group[0]))
 
 
 def _in_words(value: Any) -> str:

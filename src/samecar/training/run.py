@@ -34,6 +34,7 @@ from samecar.models.saved import (
     tensors_digest,
 )
 from samecar.models.weights import ResolvedWeights
+from samecar.options import flatten
 from samecar.preprocessing import Preprocessing
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.lock import LOCK_FILE
@@ -394,13 +395,9 @@ def _former(recipe: Recipe) -> Recipe:
 
 def _differences(first: Recipe, second: Recipe) -> str:
     """Names the options in which two recipes differ."""
-    mine, theirs = first.model_dump(mode="json"), second.model_dump(mode="json")
-    sentences = []
-    for group, options in mine.items():
-        if isinstance(options, dict):
-            sentences += [
-                f"{group}.{name} was {value!r} and is now {theirs[group][name]!r}"
-                for name, value in options.items()
-                if value != theirs[group][name]
-            ]
-    return ", ".join(sentences)
+    mine, theirs = (flatten(recipe.model_dump(mode="json")) for recipe in (first, second))
+    return ", ".join(
+        f"{option} was {value!r} and is now {theirs[option]!r}"
+        for option, value in mine.items()
+        if "." in option and value != theirs[option]
+    )
