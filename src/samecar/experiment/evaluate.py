@@ -103,7 +103,7 @@ def score_run(
     data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
-    distance: Distance = "euclidean",
+    distance: Distance | None = None,
     options: Options | None = None,
     flip: bool = False,
     on: Machine | None = None,
@@ -115,7 +115,7 @@ def score_run(
         run: a finished run, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings.
+        distance: between embeddings; by default that of the run's recipe.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -126,6 +126,7 @@ def score_run(
     """
     run, manifest = Run.of(run), as_manifest(data)
     protocol = protocol or protocol_of(manifest)
+    distance = distance or run.recipe.model.distance
     refuse_unscorable(manifest, protocol)
     run.refuse_unfinished()
     run.refuse_incomplete()
@@ -149,7 +150,7 @@ def evaluate(
     data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
-    distance: Distance = "euclidean",
+    distance: Distance | None = None,
     options: Options | None = None,
     flip: bool = False,
     untrained: Evaluation | None = None,
@@ -165,7 +166,7 @@ def evaluate(
         run: a finished run, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
