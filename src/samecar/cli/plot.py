@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.learn import OLD_NAMES, RunDistance
+from samecar.cli.measure import OLD_NAMES, RunDistance
 from samecar.cli.options import OptionsOf, Place, RunFolder, Source, Spelling, add_command, examples, group_with
 from samecar.errors import SamecarError
 
