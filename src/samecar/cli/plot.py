@@ -98,7 +98,10 @@ def features(
     _write(figure, out, sheet)
 
 
-@examples("samecar plot augmentations crops/v1_c1.png --picture-width 128 --picture-height 128")
+@examples(
+    "samecar plot augmentations crops/v1_c1.png --picture-width 128 --picture-height 128",
+    "samecar plot augmentations crops/v1_c1.png --kinds all",
+)
 def augmentations(
     picture: Picture,
     settings: Annotated[
