@@ -24,7 +24,7 @@ from samecar.hardware import Machine, machine
 from samecar.losses.objective import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
-from samecar.training import Run, RunData, fit
+from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
 
 
@@ -45,7 +45,8 @@ def train(
         recipe: what to train and how; a recipe, the name of a shipped one, or a TOML file.
         data: a manifest, or a source such as `veri776:PATH`.
         out: the run folder, absent or empty unless resuming.
-        resume: continue the run that is there.
+        resume: continue the run that is there. The recipe may ask for more `training.epochs` than the run was begun
+            with, or for another `training.patience`, where the epochs that are trained are the same by both.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
 
@@ -85,11 +86,13 @@ def _train(
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
         model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
+        learner = Learner(model, recipe, on.device)
+        run.note_recipe(model.preprocessing)
     else:
         Run.refuse_used(out, recipe)
         model = initial_model(recipe, len(vehicles))
+        learner = Learner(model, recipe, on.device)
         run = Run.create(out, recipe, run_data, model)
-    model.to(on.device)
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
@@ -102,24 +105,20 @@ def _train(
 
     with show_progress(progress) as report:
         fit(
-            model,
+            learner,
             loader,
             batches,
             FailureLog(training),
             run,
-            device=on.device,
             resume=resume,
             validation=validate if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
-        run.save_model(model, "model", epoch=settings.epochs, epoch_choice="last epoch")
+        run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
     else:
-        epoch = run.model_facts("best")["epoch"]
-        choice = (
-            f"best mAP on {len(set(held_out.vehicle_id))} held-out train vehicles (epoch {epoch} of {settings.epochs})"
-        )
-        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
+        epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
+        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
     return run
 
 
@@ -135,6 +134,15 @@ def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, 
     if not settings.validation:
         return training, None
     return hold_out_validation(training, settings.validation, settings.seed)
+
+
+def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
+    """How an epoch was chosen by so many held-out vehicles, as the protocol card says it."""
+    settings = run.recipe.training
+    choice = f"best mAP on {held_out} held-out train vehicles (epoch {epoch} of {settings.epochs}"
+    if run.ended_early is None:
+        return f"{choice})"
+    return f"{choice}; training ended early after {run.ended_early}, {settings.patience} scorings in a row no better)"
 
 
 def _refuse_settings(recipe: Recipe) -> None:

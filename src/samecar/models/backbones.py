@@ -134,6 +134,10 @@ class Backbone(nn.Module):
             refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
             self.model.set_submodule(stage.module, refined)
 
+    def inserted(self) -> list[nn.Module]:
+        """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
+        return [module.attention for module in self.model.modules() if isinstance(module, AttentiveStage)]
+
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
     """Creates the timm model of the settings, with batch normalisation and colours as its weights want them.

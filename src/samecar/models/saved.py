@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from samecar.errors import SamecarError
 from samecar.files import write_file, write_json
@@ -76,8 +76,8 @@ def refuse_unfinished(run: Path, name: str = "model") -> None:
         raise SamecarError(f"{run} has no trained model yet; finish it with `samecar train … --resume`")
 
 
-def model_tensors(model: Embedder) -> dict[str, Tensor]:
-    """A model's own tensors by name, on the CPU."""
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A module's own tensors by name, on the CPU."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -86,8 +86,8 @@ def tensors_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def load_model_tensors(model: Embedder, path: Path) -> None:
-    """Loads a model's own tensors, each of which must be there.
+def load_model_tensors(model: nn.Module, path: Path) -> None:
+    """Loads a module's own tensors, each of which must be there.
 
     Raises:
         SamecarError: the file is absent, damaged, or belongs to another model.
@@ -95,8 +95,8 @@ def load_model_tensors(model: Embedder, path: Path) -> None:
     fill_model(model, load_tensors(path), str(path))
 
 
-def fill_model(model: Embedder, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Puts tensors into a model, each of which must be there; `name` stands in the error's sentence.
+def fill_model(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Puts tensors into a module, each of which must be there; `name` stands in the error's sentence.
 
     Raises:
         SamecarError: the tensors belong to another model.

@@ -236,5 +236,6 @@ class _Measured:
 def _epochs_done(run: PlannedRun) -> int:
     with suppress(SamecarError):  # what is wrong with the folder is told when it is its turn
         if (run.folder / "run.json").is_file():
-            return min(len(Run.open(run.folder).metrics()), run.recipe.training.epochs)
+            begun, epochs = Run.open(run.folder), run.recipe.training.epochs
+            return epochs if begun.ended_early else min(len(begun.metrics()), epochs)
     return 0
