@@ -37,6 +37,18 @@ class ModelSettings(Settings):
         description="weight of a new batch in the backbone's running means and variances; not given, likewise",
         json_schema_extra=LATER,
     )
+    instance_norm: Literal["none", "ibn-a", "ibn-b"] = Field(
+        "none",
+        description="instance normalisation in residual networks: 'ibn-a' of half of the channels in the blocks of "
+        "stages 1 to 3, 'ibn-b' in the stem and at the end of stages 1 and 2",
+        json_schema_extra=LATER,
+    )
+    last_stride: Literal[1, 2] = Field(
+        2,
+        description="of the last stage of a convolutional network; with 1 its maps are as high and wide as those of "
+        "the stage before",
+        json_schema_extra=LATER,
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
