@@ -25,7 +25,10 @@ from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.calibration.options import CalibrationOptions
+    from samecar.config import Recipe
+    from samecar.data import Manifest
     from samecar.evaluation import Options
+    from samecar.hardware import Machine
     from samecar.similarity.counting import Work
     from samecar.similarity.products import Distance
     from samecar.similarity.reranking import KReciprocal
@@ -121,46 +124,85 @@ DistanceOption = Annotated[
     ),
 ]
 
+RunDistance = Annotated[
+    dict[str, Any],
+    OptionsOf(
+        "samecar.experiment.evaluate:evaluate",
+        {"distance": Spelling(kind=str, read=_distance)},
+        only=("distance",),
+        only_given=True,
+        show_defaults=False,
+    ),
+]
+
 
 @examples(
-    "samecar train demo --data veri776:VeRi -o runs/first",
-    "samecar train report-resnet18 --data veri776:VeRi -o runs/second --validation 0.1 --set training.epochs=30",
+    "samecar train --data csv:pictures.csv -o runs/first",
+    "samecar train demo --data veri776:VeRi -o runs/second",
+    "samecar train report-resnet18 --data veri776:VeRi -o runs/third --validation 0.1 --set training.epochs=30",
 )
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="a shipped recipe's name or a TOML file")],
     source: Source,
     out: Annotated[Path, typer.Option("-o", "--out", help="run folder to make")],
     validation: Validation,
     on: Place,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]", help="a shipped recipe's name or a TOML file; without one, samecar chooses it"
+        ),
+    ] = None,
     changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
 ) -> None:
-    """Trains a model, and scores it where the source has query and gallery pictures."""
-    from samecar.config import load_recipe
-    from samecar.evaluation.test_sets import is_test_set, protocol_of, refuse_unscorable
-    from samecar.experiment.evaluate import evaluate as evaluate_run
+    """Trains a model; where the source has query and gallery pictures, scores it before and after."""
+    from samecar.evaluation.test_sets import is_test_set
     from samecar.experiment.train import train as train_run
+    from samecar.experiment.trial import train_and_evaluate
     from samecar.hardware import machine
 
-    settings = load_recipe(
-        recipe, [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
-    )
+    wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
     manifest = console.open_aloud(source)
     place = machine(**on)
-    scorable = is_test_set(manifest)
-    if scorable:
-        refuse_unscorable(manifest, protocol_of(manifest))
+    settings = _recipe(recipe, wishes, manifest, place, out if resume else None)
+    trial = None
     with console.interruptible(lambda: _what_training_left(out)), console.progress_bars() as progress:
-        run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
-        evaluation = evaluate_run(run, manifest, on=place, progress=progress) if scorable else None
+        if is_test_set(manifest):
+            trial = train_and_evaluate(settings, manifest, out, resume=resume, on=place, progress=progress)
+            run = trial.run
+        else:
+            run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
     for sentence in run.unreadable():
         console.warn(f"left out of training: {sentence}")
     console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
-    if evaluation is None:
+    if trial is None:
         console.say("The source has no query and gallery pictures; score the run with `samecar evaluate`.")
-    else:
-        console.print_evaluation(evaluation)
-        console.say(f"Open the report: {out / 'report.html'}")
+        return
+    console.print_evaluation(trial.trained, trial.untrained)
+    warning = trial.warning()
+    if warning:
+        console.warn(warning)
+    console.say(f"Open the report: {out / 'report.html'}")
+
+
+def _recipe(
+    name: str | None, wishes: list[str], manifest: "Manifest", place: "Machine", begun: Path | None
+) -> "Recipe":
+    """The recipe that was named, that a begun run has, or that fits pictures and machine best."""
+    from samecar.config import change_recipe, load_recipe
+    from samecar.experiment.choosing import choose_recipe
+    from samecar.training import Run
+
+    if name is not None:
+        return load_recipe(name, wishes)
+    if begun is not None:
+        return change_recipe(Run.open(begun).recipe, wishes)
+    choice = choose_recipe(manifest, wishes, on=place)
+    console.say(f"Recipe {choice.name}{''.join(f' --set {change}' for change in choice.changes)}:")
+    for reason in choice.reasons:
+        console.say(f"  {reason}")
+    console.say(f"Training will take {console.duration(choice.seconds)} or so on this machine.")
+    return choice.recipe
 
 
 def _what_training_left(out: Path) -> str:
@@ -186,7 +228,7 @@ def evaluate(
     source: Source,
     options: Scoring,
     precision: Precision,
-    distance: DistanceOption,
+    distance: RunDistance,
     on: Place,
     flip: Flip = False,
     protocol: Protocol = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.learn import OLD_NAMES, DistanceOption
+from samecar.cli.learn import OLD_NAMES, RunDistance
 from samecar.cli.options import OptionsOf, Place, RunFolder, Source, Spelling, add_command, examples, group_with
 from samecar.errors import SamecarError
 
@@ -213,7 +213,7 @@ def embeddings(
 def distances(
     run: RunFolder,
     source: Source,
-    distance: DistanceOption,
+    distance: RunDistance,
     on: Place,
     sheet: OnSheet,
     out: Out = Path("distances"),
@@ -222,9 +222,10 @@ def distances(
     from samecar.report.figures.pairs import count_distances, distances_figure
 
     scored = _score_run(run, source, on)
-    counts = count_distances(scored.query, scored.gallery, scored.protocol, **distance)
+    chosen = distance.get("distance", scored.distance)
+    counts = count_distances(scored.query, scored.gallery, scored.protocol, distance=chosen)
     title = f"Queries and gallery pictures: {run.resolve().name}"
-    _write(distances_figure(counts, **distance, **sheet.settings(title)), out, sheet)
+    _write(distances_figure(counts, distance=chosen, **sheet.settings(title)), out, sheet)
 
 
 def _trained_model(run: Path) -> "tuple[Embedder, str]":

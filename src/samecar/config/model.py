@@ -62,6 +62,12 @@ class ModelSettings(Settings):
         0.5, description="share of numbers set to 0 at random in training, in heads whose name has 'dropout'"
     )
     zero_bias: bool = Field(False, description="whether linear layers of head and classifier go without bias")
+    distance: Literal["euclidean", "cosine"] = Field(
+        "euclidean",
+        description="what the embeddings are made for: runs and held-out vehicles are scored by it, unless another one "
+        "is asked for",
+        json_schema_extra=LATER,
+    )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
 

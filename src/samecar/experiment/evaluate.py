@@ -104,7 +104,7 @@ def score_run(
     data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
-    distance: Distance = "euclidean",
+    distance: Distance | None = None,
     options: Options | None = None,
     flip: bool = False,
     on: Machine | None = None,
@@ -116,7 +116,7 @@ def score_run(
         run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings.
+        distance: between embeddings; by default that of the run's recipe.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -127,6 +127,7 @@ def score_run(
     """
     model, manifest = as_model(run), as_manifest(data)
     protocol = protocol or protocol_of(manifest)
+    distance = distance or run.recipe.model.distance
     refuse_unscorable(manifest, protocol)
     model = finished_model(model)
     embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress)
@@ -146,7 +147,7 @@ def evaluate(
     data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
-    distance: Distance = "euclidean",
+    distance: Distance | None = None,
     options: Options | None = None,
     flip: bool = False,
     untrained: Evaluation | None = None,
@@ -162,7 +163,7 @@ def evaluate(
         run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.

@@ -73,15 +73,10 @@ def _train(
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings = recipe.training
-    training = manifest.of_split("train")
-    if not len(training):
-        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
-    run_data = RunData(manifest.name, training.digest, len(training), ())
-    held_out: Manifest | None = None
-    if settings.validation:
-        training, held_out = hold_out_validation(training, settings.validation, settings.seed)
+    training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
-    run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
+    given = manifest.of_split("train")
+    run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
     batches = IdentityBatches(
         training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
@@ -102,7 +97,7 @@ def _train(
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out))
+        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     with show_progress(progress) as report:
@@ -126,6 +121,20 @@ def _train(
         )
         run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
     return run
+
+
+def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, Manifest | None]:
+    """The train pictures that are trained on, and those of vehicles held out to choose the epoch, if any are.
+
+    Raises:
+        SamecarError: there are no train pictures, or too few vehicles to hold some out.
+    """
+    training, settings = manifest.of_split("train"), recipe.training
+    if not len(training):
+        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    if not settings.validation:
+        return training, None
+    return hold_out_validation(training, settings.validation, settings.seed)
 
 
 def _refuse_settings(recipe: Recipe) -> None:
