@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from samecar.cli import console, learn
+from samecar.cli import compose, console, learn
 from samecar.cli.data import data
 from samecar.cli.drawn import demo, draw
 from samecar.cli.gallery import gallery
@@ -134,6 +134,8 @@ add_command(app, learn.evaluate, old_names=learn.OLD_NAMES)
 add_command(app, learn.embed)
 add_command(app, learn.score, old_names=learn.OLD_NAMES)
 add_command(app, learn.compare_runs, "compare-runs")
+add_command(app, compose.fuse)
+add_command(app, compose.reduce)
 add_command(app, learn.calibrate)
 add_command(app, learn.compare)
 app.add_typer(data, name="data")
