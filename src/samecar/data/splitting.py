@@ -92,6 +92,8 @@ def make_test_set(manifest: Manifest, seed: int = 1) -> Manifest:
         Query and gallery pictures; empty if no vehicle can be matched.
     """
     no_cameras = not (manifest.camera_id != "").any()
+    if not len(manifest):
+        return manifest
     generator = np.random.default_rng(seed)
     splits: dict[str, list[int]] = {"query": [], "gallery": []}
     for rows in _rows_of_vehicles(manifest).values():

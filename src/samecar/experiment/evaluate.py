@@ -116,7 +116,8 @@ def score_run(
         run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings; by default that of the run's recipe.
+        distance: between embeddings; by default that of the run's recipe, and cosine for a fused or reduced
+            model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -127,7 +128,7 @@ def score_run(
     """
     model, manifest = as_model(run), as_manifest(data)
     protocol = protocol or protocol_of(manifest)
-    distance = distance or run.recipe.model.distance
+    distance = distance or (model.recipe.model.distance if isinstance(model, Run) else "cosine")
     refuse_unscorable(manifest, protocol)
     model = finished_model(model)
     embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress)
@@ -163,7 +164,8 @@ def evaluate(
         run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine; by default that of the run's recipe.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a fused or reduced
+            model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
