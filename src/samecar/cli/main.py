@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from samecar.cli import console, measure
+from samecar.cli import compose, console, measure
 from samecar.cli.data import data
 from samecar.cli.drawn import demo, draw
 from samecar.cli.gallery import gallery
@@ -135,6 +135,8 @@ add_command(app, measure.evaluate, old_names=measure.OLD_NAMES)
 add_command(app, measure.embed)
 add_command(app, measure.score, old_names=measure.OLD_NAMES)
 add_command(app, measure.compare_runs, "compare-runs")
+add_command(app, compose.fuse)
+add_command(app, compose.reduce)
 add_command(app, measure.calibrate)
 add_command(app, measure.compare)
 app.add_typer(data, name="data")

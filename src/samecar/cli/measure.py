@@ -147,12 +147,12 @@ def evaluate(
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.evaluation import find_protocol, with_junk
     from samecar.evaluation.test_sets import protocol_of
+    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import evaluate as evaluate_run
     from samecar.experiment.evaluate import trained_vehicles
     from samecar.hardware import machine
-    from samecar.training import Run
 
-    opened = Run.open(run)
+    opened = as_model(run)
     rules = name_option("--protocol", find_protocol, protocol) if protocol else None
     place = machine(**on)
     manifest = console.open_aloud(source)
@@ -191,12 +191,12 @@ def embed(
 ) -> None:
     """Embeds every picture of a source with a trained model."""
     from samecar.embedding.embeddings import refuse_name
+    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
-    from samecar.training import Run
 
     refuse_name(out)
-    opened = Run.open(run)
+    opened = as_model(run)
     manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
         embeddings = embed_with(opened, manifest, flip=flip, on=machine(**on), progress=progress)
@@ -280,13 +280,13 @@ def calibrate(
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""
     from samecar.experiment.calibrate import calibrate as calibrate_run
+    from samecar.experiment.composite import as_model
     from samecar.hardware import machine
     from samecar.report.figures.pairs import calibration_figure
     from samecar.report.figures.style import save_figure
     from samecar.retrieval.gallery import CALIBRATION_FILE
-    from samecar.training import Run
 
-    opened = Run.open(run)
+    opened = as_model(run)
     place = machine(**on)
     manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
@@ -316,10 +316,9 @@ def compare(
     from samecar.experiment.calibrate import compare as compare_pictures
     from samecar.experiment.calibrate import compare_under
     from samecar.hardware import machine
-    from samecar.training import Run
 
     if run is not None and gallery is None:
-        likeness = compare_pictures(first, second, Run.open(run), on=machine(**device))
+        likeness = compare_pictures(first, second, run, on=machine(**device))
         mending = f"make one with `samecar calibrate {run} --data SOURCE`"
     elif gallery is not None and run is None:
         from samecar.retrieval.gallery import Gallery
