@@ -1,6 +1,6 @@
 """Makes README's picture from the demo's folder, and that of options.md from a drawn vehicle.
 
-    samecar demo && python docs/make_pictures.py samecar-demo
+samecar demo && python docs/make_pictures.py samecar-demo
 """
 
 import sys

@@ -8,10 +8,10 @@ import torch
 from samecar.config import Recipe, as_recipe
 from samecar.data import (
     FailureLog,
-    IdentityBatches,
     Manifest,
     as_manifest,
     hold_out_validation,
+    plan_batches,
     training_loader,
     training_transform,
 )
@@ -83,9 +83,7 @@ def _train(
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
-    )
+    batches = plan_batches(training, recipe.batch, settings.seed)
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe

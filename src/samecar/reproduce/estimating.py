@@ -14,7 +14,7 @@ import torch
 from torch.amp import GradScaler
 
 from samecar.config import AugmentationSettings, Recipe
-from samecar.data import Batch, IdentityBatches, Manifest, PictureDataset, hold_out_validation, training_transform
+from samecar.data import Batch, Manifest, PictureDataset, hold_out_validation, plan_batches, training_transform
 from samecar.data.dataset import collate
 from samecar.data.sampling import Draw
 from samecar.errors import SamecarError
@@ -292,9 +292,7 @@ class _Measured:
 
 
 def _steps_an_epoch(training: Manifest, recipe: Recipe) -> float:
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=recipe.training.seed
-    )
+    batches = plan_batches(training, recipe.batch, recipe.training.seed)
     counts = []
     for epoch in range(min(COUNTED_EPOCHS, recipe.training.epochs)):
         batches.set_epoch(epoch)
