@@ -8,10 +8,10 @@ import torch
 from samecar.config import Recipe, as_recipe
 from samecar.data import (
     FailureLog,
-    IdentityBatches,
     Manifest,
     as_manifest,
     hold_out_validation,
+    plan_batches,
     training_loader,
     training_transform,
 )
@@ -79,9 +79,7 @@ def _train(
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
-    )
+    batches = plan_batches(training, recipe.batch, settings.seed)
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
