@@ -28,8 +28,8 @@ FINE_TUNED = "_ft_in"
 def token_size(name: str, settings: ModelSettings) -> tuple[int, int]:
     """The picture size for which timm builds the model, so that its grid is that of the overlapping patches.
 
-    The grid has (height - patch) // stride + 1 rows, and columns likewise. timm builds the model for pictures of as many
-    patches side by side, and brings the position embeddings of its weights to that grid at once.
+    The grid has (height - patch) // stride + 1 rows, and columns likewise. timm builds the model for pictures of as
+    many patches side by side, and brings the position embeddings of its weights to that grid at once.
 
     Args:
         name: of the timm model, perhaps with the tag of its weights.
@@ -85,7 +85,8 @@ def overlap_patches(model: Any, settings: ModelSettings, name: str) -> None:
 def resize_positions(model: nn.Module, state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     """Brings the position embeddings of a transformer's weights to the grid of a model.
 
-    It is timm's resizing, bicubic. The weights' own grid is taken to be square, as published ones are; prefix tokens keep their embeddings.
+    It is timm's resizing, bicubic. The weights' own grid is taken to be square, as published ones are; prefix tokens
+    keep their embeddings.
 
     Args:
         model: perhaps with learned positions.
