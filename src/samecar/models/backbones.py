@@ -139,6 +139,10 @@ class Backbone(nn.Module):
             refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
             self.model.set_submodule(stage.module, refined)
 
+    def inserted(self) -> list[nn.Module]:
+        """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
+        return [module.attention for module in self.model.modules() if isinstance(module, AttentiveStage)]
+
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
     """Creates the timm model of the settings, with batch normalisation and colours as its weights want them.
@@ -178,6 +182,8 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
         ) from error
     if source.startswith(TORCHVISION):
         backbone.mean, backbone.deviation = torchvision_normalisation(source)
+    backbone.mean = settings.colour_mean or backbone.mean
+    backbone.deviation = settings.colour_deviation or backbone.deviation
     _set_batch_norm(backbone.model, settings)
     return backbone
 
