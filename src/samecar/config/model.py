@@ -49,6 +49,24 @@ class ModelSettings(Settings):
         "the stage before",
         json_schema_extra=LATER,
     )
+    patch_stride: PositiveInt | None = Field(
+        None,
+        description="pixels from one patch of a token model to the next; smaller than its patches, they overlap; not "
+        "given, they lie side by side",
+        json_schema_extra=LATER,
+    )
+    tokens: Literal["pooled", "class", "patch-mean", "class+patch-mean"] = Field(
+        "pooled",
+        description="what of a token model is its feature: 'pooled' as timm's model pools, the class token, the mean "
+        "of the patches, or both joined",
+        json_schema_extra=LATER,
+    )
+    projection: bool = Field(
+        False,
+        description="whether the feature of a network of pictures and texts (CLIP) is joined with its projection, its "
+        "last layer, to where the texts are: 768 and 512 numbers for ViT-B/16",
+        json_schema_extra=LATER,
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
@@ -93,6 +111,15 @@ class ModelSettings(Settings):
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _projection_is_of_the_class_token(self) -> Self:
+        if self.projection and self.tokens not in ("pooled", "class"):
+            raise ValueError(
+                f"projection reads the class token but tokens is {self.tokens!r}; use tokens 'class', or leave "
+                "projection out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _embedding_size_belongs_to_head(self) -> Self:

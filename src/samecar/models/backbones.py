@@ -21,6 +21,7 @@ from samecar.models.published import (
     torchvision_normalisation,
 )
 from samecar.models.shapes import REFUSALS, shape_model
+from samecar.models.tokens import TokenReader, overlap_patches, token_size
 from samecar.models.weights import ResolvedWeights, name_weights
 
 STAGES = 4
@@ -82,19 +83,24 @@ class Backbone(nn.Module):
         model: the whole timm model; it is changed.
         height: of the pictures in pixels.
         width: of the pictures in pixels.
+        reader: says which tokens of a token model are the feature; without one it pools in its own way.
     """
 
-    def __init__(self, model: Any, height: int, width: int) -> None:
+    def __init__(self, model: Any, height: int, width: int, reader: TokenReader | None = None) -> None:
         super().__init__()
+        self.reader = reader
         self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
         self.deviation: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
         before = set(model.state_dict())
-        model.reset_classifier(0)
+        if reader is None:
+            model.reset_classifier(0)
+        else:
+            reader.trim(model)
         self.stages = _stages(model, height, width)
         if self.stages:
             _remove_layers_after_last_map(model, height, width)
         self.removed = frozenset(before - set(model.state_dict()))
-        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width)
+        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width, reader)
         self.model = model
         self._tapped: list[int] = []
 
@@ -108,7 +114,7 @@ class Backbone(nn.Module):
             Maps (batch, channels, height, width), earlier stages first; of a token model one tensor (batch, channels).
         """
         if not self.stages:
-            return [self.model(pictures)]
+            return [_pool(self.model, pictures, self.reader)]
         if not self._tapped:
             return [self.model.forward_features(pictures)]
         last, tapped = self.model.forward_intermediates(pictures, indices=self._tapped)
@@ -155,16 +161,20 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
     name = name_weights(source, settings.backbone).removeprefix(TIMM) if of_timm else settings.backbone
     information = timm.get_pretrained_cfg(name)
     fixed_size = information is not None and information.fixed_input_size
-    arguments: dict[str, Any] = {"img_size": (settings.height, settings.width)} if fixed_size else {}
+    fixed_size = fixed_size or settings.patch_stride is not None
+    arguments: dict[str, Any] = {"img_size": token_size(name, settings)} if fixed_size else {}
     try:
         if of_timm and weights is not None and weights.path is not None:
             model = create_pretrained(name, weights.path, **arguments)
         else:
             model = timm.create_model(name, **arguments)
+        overlap_patches(model, settings, name)
         add_instance_norm(model, settings.instance_norm)
         if settings.last_stride == 1:
             remove_last_stride(model, name)
-        backbone = Backbone(model, settings.height, settings.width)
+        reads = settings.projection or settings.tokens != "pooled"
+        reader = TokenReader(model, settings) if reads else None
+        backbone = Backbone(model, settings.height, settings.width, reader)
     except REFUSALS as error:
         raise SamecarError(
             f"model.backbone {name!r} cannot take pictures of model.height {settings.height} and model.width "
@@ -260,6 +270,11 @@ def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
             model.set_submodule(name, nn.Identity())
 
 
-def _pooled_width(model: Any, height: int, width: int) -> int:
+def _pool(model: Any, pictures: Tensor, reader: TokenReader | None) -> Tensor:
+    features: Tensor = model(pictures) if reader is None else reader(model, model.forward_features(pictures))
+    return features
+
+
+def _pooled_width(model: Any, height: int, width: int, reader: TokenReader | None) -> int:
     model, picture = shape_model(model, height, width)
-    return int(model(picture).shape[1])
+    return int(_pool(model, picture, reader).shape[1])
