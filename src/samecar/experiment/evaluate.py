@@ -20,6 +20,7 @@ from samecar.evaluation.ranked_lists import (
 )
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.hardware import Machine, machine
+from samecar.models.parts import describe_embedding
 from samecar.models.weights import describe_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
@@ -138,6 +139,7 @@ def score_run(
         epoch_choice=run.model_facts()["epoch_choice"],
         seed=run.recipe.training.seed,
         post_processing=(FLIP,) if flip else (),
+        embedding=describe_embedding(run.recipe.model),
     )
     evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
     query, gallery = _queries_and_gallery(embeddings, evaluation)

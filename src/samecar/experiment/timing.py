@@ -101,7 +101,8 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
     """
     model = initial_model(recipe, vehicles).to(device)
     preprocessing = model.preprocessing
-    objective, optimizer = Objective(recipe.loss), build_optimizer(model.parameters(), recipe.optimizer)
+    objective = Objective(recipe.loss, model).to(device)
+    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
     scaler = GradScaler(device.type, enabled=recipe.training.precision == "float16")
 
     def seconds(count: int) -> float:

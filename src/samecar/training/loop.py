@@ -83,7 +83,7 @@ def fit(
             is no checkpoint to resume from.
     """
     recipe, settings = run.recipe, run.recipe.training
-    objective = Objective(recipe.loss)
+    objective = Objective(recipe.loss, model).to(device)
     optimizer = build_optimizer(model.parameters(), recipe.optimizer)
     scaler = GradScaler(device.type, enabled=settings.precision == "float16")
     checkpoint = Checkpoint(model, optimizer, scaler)
@@ -154,14 +154,14 @@ def train_batch(
     precision = getattr(torch, settings.precision)
     with autocast(device.type, dtype=precision, enabled=settings.precision != "float32"):
         outputs = model.outputs(pictures)
-    losses = objective(outputs, labels)
+    losses: dict[str, torch.Tensor] = objective(outputs, labels)
+    accuracy = objective.accuracy(outputs, labels)
     loss = losses.pop("total")
     optimizer.zero_grad(set_to_none=True)
     scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
     scaler.step(optimizer)
     scaler.update()
-    assert outputs.logits is not None
-    return {"loss": loss, **losses, "accuracy": (outputs.logits.argmax(dim=1) == labels).float().mean()}
+    return {"loss": loss, **losses} | ({} if accuracy is None else {"accuracy": accuracy})
 
 
 @contextmanager
