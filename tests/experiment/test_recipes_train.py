@@ -78,7 +78,9 @@ def test_a_recipe_trains_for_an_epoch(name, tmp_path):
         for camera in range(2):
             paint_picture(tmp_path / "crops" / f"v{vehicle}_c{camera}.png", vehicle, camera, 0)
     small = ("model.height=64", "model.width=64", "training.epochs=1", "schedule.milestones=[]")
-    recipe = recipe_of(name, *small, "schedule.warmup_epochs=0", "schedule.per_step=false", "schedule.warmup_start=0.01")
+    recipe = recipe_of(
+        name, *small, "schedule.warmup_epochs=0", "schedule.per_step=false", "schedule.warmup_start=0.01"
+    )
     source = f"folder:{tmp_path}/crops/{{vehicle_id}}_{{camera_id}}.png"
     (record,) = train(recipe, source, tmp_path / "run", on=machine("cpu", 0)).metrics()
     assert math.isfinite(record["loss"])
