@@ -165,7 +165,7 @@ def train(
 
 def _what_training_left(out: Path) -> str:
     """What an interruption of training leaves behind."""
-    if (out / "model").is_dir():
+    if (out / "model").is_dir() and not _is_trained_longer(out):
         return f"training had ended and its model is kept; `samecar evaluate {out} --data SOURCE` scores it"
     epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
     if any(epochs):
@@ -175,6 +175,17 @@ def _what_training_left(out: Path) -> str:
     if (out / "run.json").is_file():
         return f"training had not begun; remove {out} before you train into it again"
     return "training had not begun, and nothing is kept"
+
+
+def _is_trained_longer(out: Path) -> bool:
+    """Whether the model in a run's folder is of before the run was made longer."""
+    from samecar.training import Run
+
+    try:
+        Run.open(out).refuse_incomplete()
+    except SamecarError:
+        return True
+    return False
 
 
 @examples(
