@@ -98,6 +98,12 @@ def test_layer_decay_of_a_residual_network_with_and_without_attention():
     assert {rate for name, (rate, _) in attentive.items() if ".attention." in name} == {1}
 
 
+def test_a_branch_has_the_rate_of_the_backbones_last_layer():
+    rates = told(embedder(branches=2, neck="batch-norm"), NOTHING, layer_decay=0.5, head_rate=3.0)
+    assert {rate for name, (rate, _) in rates.items() if name.startswith("backbone.branches.")} == {0.5}
+    assert {rate for name, (rate, _) in rates.items() if not name.startswith("backbone.")} == {3}
+
+
 def test_layer_decay_needs_a_network_whose_layers_are_known(monkeypatch):
     model = embedder()
     monkeypatch.delattr(type(model.backbone.model), "group_matcher")

@@ -178,6 +178,18 @@ def test_all_but_the_last_stage_may_be_frozen():
     assert "backbone.model.layer4.stage.0.bn1.running_mean" in found
 
 
+def test_branches_are_part_of_the_backbone_and_of_its_last_stage():
+    """A copy of the last stage comes with the backbone; what attention is in it begins anew."""
+    made = learner(*FREEZE, "model.branches=2")
+    found = {name for name in changed_names(made) if name.startswith("backbone.branches.")}
+    assert found
+    assert all(".attention." in name for name in found)
+    made = learner(*FREEZE, "model.branches=2", "training.frozen=all-but-last-stage")
+    found = {name for name in changed_names(made) if ".attention." not in name}
+    assert {name.split(".")[1] for name in found if name.startswith("backbone.")} == {"branches", "model"}
+    assert not [name for name in found if name.startswith("backbone.model.") and ".layer4." not in name]
+
+
 def test_what_comes_after_the_last_stage_is_not_frozen():
     """An EfficientNet widens its last stage's map once more."""
     made = learner(

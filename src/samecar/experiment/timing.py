@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from samecar.config import AugmentationSettings, Recipe
-from samecar.data import Batch, IdentityBatches, Manifest, PictureDataset, training_transform
+from samecar.data import Batch, Manifest, PictureDataset, plan_batches, training_transform
 from samecar.data.dataset import collate
 from samecar.data.sampling import Draw
 from samecar.experiment.train import initial_model
@@ -76,9 +76,7 @@ def seconds_a_picture(
 
 def count_steps(training: Manifest, recipe: Recipe) -> float:
     """Steps of an epoch, on average."""
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=recipe.training.seed
-    )
+    batches = plan_batches(training, recipe.batch, recipe.training.seed)
     counts = []
     for epoch in range(min(COUNTED_EPOCHS, recipe.training.epochs)):
         batches.set_epoch(epoch)
@@ -103,8 +101,8 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
 
     def seconds(count: int) -> float:
         pictures = torch.randn(count, 3, preprocessing.height, preprocessing.width)
-        labels = torch.arange(count) // 2
-        batch = Batch(pictures, labels, (), torch.arange(count))
+        rows, zeros = torch.arange(count), torch.zeros(count, dtype=torch.int64)
+        batch = Batch(pictures, rows // 2, (), rows, cameras=zeros, views=zeros)
         _await(device)
         began = time.perf_counter()
         with name_full_memory(device):

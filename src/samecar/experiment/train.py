@@ -8,10 +8,10 @@ import torch
 from samecar.config import Recipe, as_recipe
 from samecar.data import (
     FailureLog,
-    IdentityBatches,
     Manifest,
     as_manifest,
     hold_out_validation,
+    plan_batches,
     training_loader,
     training_transform,
 )
@@ -21,7 +21,7 @@ from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
-from samecar.losses.objective import Objective
+from samecar.losses.objective import refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
@@ -74,19 +74,12 @@ def _train(
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings = recipe.training
-    training = manifest.of_split("train")
-    if not len(training):
-        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
-    run_data = RunData(manifest.name, training.digest, len(training), ())
-    held_out: Manifest | None = None
-    if settings.validation:
-        training, held_out = hold_out_validation(training, settings.validation, settings.seed)
+    training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
-    run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
+    given = manifest.of_split("train")
+    run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
-    )
+    batches = plan_batches(training, recipe.batch, settings.seed)
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
@@ -105,7 +98,7 @@ def _train(
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out))
+        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     with show_progress(progress) as report:
@@ -127,6 +120,20 @@ def _train(
     return run
 
 
+def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, Manifest | None]:
+    """The train pictures that are trained on, and those of vehicles held out to choose the epoch, if any are.
+
+    Raises:
+        SamecarError: there are no train pictures, or too few vehicles to hold some out.
+    """
+    training, settings = manifest.of_split("train"), recipe.training
+    if not len(training):
+        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    if not settings.validation:
+        return training, None
+    return hold_out_validation(training, settings.validation, settings.seed)
+
+
 def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
     """How an epoch was chosen by so many held-out vehicles, as the protocol card says it."""
     settings = run.recipe.training
@@ -138,15 +145,10 @@ def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
 
 def _refuse_settings(recipe: Recipe) -> None:
     """Refuses, before a folder is made, what training would stumble over in its first batch."""
-    Objective(recipe.loss)
-    vehicles = recipe.batch.size // recipe.batch.pictures_per_vehicle
+    refuse_losses(recipe.loss, recipe.model)
     if recipe.batch.size == 1:
         raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
-    if vehicles == 1 and recipe.loss.triplet:
-        raise SamecarError(
-            f"batch.size {recipe.batch.size} with batch.pictures_per_vehicle {recipe.batch.pictures_per_vehicle} is "
-            "one vehicle a batch, and the triplet loss needs two; raise batch.size, or set loss.triplet to 0"
-        )
+    refuse_batches(recipe.loss, recipe.batch)
 
 
 def initial_model(recipe: Recipe, vehicles: int) -> Embedder:

@@ -1,17 +1,20 @@
 """A model on disk: its tensors as safetensors, its description as JSON; nothing is pickled."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from samecar.errors import SamecarError
 from samecar.files import write_file, write_json
-from samecar.models.embedder import Embedder
+from samecar.models.composite import Description, Network, describe_model, read_description
 
 DESCRIPTION_FILE = "model.json"
 """What the model is composed of, how many vehicles it was trained on, and how it came about."""
@@ -27,14 +30,16 @@ RUN_FILE = "run.json"
 """Says that a folder is that of a run, whose model lies in the folder `model` below."""
 
 
-def save_model(model: Embedder, folder: Path, **facts: Any) -> None:
+def save_model(model: Network, folder: Path, **facts: Any) -> None:
     """Writes tensors and description; a model that was there before is replaced only by a whole one."""
+    save_described(model, folder, {**facts, **describe_model(model)})
+
+
+def save_described(model: Network, folder: Path, description: Mapping[str, Any]) -> None:
+    """Does what `save_model` does, with a description that holds all that `describe_model` gives."""
     with write_file(folder / TENSORS_FILE) as path:
         save_file(model_tensors(model), path)
-    write_json(
-        folder / DESCRIPTION_FILE,
-        {**facts, "model": model.settings.model_dump(mode="json"), "vehicles": model.vehicles},
-    )
+    write_json(folder / DESCRIPTION_FILE, description)
 
 
 def find_model(place: Path) -> Path:
@@ -64,6 +69,33 @@ def find_model(place: Path) -> Path:
     if missing:
         raise SamecarError(f"the model in {folder} lacks {missing[0]}; put back the one that was saved with it")
     return folder
+
+
+def parse_description(content: bytes) -> Description:
+    """Reads the content of a model's description.
+
+    Raises:
+        SamecarError: it is damaged.
+    """
+    try:
+        return read_description(json.loads(content))
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {error}") from error
+
+
+def parse_model(description: Description, content: bytes) -> Network:
+    """Builds a model of its description and of the content of its tensors' file.
+
+    Raises:
+        SamecarError: the tensors are damaged or of another model.
+    """
+    model = description.build()
+    try:
+        tensors = read_tensors(content)
+    except SafetensorError as error:
+        raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
+    fill_model(model, tensors, TENSORS_FILE)
+    return model
 
 
 def refuse_unfinished(run: Path, name: str = "model") -> None:
