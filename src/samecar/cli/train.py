@@ -7,6 +7,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.options import OptionsOf, Place, Source, examples
+from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.config import Recipe
@@ -106,7 +107,7 @@ def _recipe(
 
 def _what_training_left(out: Path) -> str:
     """What an interruption of training leaves behind."""
-    if (out / "model").is_dir():
+    if (out / "model").is_dir() and not _is_trained_longer(out):
         return f"training had ended and its model is kept; `samecar evaluate {out} --data SOURCE` scores it"
     epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
     if any(epochs):
@@ -116,3 +117,14 @@ def _what_training_left(out: Path) -> str:
     if (out / "run.json").is_file():
         return f"training had not begun; remove {out} before you train into it again"
     return "training had not begun, and nothing is kept"
+
+
+def _is_trained_longer(out: Path) -> bool:
+    """Whether the model in a run's folder is of before the run was made longer."""
+    from samecar.training import Run
+
+    try:
+        Run.open(out).refuse_incomplete()
+    except SamecarError:
+        return True
+    return False
