@@ -73,10 +73,12 @@ class ModelSettings(Settings):
         "places",
     )
     attention_reduction: PositiveInt = Field(16, description="channels are divided by this inside the attention")
-    fusion: Literal["none", "concatenate", "add", "global", "global-chain"] = Field(
+    fusion: Literal["none", "concatenate", "add", "global", "global-chain", "gated-sum", "pyramid"] = Field(
         "none",
         description="'concatenate' and 'add' join stages 3 and 4; 'global' and 'global-chain' concatenate all four, "
-        "brought down by one convolution of 1 × 1 each, or the earlier ones by chains of 3 × 3",
+        "brought down by one convolution of 1 × 1 each, or the earlier ones by chains of 3 × 3; 'gated-sum' adds the "
+        "earlier three to the last, weighed by learned gates; 'pyramid' joins the last map with a feature pyramid of "
+        "stages 2 to 4",
     )
     pooling: Literal["average", "max", "gem"] = Field(
         "average",

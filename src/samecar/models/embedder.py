@@ -17,12 +17,18 @@ from samecar.models.blocks import (
     chain_projection,
     point_projection,
 )
+from samecar.models.fusions import GatedSum, Pyramid
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
 from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
+
+JOINED_STAGES = {"concatenate": 2, "add": 2, "pyramid": 3, "global": 4, "global-chain": 4, "gated-sum": 4}
+"""By fusion, how many of the last stages are joined."""
+
+LEARNED_FUSIONS = {"gated-sum": GatedSum, "pyramid": Pyramid}
 
 
 class Outputs(NamedTuple):
@@ -72,7 +78,7 @@ class Embedder(nn.Module):
         self.backbone = backbone
         self.fusion = _build_fusion(settings, backbone)
         self.pooling = POOLINGS[settings.pooling]() if backbone.stages else nn.Identity()
-        channels = self.fusion.channels if isinstance(self.fusion, Fusion) else backbone.channels
+        channels = int(getattr(self.fusion, "channels", backbone.channels))
         bias = not settings.zero_bias
         begin = settings.initialisation
         self.head = build_head(
@@ -161,12 +167,14 @@ def _build_fusion(settings: ModelSettings, backbone: Backbone) -> nn.Module:
     name, begin = settings.fusion, settings.initialisation
     if name == "none":
         return _LastMap()
-    stages = backbone.stages if name.startswith("global") else backbone.stages[-2:]
-    *earlier, last = stages
+    *earlier, last = backbone.stages[-JOINED_STAGES[name] :]
     backbone.tap(earlier)
     strides = [last.reduction // stage.reduction for stage in earlier]
     for stage, stride in zip(earlier, strides, strict=True):
         _check_sizes(name, stage, stride, last)
+    if name in LEARNED_FUSIONS:
+        brought = [(stage.channels, stride) for stage, stride in zip(earlier, strides, strict=True)]
+        return LEARNED_FUSIONS[name](brought, backbone.channels, begin)
     project = chain_projection if name == "global-chain" else point_projection
     projections = [
         project(stage.channels, backbone.channels, stride, begin)
