@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from samecar.config.base import LATER, Settings
+from samecar.config.base import LATER, Probability, Settings, Share, refuse_unread
 
 Colours = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -47,6 +47,29 @@ class ModelSettings(Settings):
         2,
         description="of the last stage of a convolutional network; with 1 its maps are as high and wide as those of "
         "the stage before",
+        json_schema_extra=LATER,
+    )
+    non_local: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = Field(
+        (0, 0, 0, 0),
+        description="how many of the last blocks of stages 1 to 4 have a non-local block after them, for example "
+        "[0, 2, 3, 0]",
+        json_schema_extra=LATER,
+    )
+    mixstyle: Probability = Field(
+        0.0,
+        description="probability that the styles of a batch's pictures are mixed after stage 1, and after stage 2, in "
+        "training",
+        json_schema_extra=LATER,
+    )
+    mixstyle_alpha: PositiveFloat = Field(
+        0.1,
+        description="of the Beta distribution from which the mixture is drawn; small values keep most of one style",
+        json_schema_extra=LATER,
+    )
+    drop_path: Share = Field(
+        0.0,
+        description="how often the last block is left out for a picture in training, earlier ones less (stochastic "
+        "depth); 0 is as timm has the model",
         json_schema_extra=LATER,
     )
     patch_stride: PositiveInt | None = Field(
@@ -113,6 +136,12 @@ class ModelSettings(Settings):
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _alpha_is_of_mixstyle(self) -> Self:
+        if not self.mixstyle:
+            refuse_unread(self, ["mixstyle_alpha"], "mixstyle is 0, so that no styles are mixed; use mixstyle 0.5")
+        return self
 
     @model_validator(mode="after")
     def _projection_is_of_the_class_token(self) -> Self:

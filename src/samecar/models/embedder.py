@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 JOINED_STAGES = {"concatenate": 2, "add": 2, "pyramid": 3, "global": 4, "global-chain": 4, "gated-sum": 4}
 """By fusion, how many of the last stages are joined."""
 
+NEEDED_STAGES = {"attention": 1, "fusion": 2, "pooling": 1, "non_local": 4, "mixstyle": 3}
+"""By option, how many stages of feature maps a backbone must have where it is not at its default."""
+
 LEARNED_FUSIONS = {"gated-sum": GatedSum, "pyramid": Pyramid}
 
 
@@ -72,9 +75,13 @@ class Embedder(nn.Module):
         self.preprocessing = Preprocessing(settings.height, settings.width, backbone.mean, backbone.deviation)
         self.vehicles = vehicles
         _check_stages(settings, backbone)
+        if any(settings.non_local):
+            backbone.add_non_local(settings.non_local)
         if settings.attention != "none":
             attention = ATTENTIONS[settings.attention]
             backbone.attend(lambda channels: attention(channels, settings.attention_reduction, settings.initialisation))
+        if settings.mixstyle:
+            backbone.mix_styles(settings.mixstyle, settings.mixstyle_alpha)
         self.backbone = backbone
         self.fusion = _build_fusion(settings, backbone)
         self.pooling = POOLINGS[settings.pooling]() if backbone.stages else nn.Identity()
@@ -153,10 +160,10 @@ class _LastMap(nn.Module):
 
 
 def _check_stages(settings: ModelSettings, backbone: Backbone) -> None:
-    """Refuses options that need feature maps where the backbone has none, or two stages where it has one."""
-    for option, plain in (("attention", "none"), ("fusion", "none"), ("pooling", "average")):
-        chosen = getattr(settings, option)
-        if chosen != plain and len(backbone.stages) < (2 if option == "fusion" else 1):
+    """Refuses options that need feature maps where the backbone has none, or has fewer stages than they need."""
+    for option, least in NEEDED_STAGES.items():
+        chosen, plain = getattr(settings, option), ModelSettings.model_fields[option].default
+        if chosen != plain and len(backbone.stages) < least:
             raise SamecarError(
                 f"model.{option} {chosen!r} needs the feature maps of a convolutional network's stages, which "
                 f"model.backbone {settings.backbone!r} does not give; choose {option} {plain!r} or another backbone"

@@ -24,8 +24,8 @@ class GatedSum(nn.Module):
     An earlier map goes down a chain of 3 × 3 convolutions of stride 2 (one of stride 1 where it is as large as the last
     one), which double the channels up to the last one's; batch normalisation comes after each, and ReLU between them.
     Of what comes out, x, the sum takes x · sigmoid(W2 relu(W1 average(x))): a weight for each channel, as in squeeze
-    and excitation (Hu et al., arXiv 1709.01507). The scale of a chain's last normalisation begins at 0, so that the network
-    begins as the one without fusion (as in Goyal et al., arXiv 1706.02677, section 5.1).
+    and excitation (Hu et al., arXiv 1709.01507). The scale of a chain's last normalisation begins at 0, so that the
+    network begins as the one without fusion (as in Goyal et al., arXiv 1706.02677, section 5.1).
 
     Args:
         stages: channels of each earlier stage, and how many times as high and wide as the last map its map is.
