@@ -6,6 +6,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from samecar.config.base import LATER, Settings, refuse_unread
 
+Colours = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
 
 class ModelSettings(Settings):
     """What an [Embedder][samecar.models.Embedder] is composed of."""
@@ -35,6 +37,36 @@ class ModelSettings(Settings):
         description="weight of a new batch in the backbone's running means and variances; not given, likewise",
         json_schema_extra=LATER,
     )
+    instance_norm: Literal["none", "ibn-a", "ibn-b"] = Field(
+        "none",
+        description="instance normalisation in residual networks: 'ibn-a' of half of the channels in the blocks of "
+        "stages 1 to 3, 'ibn-b' in the stem and at the end of stages 1 and 2",
+        json_schema_extra=LATER,
+    )
+    last_stride: Literal[1, 2] = Field(
+        2,
+        description="of the last stage of a convolutional network; with 1 its maps are as high and wide as those of "
+        "the stage before",
+        json_schema_extra=LATER,
+    )
+    patch_stride: PositiveInt | None = Field(
+        None,
+        description="pixels from one patch of a token model to the next; smaller than its patches, they overlap; not "
+        "given, they lie side by side",
+        json_schema_extra=LATER,
+    )
+    tokens: Literal["pooled", "class", "patch-mean", "class+patch-mean"] = Field(
+        "pooled",
+        description="what of a token model is its feature: 'pooled' as timm's model pools, the class token, the mean "
+        "of the patches, or both joined",
+        json_schema_extra=LATER,
+    )
+    projection: bool = Field(
+        False,
+        description="whether the feature of a network of pictures and texts (CLIP) is joined with its projection, its "
+        "last layer, to where the texts are: 768 and 512 numbers for ViT-B/16",
+        json_schema_extra=LATER,
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
@@ -62,6 +94,21 @@ class ModelSettings(Settings):
         0.5, description="share of numbers set to 0 at random in training, in heads whose name has 'dropout'"
     )
     zero_bias: bool = Field(False, description="whether linear layers of head and classifier go without bias")
+    distance: Literal["euclidean", "cosine"] = Field(
+        "euclidean",
+        description="what the embeddings are made for: runs and held-out vehicles are scored by it, unless another one "
+        "is asked for",
+        json_schema_extra=LATER,
+    )
+    colour_mean: Colours | None = Field(
+        None,
+        description="what is taken from red, green and blue, each 0 to 1; not given, it is as in the pictures that "
+        "the weights were trained with",
+        json_schema_extra=LATER,
+    )
+    colour_deviation: Colours | None = Field(
+        None, description="what they are divided by then; not given, likewise", json_schema_extra=LATER
+    )
     neck: Literal["none", "batch-norm"] = Field(
         "none",
         description="what stands between head and classifier: 'batch-norm' is BNNeck, a batch normalisation whose bias "
@@ -87,6 +134,15 @@ class ModelSettings(Settings):
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _projection_is_of_the_class_token(self) -> Self:
+        if self.projection and self.tokens not in ("pooled", "class"):
+            raise ValueError(
+                f"projection reads the class token but tokens is {self.tokens!r}; use tokens 'class', or leave "
+                "projection out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _embedding_size_belongs_to_head(self) -> Self:

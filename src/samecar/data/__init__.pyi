@@ -14,6 +14,7 @@ from .dataset import Sample as Sample
 from .dataset import class_numbers as class_numbers
 from .dataset import collate as collate
 from .dataset import evaluation_loader as evaluation_loader
+from .dataset import known_numbers as known_numbers
 from .dataset import training_loader as training_loader
 from .manifest import COLUMNS as COLUMNS
 from .manifest import SPLITS as SPLITS
@@ -22,10 +23,12 @@ from .pictures import UnreadablePictureError as UnreadablePictureError
 from .pictures import read_picture as read_picture
 from .sampling import Draw as Draw
 from .sampling import IdentityBatches as IdentityBatches
+from .sampling import plan_batches as plan_batches
 from .sources.opening import SOURCES as SOURCES
 from .sources.opening import as_manifest as as_manifest
 from .sources.opening import open_source as open_source
 from .splitting import hold_out_validation as hold_out_validation
+from .splitting import make_test_set as make_test_set
 from .splitting import split_by_identity as split_by_identity
 from .transforms import PictureTransform as PictureTransform
 from .transforms import evaluation_transform as evaluation_transform

@@ -1,6 +1,5 @@
 """Backbones: timm models as stages of feature maps."""
 
-import copy
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models.branches import copy_modules, find_last_modules
+from samecar.models.instance_norm import add_instance_norm
+from samecar.models.last_stride import remove_last_stride
 from samecar.models.published import (
     TIMM,
     TORCHVISION,
@@ -20,13 +21,12 @@ from samecar.models.published import (
     torchvision_batch_norm,
     torchvision_normalisation,
 )
+from samecar.models.shapes import REFUSALS, shape_model
+from samecar.models.tokens import TokenReader, overlap_patches, token_size
 from samecar.models.weights import ResolvedWeights, name_weights
 
 STAGES = 4
 """The report counts four stages; a stem before them is not one."""
-
-REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
-"""What timm's models raise for picture sizes that they cannot take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,19 +85,24 @@ class Backbone(nn.Module):
         model: the whole timm model; it is changed.
         height: of the pictures in pixels.
         width: of the pictures in pixels.
+        reader: says which tokens of a token model are the feature; without one it pools in its own way.
     """
 
-    def __init__(self, model: Any, height: int, width: int) -> None:
+    def __init__(self, model: Any, height: int, width: int, reader: TokenReader | None = None) -> None:
         super().__init__()
+        self.reader = reader
         self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
         self.deviation: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
         before = set(model.state_dict())
-        model.reset_classifier(0)
+        if reader is None:
+            model.reset_classifier(0)
+        else:
+            reader.trim(model)
         self.stages = _stages(model, height, width)
         if self.stages:
             _remove_layers_after_last_map(model, height, width)
         self.removed = frozenset(before - set(model.state_dict()))
-        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width)
+        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width, reader)
         self.model = model
         self.branches = nn.ModuleList()
         self._last_modules: tuple[str, ...] = ()
@@ -116,7 +121,7 @@ class Backbone(nn.Module):
         if self.branches:
             return self._forward_branches(pictures)
         if not self.stages:
-            return [self.model(pictures)]
+            return [_pool(self.model, pictures, self.reader)]
         if not self._tapped:
             return [self.model.forward_features(pictures)]
         last, tapped = self.model.forward_intermediates(pictures, indices=self._tapped)
@@ -173,6 +178,10 @@ class Backbone(nn.Module):
             refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
             self.model.set_submodule(stage.module, refined)
 
+    def inserted(self) -> list[nn.Module]:
+        """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
+        return [module.attention for module in self.model.modules() if isinstance(module, AttentiveStage)]
+
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
     """Creates the timm model of the settings, with batch normalisation and colours as its weights want them.
@@ -191,13 +200,20 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
     name = name_weights(source, settings.backbone).removeprefix(TIMM) if of_timm else settings.backbone
     information = timm.get_pretrained_cfg(name)
     fixed_size = information is not None and information.fixed_input_size
-    arguments: dict[str, Any] = {"img_size": (settings.height, settings.width)} if fixed_size else {}
+    fixed_size = fixed_size or settings.patch_stride is not None
+    arguments: dict[str, Any] = {"img_size": token_size(name, settings)} if fixed_size else {}
     try:
         if of_timm and weights is not None and weights.path is not None:
             model = create_pretrained(name, weights.path, **arguments)
         else:
             model = timm.create_model(name, **arguments)
-        backbone = Backbone(model, settings.height, settings.width)
+        overlap_patches(model, settings, name)
+        add_instance_norm(model, settings.instance_norm)
+        if settings.last_stride == 1:
+            remove_last_stride(model, name)
+        reads = settings.projection or settings.tokens != "pooled"
+        reader = TokenReader(model, settings) if reads else None
+        backbone = Backbone(model, settings.height, settings.width, reader)
     except REFUSALS as error:
         raise SamecarError(
             f"model.backbone {name!r} cannot take pictures of model.height {settings.height} and model.width "
@@ -205,6 +221,8 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
         ) from error
     if source.startswith(TORCHVISION):
         backbone.mean, backbone.deviation = torchvision_normalisation(source)
+    backbone.mean = settings.colour_mean or backbone.mean
+    backbone.deviation = settings.colour_deviation or backbone.deviation
     _set_batch_norm(backbone.model, settings)
     return backbone
 
@@ -241,13 +259,8 @@ def check_known(name: str) -> None:
         )
 
 
-def _shape_model(model: Any, height: int, width: int) -> tuple[Any, Tensor]:
-    """A copy of a model and a picture without numbers: running one on the other costs nothing and gives shapes."""
-    return copy.deepcopy(model).to("meta").eval(), torch.zeros(1, 3, height, width, device="meta")
-
-
 def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
-    model, picture = _shape_model(model, height, width)
+    model, picture = shape_model(model, height, width)
     last = model.forward_features(picture)
     is_map = isinstance(last, Tensor) and last.ndim == 4 and last.shape[1] == model.num_features
     if not is_map or not hasattr(model, "forward_intermediates"):
@@ -283,7 +296,7 @@ def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[
 
 def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
     """Replaces the modules whose parameters the last map does not depend on, so that none is left without gradient."""
-    shapes, picture = _shape_model(model, height, width)
+    shapes, picture = shape_model(model, height, width)
     parameters = {name: parameter for name, parameter in shapes.named_parameters() if parameter.requires_grad}
     with torch.enable_grad():
         total = shapes.forward_features(picture).sum()
@@ -296,6 +309,11 @@ def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
             model.set_submodule(name, nn.Identity())
 
 
-def _pooled_width(model: Any, height: int, width: int) -> int:
-    model, picture = _shape_model(model, height, width)
-    return int(model(picture).shape[1])
+def _pool(model: Any, pictures: Tensor, reader: TokenReader | None) -> Tensor:
+    features: Tensor = model(pictures) if reader is None else reader(model, model.forward_features(pictures))
+    return features
+
+
+def _pooled_width(model: Any, height: int, width: int, reader: TokenReader | None) -> int:
+    model, picture = shape_model(model, height, width)
+    return int(_pool(model, picture, reader).shape[1])

@@ -11,10 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from samecar.config import Recipe
-from samecar.data import Manifest, hold_out_validation
 from samecar.errors import SamecarError
 from samecar.experiment.timing import count_steps, seconds_a_picture, time_network, time_reading
+from samecar.experiment.train import pictures_to_train_on
 from samecar.hardware import Machine, available_cores
 from samecar.reproduce.costs import network_costs
 from samecar.reproduce.runs import Data, PlannedRun
@@ -174,7 +173,11 @@ class _Measured:
 
     def estimate(self, run: PlannedRun) -> Estimate:
         recipe = run.recipe
-        training = self._once("training pictures", (recipe.training.validation,), lambda: self._training(recipe))
+        training = self._once(
+            "training pictures",
+            (recipe.training.validation,),
+            lambda: pictures_to_train_on(recipe, self._data.manifest)[0],
+        )
         vehicles = len(np.unique(training.vehicle_id))
         steps = self._once(
             "steps",
@@ -229,13 +232,10 @@ class _Measured:
         known: Value = self._known[key]
         return known
 
-    def _training(self, recipe: Recipe) -> Manifest:
-        training, settings = self._data.manifest.of_split("train"), recipe.training
-        return hold_out_validation(training, settings.validation, settings.seed)[0] if settings.validation else training
-
 
 def _epochs_done(run: PlannedRun) -> int:
     with suppress(SamecarError):  # what is wrong with the folder is told when it is its turn
         if (run.folder / "run.json").is_file():
-            return min(len(Run.open(run.folder).metrics()), run.recipe.training.epochs)
+            begun, epochs = Run.open(run.folder), run.recipe.training.epochs
+            return epochs if begun.ended_early else min(len(begun.metrics()), epochs)
     return 0
