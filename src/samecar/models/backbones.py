@@ -180,7 +180,7 @@ class Backbone(nn.Module):
 
     def inserted(self) -> list[nn.Module]:
         """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
-        return [module.attention for module in self.model.modules() if isinstance(module, AttentiveStage)]
+        return [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
 
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
