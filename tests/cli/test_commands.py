@@ -133,10 +133,10 @@ def test_training_is_taken_up_again_and_validates(painted_source, tmp_path):
 
 def test_held_out_vehicles_are_scored_before_training_too(painted_folder, tmp_path):
     source = f"folder:{painted_folder}/train/{{vehicle_id}}_{{camera_id}}_*.png"
-    printed = done(
-        "train", "report-baseline", "--data", source, "--out", tmp_path / "run", *tiny(), "--validation", 0.25
-    )
-    before, after = re.search(r"Held-out train vehicles: mAP (\S+) before training, (\S+) after\.", printed).groups()
+    options = *tiny(), "--validation", 0.25
+    finished = run("train", "report-baseline", "--data", source, "--out", tmp_path / "run", *options)
+    said = re.search(r"Held-out train vehicles: mAP (\S+) before training, (\S+) after\.", finished.out)
+    before, after = said.groups()
     run_made = Run.open(tmp_path / "run")
     assert f"{100 * run_made.untrained['validation_mAP']:.1f}" == before
     best = max(record["validation_mAP"] for record in run_made.metrics())
