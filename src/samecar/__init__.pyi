@@ -17,10 +17,17 @@ from .evaluation import find_protocol as find_protocol
 from .evaluation import score as score
 from .experiment.calibrate import calibrate as calibrate
 from .experiment.calibrate import compare as compare
+from .experiment.choosing import Choice as Choice
+from .experiment.choosing import choose_recipe as choose_recipe
+from .experiment.composite import CompositeModel as CompositeModel
 from .experiment.evaluate import bound_model as bound_model
 from .experiment.evaluate import embed_with as embed_with
 from .experiment.evaluate import evaluate as evaluate
+from .experiment.fuse import fuse as fuse
+from .experiment.reduce import reduce as reduce
 from .experiment.train import train as train
+from .experiment.trial import Trial as Trial
+from .experiment.trial import train_and_evaluate as train_and_evaluate
 from .films import YoloxDetector as YoloxDetector
 from .films import ingest as ingest
 from .hardware import machine as machine

@@ -17,6 +17,9 @@ PERMUTATIONS = 10_000
 
 LEVEL = 0.95
 
+CHANCE = 0.05
+"""A difference with a p-value below this is called more than chance."""
+
 
 class Scores(NamedTuple):
     """One metric by query: a score is the weighted mean of its values.

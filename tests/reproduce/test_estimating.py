@@ -10,10 +10,11 @@ from tiny_reproduction import HERE, TINY_MODEL, tiny_choices
 from samecar.config import load_recipe
 from samecar.data import open_source
 from samecar.errors import SamecarError
+from samecar.experiment.timing import seconds_a_picture
 from samecar.experiment.train import train
 from samecar.hardware import Machine, share_machine
 from samecar.reproduce import Choices, Scale, plan_runs, reproduce
-from samecar.reproduce.estimating import estimate_runs, seconds_a_picture, seconds_of_all
+from samecar.reproduce.estimating import estimate_runs, seconds_of_all
 from samecar.reproduce.runs import Data
 from samecar.training import Run
 
@@ -151,7 +152,7 @@ def test_a_network_that_does_not_fit_is_told_before_anything_starts(painted_sour
     def full(*_, **__):
         raise torch.OutOfMemoryError("tried to allocate too much")
 
-    monkeypatch.setattr("samecar.reproduce.estimating.train_batch", full)
+    monkeypatch.setattr("samecar.experiment.timing.train_batch", full)
     work = reproduce(["table8/adam"], painted_source, tmp_path / "out", tiny_choices())
     with pytest.raises(SamecarError, match=r"table8/adam: the memory of cpu is full; lower batch\.size"):
         list(work.run(on=HERE))

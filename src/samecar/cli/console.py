@@ -28,9 +28,6 @@ EXAMPLES = 3
 GROUPS = 10
 """Rows of a table of parts that are printed; `--json` has all."""
 
-CHANCE = 0.05
-"""A p-value below is called more than chance."""
-
 out = Console()
 errors = Console(stderr=True)
 
@@ -68,6 +65,14 @@ def probability(share: float) -> str:
     """A probability in percent; never 0 or 100 %, which nothing learned from pictures can claim."""
     percent = f"{100 * share:.1f} %"
     return {"0.0 %": "<0.1 %", "100.0 %": ">99.9 %"}.get(percent, percent)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def open_aloud(source: str) -> "Manifest":
@@ -153,6 +158,8 @@ def print_details(evaluation: "Evaluation") -> None:
 
 def print_comparison(comparison: "RunComparison") -> None:
     """Prints how two runs differ, and whether by more than chance."""
+    from samecar.uncertainty import CHANCE
+
     say(f"{comparison.name}: {comparison.queries:,} queries of {comparison.vehicles:,} vehicles")
     if comparison.left_out:
         warn(f"{comparison.left_out:,} queries were scored in only one of the runs and are left out")

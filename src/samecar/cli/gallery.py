@@ -34,7 +34,10 @@ gallery = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
 Run = Annotated[
-    Path, typer.Option(metavar="RUN", help="run folder of `samecar train`, whose model the gallery is bound to")
+    Path,
+    typer.Option(
+        metavar="RUN", help="run folder of `samecar train`, or a fused or reduced model, that the gallery is bound to"
+    ),
 ]
 
 
@@ -97,9 +100,8 @@ def create(
     """Makes an empty gallery, bound to a run's model."""
     from samecar.experiment.evaluate import bound_model
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
-    from samecar.training import Run as TrainedRun
 
-    model = bound_model(TrainedRun.open(run))
+    model = bound_model(run)
     path = run / CALIBRATION_FILE
     calibration = path.read_bytes() if path.is_file() else None
     with Gallery.create(name, model, calibration=calibration, engine=engine, **thumbnail) as made:

@@ -400,7 +400,9 @@ def gallery_words(name: str, engine: str | None) -> str:
 Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)})]
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`, or a fused or reduced model")
+]
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
 Engine = Annotated[

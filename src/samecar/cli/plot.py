@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.learn import OLD_NAMES, DistanceOption
+from samecar.cli.measure import OLD_NAMES, RunDistance
 from samecar.cli.options import OptionsOf, Place, RunFolder, Source, Spelling, add_command, examples, group_with
 from samecar.errors import SamecarError
 
@@ -181,11 +181,11 @@ def activation(
     from samecar.report.figures.activation import activation_figure
     from samecar.training import Run
 
+    model = Run.open(run).load_model()
     scored = _score_run(run, source, on)
     ranked = scored.ranked(query, len(scored.gallery))
     others = [(heading, read_picture(path)) for heading, path in telling_results(ranked)]
     title = f"Where the embeddings' similarity comes from: query {ranked.path.name}"
-    model = Run.open(run).load_model()
     figure = activation_figure(model, read_picture(ranked.path), others, **sheet.settings(title))
     _write(figure, out, sheet)
 
@@ -216,7 +216,7 @@ def embeddings(
 def distances(
     run: RunFolder,
     source: Source,
-    distance: DistanceOption,
+    distance: RunDistance,
     on: Place,
     sheet: OnSheet,
     out: Out = Path("distances"),
@@ -225,15 +225,19 @@ def distances(
     from samecar.report.figures.pairs import count_distances, distances_figure
 
     scored = _score_run(run, source, on)
-    counts = count_distances(scored.query, scored.gallery, scored.protocol, **distance)
+    chosen = distance.get("distance", scored.distance)
+    counts = count_distances(scored.query, scored.gallery, scored.protocol, distance=chosen)
     title = f"Queries and gallery pictures: {run.resolve().name}"
-    _write(distances_figure(counts, **distance, **sheet.settings(title)), out, sheet)
+    _write(distances_figure(counts, distance=chosen, **sheet.settings(title)), out, sheet)
 
 
 def _trained_model(run: Path) -> "tuple[Embedder, str]":
     from samecar.embedding.encoder import Encoder
+    from samecar.models import Embedder
 
     model = Encoder.open(run, device="cpu").load().embedder
+    if not isinstance(model, Embedder):
+        raise SamecarError(f"{run} is several models or a reduced one; name the run whose feature maps are to be shown")
     return model, f"{model.settings.backbone}, trained ({run.resolve().name})"
 
 
@@ -246,11 +250,11 @@ def _recipe_model(recipe: str, changes: list[str]) -> "tuple[Embedder, str]":
 
 
 def _score_run(run: Path, source: str, on: dict[str, Any]) -> "ScoredRun":
+    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import score_run
     from samecar.hardware import machine
-    from samecar.training import Run
 
-    opened = Run.open(run)
+    opened = as_model(run)
     manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
         return score_run(opened, manifest, on=machine(**on), progress=progress)

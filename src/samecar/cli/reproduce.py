@@ -161,20 +161,13 @@ def _bar() -> "Iterator[tuple[Console, Progress]]":
 
 def _sentence(outcome: "Outcome") -> str:
     name = f"{outcome.run.recipe.title}, seed {outcome.run.recipe.training.seed}"
-    left = f"about {_duration(outcome.seconds_left)} left"
+    left = f"about {console.duration(outcome.seconds_left)} left"
     if outcome.scores is None:
         return f"{name}: failed, {outcome.failure} ({left})"
     evaluation = outcome.scores["evaluation"]
     scores = f"rank-1 {100 * evaluation['cmc']['1']:.1f}, mAP {100 * evaluation['mAP']:.1f}"
-    took = "done by another process" if outcome.elsewhere else _duration(outcome.seconds)
+    took = "done by another process" if outcome.elsewhere else console.duration(outcome.seconds)
     return f"{name}: {scores} ({took}; {left})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def _print_plan(plan: "Plan") -> None:
@@ -201,8 +194,8 @@ def _print_plan(plan: "Plan") -> None:
     console.say(
         f"\nIn all: {len(plan.estimates)} runs ({plan.finished} more are finished), {content['steps']:,} steps on "
         f"{content['pictures']:,} pictures, {content['operations']:.2g} floating-point operations, about "
-        f"{_duration(plan.seconds)} on {', '.join(plan.devices)}{several}, {plan.disk_bytes / 1e9:,.1f} GB of disk "
-        f"({plan.disk_free / 1e9:,.1f} GB are free)."
+        f"{console.duration(plan.seconds)} on {', '.join(plan.devices)}{several}, {plan.disk_bytes / 1e9:,.1f} GB of "
+        f"disk ({plan.disk_free / 1e9:,.1f} GB are free)."
     )
     console.say(
         "Timed here, for a moment each: to read and change a picture on one core, and to train on one that was read. "

@@ -8,6 +8,7 @@ from samecar.config.model import ModelSettings
 from samecar.config.optimizer import OPTIONS_OF_OPTIMIZERS, OptimizerSettings
 from samecar.config.reading import (
     as_recipe,
+    change_recipe,
     describe_options,
     known_options,
     load_recipe,
@@ -34,6 +35,7 @@ __all__ = [
     "Settings",
     "TrainingSettings",
     "as_recipe",
+    "change_recipe",
     "describe_options",
     "digest",
     "known_options",

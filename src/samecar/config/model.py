@@ -6,6 +6,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from samecar.config.base import LATER, Settings
 
+Colours = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
 
 class ModelSettings(Settings):
     """What an [Embedder][samecar.models.Embedder] is composed of."""
@@ -35,6 +37,18 @@ class ModelSettings(Settings):
         description="weight of a new batch in the backbone's running means and variances; not given, likewise",
         json_schema_extra=LATER,
     )
+    instance_norm: Literal["none", "ibn-a", "ibn-b"] = Field(
+        "none",
+        description="instance normalisation in residual networks: 'ibn-a' of half of the channels in the blocks of "
+        "stages 1 to 3, 'ibn-b' in the stem and at the end of stages 1 and 2",
+        json_schema_extra=LATER,
+    )
+    last_stride: Literal[1, 2] = Field(
+        2,
+        description="of the last stage of a convolutional network; with 1 its maps are as high and wide as those of "
+        "the stage before",
+        json_schema_extra=LATER,
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
@@ -62,6 +76,21 @@ class ModelSettings(Settings):
         0.5, description="share of numbers set to 0 at random in training, in heads whose name has 'dropout'"
     )
     zero_bias: bool = Field(False, description="whether linear layers of head and classifier go without bias")
+    distance: Literal["euclidean", "cosine"] = Field(
+        "euclidean",
+        description="what the embeddings are made for: runs and held-out vehicles are scored by it, unless another one "
+        "is asked for",
+        json_schema_extra=LATER,
+    )
+    colour_mean: Colours | None = Field(
+        None,
+        description="what is taken from red, green and blue, each 0 to 1; not given, it is as in the pictures that "
+        "the weights were trained with",
+        json_schema_extra=LATER,
+    )
+    colour_deviation: Colours | None = Field(
+        None, description="what they are divided by then; not given, likewise", json_schema_extra=LATER
+    )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
 

@@ -44,6 +44,22 @@ def load_recipe(name_or_path: str | Path, changes: Iterable[str] = ()) -> Recipe
     return parse_recipe(content, name)
 
 
+def change_recipe(recipe: Recipe, changes: Iterable[str]) -> Recipe:
+    """Applies changes to a recipe, which stays as it is.
+
+    Args:
+        recipe: to be changed.
+        changes: as in `load_recipe`.
+
+    Raises:
+        SamecarError: as in `load_recipe`.
+    """
+    content = recipe.model_dump()
+    for change in changes:
+        _apply_change(content, change)
+    return parse_recipe(content, recipe.title or "given")
+
+
 def as_recipe(recipe: Recipe | str | Path) -> Recipe:
     """A recipe that was given itself, or by its name or its file.
 

@@ -28,6 +28,7 @@ from .sources.opening import SOURCES as SOURCES
 from .sources.opening import as_manifest as as_manifest
 from .sources.opening import open_source as open_source
 from .splitting import hold_out_validation as hold_out_validation
+from .splitting import make_test_set as make_test_set
 from .splitting import split_by_identity as split_by_identity
 from .transforms import PictureTransform as PictureTransform
 from .transforms import evaluation_transform as evaluation_transform

@@ -81,6 +81,29 @@ def hold_out_validation(manifest: Manifest, share: float, seed: int = 1) -> tupl
     return divided.of_split("train"), divided.select(divided.split != "train")
 
 
+def make_test_set(manifest: Manifest, seed: int = 1) -> Manifest:
+    """Makes a test set of all vehicles that can be matched, by the rule of `split_by_identity`; others are left out.
+
+    Args:
+        manifest: labelled pictures, all of them in split train.
+        seed: 0 or more, of the choice of queries.
+
+    Returns:
+        Query and gallery pictures; empty if no vehicle can be matched.
+    """
+    no_cameras = not (manifest.camera_id != "").any()
+    if not len(manifest):
+        return manifest
+    generator = np.random.default_rng(seed)
+    splits: dict[str, list[int]] = {"query": [], "gallery": []}
+    for rows in _rows_of_vehicles(manifest).values():
+        cameras = manifest.camera_id[rows]
+        if len(rows) > 1 if no_cameras else _can_match(cameras, ()):
+            splits["query"] += rows[_queries(cameras, (), no_cameras, generator)].tolist()
+            splits["gallery"] += rows.tolist()
+    return _assign_splits(manifest, splits)
+
+
 def _check_splittable(manifest: Manifest, seed: int, query_cameras: Sequence[str]) -> None:
     if not (manifest.vehicle_id != "").any():
         raise SamecarError(

@@ -4,17 +4,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from samecar.config import Recipe, load_recipe
-from samecar.data import Manifest, open_source
+from samecar.config import load_recipe
+from samecar.data import open_source
 from samecar.drawn import draw_set
-from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Evaluation, Provenance, default_protocol
-from samecar.evaluation.test_sets import of_test
-from samecar.experiment.evaluate import evaluate, score_splits
-from samecar.experiment.train import initial_model, train
+from samecar.evaluation import Evaluation
+from samecar.experiment.trial import train_and_evaluate
 from samecar.hardware import Machine, machine
 from samecar.progress import Progress, silent
 
@@ -66,16 +61,6 @@ def run_demo(out: Path, *, seed: int = 1, on: Machine | None = None, progress: P
             progress=partial(progress, "drawing"),
         )
     recipe = load_recipe("demo", [f"training.seed={seed}"])
-    manifest = open_source(f"veri776:{pictures}")
-    untrained = _score_untrained(recipe, manifest, on, progress)
-    run = train(recipe, manifest, folder, resume=(folder / "run.json").exists(), on=on, progress=progress)
-    trained = evaluate(run, manifest, untrained=untrained, on=on, progress=progress)
-    return DemoResult(untrained, trained, pictures, folder / "report.html")
-
-
-def _score_untrained(recipe: Recipe, manifest: Manifest, on: Machine, progress: Progress) -> Evaluation:
-    vehicles = len(np.unique(manifest.of_split("train").vehicle_id))
-    model = initial_model(recipe, vehicles).to(on.device)
-    embeddings = embed(model, of_test(manifest), workers=on.workers, progress=progress)
-    provenance = Provenance(epoch_choice="before training", seed=recipe.training.seed)
-    return score_splits(embeddings, default_protocol(manifest.source), provenance=provenance)
+    manifest, begun = open_source(f"veri776:{pictures}"), (folder / "run.json").exists()
+    trial = train_and_evaluate(recipe, manifest, folder, resume=begun, on=on, progress=progress)
+    return DemoResult(trial.untrained, trial.trained, pictures, folder / "report.html")

@@ -1,6 +1,5 @@
 """The encoder: from pictures to embeddings."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,25 +10,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
 from torch.nn import functional
 
-from samecar.config import ModelSettings
 from samecar.data import Manifest, evaluation_loader
 from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
-from samecar.models import Embedder, build_embedder
-from samecar.models.saved import DESCRIPTION_FILE, MODEL_FILES, TENSORS_FILE, fill_model, find_model, tensors_digest
+from samecar.models.composite import Network
+from samecar.models.saved import (
+    DESCRIPTION_FILE,
+    MODEL_FILES,
+    TENSORS_FILE,
+    find_model,
+    parse_description,
+    parse_model,
+    tensors_digest,
+)
 from samecar.preprocessing import Preprocessing
 from samecar.progress import Progress, describe_speed, silent
 
 
 def embed(
-    model: Embedder,
+    model: Network,
     manifest: Manifest,
     *,
     model_digest: str = NOT_STATED,
@@ -65,7 +68,7 @@ def embed(
 
 
 @torch.inference_mode()
-def _embed_batch(model: Embedder, pictures: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
+def _embed_batch(model: Network, pictures: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
     """Embeddings of a batch as the network gives them, (batch, size) float32, where the model is.
 
     Args:
@@ -78,7 +81,7 @@ def _embed_batch(model: Embedder, pictures: torch.Tensor, *, flip: bool = False)
     return (embeddings + model(pictures.flip(-1)).float()) / 2 if flip else embeddings
 
 
-def _device_of(model: Embedder) -> torch.device:
+def _device_of(model: Network) -> torch.device:
     return next(model.parameters()).device
 
 
@@ -94,7 +97,7 @@ class HasFolder(Protocol):
 class _Ready(NamedTuple):
     """A model that was built, and what happens to a picture before: first one by one, then to a batch."""
 
-    embedder: Embedder  # in evaluation mode
+    embedder: Network  # in evaluation mode
     resize: PictureTransform
     normalise: TensorTransform
 
@@ -122,7 +125,7 @@ class Encoder:
             raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(MODEL_FILES)}")
         self.files = dict(files)
         self.digest = tensors_digest(files[TENSORS_FILE])
-        self._settings, self._vehicles = _read_description(files[DESCRIPTION_FILE])
+        self._description = parse_description(files[DESCRIPTION_FILE])
         self._device = find_device(device) if isinstance(device, str) else device
         self._lock = Lock()
         self._ready: _Ready | None = None
@@ -132,7 +135,8 @@ class Encoder:
         """Finds a model that was saved.
 
         Args:
-            source: a run, a run's folder, a folder with model.json and model.safetensors, or that model.safetensors.
+            source: a run, a run's folder, a fused or reduced model, a folder with model.json and model.safetensors, or
+                that model.safetensors.
             device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
         Raises:
@@ -169,12 +173,7 @@ class Encoder:
             return self._ready
 
     def _built(self) -> "_Ready":
-        model = build_embedder(self._settings, self._vehicles, load_weights=False)
-        try:
-            tensors = read_tensors(self.files[TENSORS_FILE])
-        except SafetensorError as error:
-            raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
-        fill_model(model, tensors, TENSORS_FILE)
+        model = parse_model(self._description, self.files[TENSORS_FILE])
         model.eval().to(self._device)
         if self._device.type == "cpu":
             model.to(memory_format=torch.channels_last)  # quicker there, and alike but for rounding
@@ -209,11 +208,3 @@ class Encoder:
         if not pictures:
             return np.empty((0, model.embedding_size), np.float32)
         return np.concatenate(in_parts(embedded, pictures)) if device.type == "cpu" else embedded(pictures)
-
-
-def _read_description(content: bytes) -> tuple[ModelSettings, int]:
-    try:
-        description = json.loads(content)
-        return ModelSettings.model_validate(description["model"]), int(description["vehicles"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {error}") from error

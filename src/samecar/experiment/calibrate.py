@@ -21,13 +21,13 @@ from samecar.data import Manifest, as_manifest
 from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
+from samecar.experiment.composite import TrainedModel, as_model
 from samecar.experiment.evaluate import bound_model, embed_with
 from samecar.files import as_path, write_file
 from samecar.hardware import Machine
 from samecar.labels import Labels
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.gallery import CALIBRATION_FILE
-from samecar.training import Run
 
 MOST_PICTURES = 5000
 """Of larger sources, vehicles or pictures are drawn at random until there are so many: twelve million pairs are
@@ -52,7 +52,7 @@ class Likeness:
 
 
 def calibrate(
-    run: Run | str | Path,
+    run: TrainedModel | str | Path,
     data: Manifest | str | Path,
     options: CalibrationOptions = DEFAULT_OPTIONS,
     *,
@@ -63,7 +63,7 @@ def calibrate(
     """Learns what similarities of a run's model mean, from vehicles that it was not trained on, and keeps it.
 
     Args:
-        run: a finished run, or its folder; `calibration.json` is written into it.
+        run: a finished run, a fused or reduced model, or its folder; `calibration.json` is written into it.
         data: a manifest, or a source such as `veri776:PATH`.
         options: how it is done.
         on: the machine.
@@ -78,21 +78,21 @@ def calibrate(
     if not isinstance(options, CalibrationOptions):
         raise SamecarError(f"options are {options!r}; give CalibrationOptions, or single options by their names")
     options = options.changed(**changes)
-    run, manifest = Run.of(run), as_manifest(data)
-    chosen, kind = unseen_vehicles(run, manifest, options.test_vehicles)
+    model, manifest = as_model(run), as_manifest(data)
+    chosen, kind = unseen_vehicles(model, manifest, options.test_vehicles)
     chosen = _draw_pictures(chosen, options.seed)
     labels = Labels(chosen.vehicle_id, chosen.camera_id)
     check_vehicles(labels)
     with show_progress(progress) as report:
-        embeddings = embed_with(run, chosen, on=on, progress=report)
+        embeddings = embed_with(model, chosen, on=on, progress=report)
         provenance = Provenance(embeddings.model, manifest.name, chosen.digest, kind)
         calibrated = fit_calibration(embeddings.matrix, labels, options, provenance=provenance, progress=report)
-    with write_file(run.folder / CALIBRATION_FILE) as path:
+    with write_file(model.folder / CALIBRATION_FILE) as path:
         path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
     return calibrated
 
 
-def unseen_vehicles(run: Run, manifest: Manifest, test_vehicles: bool = False) -> tuple[Manifest, str]:
+def unseen_vehicles(run: TrainedModel, manifest: Manifest, test_vehicles: bool = False) -> tuple[Manifest, str]:
     """The labelled pictures of vehicles that a run was not trained on, each once, and which vehicles these are.
 
     They are train vehicles: those that the run held out for validation, or all where the source is another one. Test
@@ -122,7 +122,7 @@ def unseen_vehicles(run: Run, manifest: Manifest, test_vehicles: bool = False) -
     return chosen, "train vehicles of a source that was not trained on"
 
 
-def find_calibration(run: Run) -> Calibration | None:
+def find_calibration(run: TrainedModel) -> Calibration | None:
     """The calibration in a run's folder; None if it was not calibrated.
 
     Raises:
@@ -136,7 +136,9 @@ def find_calibration(run: Run) -> Calibration | None:
     return calibration
 
 
-def compare(first: str | Path, second: str | Path, run: Run | str | Path, *, on: Machine | None = None) -> Likeness:
+def compare(
+    first: str | Path, second: str | Path, run: TrainedModel | str | Path, *, on: Machine | None = None
+) -> Likeness:
     """Compares two pictures with a run's model, under its calibration if it has one.
 
         >>> samecar.compare("first.jpg", "second.jpg", "runs/first").probability
@@ -145,15 +147,15 @@ def compare(first: str | Path, second: str | Path, run: Run | str | Path, *, on:
     Args:
         first: a picture's path.
         second: another one's.
-        run: a finished run, or its folder.
+        run: a finished run, a fused or reduced model, or its folder.
         on: the machine; by default its GPU if it has one.
 
     Raises:
         SamecarError: a picture cannot be read, or the run has not ended.
     """
     pictures = as_path(first, "first picture"), as_path(second, "second picture")
-    run = Run.of(run)
-    return compare_under(bound_model(run, on=on), find_calibration(run), *pictures)
+    model = as_model(run)
+    return compare_under(bound_model(model, on=on), find_calibration(model), *pictures)
 
 
 def compare_under(model: Encoder, calibration: Calibration | None, first: Path, second: Path) -> Likeness:

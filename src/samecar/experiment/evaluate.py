@@ -1,6 +1,6 @@
 """From a run and a source to scores, to the report, and to what figures show of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from samecar.evaluation.ranked_lists import (
     worst_queries,
 )
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
+from samecar.experiment.composite import TrainedModel, as_model, finished_model
 from samecar.hardware import Machine, machine
 from samecar.models.weights import describe_weights
 from samecar.progress import Progress, show_progress, silent
@@ -99,11 +100,11 @@ class ScoredRun:
 
 
 def score_run(
-    run: Run | str | Path,
+    run: TrainedModel | str | Path,
     data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
-    distance: Distance = "euclidean",
+    distance: Distance | None = None,
     options: Options | None = None,
     flip: bool = False,
     on: Machine | None = None,
@@ -112,10 +113,11 @@ def score_run(
     """Embeds and scores the query and gallery pictures of a source with a run's model; writes nothing.
 
     Args:
-        run: a finished run, or its folder.
+        run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings.
+        distance: between embeddings; by default that of the run's recipe, and cosine for a fused or reduced
+            model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -124,19 +126,16 @@ def score_run(
     Raises:
         SamecarError: whatever a user can mend.
     """
-    run, manifest = Run.of(run), as_manifest(data)
+    model, manifest = as_model(run), as_manifest(data)
     protocol = protocol or protocol_of(manifest)
+    distance = distance or (model.recipe.model.distance if isinstance(model, Run) else "cosine")
     refuse_unscorable(manifest, protocol)
-    run.refuse_unfinished()
-    run.refuse_incomplete()
-    embeddings = embed_with(run, of_test(manifest), flip=flip, on=on, progress=progress)
-    provenance = Provenance(
+    model = finished_model(model)
+    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress)
+    provenance = replace(
+        _origin(model, embeddings.model),
         data=manifest.name,
         data_digest=embeddings.manifest.digest,
-        model=embeddings.model,
-        initial_weights=describe_weights(run.weights),
-        epoch_choice=run.model_facts()["epoch_choice"],
-        seed=run.recipe.training.seed,
         post_processing=(FLIP,) if flip else (),
     )
     evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
@@ -145,11 +144,11 @@ def score_run(
 
 
 def evaluate(
-    run: Run | str | Path,
+    run: TrainedModel | str | Path,
     data: Manifest | str | Path,
     *,
     protocol: Protocol | None = None,
-    distance: Distance = "euclidean",
+    distance: Distance | None = None,
     options: Options | None = None,
     flip: bool = False,
     untrained: Evaluation | None = None,
@@ -162,10 +161,11 @@ def evaluate(
         Evaluation(mAP 68.9, rank-1 93.6; veri776, 1,678 queries)
 
     Args:
-        run: a finished run, or its folder.
+        run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a fused or reduced
+            model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
@@ -175,9 +175,9 @@ def evaluate(
     Raises:
         SamecarError: whatever a user can mend.
     """
-    run, manifest = Run.of(run), as_manifest(data)
+    model, manifest = as_model(run), as_manifest(data)
     scored = score_run(
-        run,
+        model,
         manifest,
         protocol=protocol,
         distance=distance,
@@ -187,24 +187,28 @@ def evaluate(
         progress=progress,
     )
     evaluation = scored.evaluation
-    save_evaluation(evaluation, run.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
-    scores = {"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}
-    run.log_scores(scores, run.model_facts()["epoch"])
+    save_evaluation(evaluation, model.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
+    title, history, recipe = model.folder.name, [], None
+    if isinstance(model, Run):
+        title, history = model.recipe.title or title, model.metrics()
+        recipe = model.recipe.model_dump(mode="json")
+        scores = {"mAP": evaluation.mean_average_precision, "rank-1": evaluation.cmc[1]}
+        model.log_scores(scores, model.model_facts()["epoch"])
     write_report(
-        run.folder / "report.html",
-        title=run.recipe.title or run.folder.name,
+        model.folder / "report.html",
+        title=title,
         evaluation=evaluation,
         examples=scored.lists(typical_queries(evaluation, EXAMPLES)),
         worst=scored.lists(worst_queries(evaluation, EXAMPLES)),
-        history=run.metrics(),
+        history=history,
         untrained=untrained,
-        recipe=run.recipe.model_dump(mode="json"),
+        recipe=recipe,
     )
     return evaluation
 
 
 def embed_with(
-    run: Run | str | Path,
+    run: TrainedModel | str | Path,
     data: Manifest | str | Path,
     *,
     flip: bool = False,
@@ -216,7 +220,7 @@ def embed_with(
         >>> samecar.embed_with("runs/resnet18", "veri776:VeRi").save("veri.npz")
 
     Args:
-        run: a finished run, or its folder.
+        run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -226,29 +230,29 @@ def embed_with(
         SamecarError: the run has not ended, there is no picture, or one cannot be read.
     """
     on = on or machine()
-    run, manifest = Run.of(run), as_manifest(data)
-    model = run.load_model().to(on.device)
+    trained, manifest = as_model(run), as_manifest(data)
+    model = trained.load_model().to(on.device)
     with show_progress(progress) as report:
         return embed(
             model,
             manifest,
-            model_digest=run.model_digest(),
+            model_digest=trained.model_digest(),
             workers=on.workers,
             flip=flip,
             progress=report,
         )
 
 
-def bound_model(run: Run | str | Path, *, on: Machine | None = None) -> Encoder:
+def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) -> Encoder:
     """The encoder of the model that a run ended with, for a gallery to be bound to; its digest is the run's.
 
     Raises:
         SamecarError: the run has not ended.
     """
-    return Encoder.open(Run.of(run), device=(on or machine()).device)
+    return Encoder.open(as_model(run), device=(on or machine()).device)
 
 
-def trained_vehicles(run: Run, manifest: Manifest) -> int:
+def trained_vehicles(run: TrainedModel, manifest: Manifest) -> int:
     """Number of test vehicles that are called as vehicles that the run was trained on."""
     return len(np.intersect1d(run.data.vehicles, manifest.vehicle_id[manifest.split != "train"]))
 
@@ -269,6 +273,23 @@ def score_splits(
         distance=distance,
         provenance=provenance,
         options=options,
+    )
+
+
+def _origin(model: TrainedModel, digest_of_model: str) -> Provenance:
+    """What the card says of a model; of a composite also what it is composed of."""
+    if isinstance(model, Run):
+        return Provenance(
+            model=digest_of_model,
+            initial_weights=describe_weights(model.weights),
+            epoch_choice=model.model_facts()["epoch_choice"],
+            seed=model.recipe.training.seed,
+        )
+    return Provenance(
+        model=f"{digest_of_model}: {model.composition}",
+        initial_weights=model.initial_weights,
+        epoch_choice=model.epoch_choice,
+        seed=model.seed,
     )
 
 

@@ -24,7 +24,7 @@ from samecar.hardware import Machine, machine
 from samecar.losses.objective import Objective
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
-from samecar.training import Run, RunData, fit
+from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
 
 
@@ -45,7 +45,8 @@ def train(
         recipe: what to train and how; a recipe, the name of a shipped one, or a TOML file.
         data: a manifest, or a source such as `veri776:PATH`.
         out: the run folder, absent or empty unless resuming.
-        resume: continue the run that is there.
+        resume: continue the run that is there. The recipe may ask for more `training.epochs` than the run was begun
+            with, or for another `training.patience`, where the epochs that are trained are the same by both.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
 
@@ -73,26 +74,23 @@ def _train(
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings = recipe.training
-    training = manifest.of_split("train")
-    if not len(training):
-        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
-    run_data = RunData(manifest.name, training.digest, len(training), ())
-    held_out: Manifest | None = None
-    if settings.validation:
-        training, held_out = hold_out_validation(training, settings.validation, settings.seed)
+    training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
-    run_data = RunData(run_data.source, run_data.digest, run_data.pictures, [str(vehicle) for vehicle in vehicles])
+    given = manifest.of_split("train")
+    run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
     batches = plan_batches(training, recipe.batch, settings.seed)
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
         model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
+        learner = Learner(model, recipe, on.device)
+        run.note_recipe(model.preprocessing)
     else:
         Run.refuse_used(out, recipe)
         model = initial_model(recipe, len(vehicles))
+        learner = Learner(model, recipe, on.device)
         run = Run.create(out, recipe, run_data, model)
-    model.to(on.device)
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
@@ -100,30 +98,49 @@ def _train(
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out))
+        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     with show_progress(progress) as report:
         fit(
-            model,
+            learner,
             loader,
             batches,
             FailureLog(training),
             run,
-            device=on.device,
             resume=resume,
             validation=validate if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
-        run.save_model(model, "model", epoch=settings.epochs, epoch_choice="last epoch")
+        run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
     else:
-        epoch = run.model_facts("best")["epoch"]
-        choice = (
-            f"best mAP on {len(set(held_out.vehicle_id))} held-out train vehicles (epoch {epoch} of {settings.epochs})"
-        )
-        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
+        epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
+        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
     return run
+
+
+def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, Manifest | None]:
+    """The train pictures that are trained on, and those of vehicles held out to choose the epoch, if any are.
+
+    Raises:
+        SamecarError: there are no train pictures, or too few vehicles to hold some out.
+    """
+    training, settings = manifest.of_split("train"), recipe.training
+    if not len(training):
+        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    if not settings.validation:
+        return training, None
+    return hold_out_validation(training, settings.validation, settings.seed)
+
+
+def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
+    """How an epoch was chosen by so many held-out vehicles, as the protocol card says it."""
+    settings = run.recipe.training
+    choice = f"best mAP on {held_out} held-out train vehicles (epoch {epoch} of {settings.epochs}"
+    if run.ended_early is None:
+        return f"{choice})"
+    return f"{choice}; training ended early after {run.ended_early}, {settings.patience} scorings in a row no better)"
 
 
 def _refuse_settings(recipe: Recipe) -> None:

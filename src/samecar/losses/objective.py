@@ -3,7 +3,7 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from samecar.config import LossSettings
@@ -22,7 +22,7 @@ class Outputs(Protocol):
         """Scores of the train vehicles, (batch, vehicles); None without a classifier."""
 
 
-class Objective:
+class Objective(nn.Module):
     """The weighted sum of the losses whose weight is above 0.
 
     Raises:
@@ -30,6 +30,7 @@ class Objective:
     """
 
     def __init__(self, settings: LossSettings) -> None:
+        super().__init__()
         self.settings = settings
         self._weights = {
             name: weight
@@ -41,7 +42,7 @@ class Objective:
                 "loss.cross_entropy and loss.triplet are both 0, so nothing would be learned; set one above 0"
             )
 
-    def __call__(self, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, outputs: Outputs, labels: Tensor) -> dict[str, Tensor]:
         """Losses of one batch.
 
         Args:

@@ -1,6 +1,5 @@
 """Backbones: timm models as stages of feature maps."""
 
-import copy
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
@@ -12,6 +11,8 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
+from samecar.models.instance_norm import add_instance_norm
+from samecar.models.last_stride import remove_last_stride
 from samecar.models.published import (
     TIMM,
     TORCHVISION,
@@ -19,13 +20,11 @@ from samecar.models.published import (
     torchvision_batch_norm,
     torchvision_normalisation,
 )
+from samecar.models.shapes import REFUSALS, shape_model
 from samecar.models.weights import ResolvedWeights, name_weights
 
 STAGES = 4
 """The report counts four stages; a stem before them is not one."""
-
-REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
-"""What timm's models raise for picture sizes that they cannot take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +133,10 @@ class Backbone(nn.Module):
             refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
             self.model.set_submodule(stage.module, refined)
 
+    def inserted(self) -> list[nn.Module]:
+        """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
+        return [module.attention for module in self.model.modules() if isinstance(module, AttentiveStage)]
+
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
     """Creates the timm model of the settings, with batch normalisation and colours as its weights want them.
@@ -158,6 +161,9 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
             model = create_pretrained(name, weights.path, **arguments)
         else:
             model = timm.create_model(name, **arguments)
+        add_instance_norm(model, settings.instance_norm)
+        if settings.last_stride == 1:
+            remove_last_stride(model, name)
         backbone = Backbone(model, settings.height, settings.width)
     except REFUSALS as error:
         raise SamecarError(
@@ -166,6 +172,8 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
         ) from error
     if source.startswith(TORCHVISION):
         backbone.mean, backbone.deviation = torchvision_normalisation(source)
+    backbone.mean = settings.colour_mean or backbone.mean
+    backbone.deviation = settings.colour_deviation or backbone.deviation
     _set_batch_norm(backbone.model, settings)
     return backbone
 
@@ -202,13 +210,8 @@ def check_known(name: str) -> None:
         )
 
 
-def _shape_model(model: Any, height: int, width: int) -> tuple[Any, Tensor]:
-    """A copy of a model and a picture without numbers: running one on the other costs nothing and gives shapes."""
-    return copy.deepcopy(model).to("meta").eval(), torch.zeros(1, 3, height, width, device="meta")
-
-
 def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
-    model, picture = _shape_model(model, height, width)
+    model, picture = shape_model(model, height, width)
     last = model.forward_features(picture)
     is_map = isinstance(last, Tensor) and last.ndim == 4 and last.shape[1] == model.num_features
     if not is_map or not hasattr(model, "forward_intermediates"):
@@ -244,7 +247,7 @@ def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[
 
 def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
     """Replaces the modules whose parameters the last map does not depend on, so that none is left without gradient."""
-    shapes, picture = _shape_model(model, height, width)
+    shapes, picture = shape_model(model, height, width)
     parameters = {name: parameter for name, parameter in shapes.named_parameters() if parameter.requires_grad}
     with torch.enable_grad():
         total = shapes.forward_features(picture).sum()
@@ -258,5 +261,5 @@ def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
 
 
 def _pooled_width(model: Any, height: int, width: int) -> int:
-    model, picture = _shape_model(model, height, width)
+    model, picture = shape_model(model, height, width)
     return int(model(picture).shape[1])

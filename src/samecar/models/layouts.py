@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import Tensor, nn
 
 from samecar.errors import SamecarError
+from samecar.models.instance_norm import fit_instance_norm
 
 COUNTER = "num_batches_tracked"
 """Batch normalisation's counter: only some programs save it and nothing depends on it."""
@@ -66,7 +67,7 @@ def load_backbone_weights(
         SamecarError: a key of the model is not filled, a tensor is left over, or a shape differs.
     """
     wanted = model.state_dict()
-    layout, given = _named(wanted, state)
+    layout, given = _named(wanted, fit_instance_norm(model, state))
     known = sum(key in given for key in wanted)
     if 2 * known >= len(wanted):
         leftover = [key for key in given.keys() - wanted.keys() if key not in removed and not CLASSIFIER.match(key)]

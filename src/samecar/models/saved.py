@@ -1,17 +1,20 @@
 """A model on disk: its tensors as safetensors, its description as JSON; nothing is pickled."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from samecar.errors import SamecarError
 from samecar.files import write_file, write_json
-from samecar.models.embedder import Embedder
+from samecar.models.composite import Description, Network, describe_model, read_description
 
 DESCRIPTION_FILE = "model.json"
 """What the model is composed of, how many vehicles it was trained on, and how it came about."""
@@ -27,14 +30,16 @@ RUN_FILE = "run.json"
 """Says that a folder is that of a run, whose model lies in the folder `model` below."""
 
 
-def save_model(model: Embedder, folder: Path, **facts: Any) -> None:
+def save_model(model: Network, folder: Path, **facts: Any) -> None:
     """Writes tensors and description; a model that was there before is replaced only by a whole one."""
+    save_described(model, folder, {**facts, **describe_model(model)})
+
+
+def save_described(model: Network, folder: Path, description: Mapping[str, Any]) -> None:
+    """Does what `save_model` does, with a description that holds all that `describe_model` gives."""
     with write_file(folder / TENSORS_FILE) as path:
         save_file(model_tensors(model), path)
-    write_json(
-        folder / DESCRIPTION_FILE,
-        {**facts, "model": model.settings.model_dump(mode="json"), "vehicles": model.vehicles},
-    )
+    write_json(folder / DESCRIPTION_FILE, description)
 
 
 def find_model(place: Path) -> Path:
@@ -66,6 +71,33 @@ def find_model(place: Path) -> Path:
     return folder
 
 
+def parse_description(content: bytes) -> Description:
+    """Reads the content of a model's description.
+
+    Raises:
+        SamecarError: it is damaged.
+    """
+    try:
+        return read_description(json.loads(content))
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {error}") from error
+
+
+def parse_model(description: Description, content: bytes) -> Network:
+    """Builds a model of its description and of the content of its tensors' file.
+
+    Raises:
+        SamecarError: the tensors are damaged or of another model.
+    """
+    model = description.build()
+    try:
+        tensors = read_tensors(content)
+    except SafetensorError as error:
+        raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
+    fill_model(model, tensors, TENSORS_FILE)
+    return model
+
+
 def refuse_unfinished(run: Path, name: str = "model") -> None:
     """Checks that there is a saved model in a run's folder.
 
@@ -76,8 +108,8 @@ def refuse_unfinished(run: Path, name: str = "model") -> None:
         raise SamecarError(f"{run} has no trained model yet; finish it with `samecar train … --resume`")
 
 
-def model_tensors(model: Embedder) -> dict[str, Tensor]:
-    """A model's own tensors by name, on the CPU."""
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """A module's own tensors by name, on the CPU."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -86,8 +118,8 @@ def tensors_digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def load_model_tensors(model: Embedder, path: Path) -> None:
-    """Loads a model's own tensors, each of which must be there.
+def load_model_tensors(model: nn.Module, path: Path) -> None:
+    """Loads a module's own tensors, each of which must be there.
 
     Raises:
         SamecarError: the file is absent, damaged, or belongs to another model.
@@ -95,8 +127,8 @@ def load_model_tensors(model: Embedder, path: Path) -> None:
     fill_model(model, load_tensors(path), str(path))
 
 
-def fill_model(model: Embedder, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Puts tensors into a model, each of which must be there; `name` stands in the error's sentence.
+def fill_model(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Puts tensors into a module, each of which must be there; `name` stands in the error's sentence.
 
     Raises:
         SamecarError: the tensors belong to another model.

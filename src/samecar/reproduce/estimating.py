@@ -2,7 +2,6 @@
 
 import heapq
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,41 +10,17 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch.amp import GradScaler
 
-from samecar.config import AugmentationSettings, Recipe
-from samecar.data import Batch, Manifest, PictureDataset, hold_out_validation, plan_batches, training_transform
-from samecar.data.dataset import collate
-from samecar.data.sampling import Draw
 from samecar.errors import SamecarError
-from samecar.experiment.train import initial_model
+from samecar.experiment.timing import count_steps, seconds_a_picture, time_network, time_reading
+from samecar.experiment.train import pictures_to_train_on
 from samecar.hardware import Machine, available_cores
-from samecar.losses.objective import Objective
-from samecar.models import Embedder
-from samecar.models.saved import model_tensors
-from samecar.preprocessing import Preprocessing
 from samecar.reproduce.costs import network_costs
 from samecar.reproduce.runs import Data, PlannedRun
-from samecar.training import Run, build_optimizer
-from samecar.training.loop import name_full_memory, train_batch
-
-READ_PICTURES = 200
-"""Pictures that are read to learn how long one takes."""
-
-SECONDS_A_NETWORK = 1.0
-"""Of timed training steps, roughly; a smaller batch is timed where the recipe's own takes longer."""
-
-LEAST_BATCH = 4
-"""Pictures of the first steps, two of each of two vehicles: enough for every loss and for batch normalisation."""
-
-MOST_STEPS = 3
-"""Training steps that are timed at most; the quickest counts, as others were disturbed."""
+from samecar.training import Run
 
 TRAINING_OPERATIONS = 3
 """Operations of a picture that is trained on, in those of one that is embedded: forward once, backward twice."""
-
-COUNTED_EPOCHS = 3
-"""Epochs whose batches are counted; others have about as many."""
 
 Value = TypeVar("Value")
 
@@ -164,28 +139,6 @@ def estimate_runs(runs: Sequence[PlannedRun], data: Data, machines: Sequence[Mac
     return estimates
 
 
-def seconds_a_picture(
-    reading: float, computing: float, *, cores: float, workers: int, threads: float, on_cpu: bool
-) -> float:
-    """Seconds in which a picture is read and trained on, the one while others have the other.
-
-    Without workers one thing follows the other. With them the slower of the two decides; on a processor, where both
-    want the same cores, the cores' whole work may take longer still.
-
-    Args:
-        reading: processor seconds to read a picture.
-        computing: seconds to train on a picture with `threads` threads, or on a GPU.
-        cores: of the processor, for this run.
-        workers: processes that read.
-        threads: of torch that compute, where the network runs on the processor.
-        on_cpu: whether it does.
-    """
-    if not workers:
-        return reading + computing
-    slower = max(computing, reading / min(workers, cores))
-    return max(slower, (reading + computing * min(threads, cores)) / cores) if on_cpu else slower
-
-
 def seconds_of_all(seconds: Sequence[float], at_a_time: int) -> float:
     """Seconds until the last run ends when each begins as soon as one of `at_a_time` places is free."""
     ends = [0.0] * at_a_time
@@ -206,18 +159,6 @@ def _refuse_large_batches(runs: Sequence[PlannedRun], vehicles: int) -> None:
             )
 
 
-@dataclass(frozen=True)
-class _Network:
-    """What is known of a network after some training steps."""
-
-    preprocessing: Preprocessing
-    operations: float  # of a picture that is embedded
-    seconds: float  # of a picture that is trained on
-    timed_batch: int
-    model_bytes: int
-    optimizer_bytes: int
-
-
 class _Measured:
     """Measures each thing once, however many runs share it."""
 
@@ -232,23 +173,28 @@ class _Measured:
 
     def estimate(self, run: PlannedRun) -> Estimate:
         recipe = run.recipe
-        training = self._once("training pictures", (recipe.training.validation,), lambda: self._training(recipe))
+        training = self._once(
+            "training pictures",
+            (recipe.training.validation,),
+            lambda: pictures_to_train_on(recipe, self._data.manifest)[0],
+        )
         vehicles = len(np.unique(training.vehicle_id))
         steps = self._once(
             "steps",
             (recipe.batch, recipe.training.seed, recipe.training.validation),
-            lambda: _steps_an_epoch(training, recipe),
+            lambda: count_steps(training, recipe),
         )
         network = self._once(
             "network",
             (recipe.model, recipe.batch, recipe.optimizer, recipe.loss, recipe.training.precision),
-            lambda: _measure_network(recipe, vehicles, self._machine.device),
+            lambda: time_network(recipe, vehicles, self._machine.device),
         )
         reading = self._once(
             "reading",
             (network.preprocessing, recipe.augmentation),
-            lambda: _measure_reading(network.preprocessing, recipe.augmentation, self._data.manifest.of_split("train")),
+            lambda: time_reading(network.preprocessing, recipe.augmentation, self._data.manifest.of_split("train")),
         )
+        operations = 2.0 * self._once("costs", (recipe.model,), lambda: network_costs(recipe.model)).multiply_adds
         epochs = recipe.training.epochs - _epochs_done(run)
         pictures = round(epochs * steps * recipe.batch.size)
         on_cpu = self._machine.device.type == "cpu"
@@ -260,7 +206,7 @@ class _Measured:
             run,
             pictures=pictures,
             steps=round(epochs * steps),
-            operations=network.operations * (TRAINING_OPERATIONS * pictures + self._test_pictures),
+            operations=operations * (TRAINING_OPERATIONS * pictures + self._test_pictures),
             reading_seconds=reading,
             training_seconds=computing,
             timed_batch=network.timed_batch,
@@ -286,87 +232,10 @@ class _Measured:
         known: Value = self._known[key]
         return known
 
-    def _training(self, recipe: Recipe) -> Manifest:
-        training, settings = self._data.manifest.of_split("train"), recipe.training
-        return hold_out_validation(training, settings.validation, settings.seed)[0] if settings.validation else training
-
-
-def _steps_an_epoch(training: Manifest, recipe: Recipe) -> float:
-    batches = plan_batches(training, recipe.batch, recipe.training.seed)
-    counts = []
-    for epoch in range(min(COUNTED_EPOCHS, recipe.training.epochs)):
-        batches.set_epoch(epoch)
-        counts.append(len(batches))
-    return float(np.mean(counts))
-
 
 def _epochs_done(run: PlannedRun) -> int:
     with suppress(SamecarError):  # what is wrong with the folder is told when it is its turn
         if (run.folder / "run.json").is_file():
-            return min(len(Run.open(run.folder).metrics()), run.recipe.training.epochs)
+            begun, epochs = Run.open(run.folder), run.recipe.training.epochs
+            return epochs if begun.ended_early else min(len(begun.metrics()), epochs)
     return 0
-
-
-def _measure_network(recipe: Recipe, vehicles: int, device: torch.device) -> _Network:
-    """Trains for some steps on noise."""
-    model = initial_model(recipe, vehicles).to(device)
-    preprocessing = model.preprocessing
-    objective, optimizer = Objective(recipe.loss), build_optimizer(model.parameters(), recipe.optimizer)
-    scaler = GradScaler(device.type, enabled=recipe.training.precision == "float16")
-
-    def seconds(count: int) -> float:
-        pictures = torch.randn(count, 3, preprocessing.height, preprocessing.width)
-        rows, zeros = torch.arange(count), torch.zeros(count, dtype=torch.int64)
-        batch = Batch(pictures, rows // 2, (), rows, cameras=zeros, views=zeros)
-        _await(device)
-        began = time.perf_counter()
-        with name_full_memory(device):
-            train_batch(model, objective, optimizer, scaler, batch, device, recipe.training)
-        _await(device)
-        return time.perf_counter() - began
-
-    model.train()
-    seconds(LEAST_BATCH)  # the first step also prepares the others
-    in_time = int(SECONDS_A_NETWORK / seconds(LEAST_BATCH) * LEAST_BATCH)
-    count = max(LEAST_BATCH, min(recipe.batch.size, in_time))
-    timed: list[float] = []
-    while len(timed) < MOST_STEPS and sum(timed) < SECONDS_A_NETWORK:
-        timed.append(seconds(count))
-    return _Network(
-        preprocessing,
-        operations=2.0 * network_costs(recipe.model).multiply_adds,
-        seconds=min(timed) / count,
-        timed_batch=count,
-        model_bytes=_count_bytes(model),
-        optimizer_bytes=sum(
-            value.nbytes
-            for state in optimizer.state.values()
-            for value in state.values()
-            if isinstance(value, torch.Tensor)
-        ),
-    )
-
-
-def _measure_reading(preprocessing: Preprocessing, augmentation: AugmentationSettings, training: Manifest) -> float:
-    """Processor seconds to read a picture and to change it at random, in one thread as in a process that reads."""
-    transform = training_transform(preprocessing, augmentation)
-    dataset = PictureDataset(training, transform, decoded_size=preprocessing.decoded_size)
-    rows = np.random.default_rng(0).permutation(len(training))[:READ_PICTURES].tolist()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        began = time.perf_counter()
-        collate([dataset[Draw(row, seed)] for seed, row in enumerate(rows)])
-        return (time.perf_counter() - began) / len(rows)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _count_bytes(model: Embedder) -> int:
-    return sum(tensor.nbytes for tensor in model_tensors(model).values())
-
-
-def _await(device: torch.device) -> None:
-    """Waits until a GPU has done what it was told to do."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""The commands that learn and measure: train, evaluate, embed, score, compare-runs, calibrate and compare."""
+"""The commands that measure: evaluate, embed, score, compare-runs, calibrate and compare."""
 
 from dataclasses import asdict, replace
 from functools import partial
@@ -106,11 +106,6 @@ ScoringWork = Annotated[
 Precision = Annotated[
     "Work", OptionsOf("samecar.similarity.counting:Work", {"precision": PRECISION}, only=("precision",))
 ]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
-Validation = Annotated[
-    dict[str, Any],
-    OptionsOf("samecar.config:TrainingSettings", only=("validation",), only_given=True, show_defaults=False),
-]
 Flip = Annotated[bool, typer.Option("--flip", help="average each embedding with that of the mirrored picture")]
 DistanceOption = Annotated[
     dict[str, Any],
@@ -121,60 +116,16 @@ DistanceOption = Annotated[
     ),
 ]
 
-
-@examples(
-    "samecar train demo --data veri776:VeRi -o runs/first",
-    "samecar train report-resnet18 --data veri776:VeRi -o runs/second --validation 0.1 --set training.epochs=30",
-)
-def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="a shipped recipe's name or a TOML file")],
-    source: Source,
-    out: Annotated[Path, typer.Option("-o", "--out", help="run folder to make")],
-    validation: Validation,
-    on: Place,
-    changes: Changes = None,
-    resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
-) -> None:
-    """Trains a model, and scores it where the source has query and gallery pictures."""
-    from samecar.config import load_recipe
-    from samecar.evaluation.test_sets import is_test_set, protocol_of, refuse_unscorable
-    from samecar.experiment.evaluate import evaluate as evaluate_run
-    from samecar.experiment.train import train as train_run
-    from samecar.hardware import machine
-
-    settings = load_recipe(
-        recipe, [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
-    )
-    manifest = console.open_aloud(source)
-    place = machine(**on)
-    scorable = is_test_set(manifest)
-    if scorable:
-        refuse_unscorable(manifest, protocol_of(manifest))
-    with console.interruptible(lambda: _what_training_left(out)), console.progress_bars() as progress:
-        run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
-        evaluation = evaluate_run(run, manifest, on=place, progress=progress) if scorable else None
-    for sentence in run.unreadable():
-        console.warn(f"left out of training: {sentence}")
-    console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
-    if evaluation is None:
-        console.say("The source has no query and gallery pictures; score the run with `samecar evaluate`.")
-    else:
-        console.print_evaluation(evaluation)
-        console.say(f"Open the report: {out / 'report.html'}")
-
-
-def _what_training_left(out: Path) -> str:
-    """What an interruption of training leaves behind."""
-    if (out / "model").is_dir():
-        return f"training had ended and its model is kept; `samecar evaluate {out} --data SOURCE` scores it"
-    epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
-    if any(epochs):
-        return "what was finished is kept, and `--resume` continues a training run"
-    if epochs:
-        return f"no epoch was finished; {out} is begun, and `--resume` goes on with it"
-    if (out / "run.json").is_file():
-        return f"training had not begun; remove {out} before you train into it again"
-    return "training had not begun, and nothing is kept"
+RunDistance = Annotated[
+    dict[str, Any],
+    OptionsOf(
+        "samecar.experiment.evaluate:evaluate",
+        {"distance": Spelling(kind=str, read=_distance)},
+        only=("distance",),
+        only_given=True,
+        show_defaults=False,
+    ),
+]
 
 
 @examples(
@@ -186,7 +137,7 @@ def evaluate(
     source: Source,
     options: Scoring,
     precision: Precision,
-    distance: DistanceOption,
+    distance: RunDistance,
     on: Place,
     flip: Flip = False,
     protocol: Protocol = None,
@@ -196,12 +147,12 @@ def evaluate(
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.evaluation import find_protocol, with_junk
     from samecar.evaluation.test_sets import protocol_of
+    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import evaluate as evaluate_run
     from samecar.experiment.evaluate import trained_vehicles
     from samecar.hardware import machine
-    from samecar.training import Run
 
-    opened = Run.open(run)
+    opened = as_model(run)
     rules = name_option("--protocol", find_protocol, protocol) if protocol else None
     place = machine(**on)
     manifest = console.open_aloud(source)
@@ -240,12 +191,12 @@ def embed(
 ) -> None:
     """Embeds every picture of a source with a trained model."""
     from samecar.embedding.embeddings import refuse_name
+    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
-    from samecar.training import Run
 
     refuse_name(out)
-    opened = Run.open(run)
+    opened = as_model(run)
     manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
         embeddings = embed_with(opened, manifest, flip=flip, on=machine(**on), progress=progress)
@@ -329,13 +280,13 @@ def calibrate(
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""
     from samecar.experiment.calibrate import calibrate as calibrate_run
+    from samecar.experiment.composite import as_model
     from samecar.hardware import machine
     from samecar.report.figures.pairs import calibration_figure
     from samecar.report.figures.style import save_figure
     from samecar.retrieval.gallery import CALIBRATION_FILE
-    from samecar.training import Run
 
-    opened = Run.open(run)
+    opened = as_model(run)
     place = machine(**on)
     manifest = console.open_aloud(source)
     with console.progress_bars() as progress:
@@ -365,10 +316,9 @@ def compare(
     from samecar.experiment.calibrate import compare as compare_pictures
     from samecar.experiment.calibrate import compare_under
     from samecar.hardware import machine
-    from samecar.training import Run
 
     if run is not None and gallery is None:
-        likeness = compare_pictures(first, second, Run.open(run), on=machine(**device))
+        likeness = compare_pictures(first, second, run, on=machine(**device))
         mending = f"make one with `samecar calibrate {run} --data SOURCE`"
     elif gallery is not None and run is None:
         from samecar.retrieval.gallery import Gallery
