@@ -13,8 +13,8 @@ from samecar.errors import SamecarError
 
 def test_importing_samecar_is_quick_and_leaves_torch_alone():
     code = (
-        "import sys, time; start = time.perf_counter(); import samecar; "
-        "print(time.perf_counter() - start, 'torch' in sys.modules)"
+        "import sys, time; start = time.process_time(); import samecar; "
+        "print(time.process_time() - start, 'torch' in sys.modules)"
     )
     seconds, torch_loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -155,6 +155,19 @@ def test_later_options_change_the_digest_only_where_they_are_chosen():
         ("augmentation.jitter_hue=0.1", "jitter_hue is 0.1 but jitter is off; set jitter to true, or leave jitter_hue"),
         ("augmentation.erasing_area=[0.1,0.2]", "erasing_area is (0.1, 0.2) but erasing is off"),
         ("augmentation.jitter_hue=0.7", "augmentation.jitter_hue is 0.7: input should be less than or equal to 0.5"),
+        ("augmentation.policy_probability=0.5", "policy is off; set policy to 'autoaugment', 'randaugment' or 'trivi"),
+        (
+            "augmentation.randaugment_magnitude=5",
+            "policy is 'none'; set policy to 'randaugment', or leave",
+        ),
+        (
+            "augmentation.randaugment_magnitude=31",
+            "randaugment_magnitude is 31: input should be less than 31",
+        ),
+        ("augmentation.blur_sigma=[1, 2]", "blur_sigma is (1.0, 2.0) but blur is off; set blur to a probability, or"),
+        ("augmentation.grey_patches_ratio=[1, 2]", "but grey_patches is off; set grey_patches to a probability"),
+        ("augmentation.pad=-1", "augmentation.pad is -1: input should be greater than or equal to 0"),
+        ("augmentation.policy=augmix", "augmentation.policy is 'augmix'"),
         ("optimizer.betas=[0.9, 1.0]", "optimizer.betas.1 is 1.0"),
         ("model.initialisation=xavier", "model.initialisation is 'xavier'"),
     ],
@@ -165,17 +178,27 @@ def test_options_that_nothing_would_read_are_refused(change, sentence):
     assert sentence in str(error.value)
 
 
+def test_options_of_one_policy_are_refused_with_another():
+    with pytest.raises(SamecarError, match="randaugment_operations is 3 but policy is 'autoaugment'; set policy to"):
+        parse_recipe({"augmentation": {"policy": "autoaugment", "randaugment_operations": 3}}, "mine.toml")
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({"erasing_area": (0.4, 0.1)}, "erasing_area is [0.4, 0.1]; give the least and then the most, and at most 1"),
         ({"erasing_area": (0.4, 1.1)}, "erasing_area is [0.4, 1.1]; give the least and then the most, and at most 1"),
+        (
+            {"grey_patches_area": (0.4, 1.1)},
+            "grey_patches_area is [0.4, 1.1]; give the least and then the most",
+        ),
+        ({"blur_sigma": (2, 1)}, "blur_sigma is [2.0, 1.0]; give the least and then the most"),
         ({"erasing_ratio": (2, 1)}, "erasing_ratio is [2.0, 1.0]; give the least and then the most"),
     ],
 )
 def test_ranges_go_from_the_least_to_the_most(options, sentence):
     with pytest.raises(SamecarError) as error:
-        parse_recipe({"augmentation": {"erasing": 0.5} | options}, "mine.toml")
+        parse_recipe({"augmentation": {"erasing": 0.5, "blur": 0.5, "grey_patches": 0.5} | options}, "mine.toml")
     assert sentence in str(error.value)
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from samecar.data import (
     collate,
     evaluation_loader,
     evaluation_transform,
+    known_numbers,
     open_source,
     training_loader,
     training_transform,
@@ -48,6 +50,25 @@ def damaged(tmp_path):
 
 def test_class_numbers_follow_sorted_names():
     assert class_numbers(np.array(["b", "a", "c", "a"])).tolist() == [1, 0, 2, 0]
+
+
+def test_only_known_names_have_numbers():
+    cameras = np.array(["c2", "", "c1", "c2"])
+    assert known_numbers(cameras).tolist() == [1, -1, 0, 1]
+    assert known_numbers(np.array(["c3", "c2", "", "c0"]), cameras).tolist() == [-1, 1, -1, -1]
+    assert known_numbers(np.array(["", ""])).tolist() == [-1, -1]
+    assert known_numbers(np.array([], dtype=str), cameras).tolist() == []
+    assert known_numbers(cameras).dtype == np.int64
+
+
+def test_training_batches_know_cameras_and_views(train):
+    views = np.array([("", "rear", "front")[row % 3] for row in range(len(train))])
+    train = replace(train, view=views)
+    batches = IdentityBatches(train.vehicle_id, 8, 2)
+    for batch in training_loader(train, class_numbers(train.vehicle_id), TRAINING, batches):
+        assert batch.cameras.dtype == batch.views.dtype == torch.int64
+        assert batch.cameras.tolist() == [int(train.camera_id[row].removeprefix("c")) for row in batch.rows]
+        assert batch.views.tolist() == [{"": -1, "front": 0, "rear": 1}[views[row]] for row in batch.rows]
 
 
 def test_a_draw_decides_its_picture_alone(train):
@@ -130,16 +151,19 @@ def test_training_goes_on_without_an_unreadable_picture_and_names_it(damaged):
 def test_a_batch_of_failures_alone_is_empty():
     batch = collate([Failure(1, "x"), Failure(2, "y")])
     assert batch.pictures.shape == (0, 3, 0, 0)
-    assert batch.labels.shape == batch.rows.shape == (0,)
+    assert batch.labels.shape == batch.rows.shape == batch.cameras.shape == batch.views.shape == (0,)
     assert len(batch.failures) == 2
     one = collate([Sample(torch.zeros(3, 2, 2), 4, 1), Failure(1, "x")])
     assert (one.rows.tolist(), one.labels.tolist(), one.failures) == ([4], [1], (Failure(1, "x"),))
+    assert (one.cameras.tolist(), one.views.tolist()) == ([-1], [-1])  # where the dataset was given none
 
 
 def test_labels_must_fit_the_manifest(train):
     assert PictureDataset(train, EVALUATION)[0].label == -1
     with pytest.raises(ValueError, match="labels have shape"):
         PictureDataset(train, EVALUATION, labels=np.zeros(3, np.int64))
+    with pytest.raises(ValueError, match="cameras have shape"):
+        PictureDataset(train, EVALUATION, cameras=np.zeros(3, np.int64))
 
 
 def test_a_size_makes_decoding_smaller_but_not_the_result(tmp_path):

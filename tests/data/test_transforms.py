@@ -3,13 +3,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
+from torchvision.transforms import v2
 
 from samecar.config import AugmentationSettings
 from samecar.data import evaluation_transform, training_transform
 from samecar.data.transforms import (
     CentreCrop,
+    GreyPatch,
     PCAColour,
+    RandomBlur,
     RandomErasing,
     RandomTranslation,
     normalise_transform,
@@ -263,3 +266,148 @@ def test_what_cannot_be_erased_stays():
     picture = torch.ones(3, 1, 400)
     torch.manual_seed(0)
     assert all(RandomErasing(1.0, AREA, RATIO)(picture).shape == picture.shape for _ in range(20))
+
+
+def test_padding_moves_the_picture_by_whole_pixels_and_black_comes_in():
+    torch.manual_seed(0)
+    plain = np.asarray(noise().resize((48, 32), Image.Resampling.BILINEAR))
+    as_it_is = Preprocessing(32, 48, mean=(0, 0, 0), deviation=(1, 1, 1))
+    transform = training_transform(as_it_is, AugmentationSettings(**OFF, pad=2))
+    framed = np.zeros((36, 52, 3))
+    framed[2:34, 2:50] = plain
+    moves = {(top, left): framed[top : top + 32, left : left + 48] for top in range(5) for left in range(5)}
+    seen = set()
+    for _ in range(200):
+        moved = (transform(noise()) * 255).round().numpy().transpose(1, 2, 0)
+        (place,) = [place for place, expected in moves.items() if np.array_equal(moved, expected)]
+        seen.add(place)
+    assert len(seen) == 25  # each of 5 × 5 places
+
+
+@pytest.mark.parametrize("policy", ["autoaugment", "randaugment", "trivialaugment"])
+def test_policies_change_pictures_by_torchs_chance_alone(policy):
+    transform = training(policy=policy)
+    plain = training()(noise())
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append([transform(noise()) for _ in range(8)])
+    assert all(torch.equal(one, two) for one, two in zip(results[0], results[1], strict=True))
+    assert not all(torch.equal(one, two) for one, two in zip(results[0], results[2], strict=True))
+    assert sum(not torch.equal(changed, plain) for changed in results[0]) > 4
+    assert all(changed.shape == plain.shape and changed.dtype == torch.float32 for changed in results[0])
+    torch.manual_seed(0)
+    rarely = training(policy=policy, policy_probability=0.1)
+    assert sum(torch.equal(rarely(noise()), plain) for _ in range(30)) > 20
+
+
+@pytest.mark.parametrize(("operations", "magnitude"), [(1, 5), (2, 9), (3, 30)])
+def test_randaugment_is_torchvisions_of_that_strength(operations, magnitude):
+    settings = {"randaugment_operations": operations, "randaugment_magnitude": magnitude}
+    transform = training(policy="randaugment", **settings)
+    theirs = v2.RandAugment(operations, magnitude, interpolation=v2.InterpolationMode.BILINEAR)
+    resized = noise().resize((48, 32), Image.Resampling.BILINEAR)
+    for seed in range(5):
+        torch.manual_seed(seed)
+        ours = transform(noise())
+        torch.manual_seed(seed)
+        torch.rand(()), torch.rand(1)  # whether to translate, whether to apply the policy
+        expected = (np.asarray(theirs(resized)) / 255 - np.array(MEAN)) / np.array(DEVIATION)
+        np.testing.assert_allclose(ours, expected.transpose(2, 0, 1), atol=1e-5)
+
+
+def test_blur_is_gaussian():
+    # Pillow puts three boxes in place of the bell: what a point is spread to agrees within a few per cent of its peak.
+    point = np.zeros((41, 41, 3), np.uint8)
+    point[20, 20] = 255
+    across = np.arange(41) - 20
+    for sigma in (1.0, 2.0, 3.0):
+        blurred = np.asarray(RandomBlur(1.0, (sigma, sigma))(Image.fromarray(point)), float)[:, :, 0] / 255
+        bell = np.exp(-(across**2) / (2 * sigma**2))
+        expected = np.outer(bell, bell) / bell.sum() ** 2
+        np.testing.assert_allclose(blurred, expected, atol=0.12 * expected.max() + 1 / 255)
+
+
+def test_blur_draws_its_strength_from_the_range_and_happens_with_its_probability():
+    torch.manual_seed(0)
+    contrasts = [np.asarray(RandomBlur(1.0, (0.5, 3.0))(noise())).std() for _ in range(60)]
+    ends = [np.asarray(noise().filter(ImageFilter.GaussianBlur(sigma))).std() for sigma in (3.0, 0.5)]
+    assert ends[0] <= min(contrasts) < max(contrasts) <= ends[1]
+    assert max(contrasts) - min(contrasts) > 0.6 * (ends[1] - ends[0])
+    same = [np.array_equal(np.asarray(RandomBlur(0.3, (1, 2))(noise())), np.asarray(noise())) for _ in range(300)]
+    assert np.mean(same) == pytest.approx(0.7, abs=0.09)
+    assert RandomBlur(1.0, (2.0, 2.0))(Image.new("RGB", (1, 1))).size == (1, 1)
+
+
+def test_a_grey_patch_is_a_rectangle_of_grey_levels():
+    torch.manual_seed(0)
+    picture = torch.rand(3, 40, 60)
+    before = picture.clone()
+    for _ in range(50):
+        changed = GreyPatch(1.0, (0.1, 0.3), RATIO)(picture)
+        inside = (changed != picture).any(0)
+        rows, columns = inside.any(1).sum(), inside.any(0).sum()
+        assert rows * columns == inside.sum()
+        assert 0.08 < inside.float().mean() < 0.33
+        level = 0.2989 * picture[0] + 0.587 * picture[1] + 0.114 * picture[2]
+        torch.testing.assert_close(changed[:, inside], level[inside].expand(3, -1))
+    assert torch.equal(picture, before)
+    happened = [not torch.equal(GreyPatch(0.25, AREA, RATIO)(picture), picture) for _ in range(400)]
+    assert np.mean(happened) == pytest.approx(0.25, abs=0.07)
+
+
+def test_whole_pictures_lose_their_colours():
+    torch.manual_seed(0)
+    as_it_is = Preprocessing(32, 48, mean=(0, 0, 0), deviation=(1, 1, 1))
+    transform = training_transform(as_it_is, AugmentationSettings(**OFF, grey_pictures=0.4))
+    grey = []
+    for _ in range(200):
+        red, green, blue = transform(noise())
+        grey.append(torch.equal(red, green) and torch.equal(red, blue))
+    assert np.mean(grey) == pytest.approx(0.4, abs=0.1)
+
+
+FORMER_SUMS = [2283.0942, 1543.309, 2214.8988, 1659.2947]
+
+EVERYTHING = {
+    "pad": 2,
+    "policy": "randaugment",
+    "blur": 0.5,
+    "grey_pictures": 0.2,
+    "grey_patches": 0.5,
+    "jitter": True,
+    "pca_colour": 0.5,
+    "erasing": 0.5,
+    "translation": 0.5,
+    "flip": 0.5,
+    "centre_crop": 0.9,
+}
+
+
+def test_all_changes_go_together():
+    transform = training(**EVERYTHING)
+    torch.manual_seed(0)
+    for _ in range(20):
+        tensor = transform(noise())
+        assert tensor.shape == (3, 32, 48)
+        assert torch.isfinite(tensor).all()
+
+
+@pytest.mark.parametrize("name", ["pad", "policy", "blur", "grey_pictures", "grey_patches"])
+def test_what_is_off_draws_nothing(name):
+    """The picture and the random numbers that are left are those of a recipe that lacks the option."""
+    before = {"jitter": True, "pca_colour": 0.5, "erasing": 0.5, "translation": 0.5, "flip": 0.5}
+    results = []
+    for options in (before, before | {name: "none" if name == "policy" else 0}):
+        torch.manual_seed(7)
+        results.append((training(**options)(noise()), torch.get_rng_state()))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+
+
+def test_the_reports_changes_are_as_before():
+    """Sums of one picture under the report's options, as they came out before there were others."""
+    torch.manual_seed(1)
+    transform = training(translation=0.5, flip=0.5, jitter=True, pca_colour=0.5, erasing=0.5, centre_crop=0.893)
+    sums = [float(transform(noise()).double().sum()) for _ in range(4)]
+    assert sums == pytest.approx(FORMER_SUMS, rel=1e-6)

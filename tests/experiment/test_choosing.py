@@ -76,7 +76,9 @@ def test_weights_that_cannot_be_had_are_a_reason(painted_source, monkeypatch):
     choice = choice_for(painted_source, monkeypatch, memory=80.0, vehicles=576, pictures=60.0)
     assert choice.recipe.model.backbone == "tf_efficientnet_lite0"
     assert "not veri-r50-ibn: no server answers" in choice.reasons
-    monkeypatch.setattr(choosing, "resolve_weights", lambda settings: refuse(settings.model_copy(update={"backbone": ""})))
+    monkeypatch.setattr(
+        choosing, "resolve_weights", lambda settings: refuse(settings.model_copy(update={"backbone": ""}))
+    )
     with pytest.raises(SamecarError, match="no recipe can begin: no server answers"):
         choice_for(painted_source, monkeypatch)
 
@@ -96,6 +98,7 @@ def test_time_is_that_of_as_many_pictures_as_are_read(painted_source, monkeypatc
     assert 3 * 3 * 12 * 0.25 < choice.seconds < 3 * 4 * 12 * 1.0
 
 
-def test_a_source_without_train_pictures_is_refused(painted_folder):
+def test_a_source_without_train_pictures_is_refused(painted_source):
+    manifest = as_manifest(painted_source).of_split("gallery")
     with pytest.raises(SamecarError, match="has no train pictures; `samecar data split` makes some"):
-        choose_recipe(f"folder:{painted_folder}/{{split}}/{{vehicle_id}}_{{camera_id}}_*.png".replace("{split}", "gallery"))
+        choose_recipe(manifest, on=HERE)

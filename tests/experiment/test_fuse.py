@@ -150,7 +150,7 @@ def test_a_model_that_does_not_help_is_left_out(runs, source, tmp_path, monkeypa
         return {weights: weights[0] * weights[2] for weights in grid_of_weights(3)}
 
     monkeypatch.setattr("samecar.experiment.fuse._try_weights", score)
-    fused = samecar.fuse([runs[0], runs[1], third], source, tmp_path / "fused", on=HERE)
+    fused = samecar.fuse([*runs, third], source, tmp_path / "fused", on=HERE)
     assert [part["weight"] for part in fused.facts["parts"]] == [0.5, 0.5]
     assert [part["folder"] for part in fused.facts["chosen_on"]["left_out"]] == [str(runs[1].folder)]
     assert len(fused.load_model().parts) == 2
@@ -158,14 +158,14 @@ def test_a_model_that_does_not_help_is_left_out(runs, source, tmp_path, monkeypa
         "samecar.experiment.fuse._try_weights",
         lambda *given: {weights: weights[1] for weights in grid_of_weights(3)},
     )
-    with pytest.raises(SamecarError, match="no fusion is better than .*second alone, with mAP 100.0"):
-        samecar.fuse([runs[0], runs[1], third], source, tmp_path / "none", on=HERE)
+    with pytest.raises(SamecarError, match=r"no fusion is better than .*second alone, with mAP 100.0"):
+        samecar.fuse([*runs, third], source, tmp_path / "none", on=HERE)
 
 
 def test_a_grid_of_weights_holds_every_way_to_share_twenty_steps():
-    by_hand = {
-        tuple(step / 20 for step in steps) for steps in product(range(21), repeat=3) if sum(steps) == 20
-    } | {(1 / 3,) * 3}
+    by_hand = {tuple(step / 20 for step in steps) for steps in product(range(21), repeat=3) if sum(steps) == 20} | {
+        (1 / 3,) * 3
+    }
     assert set(grid_of_weights(3)) == by_hand
     assert grid_of_weights(2)[0] == (0.5, 0.5)
     for models in (4, 5, 8, 20):

@@ -128,3 +128,12 @@ def test_unknown_tag_is_answered_with_the_known_ones() -> None:
 def test_too_small_pictures_are_refused() -> None:
     with pytest.raises(SamecarError, match=r"cannot take pictures of model\.height 16 and model\.width 16"):
         backbone("densenet121", 16, 16)
+
+
+def test_colours_are_normalised_as_asked_for():
+    settings = ModelSettings(backbone="test_resnet", weights="none", colour_mean=(0.5, 0.5, 0.4))
+    backbone = build_backbone(settings)
+    assert (backbone.mean, backbone.deviation) == (
+        (0.5, 0.5, 0.4),
+        build_backbone(ModelSettings(backbone="test_resnet", weights="none")).deviation,
+    )

@@ -81,7 +81,10 @@ def test_a_reduction_is_a_linear_layer_before_the_last_normalisation(tmp_path):
     model = network(1)
     reduced = CompositeEmbedder([model], [1.0], size=5).eval()
     generator = np.random.default_rng(0)
-    mean, components = generator.normal(size=model.embedding_size) / 50, generator.normal(size=(5, model.embedding_size))
+    mean, components = (
+        generator.normal(size=model.embedding_size) / 50,
+        generator.normal(size=(5, model.embedding_size)),
+    )
     reduced.reduction.mean.copy_(torch.from_numpy(mean))
     reduced.reduction.components.copy_(torch.from_numpy(components))
     expected = (alone(model, PICTURES) - mean) @ components.T

@@ -68,6 +68,7 @@ def probability(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from samecar.cli import compose, console, learn
+from samecar.cli import compose, console, measure
 from samecar.cli.data import data
 from samecar.cli.drawn import demo, draw
 from samecar.cli.gallery import gallery
@@ -20,6 +20,7 @@ from samecar.cli.recipes import recipes
 from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
 from samecar.cli.serve import serve
+from samecar.cli.train import train
 from samecar.errors import SamecarError
 from samecar.version import __version__
 
@@ -129,15 +130,15 @@ def _options(
 add_command(app, demo)
 add_command(app, draw)
 add_command(app, recipes)
-add_command(app, learn.train)
-add_command(app, learn.evaluate, old_names=learn.OLD_NAMES)
-add_command(app, learn.embed)
-add_command(app, learn.score, old_names=learn.OLD_NAMES)
-add_command(app, learn.compare_runs, "compare-runs")
+add_command(app, train)
+add_command(app, measure.evaluate, old_names=measure.OLD_NAMES)
+add_command(app, measure.embed)
+add_command(app, measure.score, old_names=measure.OLD_NAMES)
+add_command(app, measure.compare_runs, "compare-runs")
 add_command(app, compose.fuse)
 add_command(app, compose.reduce)
-add_command(app, learn.calibrate)
-add_command(app, learn.compare)
+add_command(app, measure.calibrate)
+add_command(app, measure.compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
 app.add_typer(gallery, name="gallery")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.learn import OLD_NAMES, RunDistance
+from samecar.cli.measure import OLD_NAMES, RunDistance
 from samecar.cli.options import OptionsOf, Place, RunFolder, Source, Spelling, add_command, examples, group_with
 from samecar.errors import SamecarError
 
@@ -98,7 +98,10 @@ def features(
     _write(figure, out, sheet)
 
 
-@examples("samecar plot augmentations crops/v1_c1.png --picture-width 128 --picture-height 128")
+@examples(
+    "samecar plot augmentations crops/v1_c1.png --picture-width 128 --picture-height 128",
+    "samecar plot augmentations crops/v1_c1.png --kinds all",
+)
 def augmentations(
     picture: Picture,
     settings: Annotated[

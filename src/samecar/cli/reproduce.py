@@ -194,8 +194,8 @@ def _print_plan(plan: "Plan") -> None:
     console.say(
         f"\nIn all: {len(plan.estimates)} runs ({plan.finished} more are finished), {content['steps']:,} steps on "
         f"{content['pictures']:,} pictures, {content['operations']:.2g} floating-point operations, about "
-        f"{console.duration(plan.seconds)} on {', '.join(plan.devices)}{several}, {plan.disk_bytes / 1e9:,.1f} GB of disk "
-        f"({plan.disk_free / 1e9:,.1f} GB are free)."
+        f"{console.duration(plan.seconds)} on {', '.join(plan.devices)}{several}, {plan.disk_bytes / 1e9:,.1f} GB of "
+        f"disk ({plan.disk_free / 1e9:,.1f} GB are free)."
     )
     console.say(
         "Timed here, for a moment each: to read and change a picture on one core, and to train on one that was read. "

@@ -6,6 +6,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from samecar.config.base import LATER, Settings
 
+Colours = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+
 
 class ModelSettings(Settings):
     """What an [Embedder][samecar.models.Embedder] is composed of."""
@@ -67,6 +69,15 @@ class ModelSettings(Settings):
         description="what the embeddings are made for: runs and held-out vehicles are scored by it, unless another one "
         "is asked for",
         json_schema_extra=LATER,
+    )
+    colour_mean: Colours | None = Field(
+        None,
+        description="what is taken from red, green and blue, each 0 to 1; not given, it is as in the pictures that "
+        "the weights were trained with",
+        json_schema_extra=LATER,
+    )
+    colour_deviation: Colours | None = Field(
+        None, description="what they are divided by then; not given, likewise", json_schema_extra=LATER
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")

@@ -14,6 +14,7 @@ from .dataset import Sample as Sample
 from .dataset import class_numbers as class_numbers
 from .dataset import collate as collate
 from .dataset import evaluation_loader as evaluation_loader
+from .dataset import known_numbers as known_numbers
 from .dataset import training_loader as training_loader
 from .manifest import COLUMNS as COLUMNS
 from .manifest import SPLITS as SPLITS

@@ -20,11 +20,13 @@ FAILURE_LIMIT: Final = 0.01
 
 
 class Sample(NamedTuple):
-    """A picture as the model takes it: float32 (3, height, width), its row and its class number."""
+    """A picture as the model takes it: float32 (3, height, width), its row, and numbers as in `Batch`."""
 
     picture: torch.Tensor
     row: int
     label: int
+    camera: int = -1
+    view: int = -1
 
 
 class Failure(NamedTuple):
@@ -42,17 +44,40 @@ class Batch(NamedTuple):
         labels: (batch,) int64, class numbers; -1 where the dataset was given none.
         failures: the pictures that are not in the batch because they could not be read.
         rows: (batch,) int64, rows of the manifest.
+        cameras: (batch,) int64, numbers of the cameras among the sorted ones of the training pictures; -1 where the
+            camera is not known, and outside of training.
+        views: (batch,) int64, numbers of the seen sides of the vehicles, likewise.
     """
 
     pictures: torch.Tensor
     labels: torch.Tensor
     failures: tuple[Failure, ...]
     rows: torch.Tensor
+    cameras: torch.Tensor
+    views: torch.Tensor
 
 
 def class_numbers(vehicle_ids: NDArray[np.str_]) -> NDArray[np.int64]:
     """Numbers vehicles from 0 in the order of their sorted names; (pictures,) to (pictures,)."""
     return np.unique(vehicle_ids, return_inverse=True)[1].astype(np.int64)
+
+
+def known_numbers(names: NDArray[np.str_], known: NDArray[np.str_] | None = None) -> NDArray[np.int64]:
+    """Numbers names from 0 in the order of the sorted known ones; -1 is a name that is not among them.
+
+    Args:
+        names: (pictures,) of cameras or views; "" where nothing is known, which never has a number.
+        known: the names that have numbers, such as the training pictures'; those of `names` if not given.
+
+    Returns:
+        (pictures,).
+    """
+    kept = np.unique(names if known is None else known)
+    kept = kept[kept != ""]
+    if not len(kept):
+        return np.full(len(names), -1, dtype=np.int64)
+    places = np.minimum(np.searchsorted(kept, names), len(kept) - 1)
+    return np.where(kept[places] == names, places, -1).astype(np.int64)
 
 
 class PictureDataset(Dataset[Any]):
@@ -63,6 +88,8 @@ class PictureDataset(Dataset[Any]):
         transform: a picture to a tensor.
         labels: (pictures,) class numbers; all -1 if not given.
         decoded_size: height and width below which no picture is decoded; larger JPEG pictures are decoded quicker.
+        cameras: (pictures,) numbers of cameras, such as `known_numbers` gives; all -1 if not given.
+        views: (pictures,) numbers of views, likewise.
     """
 
     def __init__(
@@ -71,12 +98,14 @@ class PictureDataset(Dataset[Any]):
         transform: PictureTransform,
         labels: NDArray[np.int64] | None = None,
         decoded_size: tuple[int, int] | None = None,
+        cameras: NDArray[np.int64] | None = None,
+        views: NDArray[np.int64] | None = None,
     ) -> None:
-        if labels is not None and labels.shape != (len(manifest),):
-            raise ValueError(f"labels have shape {labels.shape}; ({len(manifest)},) is needed")
         self.manifest = manifest
         self.transform = transform
-        self.labels = np.full(len(manifest), -1) if labels is None else labels
+        self.labels = self._numbers("labels", labels)
+        self.cameras = self._numbers("cameras", cameras)
+        self.views = self._numbers("views", views)
         self._decoded_size = decoded_size
 
     def __len__(self) -> int:
@@ -89,12 +118,19 @@ class PictureDataset(Dataset[Any]):
             picture = read_picture(self.manifest.absolute_path(row), self._decoded_size)
         except UnreadablePictureError as error:
             return Failure(row, error.reason)
-        label = int(self.labels[row])
+        numbers = int(self.labels[row]), int(self.cameras[row]), int(self.views[row])
         if not isinstance(draw, Draw):
-            return Sample(self.transform(picture), row, label)
+            return Sample(self.transform(picture), row, *numbers)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw.seed)  # torch.manual_seed would reseed the accelerators too
-            return Sample(self.transform(picture), row, label)
+            return Sample(self.transform(picture), row, *numbers)
+
+    def _numbers(self, name: str, given: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        if given is None:
+            return np.full(len(self.manifest), -1)
+        if given.shape != (len(self.manifest),):
+            raise ValueError(f"{name} have shape {given.shape}; ({len(self.manifest)},) is needed")
+        return given
 
 
 def collate(items: Sequence[Sample | Failure]) -> Batch:
@@ -102,9 +138,11 @@ def collate(items: Sequence[Sample | Failure]) -> Batch:
     samples = [item for item in items if isinstance(item, Sample)]
     failures = tuple(item for item in items if isinstance(item, Failure))
     pictures = torch.stack([sample.picture for sample in samples]) if samples else torch.empty(0, 3, 0, 0)
-    labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
-    rows = torch.tensor([sample.row for sample in samples], dtype=torch.int64)
-    return Batch(pictures, labels, failures, rows)
+    labels, rows, cameras, views = (
+        torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.int64)
+        for name in ("label", "row", "camera", "view")
+    )
+    return Batch(pictures, labels, failures, rows, cameras, views)
 
 
 def training_loader(
@@ -129,7 +167,14 @@ def training_loader(
         decoded_size: as in `PictureDataset`.
     """
     return DataLoader(
-        PictureDataset(manifest, transform, labels, decoded_size),
+        PictureDataset(
+            manifest,
+            transform,
+            labels,
+            decoded_size,
+            cameras=known_numbers(manifest.camera_id),
+            views=known_numbers(manifest.view),
+        ),
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 from torchvision.transforms import v2
 
 from samecar.config import AugmentationSettings
+from samecar.config.augmentation import MAGNITUDES
 from samecar.preprocessing import Preprocessing
 
 PictureTransform = Callable[[Image.Image], torch.Tensor]
@@ -16,6 +17,9 @@ PictureTransform = Callable[[Image.Image], torch.Tensor]
 
 TensorTransform = Callable[[torch.Tensor], torch.Tensor]
 """A tensor to a tensor of the same shape."""
+
+Step = Callable[..., object]
+"""A part of a transformation, of a picture or a tensor."""
 
 TRANSLATION_SCALE: Final = 1.125
 JITTERED: Final = ("brightness", "contrast", "saturation", "hue")
@@ -28,32 +32,80 @@ COLOUR_EIGENVECTORS: Final = (  # as columns; rows are R, G, B
 )
 COLOUR_DEVIATION: Final = 0.1
 
-_ERASING_ATTEMPTS: Final = 100
+_ATTEMPTS: Final = 100
 
 
 def training_transform(preprocessing: Preprocessing, augmentation: AugmentationSettings) -> PictureTransform:
     """The random changes of `augmentation`, in the order of its options, around resizing and normalising.
 
+    A change that is off draws no random number.
+
     Args:
         preprocessing: what the model takes.
         augmentation: what is done and how probably.
     """
-    steps: list[Callable[..., object]] = []
+    steps = [
+        *_changes_of_shape(preprocessing, augmentation),
+        *_changes_of_pixels(augmentation),
+        v2.PILToTensor(),
+        v2.ToDtype(torch.float32, scale=True),
+        *_changes_of_colour(augmentation),
+        _normalize(preprocessing),
+    ]
+    if augmentation.erasing:
+        steps.append(RandomErasing(augmentation.erasing, augmentation.erasing_area, augmentation.erasing_ratio))
+    return _Steps(steps)
+
+
+def _changes_of_shape(preprocessing: Preprocessing, augmentation: AugmentationSettings) -> list[Step]:
+    """From a picture of any size to one of the model's."""
+    height, width = preprocessing.height, preprocessing.width
+    steps: list[Step] = []
     if augmentation.centre_crop < 1:
         steps.append(CentreCrop(augmentation.centre_crop))
-    steps.append(RandomTranslation(preprocessing.height, preprocessing.width, augmentation.translation))
+    steps.append(RandomTranslation(height, width, augmentation.translation))
+    if augmentation.pad:
+        steps.append(v2.RandomCrop((height, width), padding=augmentation.pad))
     if augmentation.flip:
         steps.append(v2.RandomHorizontalFlip(augmentation.flip))
-    steps += [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]
+    return steps
+
+
+def _changes_of_pixels(augmentation: AugmentationSettings) -> list[Step]:
+    """What takes a picture, not a tensor, and leaves its size."""
+    steps: list[Step] = []
+    if augmentation.policy != "none":
+        steps.append(v2.RandomApply([_policy(augmentation)], augmentation.policy_probability))
+    if augmentation.blur:
+        steps.append(RandomBlur(augmentation.blur, augmentation.blur_sigma))
+    return steps
+
+
+def _changes_of_colour(augmentation: AugmentationSettings) -> list[Step]:
+    """What takes a tensor (3, height, width) from 0 to 1."""
+    steps: list[Step] = []
     if augmentation.jitter:
         strengths = {name: getattr(augmentation, f"jitter_{name}") for name in JITTERED}
         steps.append(v2.ColorJitter(**strengths))
     if augmentation.pca_colour:
         steps.append(PCAColour(augmentation.pca_colour))
-    steps.append(_normalize(preprocessing))
-    if augmentation.erasing:
-        steps.append(RandomErasing(augmentation.erasing, augmentation.erasing_area, augmentation.erasing_ratio))
-    return _Steps(steps)
+    if augmentation.grey_pictures:
+        steps.append(v2.RandomGrayscale(augmentation.grey_pictures))
+    if augmentation.grey_patches:
+        areas, ratios = augmentation.grey_patches_area, augmentation.grey_patches_ratio
+        steps.append(GreyPatch(augmentation.grey_patches, areas, ratios))
+    return steps
+
+
+def _policy(augmentation: AugmentationSettings) -> v2.Transform:
+    """One of torchvision's policies; what it turns or moves is bilinear, and black comes in from outside."""
+    smooth = v2.InterpolationMode.BILINEAR
+    if augmentation.policy == "autoaugment":
+        return v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET, interpolation=smooth)
+    if augmentation.policy == "randaugment":
+        operations, magnitude = augmentation.randaugment_operations, augmentation.randaugment_magnitude
+        return v2.RandAugment(operations, magnitude, num_magnitude_bins=MAGNITUDES, interpolation=smooth)
+    return v2.TrivialAugmentWide(interpolation=smooth)
 
 
 def evaluation_transform(preprocessing: Preprocessing) -> PictureTransform:
@@ -78,7 +130,7 @@ def _normalize(preprocessing: Preprocessing) -> v2.Normalize:
 class _Steps:
     """One step after the other, on a picture or a tensor."""
 
-    def __init__(self, steps: Sequence[Callable[..., object]]) -> None:
+    def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = v2.Compose(list(steps))
 
     def __call__(self, picture: Image.Image | torch.Tensor) -> torch.Tensor:
@@ -166,6 +218,52 @@ class PCAColour:
         return picture + shift[:, None, None]
 
 
+class RandomBlur:
+    """Blurs a picture by a Gaussian, as Pillow does.
+
+    Args:
+        probability: of the change.
+        sigmas: least and most deviation in pixels, drawn evenly.
+    """
+
+    def __init__(self, probability: float, sigmas: tuple[float, float]) -> None:
+        self.probability = probability
+        self.sigmas = sigmas
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        """Gives the blurred picture, or the picture itself."""
+        if not _happens(self.probability):
+            return picture
+        return picture.filter(ImageFilter.GaussianBlur(_uniform(*self.sigmas)))
+
+
+class GreyPatch:
+    """Takes the colours out of a rectangle: each of its pixels gets its grey level (arXiv 2101.08533).
+
+    Works on a tensor (3, height, width) from 0 to 1. The rectangle is drawn as in `RandomErasing`, the grey level is
+    .2989 red + .587 green + .114 blue.
+
+    Args:
+        probability: of the change.
+        areas: least and most share of the picture.
+        ratios: least and most height to width.
+    """
+
+    def __init__(self, probability: float, areas: tuple[float, float], ratios: tuple[float, float]) -> None:
+        self.probability = probability
+        self.areas = areas
+        self.ratios = ratios
+
+    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
+        """Gives the changed picture, or the picture itself."""
+        place = _draw_rectangle(picture, self.areas, self.ratios) if _happens(self.probability) else None
+        if place is None:
+            return picture
+        changed = picture.clone()
+        changed[place] = v2.functional.rgb_to_grayscale(picture[place], num_output_channels=3)
+        return changed
+
+
 class RandomErasing:
     """Makes a rectangle grey (arXiv 1708.04896).
 
@@ -185,20 +283,28 @@ class RandomErasing:
 
     def __call__(self, picture: torch.Tensor) -> torch.Tensor:
         """Gives the changed picture, or the picture itself."""
-        if not _happens(self.probability):
+        place = _draw_rectangle(picture, self.areas, self.ratios) if _happens(self.probability) else None
+        if place is None:
             return picture
-        _, height, width = picture.shape
-        for _ in range(_ERASING_ATTEMPTS):
-            area = _uniform(*self.areas) * height * width
-            ratio = _uniform(*self.ratios)
-            rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-            if 0 < rows <= height and 0 < columns <= width:
-                top = int(torch.randint(height - rows + 1, ()))
-                left = int(torch.randint(width - columns + 1, ()))
-                erased = picture.clone()
-                erased[:, top : top + rows, left : left + columns] = 0
-                return erased
-        return picture
+        erased = picture.clone()
+        erased[place] = 0
+        return erased
+
+
+def _draw_rectangle(
+    picture: torch.Tensor, areas: tuple[float, float], ratios: tuple[float, float]
+) -> tuple[slice, slice, slice] | None:
+    """A rectangle of a tensor (3, height, width), with all three colours; None if again and again none fits."""
+    _, height, width = picture.shape
+    for _ in range(_ATTEMPTS):
+        area = _uniform(*areas) * height * width
+        ratio = _uniform(*ratios)
+        rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < rows <= height and 0 < columns <= width:
+            top = int(torch.randint(height - rows + 1, ()))
+            left = int(torch.randint(width - columns + 1, ()))
+            return slice(None), slice(top, top + rows), slice(left, left + columns)
+    return None
 
 
 def _happens(probability: float) -> bool:

@@ -164,8 +164,8 @@ def evaluate(
         run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a fused or reduced
-            model.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a fused
+            or reduced model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.

@@ -106,8 +106,8 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
 
     def seconds(count: int) -> float:
         pictures = torch.randn(count, 3, preprocessing.height, preprocessing.width)
-        labels = torch.arange(count) // 2
-        batch = Batch(pictures, labels, (), torch.arange(count))
+        rows, zeros = torch.arange(count), torch.zeros(count, dtype=torch.int64)
+        batch = Batch(pictures, rows // 2, (), rows, cameras=zeros, views=zeros)
         _await(device)
         began = time.perf_counter()
         with name_full_memory(device):

@@ -166,6 +166,8 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
         ) from error
     if source.startswith(TORCHVISION):
         backbone.mean, backbone.deviation = torchvision_normalisation(source)
+    backbone.mean = settings.colour_mean or backbone.mean
+    backbone.deviation = settings.colour_deviation or backbone.deviation
     _set_batch_norm(backbone.model, settings)
     return backbone
 

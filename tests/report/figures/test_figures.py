@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import RendererAgg
 from PIL import Image
 from torch.nn import functional
 
-from samecar.config import load_recipe
+from samecar.config import AugmentationSettings, load_recipe
 from samecar.data import evaluation_transform, open_source
 from samecar.data.pictures import read_picture
 from samecar.embedding.embeddings import Embeddings
@@ -21,7 +21,7 @@ from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.preprocessing import Preprocessing
 from samecar.report.figures.activation import activation_figure, similarity_maps
-from samecar.report.figures.augmentations import AUGMENTATIONS, augment_picture, augmentations_figure
+from samecar.report.figures.augmentations import ALL_AUGMENTATIONS, AUGMENTATIONS, augment_picture, augmentations_figure
 from samecar.report.figures.curves import curves_figure, smoothed
 from samecar.report.figures.embedding_map import embedding_map_figure, layout
 from samecar.report.figures.features import features_figure, prepared, stage_maps
@@ -96,13 +96,13 @@ def test_a_model_without_stages_has_no_feature_maps(picture):
 
 def test_each_augmentation_changes_the_picture_but_the_original_is_plain(picture):
     plain = evaluation_transform(Preprocessing(48, 64, mean=(0, 0, 0), deviation=(1, 1, 1)))(picture)
-    shown = {name: augment_picture(picture, options, (48, 64), seed=1) for name, options in AUGMENTATIONS.items()}
+    shown = {name: augment_picture(picture, options, (48, 64), seed=1) for name, options in ALL_AUGMENTATIONS.items()}
     torch.testing.assert_close(shown.pop("Original"), plain)
-    assert len(shown) == 5
+    assert len(shown) == 13
     for name, tensor in shown.items():
         assert tensor.shape == (3, 48, 64)
         assert not torch.allclose(tensor, plain), name
-        assert torch.equal(tensor, augment_picture(picture, AUGMENTATIONS[name], (48, 64), seed=1))
+        assert torch.equal(tensor, augment_picture(picture, ALL_AUGMENTATIONS[name], (48, 64), seed=1))
     erased = (shown["Random erasing"] != plain).any(dim=0)
     assert (shown["Random erasing"][:, erased] == 0.5).all()
 
@@ -114,6 +114,14 @@ def test_the_augmentations_figure_shows_six_named_pictures_and_leaves_chance_alo
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(1))
     assert [axes.get_title() for axes in figure.axes] == list(AUGMENTATIONS)
+
+
+def test_the_augmentations_figure_can_show_every_kind(picture):
+    figure = augmentations_figure(picture, kinds="all", picture_height=32, picture_width=32)
+    assert [axes.get_title() for axes in figure.axes] == list(ALL_AUGMENTATIONS)
+    options = {option for options in ALL_AUGMENTATIONS.values() for option in options}
+    switches = {name for name in AugmentationSettings.model_fields if "_" not in name} | {"grey_pictures"}
+    assert switches <= options  # who adds a change to the settings shows it here
 
 
 # curves
@@ -325,6 +333,7 @@ def kinds(run, tested, painted_folder):
     return {
         "features": lambda **sheet: features_figure(model, picture, **sheet),
         "augmentations": lambda **sheet: augmentations_figure(picture, **sheet),
+        "all-augmentations": lambda **sheet: augmentations_figure(picture, kinds="all", **sheet),
         "curves": lambda **sheet: curves_figure(named, **sheet),
         "ranks": lambda **sheet: ranks_figure([tested.ranked(None, 20)], **sheet),
         "activation": lambda **sheet: activation_figure(model, picture, others, **sheet),
@@ -333,7 +342,7 @@ def kinds(run, tested, painted_folder):
     }
 
 
-KINDS = ("features", "augmentations", "curves", "ranks", "activation", "embeddings", "distances")
+KINDS = ("features", "augmentations", "all-augmentations", "curves", "ranks", "activation", "embeddings", "distances")
 TITLE = "A title of so many words that a column of a paper cannot hold it in a single line"
 
 

@@ -1,0 +1,103 @@
+"""The command `samecar train`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samecar.cli import console
+from samecar.cli.options import OptionsOf, Place, Source, examples
+
+if TYPE_CHECKING:
+    from samecar.config import Recipe
+    from samecar.data import Manifest
+    from samecar.hardware import Machine
+
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
+Validation = Annotated[
+    dict[str, Any],
+    OptionsOf("samecar.config:TrainingSettings", only=("validation",), only_given=True, show_defaults=False),
+]
+
+
+@examples(
+    "samecar train --data csv:pictures.csv -o runs/first",
+    "samecar train demo --data veri776:VeRi -o runs/second",
+    "samecar train report-resnet18 --data veri776:VeRi -o runs/third --validation 0.1 --set training.epochs=30",
+)
+def train(
+    source: Source,
+    out: Annotated[Path, typer.Option("-o", "--out", help="run folder to make")],
+    validation: Validation,
+    on: Place,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]", help="a shipped recipe's name or a TOML file; without one, samecar chooses it"
+        ),
+    ] = None,
+    changes: Changes = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
+) -> None:
+    """Trains a model; where the source has query and gallery pictures, scores it before and after."""
+    from samecar.evaluation.test_sets import is_test_set
+    from samecar.experiment.train import train as train_run
+    from samecar.experiment.trial import train_and_evaluate
+    from samecar.hardware import machine
+
+    wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
+    manifest = console.open_aloud(source)
+    place = machine(**on)
+    settings = _recipe(recipe, wishes, manifest, place, out if resume else None)
+    trial = None
+    with console.interruptible(lambda: _what_training_left(out)), console.progress_bars() as progress:
+        if is_test_set(manifest):
+            trial = train_and_evaluate(settings, manifest, out, resume=resume, on=place, progress=progress)
+            run = trial.run
+        else:
+            run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
+    for sentence in run.unreadable():
+        console.warn(f"left out of training: {sentence}")
+    console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
+    if trial is None:
+        console.say("The source has no query and gallery pictures; score the run with `samecar evaluate`.")
+        return
+    console.print_evaluation(trial.trained, trial.untrained)
+    warning = trial.warning()
+    if warning:
+        console.warn(warning)
+    console.say(f"Open the report: {out / 'report.html'}")
+
+
+def _recipe(
+    name: str | None, wishes: list[str], manifest: "Manifest", place: "Machine", begun: Path | None
+) -> "Recipe":
+    """The recipe that was named, that a begun run has, or that fits pictures and machine best."""
+    from samecar.config import change_recipe, load_recipe
+    from samecar.experiment.choosing import choose_recipe
+    from samecar.training import Run
+
+    if name is not None:
+        return load_recipe(name, wishes)
+    if begun is not None:
+        return change_recipe(Run.open(begun).recipe, wishes)
+    choice = choose_recipe(manifest, wishes, on=place)
+    console.say(f"Recipe {choice.name}{''.join(f' --set {change}' for change in choice.changes)}:")
+    for reason in choice.reasons:
+        console.say(f"  {reason}")
+    console.say(f"Training will take {console.duration(choice.seconds)} or so on this machine.")
+    return choice.recipe
+
+
+def _what_training_left(out: Path) -> str:
+    """What an interruption of training leaves behind."""
+    if (out / "model").is_dir():
+        return f"training had ended and its model is kept; `samecar evaluate {out} --data SOURCE` scores it"
+    epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
+    if any(epochs):
+        return "what was finished is kept, and `--resume` continues a training run"
+    if epochs:
+        return f"no epoch was finished; {out} is begun, and `--resume` goes on with it"
+    if (out / "run.json").is_file():
+        return f"training had not begun; remove {out} before you train into it again"
+    return "training had not begun, and nothing is kept"
