@@ -122,7 +122,7 @@ def test_what_cannot_be_reduced_is_refused(run, make_run, source, tmp_path):
             samecar.reduce(run, source, out, size=size, on=HERE)
     whole = make_run("all", 4, [f"v{vehicle:02d}" for vehicle in range(20)])
     train = as_manifest(source).of_split("train")
-    with pytest.raises(SamecarError, match="has neither held-out train vehicles of .* train with --validation 0.1"):
+    with pytest.raises(SamecarError, match=r"has neither held-out train vehicles of .* train with --validation 0.1"):
         samecar.reduce(whole, train, out, size=2, on=HERE)
     with pytest.raises(SamecarError, match="has no train pictures to fit components to"):
         samecar.reduce(run, as_manifest(source).of_split("gallery"), out, size=2, on=HERE)

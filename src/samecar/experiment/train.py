@@ -1,5 +1,6 @@
 """From a recipe and a source to a trained model."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run, RunData, fit
 from samecar.training.lock import hold
 
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Is called with an epoch, from 1, and the mAP and rank-1 on held-out vehicles after it."""
+
 
 def train(
     recipe: Recipe | str | Path,
@@ -36,6 +40,7 @@ def train(
     resume: bool = False,
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
+    watch: Watch | None = None,
 ) -> Run:
     """Trains a model on the 'train' pictures of a source.
 
@@ -48,6 +53,7 @@ def train(
         resume: continue the run that is there.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
+        watch: is told of each scoring of the held-out vehicles, and may end training by an exception.
 
     Returns:
         The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
@@ -58,7 +64,7 @@ def train(
     """
     folder = as_path(out, "out")
     with hold(folder):
-        return _train(recipe, data, folder, resume=resume, on=on, progress=progress)
+        return _train(recipe, data, folder, resume=resume, on=on, progress=progress, watch=watch)
 
 
 def _train(
@@ -69,6 +75,7 @@ def _train(
     resume: bool,
     on: Machine | None,
     progress: Progress | bool | None,
+    watch: Watch | None,
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
@@ -98,7 +105,10 @@ def _train(
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
-        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+        told = {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+        if watch is not None:
+            watch(len(run.metrics()) + 1, told)
+        return told
 
     with show_progress(progress) as report:
         fit(
