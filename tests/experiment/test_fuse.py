@@ -130,7 +130,8 @@ def test_it_is_taken_wherever_a_run_is(fused, source, tmp_path):
     assert "probability" in done("compare", picture, picture, "--run", folder, "--device", "cpu")
     garage = tmp_path / "garage"
     assert "calibrated" in done("gallery", "create", garage, "--run", folder)
-    done("gallery", "add", garage, source.partition("{")[0] + "gallery", "--pattern", "{vehicle_id}_{camera_id}.png")
+    crops = source.replace("{split}", "gallery")
+    done("gallery", "add", garage, crops, "--workers", "1")
     found = json.loads(done("search", garage, picture, "--top", "1", "--json"))
     assert "v20" in json.dumps(found)
     with samecar.Gallery.open(garage) as gallery:

@@ -227,7 +227,7 @@ class Study:
             tuple(changes),
             float(noted.get(SECONDS, 0)),
             bool(noted.get(AS_IT_STANDS)),
-            noted.get(ERROR),
+            noted.get(ERROR) or (f"its process was killed {ATTEMPTS} times" if state == "failed" else None),
         )
 
     def importances(self) -> dict[str, float]:

@@ -3,10 +3,10 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,6 +101,17 @@ class Tuning:
     def as_it_stands(self) -> TriedRecipe | None:
         """The trial of the recipe without a change; None while it has not ended."""
         return next((trial for trial in self.trials if trial.as_it_stands and trial.state == "complete"), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return {
+            "folder": str(self.folder),
+            "vehicles": self.vehicles,
+            "untrained": self.untrained,
+            "best": None if self.best is None else self.best.number,
+            "importances": dict(self.importances),
+            "trials": [asdict(trial) for trial in self.trials],
+        }
 
 
 def best_of(trials: Sequence[TriedRecipe]) -> TriedRecipe | None:

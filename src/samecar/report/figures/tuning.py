@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from samecar.errors import SamecarError
 from samecar.report.figures.style import (
@@ -27,6 +27,9 @@ COLUMNS = 2
 
 ROW = 0.3
 """Inches of a bar."""
+
+LOG_TICKS = 3
+"""Numbers below a logarithmic axis."""
 
 STATES = {"complete": ("o", COLOURS[0]), "pruned": ("x", MUTED)}
 """How trials are drawn that have a score."""
@@ -167,7 +170,7 @@ def slices_figure(
             _draw_slice(axes, scored, options[place], options[place] in logarithmic, side)
             if place % columns == 0:
                 axes.set_ylabel("mAP, %")
-        add_caption(figure, "One point a trial: filled where it was trained to its end, a cross where it was pruned.")
+        add_caption(figure, "A point a trial; crosses were pruned.")
     return figure
 
 
@@ -192,7 +195,11 @@ def _draw_slice(
         axes.set_xticks(range(len(texts)), [fit_text(text, room, points_of_text) for text in texts])
         axes.set_xlim(-0.5, len(texts) - 0.5)
     elif logarithmic:
+        numbers = [float(value) for _, value, _ in told]
         axes.set_xscale("log")
+        ticks = sorted({float(f"{tick:.1g}") for tick in np.geomspace(min(numbers), max(numbers), LOG_TICKS)})
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.set_xlabel(fit_text(option, 0.75 * side, points_of_text))
