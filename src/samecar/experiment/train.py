@@ -1,5 +1,6 @@
 """From a recipe and a source to a trained model."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
 
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Is called with an epoch, from 1, and the mAP and rank-1 on held-out vehicles after it."""
+
 
 def train(
     recipe: Recipe | str | Path,
@@ -36,6 +40,7 @@ def train(
     resume: bool = False,
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
+    watch: Watch | None = None,
 ) -> Run:
     """Trains a model on the 'train' pictures of a source.
 
@@ -49,6 +54,7 @@ def train(
             with, or for another `training.patience`, where the epochs that are trained are the same by both.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
+        watch: is told of each scoring of the held-out vehicles, and may end training by an exception.
 
     Returns:
         The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
@@ -59,7 +65,7 @@ def train(
     """
     folder = as_path(out, "out")
     with hold(folder):
-        return _train(recipe, data, folder, resume=resume, on=on, progress=progress)
+        return _train(recipe, data, folder, resume=resume, on=on, progress=progress, watch=watch)
 
 
 def _train(
@@ -70,6 +76,7 @@ def _train(
     resume: bool,
     on: Machine | None,
     progress: Progress | bool | None,
+    watch: Watch | None,
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
@@ -86,6 +93,12 @@ def _train(
         embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
+    def validate_epoch(model: Embedder) -> dict[str, float]:
+        scores = validate(model)
+        if watch is not None:
+            watch(len(run.metrics()) + 1, scores)
+        return scores
 
     if resume:
         run = Run.resume(out, recipe, run_data)
@@ -112,7 +125,7 @@ def _train(
             FailureLog(training),
             run,
             resume=resume,
-            validation=validate if held_out is not None else None,
+            validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
