@@ -1,0 +1,34 @@
+"""A CLIP of a few numbers with random weights: OpenCLIP's text tower, and timm's picture tower of the same shape."""
+
+import json
+
+import open_clip
+import torch
+
+NAME = "tiny-clip"
+WIDTH = 16
+"""Of a text's feature."""
+
+CONFIGURATION = {
+    "embed_dim": WIDTH,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
+    "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
+}
+
+
+def register(folder, name=NAME, **changes):
+    """Makes OpenCLIP know the model, or one whose text tower differs from it, and gives its name."""
+    configuration = {**CONFIGURATION, "text_cfg": {**CONFIGURATION["text_cfg"], **changes}}
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(configuration))
+    open_clip.add_model_config(path)
+    return name
+
+
+def saved_weights(name, path, seed=0):
+    """Writes random weights of a model in OpenCLIP's layout."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.save(open_clip.create_model(name).state_dict(), path)
+    return path
