@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from samecar.config.base import LATER, Settings
+from samecar.config.base import LATER, Settings, refuse_unread
 
 Colours = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -49,6 +49,24 @@ class ModelSettings(Settings):
         "the stage before",
         json_schema_extra=LATER,
     )
+    patch_stride: PositiveInt | None = Field(
+        None,
+        description="pixels from one patch of a token model to the next; smaller than its patches, they overlap; not "
+        "given, they lie side by side",
+        json_schema_extra=LATER,
+    )
+    tokens: Literal["pooled", "class", "patch-mean", "class+patch-mean"] = Field(
+        "pooled",
+        description="what of a token model is its feature: 'pooled' as timm's model pools, the class token, the mean "
+        "of the patches, or both joined",
+        json_schema_extra=LATER,
+    )
+    projection: bool = Field(
+        False,
+        description="whether the feature of a network of pictures and texts (CLIP) is joined with its projection, its "
+        "last layer, to where the texts are: 768 and 512 numbers for ViT-B/16",
+        json_schema_extra=LATER,
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
@@ -91,8 +109,40 @@ class ModelSettings(Settings):
     colour_deviation: Colours | None = Field(
         None, description="what they are divided by then; not given, likewise", json_schema_extra=LATER
     )
+    neck: Literal["none", "batch-norm"] = Field(
+        "none",
+        description="what stands between head and classifier: 'batch-norm' is BNNeck, a batch normalisation whose bias "
+        "stays 0, with a classifier without bias after it",
+        json_schema_extra=LATER,
+    )
+    embedding: Literal["after", "before"] = Field(
+        "after",
+        description="which feature evaluation and search take as embedding: that 'before' the neck or that 'after' it",
+        json_schema_extra=LATER,
+    )
+    branches: PositiveInt = Field(
+        1,
+        description="how many copies of the backbone's last stage read what the stages before it give, each with its "
+        "own pooling, head, neck and classifier; the embedding is theirs, each of length one, side by side",
+        json_schema_extra=LATER,
+    )
+    stripes: NonNegativeInt = Field(
+        0,
+        description="how many horizontal stripes of the last map are pooled beside the whole of it, each with its own "
+        "head, neck and classifier; the embedding is all of theirs, side by side; 0 is none",
+        json_schema_extra=LATER,
+    )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _projection_is_of_the_class_token(self) -> Self:
+        if self.projection and self.tokens not in ("pooled", "class"):
+            raise ValueError(
+                f"projection reads the class token but tokens is {self.tokens!r}; use tokens 'class', or leave "
+                "projection out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _embedding_size_belongs_to_head(self) -> Self:
@@ -102,4 +152,16 @@ class ModelSettings(Settings):
             )
         if self.head != "none" and self.embedding_size is None:
             raise ValueError(f"head is {self.head!r} but embedding_size is not given; give its width, for example 1024")
+        return self
+
+    @model_validator(mode="after")
+    def _embedding_belongs_to_neck(self) -> Self:
+        if self.neck == "none":
+            refuse_unread(self, ["embedding"], "neck is 'none', which leaves one feature; set neck 'batch-norm'")
+        return self
+
+    @model_validator(mode="after")
+    def _more_than_one_stripe(self) -> Self:
+        if self.stripes == 1:
+            raise ValueError("stripes is 1, which is the whole map; give 2 or more, or 0 for none")
         return self
