@@ -4,6 +4,11 @@ import json
 
 import open_clip
 import torch
+from timm.models import register_model
+from timm.models.vision_transformer import VisionTransformer
+
+BACKBONE = "vit_tiny_clip_test"
+"""timm's name of the picture tower."""
 
 NAME = "tiny-clip"
 WIDTH = 16
@@ -15,6 +20,16 @@ CONFIGURATION = {
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 8, "patch_size": 16},
     "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2},
 }
+
+
+@register_model
+def vit_tiny_clip_test(pretrained=False, **arguments):
+    given = {name: value for name, value in arguments.items() if name in ("img_size", "dynamic_img_size")}
+    model = VisionTransformer(
+        **{"img_size": 32, **given}, patch_size=16, embed_dim=16, depth=1, num_heads=2, num_classes=WIDTH, pre_norm=True
+    )
+    model.pretrained_cfg = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "tag": None}
+    return model
 
 
 def register(folder, name=NAME, **changes):

@@ -24,7 +24,7 @@ def batch_of(labels, scale=1.0):
 
 
 def pictures_find_texts(pictures, texts, labels):
-    """Equation 3, picture by picture."""
+    """Equation 2, each text that of the picture's vehicle, picture by picture."""
     total = 0.0
     for i in range(len(labels)):
         among = [torch.exp(pictures[i] @ texts[labels[a]]) for a in range(len(labels))]

@@ -102,11 +102,12 @@ def test_all_texts_are_read_in_the_order_of_the_vehicles(tower):
 
 
 def test_what_was_learned_is_kept(tmp_path):
-    kept = LearnedPrompts(("b", "ä", "c"), torch.randn(3, 4, 16), torch.randn(3, WIDTH))
+    kept = LearnedPrompts(("b", "ä", "c"), torch.randn(3, 4, 16), torch.randn(3, WIDTH), {"text_tower": "tiny-clip"})
     path = tmp_path / "prompts.safetensors"
     kept.save(path)
     read = LearnedPrompts.load(path)
     assert read.vehicles == kept.vehicles
+    assert read.origin == kept.origin
     assert torch.equal(read.tokens, kept.tokens)
     assert torch.equal(read.texts, kept.texts)
     check_vehicles(read, ["b", "ä", "c"], path)

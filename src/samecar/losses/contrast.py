@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def picture_to_text_contrast(pictures: Tensor, texts: Tensor) -> Tensor:
-    """How hard it is to find each picture's text among those of the batch (Li et al., arXiv 2211.13977, equation 3).
+    """How hard it is to find each picture's text among those of the batch (Li et al., arXiv 2211.13977, equation 2).
 
     The mean over pictures i of -log(exp(v_i · t_i) / Σ_a exp(v_i · t_a)), with the texts of all pictures a.
 
@@ -24,8 +24,8 @@ def picture_to_text_contrast(pictures: Tensor, texts: Tensor) -> Tensor:
 def text_to_picture_contrast(pictures: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
     """How hard it is to find the pictures of each text's vehicle (Li et al., arXiv 2211.13977, equation 4).
 
-    The mean over texts i, and over the pictures p of i's vehicle, of -log(exp(v_p · t_i) / Σ_a exp(v_a · t_i)), with all
-    pictures a of the batch.
+    The mean over texts i, and over the pictures p of i's vehicle, of -log(exp(v_p · t_i) / Σ_a exp(v_a · t_i)), with
+    all pictures a of the batch.
 
     Args:
         pictures: as in `picture_to_text_contrast`.

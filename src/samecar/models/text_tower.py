@@ -86,8 +86,9 @@ class TextTower(nn.Module):
         """
         length = embeddings.shape[1]
         tokens = embeddings + self.positional_embedding[:length]
-        read: Tensor = self.transformer(tokens, attn_mask=self.mask[:length, :length])
-        return self.ln_final(read[:, -1]) @ self.text_projection
+        read = self.transformer(tokens, attn_mask=self.mask[:length, :length])
+        features: Tensor = self.ln_final(read[:, -1]) @ self.text_projection
+        return features
 
 
 def build_text_tower(name: str, weights: str, seed: int) -> TextTower:

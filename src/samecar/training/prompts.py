@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,17 +36,19 @@ class LearnedPrompts:
         vehicles: names, in the order of the classifier.
         tokens: learned for each vehicle, (vehicles, tokens, token width).
         texts: the features of the texts about the vehicles, (vehicles, width).
+        origin: what else is to be known of them, such as the text tower that read them.
     """
 
     vehicles: tuple[str, ...]
     tokens: Tensor
     texts: Tensor
+    origin: Mapping[str, str]
 
     def save(self, path: Path) -> None:
         """Writes a safetensors file, whole or not at all."""
+        metadata = {**self.origin, "vehicles": json.dumps(self.vehicles, ensure_ascii=False)}
         with write_file(path) as temporary:
-            names = json.dumps(self.vehicles, ensure_ascii=False)
-            save_file({"tokens": self.tokens, "texts": self.texts}, temporary, metadata={"vehicles": names})
+            save_file({"tokens": self.tokens, "texts": self.texts}, temporary, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> "LearnedPrompts":
@@ -57,8 +59,9 @@ class LearnedPrompts:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                vehicles = tuple(json.loads(file.metadata()["vehicles"]))
-                return cls(vehicles, file.get_tensor("tokens"), file.get_tensor("texts"))
+                origin = dict(file.metadata())
+                vehicles = tuple(json.loads(origin.pop("vehicles")))
+                return cls(vehicles, file.get_tensor("tokens"), file.get_tensor("texts"), origin)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise SamecarError(
                 f"{path} cannot be read: {error}; remove it, and the prompts are learned again"
@@ -99,7 +102,7 @@ def learn_prompts(
     for epoch in range(settings.epochs):
         rate = learning_rate(schedule, settings.learning_rate, epoch, settings.epochs)
         optimizer.param_groups[0]["lr"] = rate
-        for rows in torch.randperm(len(features), generator=generator).split(settings.batch_size):
+        for rows in torch.split(torch.randperm(len(features), generator=generator), settings.batch_size):
             batch, vehicles = features[rows], labels[rows]
             texts = tower(prompts(vehicles))
             loss = picture_to_text_contrast(batch, texts) + text_to_picture_contrast(batch, texts, vehicles)
@@ -117,7 +120,7 @@ def learn_prompts(
 def read_texts(prompts: VehiclePrompts, tower: TextTower, batch_size: int) -> Tensor:
     """The features of the texts about all vehicles, (vehicles, width)."""
     vehicles = torch.arange(len(prompts.learned), device=prompts.learned.device)
-    return torch.cat([tower(prompts(part)) for part in vehicles.split(batch_size)])
+    return torch.cat([tower(prompts(part)) for part in torch.split(vehicles, batch_size)])
 
 
 def check_vehicles(learned: LearnedPrompts, vehicles: Sequence[str], path: Path) -> None:
