@@ -32,9 +32,9 @@ def vit_tiny_clip_test(pretrained=False, **arguments):
     return model
 
 
-def register(folder, name=NAME, **changes):
+def register(folder, name=NAME, embed_dim=WIDTH, **changes):
     """Makes OpenCLIP know the model, or one whose text tower differs from it, and gives its name."""
-    configuration = {**CONFIGURATION, "text_cfg": {**CONFIGURATION["text_cfg"], **changes}}
+    configuration = {**CONFIGURATION, "embed_dim": embed_dim, "text_cfg": {**CONFIGURATION["text_cfg"], **changes}}
     path = folder / f"{name}.json"
     path.write_text(json.dumps(configuration))
     open_clip.add_model_config(path)

@@ -35,21 +35,21 @@ def settings_with(**changes):
 def learned(tower, features, seed=1, progress=None, **changes):
     settings = settings_with(**changes)
     prompts = VehiclePrompts(tower, settings, VEHICLES, seed)
-    learn_prompts(prompts, tower, *features, settings, seed=seed, **({"progress": progress} if progress else {}))
+    learn_prompts(prompts, *features, settings, seed=seed, **({"progress": progress} if progress else {}))
     return prompts
 
 
-def found(prompts, tower, features):
+def found(prompts, features):
     """How likely each picture's own text is among all texts, on average in logarithms."""
     pictures, labels = features
-    scores = pictures @ read_texts(prompts, tower, batch_size=3).T
+    scores = pictures @ read_texts(prompts, batch_size=3).T
     return scores.log_softmax(dim=1)[torch.arange(len(labels)), labels].mean().item()
 
 
 def test_texts_come_to_fit_their_pictures(tower, features):
     before = VehiclePrompts(tower, settings_with(), VEHICLES, seed=1)
     after = learned(tower, features)
-    assert found(after, tower, features) > found(before, tower, features) + 0.5
+    assert found(after, features) > found(before, features) + 0.5
 
 
 def test_only_the_learned_tokens_change(tower, features):
@@ -95,9 +95,9 @@ def test_a_loss_that_is_not_finite_is_refused(tower, features):
 
 def test_all_texts_are_read_in_the_order_of_the_vehicles(tower):
     prompts = VehiclePrompts(tower, settings_with(), VEHICLES, seed=1)
-    texts = read_texts(prompts, tower, batch_size=3)
+    texts = read_texts(prompts, batch_size=3)
     assert texts.shape == (VEHICLES, WIDTH)
-    one_by_one = torch.cat([tower(prompts(torch.tensor([vehicle]))) for vehicle in range(VEHICLES)])
+    one_by_one = torch.cat([prompts(torch.tensor([vehicle])) for vehicle in range(VEHICLES)])
     torch.testing.assert_close(texts, one_by_one.detach())
 
 

@@ -20,8 +20,8 @@ class PromptSettings(Settings):
     )
     weights: str = Field(
         "openai",
-        description="of the text tower: a tag of OpenCLIP (fetched if not here), the path of a local file in its layout, "
-        "or 'none' (random)",
+        description="of the text tower: a tag of OpenCLIP (fetched if not here), the path of a local file in its "
+        "layout, or 'none' (random)",
     )
     template: str = Field(
         "A photo of a {} vehicle.", description="text about a vehicle; {} is where its learned tokens stand"

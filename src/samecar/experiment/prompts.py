@@ -17,7 +17,7 @@ from samecar.losses.image_to_text import ImageToText
 from samecar.models import Embedder
 from samecar.models.prompts import VehiclePrompts
 from samecar.models.saved import model_tensors, tensors_digest
-from samecar.models.text_tower import TextTower, build_text_tower
+from samecar.models.text_tower import build_text_tower
 from samecar.progress import Progress
 from samecar.training import Learner, Run
 from samecar.training.prompts import PROMPTS_FILE, LearnedPrompts, check_vehicles, learn_prompts, read_texts
@@ -52,11 +52,11 @@ def refuse_prompts(recipe: Recipe) -> None:
         )
 
 
-def find_text_tower(recipe: Recipe, model: Embedder) -> TextTower | None:
-    """Builds the text tower of a recipe; None if it learns no prompts.
+def build_prompts(recipe: Recipe, model: Embedder) -> VehiclePrompts | None:
+    """Builds the prompts of a recipe with the text tower that reads them; None if it has none.
 
     Raises:
-        SamecarError: it cannot be had, or it is not that of the model's picture tower.
+        SamecarError: the tower cannot be had or is not that of the model's picture tower, or the prompts are too long.
     """
     settings = recipe.prompts
     if settings.text_tower == "none":
@@ -68,12 +68,12 @@ def find_text_tower(recipe: Recipe, model: Embedder) -> TextTower | None:
             f"model.backbone {recipe.model.backbone!r} {model.backbone.projected} for a picture; name the text tower "
             "that learned beside it"
         )
-    return tower
+    return VehiclePrompts(tower, settings, model.vehicles, recipe.training.seed)
 
 
 def teach_texts(
     learner: Learner,
-    tower: TextTower,
+    prompts: VehiclePrompts,
     run: Run,
     training: Manifest,
     labels: NDArray[np.int64],
@@ -88,7 +88,7 @@ def teach_texts(
 
     Args:
         learner: as it begins, with the weights that the recipe names.
-        tower: the recipe's.
+        prompts: the recipe's, as they begin; changed in place.
         run: keeps what was learned in its folder.
         training: the pictures that are trained on.
         labels: (pictures,) numbers of their vehicles, in the order of the run's.
@@ -102,7 +102,7 @@ def teach_texts(
     path = run.folder / PROMPTS_FILE
     if not path.is_file():
         features, seen = read_projections(learner.model, training, labels, workers=workers, progress=progress)
-        _learn(learner.recipe, tower.to(learner.device), features, seen, run.data.vehicles, progress).save(path)
+        _learn(prompts.to(learner.device), learner.recipe, features, seen, run.data.vehicles, progress).save(path)
     learned = LearnedPrompts.load(path)
     check_vehicles(learned, run.data.vehicles, path)
     for loss in cast(nn.ModuleList, learner.objective.losses[ImageToText.name]):
@@ -137,15 +137,19 @@ def read_projections(
 
 
 def _learn(
-    recipe: Recipe, tower: TextTower, features: Tensor, labels: Tensor, vehicles: Sequence[str], progress: Progress
+    prompts: VehiclePrompts,
+    recipe: Recipe,
+    features: Tensor,
+    labels: Tensor,
+    vehicles: Sequence[str],
+    progress: Progress,
 ) -> LearnedPrompts:
-    settings, seed = recipe.prompts, recipe.training.seed
-    prompts = VehiclePrompts(tower, settings, len(vehicles), seed).to(features.device)
-    learn_prompts(prompts, tower, features, labels, settings, seed=seed, progress=progress)
+    settings = recipe.prompts
+    learn_prompts(prompts, features, labels, settings, seed=recipe.training.seed, progress=progress)
     origin = {
         "text_tower": settings.text_tower,
         "weights": settings.weights,
-        "text_tower_digest": tensors_digest(save(model_tensors(tower))),
+        "text_tower_digest": tensors_digest(save(model_tensors(prompts.tower))),
     }
-    texts = read_texts(prompts, tower, BATCH_SIZE)
+    texts = read_texts(prompts, BATCH_SIZE)
     return LearnedPrompts(tuple(vehicles), prompts.learned.detach().cpu(), texts.cpu(), origin)

@@ -19,12 +19,12 @@ from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
-from samecar.experiment.prompts import find_text_tower, refuse_prompts, teach_texts
+from samecar.experiment.prompts import build_prompts, refuse_prompts, teach_texts
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.losses.objective import refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
-from samecar.models.text_tower import TextTower
+from samecar.models.prompts import VehiclePrompts
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
@@ -82,7 +82,7 @@ def _train(
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
     batches = plan_batches(training, recipe.batch, settings.seed)
-    run, learner, tower = _begin(recipe, out, run_data, on.device, resume=resume)
+    run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
@@ -95,15 +95,15 @@ def _train(
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     with show_progress(progress) as report:
-        if tower is not None:
-            teach_texts(learner, tower, run, training, labels, workers=on.workers, progress=report)
+        if prompts is not None:
+            teach_texts(learner, prompts, run, training, labels, workers=on.workers, progress=report)
         fit(
             learner,
             loader,
             batches,
             FailureLog(training),
             run,
-            resume=resume and tower is None,
+            resume=resume and prompts is None,
             validation=validate if held_out is not None else None,
             progress=report,
         )
@@ -117,27 +117,27 @@ def _train(
 
 def _begin(
     recipe: Recipe, out: Path, data: RunData, device: torch.device, *, resume: bool
-) -> tuple[Run, Learner, TextTower | None]:
-    """Opens the run and builds what learns; the text tower too, if texts are still to be learned before training.
+) -> tuple[Run, Learner, VehiclePrompts | None]:
+    """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
-    A run that was interrupted while it learned its texts begins as it began before.
+    A run that was interrupted while it learned its prompts begins as it began before.
     """
     if not resume:
         Run.refuse_used(out, recipe)
         model = initial_model(recipe, len(data.vehicles))
-        tower = find_text_tower(recipe, model)
+        prompts = build_prompts(recipe, model)
         learner = Learner(model, recipe, device)
-        return Run.create(out, recipe, data, model), learner, tower
+        return Run.create(out, recipe, data, model), learner, prompts
     run = Run.resume(out, recipe, data)
     if run.has_checkpoint or run.recipe.prompts.text_tower == "none":
-        model, tower = build_embedder(run.model_settings, len(data.vehicles), load_weights=False), None
+        model, prompts = build_embedder(run.model_settings, len(data.vehicles), load_weights=False), None
     else:
         model = initial_model(run.recipe.model_copy(update={"model": run.model_settings}), len(data.vehicles))
         run.refuse_other_weights(model)
-        tower = find_text_tower(run.recipe, model)
+        prompts = build_prompts(run.recipe, model)
     learner = Learner(model, run.recipe, device)
     run.note_recipe(model.preprocessing)
-    return run, learner, tower
+    return run, learner, prompts
 
 
 def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, Manifest | None]:

@@ -15,10 +15,11 @@ class VehiclePrompts(nn.Module):
     """For each vehicle a text such as "A photo of a [X]1 [X]2 [X]3 [X]4 vehicle.", with its own [X] (arXiv 2211.13977).
 
     Attributes:
-        learned: the vehicles' own tokens, (vehicles, tokens, token width); the one parameter.
+        tower: that reads the texts; it does not learn.
+        learned: the vehicles' own tokens, (vehicles, tokens, token width); the one parameter that learns.
 
     Args:
-        tower: that reads the texts; its tokens are as wide.
+        tower: likewise.
         settings: template and number of tokens.
         vehicles: how many.
         seed: of the learned tokens' beginning; nothing is drawn from torch's own random numbers.
@@ -32,6 +33,7 @@ class VehiclePrompts(nn.Module):
 
     def __init__(self, tower: TextTower, settings: PromptSettings, vehicles: int, seed: int) -> None:
         super().__init__()
+        self.tower = tower
         before, after = (tower.read(text) for text in settings.template.split(PLACE))
         length = len(before) + settings.tokens + len(after) + 2
         if length > tower.longest:
@@ -46,15 +48,14 @@ class VehiclePrompts(nn.Module):
         self.learned = nn.Parameter(DEVIATION * drawn)
 
     def forward(self, vehicles: Tensor) -> Tensor:
-        """The embedded texts about vehicles, as a text tower reads them.
+        """The features of the texts about vehicles.
 
         Args:
             vehicles: their numbers, (batch,), integers.
 
         Returns:
-            (batch, tokens, token width), both ends included.
+            (batch, width of the tower), not of length one.
         """
-        count = len(vehicles)
-        return torch.cat(
-            [self.beginning.expand(count, -1, -1), self.learned[vehicles], self.ending.expand(count, -1, -1)], dim=1
-        )
+        beginning, ending = (part.expand(len(vehicles), -1, -1) for part in (self.beginning, self.ending))
+        features: Tensor = self.tower(torch.cat([beginning, self.learned[vehicles], ending], dim=1))
+        return features

@@ -17,7 +17,6 @@ from samecar.errors import SamecarError
 from samecar.files import write_file
 from samecar.losses.contrast import picture_to_text_contrast, text_to_picture_contrast
 from samecar.models.prompts import VehiclePrompts
-from samecar.models.text_tower import TextTower
 from samecar.progress import Progress, silent
 from samecar.training.optim import learning_rate
 
@@ -70,7 +69,6 @@ class LearnedPrompts:
 
 def learn_prompts(
     prompts: VehiclePrompts,
-    tower: TextTower,
     features: Tensor,
     labels: Tensor,
     settings: PromptSettings,
@@ -83,8 +81,7 @@ def learn_prompts(
     The sum of both contrasts (Li et al., arXiv 2211.13977, equation 5) is lowered. It is calculated in float32.
 
     Args:
-        prompts: changed in place; on the device of the features.
-        tower: likewise there; nothing of it changes.
+        prompts: their learned tokens are changed in place; on the device of the features.
         features: projected features of the training pictures, (pictures, width).
         labels: number of each picture's vehicle, (pictures,), integers.
         settings: how long, how many at a time, and how quickly.
@@ -104,7 +101,7 @@ def learn_prompts(
         optimizer.param_groups[0]["lr"] = rate
         for rows in torch.split(torch.randperm(len(features), generator=generator), settings.batch_size):
             batch, vehicles = features[rows], labels[rows]
-            texts = tower(prompts(vehicles))
+            texts = prompts(vehicles)
             loss = picture_to_text_contrast(batch, texts) + text_to_picture_contrast(batch, texts, vehicles)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -117,10 +114,10 @@ def learn_prompts(
 
 
 @torch.no_grad()
-def read_texts(prompts: VehiclePrompts, tower: TextTower, batch_size: int) -> Tensor:
+def read_texts(prompts: VehiclePrompts, batch_size: int) -> Tensor:
     """The features of the texts about all vehicles, (vehicles, width)."""
     vehicles = torch.arange(len(prompts.learned), device=prompts.learned.device)
-    return torch.cat([tower(prompts(part)) for part in torch.split(vehicles, batch_size)])
+    return torch.cat([prompts(part) for part in torch.split(vehicles, batch_size)])
 
 
 def check_vehicles(learned: LearnedPrompts, vehicles: Sequence[str], path: Path) -> None:
