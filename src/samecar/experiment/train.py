@@ -75,24 +75,28 @@ def _train(
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
-    settings = recipe.training
+    settings, distance = recipe.training, recipe.model.distance
     training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
     batches = plan_batches(training, recipe.batch, settings.seed)
-    run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
-    recipe, model = run.recipe, learner.model
-    transform = training_transform(model.preprocessing, recipe.augmentation)
-    decoded_size = model.preprocessing.decoded_size
-    loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
-
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
+        scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
+
+    run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
+    recipe, model = run.recipe, learner.model
+    begins = not resume or prompts is not None
+    if begins and held_out is not None and not run.untrained:
+        run.note_untrained(validate(model))
+    transform = training_transform(model.preprocessing, recipe.augmentation)
+    decoded_size = model.preprocessing.decoded_size
+    loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
 
     with show_progress(progress) as report:
         if prompts is not None:
@@ -103,7 +107,7 @@ def _train(
             batches,
             FailureLog(training),
             run,
-            resume=resume and prompts is None,
+            resume=not begins,
             validation=validate if held_out is not None else None,
             progress=report,
         )
