@@ -294,7 +294,7 @@ def scores(monkeypatch):
     monkeypatch.setattr("samecar.experiment.train.embed", lambda *_, **__: None)
     monkeypatch.setattr(
         "samecar.experiment.train.score_splits",
-        lambda *_: SimpleNamespace(mean_average_precision=given.pop(0), cmc={1: 0.5}),
+        lambda *_, **__: SimpleNamespace(mean_average_precision=given.pop(0), cmc={1: 0.5}),
     )
     return given
 
