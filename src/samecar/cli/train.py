@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from samecar.config import Recipe
     from samecar.data import Manifest
     from samecar.hardware import Machine
+    from samecar.training import Run
 
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
 Validation = Annotated[
@@ -61,6 +62,7 @@ def train(
         console.warn(f"left out of training: {sentence}")
     console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
     if trial is None:
+        _say_gain(run)
         console.say("The source has no query and gallery pictures; score the run with `samecar evaluate`.")
         return
     console.print_evaluation(trial.trained, trial.untrained)
@@ -68,6 +70,19 @@ def train(
     if warning:
         console.warn(warning)
     console.say(f"Open the report: {out / 'report.html'}")
+
+
+def _say_gain(run: "Run") -> None:
+    """Prints how held-out vehicles were found before training and at the epoch that was kept."""
+    from samecar.experiment.trial import WHAT_TO_TRY
+
+    if not run.untrained:
+        return
+    before = run.untrained["validation_mAP"]
+    after = run.metrics()[run.model_facts()["epoch"] - 1]["validation_mAP"]
+    console.say(f"Held-out train vehicles: mAP {100 * before:.1f} before training, {100 * after:.1f} after.")
+    if after <= before:
+        console.warn(f"training has not helped; try {WHAT_TO_TRY}")
 
 
 def _recipe(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from samecar.config.base import LATER, Settings, refuse_unread
+from samecar.config.base import LATER, Probability, Settings, Share, refuse_unread
 
 Colours = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
@@ -49,6 +49,29 @@ class ModelSettings(Settings):
         "the stage before",
         json_schema_extra=LATER,
     )
+    non_local: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt, NonNegativeInt] = Field(
+        (0, 0, 0, 0),
+        description="how many of the last blocks of stages 1 to 4 have a non-local block after them, for example "
+        "[0, 2, 3, 0]",
+        json_schema_extra=LATER,
+    )
+    mixstyle: Probability = Field(
+        0.0,
+        description="probability that the styles of a batch's pictures are mixed after stage 1, and after stage 2, in "
+        "training",
+        json_schema_extra=LATER,
+    )
+    mixstyle_alpha: PositiveFloat = Field(
+        0.1,
+        description="of the Beta distribution from which the mixture is drawn; small values keep most of one style",
+        json_schema_extra=LATER,
+    )
+    drop_path: Share = Field(
+        0.0,
+        description="how often the last block is left out for a picture in training, earlier ones less (stochastic "
+        "depth); 0 is as timm has the model",
+        json_schema_extra=LATER,
+    )
     patch_stride: PositiveInt | None = Field(
         None,
         description="pixels from one patch of a token model to the next; smaller than its patches, they overlap; not "
@@ -73,10 +96,12 @@ class ModelSettings(Settings):
         "places",
     )
     attention_reduction: PositiveInt = Field(16, description="channels are divided by this inside the attention")
-    fusion: Literal["none", "concatenate", "add", "global", "global-chain"] = Field(
+    fusion: Literal["none", "concatenate", "add", "global", "global-chain", "gated-sum", "pyramid"] = Field(
         "none",
         description="'concatenate' and 'add' join stages 3 and 4; 'global' and 'global-chain' concatenate all four, "
-        "brought down by one convolution of 1 × 1 each, or the earlier ones by chains of 3 × 3",
+        "brought down by one convolution of 1 × 1 each, or the earlier ones by chains of 3 × 3; 'gated-sum' adds the "
+        "earlier three to the last, weighed by learned gates; 'pyramid' joins the last map with a feature pyramid of "
+        "stages 2 to 4",
     )
     pooling: Literal["average", "max", "gem"] = Field(
         "average",
@@ -134,6 +159,12 @@ class ModelSettings(Settings):
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _alpha_is_of_mixstyle(self) -> Self:
+        if not self.mixstyle:
+            refuse_unread(self, ["mixstyle_alpha"], "mixstyle is 0, so that no styles are mixed; use mixstyle 0.5")
+        return self
 
     @model_validator(mode="after")
     def _projection_is_of_the_class_token(self) -> Self:

@@ -21,7 +21,7 @@ from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
-from samecar.losses.objective import refuse_batches, refuse_losses
+from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
@@ -73,13 +73,20 @@ def _train(
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
-    settings = recipe.training
+    settings, distance = recipe.training, recipe.model.distance
     training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
-    _refuse_settings(recipe)
+    _refuse_settings(recipe, training)
     batches = plan_batches(training, recipe.batch, settings.seed)
+
+    def validate(model: Embedder) -> dict[str, float]:
+        assert held_out is not None
+        embeddings = embed(model, held_out, workers=on.workers)
+        scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
+        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
@@ -91,15 +98,11 @@ def _train(
         model = initial_model(recipe, len(vehicles))
         learner = Learner(model, recipe, on.device)
         run = Run.create(out, recipe, run_data, model)
+        if held_out is not None:
+            run.note_untrained(validate(learner.model))
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
-
-    def validate(model: Embedder) -> dict[str, float]:
-        assert held_out is not None
-        embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
-        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     with show_progress(progress) as report:
         fit(
@@ -143,12 +146,19 @@ def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
     return f"{choice}; training ended early after {run.ended_early}, {settings.patience} scorings in a row no better)"
 
 
-def _refuse_settings(recipe: Recipe) -> None:
+def _refuse_settings(recipe: Recipe, training: Manifest) -> None:
     """Refuses, before a folder is made, what training would stumble over in its first batch."""
     refuse_losses(recipe.loss, recipe.model)
     if recipe.batch.size == 1:
         raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
     refuse_batches(recipe.loss, recipe.batch)
+    cameras = set(training.camera_id.tolist()) - {""}
+    by_camera = mines_by_camera(recipe.loss)
+    if by_camera and len(cameras) < 2:
+        raise SamecarError(
+            f"{recipe.loss.option(by_camera[0], 'mining')} is 'camera' but {len(cameras)} cameras are known of the "
+            "train pictures; give a source that knows two or more, or leave the option out"
+        )
 
 
 def initial_model(recipe: Recipe, vehicles: int) -> Embedder:

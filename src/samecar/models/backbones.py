@@ -7,12 +7,13 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models.branches import copy_modules, find_last_modules
-from samecar.models.instance_norm import add_instance_norm
+from samecar.models.instance_norm import add_instance_norm, end_norms
 from samecar.models.last_stride import remove_last_stride
 from samecar.models.published import (
     TIMM,
@@ -21,6 +22,7 @@ from samecar.models.published import (
     torchvision_batch_norm,
     torchvision_normalisation,
 )
+from samecar.models.refinements import MixStyle, NonLocalBlock
 from samecar.models.shapes import REFUSALS, shape_model
 from samecar.models.tokens import TokenReader, overlap_patches, token_size
 from samecar.models.weights import ResolvedWeights, name_weights
@@ -178,9 +180,45 @@ class Backbone(nn.Module):
             refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
             self.model.set_submodule(stage.module, refined)
 
+    def add_non_local(self, counts: Sequence[int]) -> None:
+        """Puts a non-local block after each of the last blocks of a stage.
+
+        Args:
+            counts: how many blocks of each of the four stages have one, the first stage first.
+
+        Raises:
+            SamecarError: the stages are not rows of blocks, or have fewer.
+        """
+        for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True), start=1):
+            blocks = _blocks(self.model, stage) if count else []
+            if len(blocks) < count:
+                raise SamecarError(
+                    f"model.non_local asks for {count} blocks in stage {number}, where {type(self.model).__name__} of "
+                    f"timm has {len(blocks) or 'none that are known'}; ask for no more, or choose another backbone"
+                )
+            for name in blocks[len(blocks) - count :]:
+                refined = AttentiveStage(self.model.get_submodule(name), NonLocalBlock(stage.channels))
+                self.model.set_submodule(name, refined)
+
+    def mix_styles(self, probability: float, alpha: float) -> None:
+        """Mixes the styles of pictures after the first two stages, see `MixStyle`.
+
+        Raises:
+            SamecarError: a stage is no single module.
+        """
+        for stage in self.stages[:2]:
+            if stage.module is None:
+                raise SamecarError(
+                    f"model.mixstyle cannot be put after the stages of {type(self.model).__name__}, which are not "
+                    "single modules; choose mixstyle 0 or another backbone"
+                )
+            mixed = AttentiveStage(self.model.get_submodule(stage.module), MixStyle(probability, alpha))
+            self.model.set_submodule(stage.module, mixed)
+
     def inserted(self) -> list[nn.Module]:
         """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
-        return [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
+        refined = [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
+        return [module for module in refined if any(True for _ in module.parameters())] + end_norms(self)
 
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
@@ -202,11 +240,15 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
     fixed_size = information is not None and information.fixed_input_size
     fixed_size = fixed_size or settings.patch_stride is not None
     arguments: dict[str, Any] = {"img_size": token_size(name, settings)} if fixed_size else {}
+    if settings.drop_path:
+        arguments["drop_path_rate"] = settings.drop_path
     try:
         if of_timm and weights is not None and weights.path is not None:
             model = create_pretrained(name, weights.path, **arguments)
         else:
             model = timm.create_model(name, **arguments)
+        if settings.drop_path and not any(isinstance(module, DropPath) for module in model.modules()):
+            raise _refuse_drop_path(settings)  # some take the option and do nothing with it
         overlap_patches(model, settings, name)
         add_instance_norm(model, settings.instance_norm)
         if settings.last_stride == 1:
@@ -215,6 +257,8 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
         reader = TokenReader(model, settings) if reads else None
         backbone = Backbone(model, settings.height, settings.width, reader)
     except REFUSALS as error:
+        if "drop_path_rate" in str(error):
+            raise _refuse_drop_path(settings) from error
         raise SamecarError(
             f"model.backbone {name!r} cannot take pictures of model.height {settings.height} and model.width "
             f"{settings.width}: {error}"
@@ -225,6 +269,13 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
     backbone.deviation = settings.colour_deviation or backbone.deviation
     _set_batch_norm(backbone.model, settings)
     return backbone
+
+
+def _refuse_drop_path(settings: ModelSettings) -> SamecarError:
+    return SamecarError(
+        f"model.drop_path is {settings.drop_path:g}, but timm's {settings.backbone!r} drops no paths; leave drop_path "
+        "out or choose another backbone"
+    )
 
 
 def _set_batch_norm(model: nn.Module, settings: ModelSettings) -> None:
@@ -285,6 +336,18 @@ def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
     ]
     stages[-1] = dataclasses.replace(stages[-1], height=last.shape[2], width=last.shape[3])
     return tuple(stages[-STAGES:])
+
+
+def _blocks(model: nn.Module, stage: Stage) -> list[str]:
+    """Names of the blocks that a stage consists of, one after the other; none if it is built in another way."""
+    for name in (stage.module, f"{stage.module}.blocks") if stage.module is not None else ():
+        try:
+            row = model.get_submodule(name)
+        except AttributeError:
+            continue
+        if isinstance(row, nn.Sequential):
+            return [f"{name}.{child}" for child, _ in row.named_children()]
+    return []
 
 
 def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[nn.Module, object, object], None]:

@@ -10,6 +10,7 @@ from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models.backbones import Backbone, Stage, build_backbone, check_known
 from samecar.models.blocks import ATTENTIONS, Fusion, chain_projection, point_projection
+from samecar.models.fusions import GatedSum, Pyramid
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
 from samecar.models.parts import (
     FurtherPart,
@@ -26,6 +27,14 @@ from samecar.models.weights import ResolvedWeights, read_weights, resolve_weight
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
+
+JOINED_STAGES = {"concatenate": 2, "add": 2, "pyramid": 3, "global": 4, "global-chain": 4, "gated-sum": 4}
+"""By fusion, how many of the last stages are joined."""
+
+NEEDED_STAGES = {"attention": 1, "fusion": 2, "pooling": 1, "stripes": 1, "non_local": 4, "mixstyle": 3}
+"""By option, how many stages of feature maps a backbone must have where it is not at its default."""
+
+LEARNED_FUSIONS = {"gated-sum": GatedSum, "pyramid": Pyramid}
 
 
 class Outputs(NamedTuple):
@@ -73,14 +82,18 @@ class Embedder(nn.Module):
         self.preprocessing = Preprocessing(settings.height, settings.width, backbone.mean, backbone.deviation)
         self.vehicles = vehicles
         _check_stages(settings, backbone)
+        if any(settings.non_local):
+            backbone.add_non_local(settings.non_local)
         if settings.attention != "none":
             attention = ATTENTIONS[settings.attention]
             backbone.attend(lambda channels: attention(channels, settings.attention_reduction, settings.initialisation))
+        if settings.mixstyle:
+            backbone.mix_styles(settings.mixstyle, settings.mixstyle_alpha)
         if settings.branches > 1:
             backbone.split(settings.branches, settings.height, settings.width)
         self.backbone = backbone
         self.fusion = _build_fusion(settings, backbone)
-        channels = self.fusion.channels if isinstance(self.fusion, Fusion) else backbone.channels
+        channels = int(getattr(self.fusion, "channels", backbone.channels))
         self.parts = list_parts(settings, settings.embedding_size or channels)
         self.embedding_size = sum(part.width for part in self.parts)
         built = [build_part(settings, channels, vehicles, pools=bool(backbone.stages)) for _ in self.parts]
@@ -176,10 +189,10 @@ class _LastMap(nn.Module):
 
 
 def _check_stages(settings: ModelSettings, backbone: Backbone) -> None:
-    """Refuses options that need feature maps where the backbone has none, or two stages where it has one."""
-    for option, plain in (("attention", "none"), ("fusion", "none"), ("pooling", "average"), ("stripes", 0)):
-        chosen = getattr(settings, option)
-        if chosen != plain and len(backbone.stages) < (2 if option == "fusion" else 1):
+    """Refuses options that need feature maps where the backbone has none, or has fewer stages than they need."""
+    for option, least in NEEDED_STAGES.items():
+        chosen, plain = getattr(settings, option), ModelSettings.model_fields[option].default
+        if chosen != plain and len(backbone.stages) < least:
             raise SamecarError(
                 f"model.{option} {chosen!r} needs the feature maps of a convolutional network's stages, which "
                 f"model.backbone {settings.backbone!r} does not give; choose {option} {plain!r} or another backbone"
@@ -195,12 +208,14 @@ def _build_fusion(settings: ModelSettings, backbone: Backbone) -> nn.Module:
     name, begin = settings.fusion, settings.initialisation
     if name == "none":
         return _LastMap()
-    stages = backbone.stages if name.startswith("global") else backbone.stages[-2:]
-    *earlier, last = stages
+    *earlier, last = backbone.stages[-JOINED_STAGES[name] :]
     backbone.tap(earlier)
     strides = [last.reduction // stage.reduction for stage in earlier]
     for stage, stride in zip(earlier, strides, strict=True):
         _check_sizes(name, stage, stride, last)
+    if name in LEARNED_FUSIONS:
+        brought = [(stage.channels, stride) for stage, stride in zip(earlier, strides, strict=True)]
+        return LEARNED_FUSIONS[name](brought, backbone.channels, begin)
     project = chain_projection if name == "global-chain" else point_projection
     projections = [
         project(stage.channels, backbone.channels, stride, begin)

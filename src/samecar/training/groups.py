@@ -104,9 +104,13 @@ def _plain_names(model: Embedder) -> dict[str, str]:
     wrapped = [name for name, module in network.named_modules() if isinstance(module, AttentiveStage)]
     names: dict[str, str] = {}
     for name, _ in network.named_parameters():
-        if MODEL + name not in new:
-            place = next((place for place in wrapped if name.startswith(f"{place}.stage.")), None)
-            names[name if place is None else name.replace(f"{place}.stage.", f"{place}.", 1)] = name
+        if MODEL + name in new:
+            continue
+        plain = name
+        for place in sorted(wrapped, key=len, reverse=True):  # the inner ones first
+            if plain.startswith(f"{place}.stage."):
+                plain = place + plain.removeprefix(f"{place}.stage")
+        names[plain] = name
     return names
 
 
