@@ -289,7 +289,8 @@ def test_epochs_that_are_not_scored_do_not_try_patience():
 
 @pytest.fixture
 def scores(monkeypatch):
-    """Scores of the held-out vehicles, in place of those of a network."""
+    """Scores of the held-out vehicles, in place of those of a network, which then need not learn."""
+    monkeypatch.setattr("samecar.training.loop.train_batch", lambda *_: {"loss": torch.tensor(1.0)})
     given = [0.5, 0.6, 0.6, 0.5, 0.3, 0.1]
     monkeypatch.setattr("samecar.experiment.train.embed", lambda *_, **__: None)
     monkeypatch.setattr(
