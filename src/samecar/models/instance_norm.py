@@ -20,9 +20,6 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 LAST_ACTIVATIONS = ("act3", "act2")
 """Of a residual block, the one after the addition first: a bottleneck has three, a basic block two."""
 
-PUBLISHED_END = "IN"
-"""The published networks' name for the normalisation at the end of a block."""
-
 
 class HalfInstanceNorm(nn.Module):
     """Instance normalisation of the first half of the channels, batch normalisation of the others: IBN.
@@ -75,10 +72,15 @@ def add_instance_norm(model: Any, kind: InstanceNorm) -> None:
         for stage in stages[:2]:
             name = _last_activation(stage[-1])
             channels = _output_channels(stage[-1])
-            end = nn.Sequential()
-            end.add_module(PUBLISHED_END, nn.InstanceNorm2d(channels, affine=True))
+            end = nn.Sequential()  # "IN" is the name in published networks
+            end.add_module("IN", nn.InstanceNorm2d(channels, affine=True))
             end.add_module("act", getattr(stage[-1], name))
             setattr(stage[-1], name, end)
+
+
+def end_norms(model: nn.Module) -> list[nn.Module]:
+    """The normalisations at the end of blocks, which a plain network does not have and which begin anew."""
+    return [module for name, module in model.named_modules() if _is_end(name, module)]
 
 
 def fit_instance_norm(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -97,15 +99,20 @@ def fit_instance_norm(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str
             fitted |= _split(name, module.first, fitted)
             for key in ("weight", "bias", *STATISTICS):
                 fitted.pop(f"{name}.{key}", None)
-        elif isinstance(module, nn.InstanceNorm2d) and name.endswith(f".{PUBLISHED_END}"):
+        elif _is_end(name, module):
             block = name.rsplit(".", 2)[0]
             for key, own in module.named_parameters():
-                published = fitted.pop(f"{block}.{PUBLISHED_END}.{key}", own.detach())
+                published = fitted.pop(f"{block}.IN.{key}", own.detach())
                 fitted.setdefault(f"{name}.{key}", published)
         elif isinstance(module, nn.InstanceNorm2d):
             for key in STATISTICS:
                 fitted.pop(f"{name}.{key}", None)
     return fitted
+
+
+def _is_end(name: str, module: nn.Module) -> bool:
+    """Whether a module is the normalisation after an addition, and not the half of another one."""
+    return isinstance(module, nn.InstanceNorm2d) and name.endswith(tuple(f"{act}.IN" for act in LAST_ACTIVATIONS))
 
 
 def _split(name: str, half: int, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -92,19 +92,25 @@ def _layers(model: Embedder, settings: OptimizerSettings) -> dict[str, int]:
             f"optimizer.layer_decay is {settings.layer_decay:g} but timm does not say which layers model.backbone "
             f"{model.settings.backbone!r} has; leave layer_decay out, or choose another backbone"
         )
-    names = _plain_names(network)
+    names = _plain_names(model)
     plain: Any = SimpleNamespace(named_parameters=lambda: [(name, None) for name in names])
     numbers: dict[str, int] = group_parameters(plain, network.group_matcher(coarse=False), reverse=True)
     return {MODEL + name: numbers[plain_name] for plain_name, name in names.items()}
 
 
-def _plain_names(network: nn.Module) -> dict[str, str]:
+def _plain_names(model: Embedder) -> dict[str, str]:
     """From the names that parameters have in timm's own model to those that they have with attention after stages."""
+    network, new = model.backbone.model, new_parameters(model)
     wrapped = [name for name, module in network.named_modules() if isinstance(module, AttentiveStage)]
     names: dict[str, str] = {}
     for name, _ in network.named_parameters():
-        place = next((place for place in wrapped if name.startswith(f"{place}.stage.")), None)
-        names[name if place is None else name.replace(f"{place}.stage.", f"{place}.", 1)] = name
+        if MODEL + name in new:
+            continue
+        plain = name
+        for place in sorted(wrapped, key=len, reverse=True):  # the inner ones first
+            if plain.startswith(f"{place}.stage."):
+                plain = place + plain.removeprefix(f"{place}.stage")
+        names[plain] = name
     return names
 
 
