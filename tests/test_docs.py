@@ -7,6 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +16,11 @@ import yaml
 from command_line import run, tiny
 from conftest import TINY, paint_picture
 from tiny_run import tiny_run
+from typer.main import get_command
 
 import samecar
 from samecar import config
+from samecar.cli.main import app
 from samecar.drawn import draw_set
 from samecar.experiment import evaluate as experiment
 from samecar.version import __version__
@@ -31,6 +34,7 @@ PAGES = (
     "docs/gallery.md",
     "docs/getting-started.md",
     "docs/options.md",
+    "docs/recipes.md",
     "docs/service.md",
 )
 
@@ -118,6 +122,22 @@ def test_what_a_page_shows_runs(page, place, tmp_path, monkeypatch, quick_python
     if page == "docs/getting-started.md":
         assert (tmp_path / "runs" / "first" / "report.html").is_file()
         assert "car_0000_cam1.jpg" in capsys.readouterr().out
+
+
+def test_each_question_that_the_report_leaves_open_has_commands_that_samecar_knows():
+    text = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
+    section = text.partition("## Questions that it leaves open")[2].partition("\n## ")[0]
+    assert [section.count(f"**Section {number}") for number in ("3.4", "4.6", "6:")] == [2, 1, 1]
+    groups = get_command(app).commands
+    for match in BLOCK.finditer(section):
+        for program, command, *arguments in map(shlex.split, match["text"].splitlines()):
+            assert program == "samecar"
+            groups[command].make_context(command, list(arguments))
+            changes = [value for option, value in pairwise(arguments) if option == "--set"]
+            if command == "train":
+                config.load_recipe(arguments[0], changes)
+            elif command == "tune":
+                config.load_recipe(arguments[0], [f"{arguments[-1].partition('=')[0]}=0.5"])
 
 
 def test_what_the_page_on_servers_shows_runs_on_a_server(place, postgres, tmp_path, monkeypatch):

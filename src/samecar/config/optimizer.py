@@ -1,6 +1,6 @@
 """Options of the optimiser."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -40,6 +40,32 @@ class OptimizerSettings(Settings):
         description="only for adam, adamw and amsgrad: weights of the gradients and squared gradients before",
         json_schema_extra=LATER,
     )
+    decay_norms_and_biases: bool = Field(
+        True,
+        description="whether weight_decay is also for biases, the weights of normalisation (all parameters of one "
+        "dimension), and what the backbone's authors leave out, as position embeddings",
+        json_schema_extra=LATER,
+    )
+    head_rate: PositiveFloat = Field(
+        1.0,
+        description="the rate of new layers is this many times learning_rate: of all that does not come with the "
+        "backbone, and of what a loss learns itself",
+        json_schema_extra=LATER,
+    )
+    bias_rate: PositiveFloat = Field(
+        1.0, description="the rate of biases is this many times that of their layer", json_schema_extra=LATER
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="the rate of each layer of the backbone is this many times that of the layer after it; after the "
+        "last one stand the new layers, whose rate is whole",
+        json_schema_extra=LATER,
+    )
+    clip_norm: NonNegativeFloat = Field(
+        0.0,
+        description="largest Euclidean length of all gradients together; longer ones are shortened to it; 0 is off",
+        json_schema_extra=LATER,
+    )
 
     @model_validator(mode="after")
     def _options_of_the_optimiser(self) -> Self:
@@ -50,4 +76,6 @@ class OptimizerSettings(Settings):
         for option, optimizers in OPTIONS_OF_OPTIMIZERS.items():
             if self.name not in optimizers:
                 refuse_unread(self, [option], f"name is {self.name!r}; choose {' or '.join(optimizers)}")
+        if not self.weight_decay:
+            refuse_unread(self, ["decay_norms_and_biases"], "weight_decay is 0; give weight_decay")
         return self

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.amp import GradScaler
 
 from samecar.config import AugmentationSettings, Recipe
-from samecar.data import Batch, IdentityBatches, Manifest, PictureDataset, training_transform
+from samecar.data import Batch, Manifest, PictureDataset, plan_batches, training_transform
 from samecar.data.dataset import collate
 from samecar.data.sampling import Draw
 from samecar.experiment.train import initial_model
-from samecar.losses.objective import Objective
 from samecar.models import Embedder
 from samecar.models.saved import model_tensors
 from samecar.preprocessing import Preprocessing
-from samecar.training import build_optimizer
+from samecar.training import Learner
 from samecar.training.loop import name_full_memory, train_batch
 
 READ_PICTURES = 200
@@ -78,9 +76,7 @@ def seconds_a_picture(
 
 def count_steps(training: Manifest, recipe: Recipe) -> float:
     """Steps of an epoch, on average."""
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=recipe.training.seed
-    )
+    batches = plan_batches(training, recipe.batch, recipe.training.seed)
     counts = []
     for epoch in range(min(COUNTED_EPOCHS, recipe.training.epochs)):
         batches.set_epoch(epoch)
@@ -99,10 +95,9 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
     Raises:
         SamecarError: the network cannot be built, or the GPU's memory is full.
     """
-    model = initial_model(recipe, vehicles).to(device)
+    model = initial_model(recipe, vehicles)
+    learner = Learner(model, recipe, device)
     preprocessing = model.preprocessing
-    objective, optimizer = Objective(recipe.loss), build_optimizer(model.parameters(), recipe.optimizer)
-    scaler = GradScaler(device.type, enabled=recipe.training.precision == "float16")
 
     def seconds(count: int) -> float:
         pictures = torch.randn(count, 3, preprocessing.height, preprocessing.width)
@@ -111,7 +106,8 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
         _await(device)
         began = time.perf_counter()
         with name_full_memory(device):
-            train_batch(model, objective, optimizer, scaler, batch, device, recipe.training)
+            train_batch(learner, batch)
+            learner.step()  # also where the recipe waits for more batches
         _await(device)
         return time.perf_counter() - began
 
@@ -129,7 +125,7 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
         model_bytes=_count_bytes(model),
         optimizer_bytes=sum(
             value.nbytes
-            for state in optimizer.state.values()
+            for state in learner.optimizer.state.values()
             for value in state.values()
             if isinstance(value, torch.Tensor)
         ),

@@ -9,10 +9,10 @@ import torch
 from samecar.config import Recipe, as_recipe
 from samecar.data import (
     FailureLog,
-    IdentityBatches,
     Manifest,
     as_manifest,
     hold_out_validation,
+    plan_batches,
     training_loader,
     training_transform,
 )
@@ -22,10 +22,10 @@ from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
-from samecar.losses.objective import Objective
+from samecar.losses.objective import refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
-from samecar.training import Run, RunData, fit
+from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
 
 Watch = Callable[[int, Mapping[str, float]], None]
@@ -50,7 +50,8 @@ def train(
         recipe: what to train and how; a recipe, the name of a shipped one, or a TOML file.
         data: a manifest, or a source such as `veri776:PATH`.
         out: the run folder, absent or empty unless resuming.
-        resume: continue the run that is there.
+        resume: continue the run that is there. The recipe may ask for more `training.epochs` than the run was begun
+            with, or for another `training.patience`, where the epochs that are trained are the same by both.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
         watch: is told of each scoring of the held-out vehicles, and may end training by an exception.
@@ -79,57 +80,59 @@ def _train(
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
-    settings = recipe.training
+    settings, distance = recipe.training, recipe.model.distance
     training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
-    )
-    if resume:
-        run = Run.resume(out, recipe, run_data)
-        recipe = run.recipe
-        model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
-    else:
-        Run.refuse_used(out, recipe)
-        model = initial_model(recipe, len(vehicles))
-        run = Run.create(out, recipe, run_data, model)
-    model.to(on.device)
-    transform = training_transform(model.preprocessing, recipe.augmentation)
-    decoded_size = model.preprocessing.decoded_size
-    loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
+    batches = plan_batches(training, recipe.batch, settings.seed)
 
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
-        told = {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+        scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
+        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
+    if resume:
+        run = Run.resume(out, recipe, run_data)
+        recipe = run.recipe
+        model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
+        learner = Learner(model, recipe, on.device)
+        run.note_recipe(model.preprocessing)
+    else:
+        Run.refuse_used(out, recipe)
+        model = initial_model(recipe, len(vehicles))
+        learner = Learner(model, recipe, on.device)
+        run = Run.create(out, recipe, run_data, model)
+        if held_out is not None:
+            run.note_untrained(validate(learner.model))
+    transform = training_transform(model.preprocessing, recipe.augmentation)
+    decoded_size = model.preprocessing.decoded_size
+    loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
+
+    def validate_epoch(model: Embedder) -> dict[str, float]:
+        scores = validate(model)
         if watch is not None:
-            watch(len(run.metrics()) + 1, told)
-        return told
+            watch(len(run.metrics()) + 1, scores)
+        return scores
 
     with show_progress(progress) as report:
         fit(
-            model,
+            learner,
             loader,
             batches,
             FailureLog(training),
             run,
-            device=on.device,
             resume=resume,
-            validation=validate if held_out is not None else None,
+            validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
-        run.save_model(model, "model", epoch=settings.epochs, epoch_choice="last epoch")
+        run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
     else:
-        epoch = run.model_facts("best")["epoch"]
-        choice = (
-            f"best mAP on {len(set(held_out.vehicle_id))} held-out train vehicles (epoch {epoch} of {settings.epochs})"
-        )
-        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=choice)
+        epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
+        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
     return run
 
 
@@ -147,17 +150,21 @@ def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, 
     return hold_out_validation(training, settings.validation, settings.seed)
 
 
+def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
+    """How an epoch was chosen by so many held-out vehicles, as the protocol card says it."""
+    settings = run.recipe.training
+    choice = f"best mAP on {held_out} held-out train vehicles (epoch {epoch} of {settings.epochs}"
+    if run.ended_early is None:
+        return f"{choice})"
+    return f"{choice}; training ended early after {run.ended_early}, {settings.patience} scorings in a row no better)"
+
+
 def _refuse_settings(recipe: Recipe) -> None:
     """Refuses, before a folder is made, what training would stumble over in its first batch."""
-    Objective(recipe.loss)
-    vehicles = recipe.batch.size // recipe.batch.pictures_per_vehicle
+    refuse_losses(recipe.loss, recipe.model)
     if recipe.batch.size == 1:
         raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
-    if vehicles == 1 and recipe.loss.triplet:
-        raise SamecarError(
-            f"batch.size {recipe.batch.size} with batch.pictures_per_vehicle {recipe.batch.pictures_per_vehicle} is "
-            "one vehicle a batch, and the triplet loss needs two; raise batch.size, or set loss.triplet to 0"
-        )
+    refuse_batches(recipe.loss, recipe.batch)
 
 
 def initial_model(recipe: Recipe, vehicles: int) -> Embedder:

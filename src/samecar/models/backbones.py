@@ -1,6 +1,5 @@
 """Backbones: timm models as stages of feature maps."""
 
-import copy
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
@@ -8,10 +7,14 @@ from typing import Any
 
 import timm
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
+from samecar.models.branches import copy_modules, find_last_modules
+from samecar.models.instance_norm import add_instance_norm, end_norms
+from samecar.models.last_stride import remove_last_stride
 from samecar.models.published import (
     TIMM,
     TORCHVISION,
@@ -19,13 +22,13 @@ from samecar.models.published import (
     torchvision_batch_norm,
     torchvision_normalisation,
 )
+from samecar.models.refinements import MixStyle, NonLocalBlock
+from samecar.models.shapes import REFUSALS, shape_model
+from samecar.models.tokens import TokenReader, overlap_patches, token_size
 from samecar.models.weights import ResolvedWeights, name_weights
 
 STAGES = 4
 """The report counts four stages; a stem before them is not one."""
-
-REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, ZeroDivisionError)
-"""What timm's models raise for picture sizes that they cannot take."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,25 +81,33 @@ class Backbone(nn.Module):
         mean: of each colour in 0..1 in the pictures that the model was trained with.
         deviation: of each colour, likewise.
         removed: keys of the timm model's state dictionary that are gone: the classifier and what stood before it.
+        branches: copies of the last stage and of what comes after it, beside the model's own.
 
     Args:
         model: the whole timm model; it is changed.
         height: of the pictures in pixels.
         width: of the pictures in pixels.
+        reader: says which tokens of a token model are the feature; without one it pools in its own way.
     """
 
-    def __init__(self, model: Any, height: int, width: int) -> None:
+    def __init__(self, model: Any, height: int, width: int, reader: TokenReader | None = None) -> None:
         super().__init__()
+        self.reader = reader
         self.mean: tuple[float, ...] = tuple(model.pretrained_cfg["mean"])
         self.deviation: tuple[float, ...] = tuple(model.pretrained_cfg["std"])
         before = set(model.state_dict())
-        model.reset_classifier(0)
+        if reader is None:
+            model.reset_classifier(0)
+        else:
+            reader.trim(model)
         self.stages = _stages(model, height, width)
         if self.stages:
             _remove_layers_after_last_map(model, height, width)
         self.removed = frozenset(before - set(model.state_dict()))
-        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width)
+        self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width, reader)
         self.model = model
+        self.branches = nn.ModuleList()
+        self._last_modules: tuple[str, ...] = ()
         self._tapped: list[int] = []
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -106,10 +117,13 @@ class Backbone(nn.Module):
             pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
 
         Returns:
-            Maps (batch, channels, height, width), earlier stages first; of a token model one tensor (batch, channels).
+            Maps (batch, channels, height, width), earlier stages first, then the last one of each branch; of a token
+            model one tensor (batch, channels).
         """
+        if self.branches:
+            return self._forward_branches(pictures)
         if not self.stages:
-            return [self.model(pictures)]
+            return [_pool(self.model, pictures, self.reader)]
         if not self._tapped:
             return [self.model.forward_features(pictures)]
         last, tapped = self.model.forward_intermediates(pictures, indices=self._tapped)
@@ -118,6 +132,38 @@ class Backbone(nn.Module):
     def tap(self, stages: Sequence[Stage]) -> None:
         """Chooses the stages whose maps `forward` gives beside the last one."""
         self._tapped = [stage.index for stage in stages]
+
+    def _forward_branches(self, pictures: Tensor) -> list[Tensor]:
+        shared = self.stages[-2].index
+        indices = sorted({*self._tapped, shared})
+        maps = self.model.forward_intermediates(pictures, indices=indices, stop_early=True, intermediates_only=True)
+        by_index = dict(zip(indices, maps, strict=True))
+        own = by_index[shared]
+        for name in self._last_modules:
+            own = self.model.get_submodule(name)(own)
+        others = [branch(by_index[shared]) for branch in self.branches]
+        return [*(by_index[index] for index in self._tapped), own, *others]
+
+    def split(self, branches: int, height: int, width: int) -> None:
+        """Lets copies of the last stage, and of what comes after it, read what the stages before it give.
+
+        Args:
+            branches: how many last maps there will be; all begin with the same weights.
+            height: of the pictures in pixels.
+            width: of the pictures in pixels.
+
+        Raises:
+            SamecarError: the last stage cannot be told from the rest of the model.
+        """
+        names = [stage.module for stage in self.stages if stage.module is not None]
+        if len(names) == len(self.stages) > 1:
+            self._last_modules = find_last_modules(self.model, names, height, width)
+        if not self._last_modules:
+            raise SamecarError(
+                f"model.branches is {branches} but the last stage of {type(self.model).__name__} cannot be told from "
+                "the rest of it; choose branches 1, or another backbone, such as a ResNet or an EfficientNet"
+            )
+        self.branches = copy_modules(self.model, self._last_modules, branches - 1)
 
     def attend(self, attention: Callable[[int], nn.Module]) -> None:
         """Refines the map of every stage; the next stage reads the refined one.
@@ -133,6 +179,46 @@ class Backbone(nn.Module):
                 )
             refined = AttentiveStage(self.model.get_submodule(stage.module), attention(stage.channels))
             self.model.set_submodule(stage.module, refined)
+
+    def add_non_local(self, counts: Sequence[int]) -> None:
+        """Puts a non-local block after each of the last blocks of a stage.
+
+        Args:
+            counts: how many blocks of each of the four stages have one, the first stage first.
+
+        Raises:
+            SamecarError: the stages are not rows of blocks, or have fewer.
+        """
+        for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True), start=1):
+            blocks = _blocks(self.model, stage) if count else []
+            if len(blocks) < count:
+                raise SamecarError(
+                    f"model.non_local asks for {count} blocks in stage {number}, where {type(self.model).__name__} of "
+                    f"timm has {len(blocks) or 'none that are known'}; ask for no more, or choose another backbone"
+                )
+            for name in blocks[len(blocks) - count :]:
+                refined = AttentiveStage(self.model.get_submodule(name), NonLocalBlock(stage.channels))
+                self.model.set_submodule(name, refined)
+
+    def mix_styles(self, probability: float, alpha: float) -> None:
+        """Mixes the styles of pictures after the first two stages, see `MixStyle`.
+
+        Raises:
+            SamecarError: a stage is no single module.
+        """
+        for stage in self.stages[:2]:
+            if stage.module is None:
+                raise SamecarError(
+                    f"model.mixstyle cannot be put after the stages of {type(self.model).__name__}, which are not "
+                    "single modules; choose mixstyle 0 or another backbone"
+                )
+            mixed = AttentiveStage(self.model.get_submodule(stage.module), MixStyle(probability, alpha))
+            self.model.set_submodule(stage.module, mixed)
+
+    def inserted(self) -> list[nn.Module]:
+        """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
+        refined = [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
+        return [module for module in refined if any(True for _ in module.parameters())] + end_norms(self)
 
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
@@ -152,14 +238,27 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
     name = name_weights(source, settings.backbone).removeprefix(TIMM) if of_timm else settings.backbone
     information = timm.get_pretrained_cfg(name)
     fixed_size = information is not None and information.fixed_input_size
-    arguments: dict[str, Any] = {"img_size": (settings.height, settings.width)} if fixed_size else {}
+    fixed_size = fixed_size or settings.patch_stride is not None
+    arguments: dict[str, Any] = {"img_size": token_size(name, settings)} if fixed_size else {}
+    if settings.drop_path:
+        arguments["drop_path_rate"] = settings.drop_path
     try:
         if of_timm and weights is not None and weights.path is not None:
             model = create_pretrained(name, weights.path, **arguments)
         else:
             model = timm.create_model(name, **arguments)
-        backbone = Backbone(model, settings.height, settings.width)
+        if settings.drop_path and not any(isinstance(module, DropPath) for module in model.modules()):
+            raise _refuse_drop_path(settings)  # some take the option and do nothing with it
+        overlap_patches(model, settings, name)
+        add_instance_norm(model, settings.instance_norm)
+        if settings.last_stride == 1:
+            remove_last_stride(model, name)
+        reads = settings.projection or settings.tokens != "pooled"
+        reader = TokenReader(model, settings) if reads else None
+        backbone = Backbone(model, settings.height, settings.width, reader)
     except REFUSALS as error:
+        if "drop_path_rate" in str(error):
+            raise _refuse_drop_path(settings) from error
         raise SamecarError(
             f"model.backbone {name!r} cannot take pictures of model.height {settings.height} and model.width "
             f"{settings.width}: {error}"
@@ -170,6 +269,13 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
     backbone.deviation = settings.colour_deviation or backbone.deviation
     _set_batch_norm(backbone.model, settings)
     return backbone
+
+
+def _refuse_drop_path(settings: ModelSettings) -> SamecarError:
+    return SamecarError(
+        f"model.drop_path is {settings.drop_path:g}, but timm's {settings.backbone!r} drops no paths; leave drop_path "
+        "out or choose another backbone"
+    )
 
 
 def _set_batch_norm(model: nn.Module, settings: ModelSettings) -> None:
@@ -204,13 +310,8 @@ def check_known(name: str) -> None:
         )
 
 
-def _shape_model(model: Any, height: int, width: int) -> tuple[Any, Tensor]:
-    """A copy of a model and a picture without numbers: running one on the other costs nothing and gives shapes."""
-    return copy.deepcopy(model).to("meta").eval(), torch.zeros(1, 3, height, width, device="meta")
-
-
 def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
-    model, picture = _shape_model(model, height, width)
+    model, picture = shape_model(model, height, width)
     last = model.forward_features(picture)
     is_map = isinstance(last, Tensor) and last.ndim == 4 and last.shape[1] == model.num_features
     if not is_map or not hasattr(model, "forward_intermediates"):
@@ -237,6 +338,18 @@ def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
     return tuple(stages[-STAGES:])
 
 
+def _blocks(model: nn.Module, stage: Stage) -> list[str]:
+    """Names of the blocks that a stage consists of, one after the other; none if it is built in another way."""
+    for name in (stage.module, f"{stage.module}.blocks") if stage.module is not None else ():
+        try:
+            row = model.get_submodule(name)
+        except AttributeError:
+            continue
+        if isinstance(row, nn.Sequential):
+            return [f"{name}.{child}" for child, _ in row.named_children()]
+    return []
+
+
 def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[nn.Module, object, object], None]:
     def remember(_module: nn.Module, _inputs: object, output: object) -> None:
         outputs.append((name, output))
@@ -246,7 +359,7 @@ def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[
 
 def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
     """Replaces the modules whose parameters the last map does not depend on, so that none is left without gradient."""
-    shapes, picture = _shape_model(model, height, width)
+    shapes, picture = shape_model(model, height, width)
     parameters = {name: parameter for name, parameter in shapes.named_parameters() if parameter.requires_grad}
     with torch.enable_grad():
         total = shapes.forward_features(picture).sum()
@@ -259,6 +372,11 @@ def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
             model.set_submodule(name, nn.Identity())
 
 
-def _pooled_width(model: Any, height: int, width: int) -> int:
-    model, picture = _shape_model(model, height, width)
-    return int(model(picture).shape[1])
+def _pool(model: Any, pictures: Tensor, reader: TokenReader | None) -> Tensor:
+    features: Tensor = model(pictures) if reader is None else reader(model, model.forward_features(pictures))
+    return features
+
+
+def _pooled_width(model: Any, height: int, width: int, reader: TokenReader | None) -> int:
+    model, picture = shape_model(model, height, width)
+    return int(_pool(model, picture, reader).shape[1])

@@ -24,7 +24,7 @@ class SqueezeExcitation(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, initialisation: Initialisation = "kaiming") -> None:
         super().__init__()
-        self.gate = _channel_perceptron(channels, reduction, initialisation)
+        self.gate = channel_perceptron(channels, reduction, initialisation)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Refines maps, (batch, channels, height, width), to maps of the same shape."""
@@ -41,8 +41,8 @@ class ConvolutionalBlockAttention(nn.Module):
 
     def __init__(self, channels: int, reduction: int = 16, initialisation: Initialisation = "kaiming") -> None:
         super().__init__()
-        self.gate = _channel_perceptron(channels, reduction, initialisation)
-        self.place = _initialise(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False), initialisation)
+        self.gate = channel_perceptron(channels, reduction, initialisation)
+        self.place = initialise(nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False), initialisation)
 
     def forward(self, maps: Tensor) -> Tensor:
         """Refines maps, (batch, channels, height, width), to maps of the same shape."""
@@ -86,7 +86,7 @@ def point_projection(
 ) -> nn.Sequential:
     """A 1 × 1 convolution with batch normalisation, from `channels` to `last` channels."""
     convolution = nn.Conv2d(channels, last, kernel_size=1, stride=stride, bias=False)
-    return nn.Sequential(_initialise(convolution, initialisation), nn.BatchNorm2d(last))
+    return nn.Sequential(initialise(convolution, initialisation), nn.BatchNorm2d(last))
 
 
 def chain_projection(
@@ -104,14 +104,14 @@ def chain_projection(
     """
     if stride <= 2:
         return nn.Sequential(
-            _initialise(nn.Conv2d(channels, last, kernel_size=1, stride=stride, bias=False), initialisation)
+            initialise(nn.Conv2d(channels, last, kernel_size=1, stride=stride, bias=False), initialisation)
         )
     layers: list[nn.Module] = []
     while stride > 1:
         stride //= 2
         wider = min(2 * channels, last) if stride > 1 else last
         convolution = nn.Conv2d(channels, wider, kernel_size=3, stride=2, padding=1)
-        layers += [_initialise(convolution, initialisation), nn.ReLU()]
+        layers += [initialise(convolution, initialisation), nn.ReLU()]
         channels = wider
     return nn.Sequential(*layers)
 
@@ -179,12 +179,19 @@ def build_head(
         return nn.Sequential()
     parts = ["fc"] if name == "fc" else name.split("-")[:-1]
     layers: dict[str, Callable[[], nn.Module]] = {
-        "fc": lambda: _initialise(nn.Linear(inputs, outputs, bias=bias), initialisation),
+        "fc": lambda: initialise(nn.Linear(inputs, outputs, bias=bias), initialisation),
         "bn": lambda: nn.BatchNorm1d(outputs),
         "relu": nn.ReLU,
         "dropout": lambda: nn.Dropout(dropout),
     }
     return nn.Sequential(*(layers[part]() for part in parts))
+
+
+def build_neck(width: int) -> nn.BatchNorm1d:
+    """BNNeck (Luo et al., arXiv 1903.07071, section 3.6): batch normalisation of features, whose bias stays 0."""
+    neck = nn.BatchNorm1d(width)
+    neck.bias.requires_grad_(False)
+    return neck
 
 
 def build_classifier(
@@ -199,16 +206,18 @@ def build_classifier(
     return classifier
 
 
-def _channel_perceptron(channels: int, reduction: int, initialisation: Initialisation) -> nn.Sequential:
+def channel_perceptron(channels: int, reduction: int, initialisation: Initialisation) -> nn.Sequential:
+    """Two linear layers with a ReLU between them, from (batch, channels) to as many; inside channels / reduction."""
     hidden = max(1, channels // reduction)
     return nn.Sequential(
-        _initialise(nn.Linear(channels, hidden), initialisation),
+        initialise(nn.Linear(channels, hidden), initialisation),
         nn.ReLU(),
-        _initialise(nn.Linear(hidden, channels), initialisation),
+        initialise(nn.Linear(hidden, channels), initialisation),
     )
 
 
-def _initialise(layer: Layer, initialisation: Initialisation) -> Layer:
+def initialise(layer: Layer, initialisation: Initialisation) -> Layer:
+    """Lets a layer begin as asked for; it is the layer that was given."""
     if initialisation == "kaiming":
         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         if layer.bias is not None:

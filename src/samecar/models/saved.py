@@ -109,7 +109,7 @@ def refuse_unfinished(run: Path, name: str = "model") -> None:
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """A model's own tensors by name, on the CPU."""
+    """A module's own tensors by name, on the CPU."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -119,7 +119,7 @@ def tensors_digest(content: bytes) -> str:
 
 
 def load_model_tensors(model: nn.Module, path: Path) -> None:
-    """Loads a model's own tensors, each of which must be there.
+    """Loads a module's own tensors, each of which must be there.
 
     Raises:
         SamecarError: the file is absent, damaged, or belongs to another model.
@@ -128,7 +128,7 @@ def load_model_tensors(model: nn.Module, path: Path) -> None:
 
 
 def fill_model(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
-    """Puts tensors into a model, each of which must be there; `name` stands in the error's sentence.
+    """Puts tensors into a module, each of which must be there; `name` stands in the error's sentence.
 
     Raises:
         SamecarError: the tensors belong to another model.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
@@ -19,11 +19,21 @@ from samecar.models.saved import TENSORS_FILE, load_model_tensors, load_tensors,
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that changes while a model is trained, the random state included."""
+    """All that changes while a model is trained, the random state included.
+
+    Attributes:
+        model: that is trained.
+        optimizer: with the rates and averages of its parameters.
+        scaler: of the gradients of float16.
+        objective: its tensors, if it has any, are a file of their own.
+        average: likewise, of a recipe with an average of the weights.
+    """
 
     model: Embedder
     optimizer: Optimizer
     scaler: GradScaler
+    objective: nn.Module
+    average: nn.Module | None = None
 
     def save(self, folder: Path, epoch: int) -> None:
         """Writes the state after `epoch` epochs into a folder."""
@@ -35,6 +45,8 @@ class Checkpoint:
         state = {"epoch": epoch, "optimizer": numbers, "scaler": self.scaler.state_dict()}
         save_file(model_tensors(self.model), folder / TENSORS_FILE)
         save_file(tensors, folder / "state.safetensors")
+        for name, module in self._further():
+            save_file(model_tensors(module), folder / name)
         (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
     def load(self, folder: Path) -> int:
@@ -49,6 +61,8 @@ class Checkpoint:
         state = read_json(folder / "state.json")
         tensors = load_tensors(folder / "state.safetensors")
         load_model_tensors(self.model, folder / TENSORS_FILE)
+        for name, module in self._further():
+            load_model_tensors(module, folder / name)
         torch.set_rng_state(tensors.pop("random.cpu"))
         cuda = tensors.pop("random.cuda", None)
         device = next(self.model.parameters()).device
@@ -57,6 +71,11 @@ class Checkpoint:
         _restore_optimizer(self.optimizer, tensors, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         return int(state["epoch"])
+
+    def _further(self) -> list[tuple[str, nn.Module]]:
+        """Modules beside the model that have tensors, and their files."""
+        named = (("objective.safetensors", self.objective), ("average.safetensors", self.average))
+        return [(name, module) for name, module in named if module is not None and module.state_dict()]
 
 
 def _flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

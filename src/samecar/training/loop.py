@@ -8,19 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.amp import GradScaler, autocast
-from torch.optim import Optimizer
+from torch.amp import autocast
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from samecar.config import TrainingSettings
 from samecar.data import Batch, FailureLog, IdentityBatches
 from samecar.errors import SamecarError
-from samecar.losses.objective import Objective
 from samecar.models import Embedder
 from samecar.progress import Progress, describe_speed, silent
-from samecar.training.checkpoints import Checkpoint
-from samecar.training.optim import build_optimizer, learning_rate
+from samecar.training.learner import Learner
+from samecar.training.patience import best_score, early_end
 from samecar.training.run import Run
 from samecar.training.sessions import SessionClock
 
@@ -51,13 +48,12 @@ class EpochSums:
 
 
 def fit(
-    model: Embedder,
+    learner: Learner,
     loader: DataLoader[Any],
     batches: IdentityBatches,
     failures: FailureLog,
     run: Run,
     *,
-    device: torch.device,
     resume: bool = False,
     validation: Validation | None = None,
     progress: Progress = silent,
@@ -68,12 +64,11 @@ def fit(
     numbers as if it had never stopped.
 
     Args:
-        model: on `device`; trained in place.
+        learner: trained in place, by the run's recipe.
         loader: gives the batches that `batches` plans.
         batches: plans each epoch.
         failures: counts the pictures that could not be read.
         run: its recipe says how to train.
-        device: where to train.
         resume: continue from the run's last checkpoint.
         validation: scores the model on held-out vehicles; without it the last epoch is kept.
         progress: is told of every batch.
@@ -82,86 +77,119 @@ def fit(
         SamecarError: the loss is no longer finite, too many pictures cannot be read, the GPU's memory is full, or there
             is no checkpoint to resume from.
     """
-    recipe, settings = run.recipe, run.recipe.training
-    objective = Objective(recipe.loss)
-    optimizer = build_optimizer(model.parameters(), recipe.optimizer)
-    scaler = GradScaler(device.type, enabled=settings.precision == "float16")
-    checkpoint = Checkpoint(model, optimizer, scaler)
-    if resume:
-        done = run.load_checkpoint(checkpoint)
-    else:
-        done = 0
-        run.save_checkpoint(checkpoint, done)
+    settings = run.recipe.training
+    done = run.load_checkpoint(learner.checkpoint) if resume else 0
+    if not resume:
+        run.save_checkpoint(learner.checkpoint, done)
     run.keep_metrics(done)
-    best = max((record.get("validation_mAP", -math.inf) for record in run.metrics()), default=-math.inf)
-    clock = SessionClock(device, loader.num_workers, done + 1)
-    steps = 0
+    records = run.metrics()
+    clock = SessionClock(learner.device, loader.num_workers, done + 1)
+    telling = TrainingProgress(progress, settings.epochs, learner.device)
     with SummaryWriter(str(run.folder), purge_step=done + 1) as writer:
         for epoch in range(done, settings.epochs):
-            started = time.perf_counter()
-            rate = learning_rate(recipe.schedule, recipe.optimizer.learning_rate, epoch, settings.epochs)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            if early_end(records, settings.patience) is not None:
+                run.note_early_end(epoch)
+                telling.say_end("training ended early")
+                break
             batches.set_epoch(epoch)
-            model.train()
-            sums = EpochSums()
-            steps = max(steps, len(batches))
-            for step, batch in enumerate(loader):
-                failures.add(batch.failures)
-                if not len(batch.pictures):
-                    continue
-                with name_full_memory(device):
-                    values = train_batch(model, objective, optimizer, scaler, batch, device, settings)
-                sums.add(values, len(batch.pictures))
-                if step % 10 == 0:
-                    _refuse_infinite(values["loss"], epoch, step)
-                    note = (
-                        f"epoch {epoch + 1}/{settings.epochs}  loss {values['loss'].item():.3f}  lr {rate:.3g}  "
-                        + describe_speed(sums.pictures, started, device)
-                    )
-                    progress("training", epoch * steps + min(step, steps - 1), settings.epochs * steps, note)
-            record: dict[str, float] = {"epoch": epoch + 1, **sums.means(), "learning_rate": rate}
-            _refuse_infinite(torch.tensor(record["loss"]), epoch, len(batches) - 1)
-            record["unreadable"] = len(failures)
+            telling.begin_epoch(epoch, len(batches))
+            record = train_epoch(learner, loader, epoch, failures, telling)
             run.write_unreadable(failures.sentences())
-            record["seconds"] = round(time.perf_counter() - started, 3)
             if validation and ((epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs):
-                scores = validation(model)
+                scores = validation(learner.trained)
                 record |= {f"validation_{name}": value for name, value in scores.items()}
-                if scores["mAP"] > best:
-                    best = scores["mAP"]
-                    run.save_model(model, "best", epoch=epoch + 1)
+                if scores["mAP"] > best_score(records):
+                    run.save_model(learner.trained, "best", epoch=epoch + 1)
+            records.append(record)
             run.append_metrics(record)
             for name, value in record.items():
                 writer.add_scalar(_tag(name), value, epoch + 1)
-            run.save_checkpoint(checkpoint, epoch + 1)
+            run.save_checkpoint(learner.checkpoint, epoch + 1)
             run.note_session(clock.session(epoch + 1))
-            progress("training", (epoch + 1) * steps, settings.epochs * steps, f"loss {record['loss']:.3f}")
+            telling.end_epoch(record["loss"])
 
 
-def train_batch(
-    model: Embedder,
-    objective: Objective,
-    optimizer: Optimizer,
-    scaler: GradScaler,
-    batch: Batch,
-    device: torch.device,
-    settings: TrainingSettings,
-) -> dict[str, torch.Tensor]:
-    """One optimiser step; gives the batch's losses and accuracy as tensors on the device."""
+@dataclass
+class TrainingProgress:
+    """Tells how far training is."""
+
+    report: Progress
+    epochs: int
+    device: torch.device
+    _epoch: int = 0
+    _steps: int = 0
+    _began: float = 0.0
+
+    def begin_epoch(self, epoch: int, batches: int) -> None:
+        """Notes the epoch, counted from 0, and how many batches it has; epochs are told as long as the longest."""
+        self._epoch, self._steps, self._began = epoch, max(self._steps, batches), time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Since the epoch began."""
+        return time.perf_counter() - self._began
+
+    def say_batch(self, step: int, loss: float, rate: float, pictures: int) -> None:
+        """Tells of a batch, counted from 0, after so many pictures of the epoch."""
+        note = f"epoch {self._epoch + 1}/{self.epochs}  loss {loss:.3f}  lr {rate:.3g}  "
+        note += describe_speed(pictures, self._began, self.device)
+        self._say(self._epoch * self._steps + min(step, self._steps - 1), note)
+
+    def end_epoch(self, loss: float) -> None:
+        """Tells of an epoch's end."""
+        self._say((self._epoch + 1) * self._steps, f"loss {loss:.3f}")
+
+    def say_end(self, note: str) -> None:
+        """Tells that nothing is left to do."""
+        if self._steps:
+            self._say(self.epochs * self._steps, note)
+
+    def _say(self, done: int, note: str) -> None:
+        self.report("training", done, self.epochs * self._steps, note)
+
+
+def train_epoch(
+    learner: Learner, loader: DataLoader[Any], epoch: int, failures: FailureLog, telling: TrainingProgress
+) -> dict[str, float]:
+    """Trains for one epoch, counted from 0; gives its line of metrics."""
+    learner.begin_epoch(epoch)
+    sums = EpochSums()
+    batches = len(loader)
+    for step, batch in enumerate(loader):
+        failures.add(batch.failures)
+        if not len(batch.pictures):
+            continue
+        learner.set_rate(epoch, step / batches)
+        with name_full_memory(learner.device):
+            values = train_batch(learner, batch)
+        sums.add(values, len(batch.pictures))
+        if step % 10 == 0:
+            _refuse_infinite(values["loss"], epoch, step)
+            telling.say_batch(step, values["loss"].item(), learner.rate, sums.pictures)
+    learner.step()
+    means = sums.means()
+    _refuse_infinite(torch.tensor(means["loss"]), epoch, batches - 1)
+    return {
+        "epoch": epoch + 1,
+        **means,
+        "learning_rate": learner.rate,
+        "unreadable": len(failures),
+        "seconds": round(telling.seconds, 3),
+    }
+
+
+def train_batch(learner: Learner, batch: Batch) -> dict[str, torch.Tensor]:
+    """Learns from one batch; gives its losses and accuracy as tensors on the device."""
+    device, precision = learner.device, learner.recipe.training.precision
     pictures = batch.pictures.to(device, non_blocking=True)  # (batch, 3, height, width)
     labels = batch.labels.to(device, non_blocking=True)  # (batch,)
-    precision = getattr(torch, settings.precision)
-    with autocast(device.type, dtype=precision, enabled=settings.precision != "float32"):
-        outputs = model.outputs(pictures)
-    losses = objective(outputs, labels)
+    with autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
+        outputs = learner.model.outputs(pictures)
+    losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, batch.cameras.to(device, non_blocking=True))
+    accuracy = learner.objective.accuracy(outputs, labels)
     loss = losses.pop("total")
-    optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    scaler.step(optimizer)
-    scaler.update()
-    assert outputs.logits is not None
-    return {"loss": loss, **losses, "accuracy": (outputs.logits.argmax(dim=1) == labels).float().mean()}
+    learner.learn(loss)
+    return {"loss": loss, **losses} | ({} if accuracy is None else {"accuracy": accuracy})
 
 
 @contextmanager

@@ -2,15 +2,21 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from samecar.config import OptimizerSettings, ScheduleSettings
+from samecar.config import OptimizerSettings, Recipe, ScheduleSettings
 
 
-def build_optimizer(parameters: Iterable[nn.Parameter], settings: OptimizerSettings) -> Optimizer:
-    """Makes an optimiser over all parameters; weight decay applies to every one of them."""
+def build_optimizer(
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], settings: OptimizerSettings
+) -> Optimizer:
+    """Makes an optimiser over parameters or, as [parameter_groups][samecar.training.parameter_groups] gives, groups.
+
+    Weight decay applies to every parameter whose group does not say otherwise.
+    """
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.name == "adam":
         return Adam(parameters, rate, settings.betas, weight_decay=decay)
@@ -23,17 +29,29 @@ def build_optimizer(parameters: Iterable[nn.Parameter], settings: OptimizerSetti
     return SGD(parameters, rate, settings.momentum, weight_decay=decay)
 
 
-def learning_rate(settings: ScheduleSettings, rate: float, epoch: int, epochs: int) -> float:
-    """Gives the learning rate of an epoch.
+def scheduled_rate(recipe: Recipe, epoch: int, share: float = 0.0) -> float:
+    """Gives the learning rate of a recipe at a place in its training.
+
+    Args:
+        recipe: names the rate, the schedule and the number of epochs.
+        epoch: counted from 0.
+        share: of the epoch that has gone by, from 0 up to but without 1; only a schedule per step reads it.
+    """
+    passed = epoch + share if recipe.schedule.per_step else epoch
+    return learning_rate(recipe.schedule, recipe.optimizer.learning_rate, passed, recipe.training.epochs)
+
+
+def learning_rate(settings: ScheduleSettings, rate: float, epoch: float, epochs: int) -> float:
+    """Gives the learning rate after some epochs.
 
     A pure function of the epoch, so that a resumed run cannot restart its schedule. The warm-up rises linearly from
     `warmup_start` of the rate at epoch 0 and reaches the rate at epoch `warmup_epochs`; from there multi-step
-    multiplies by `factor` at each milestone passed, and cosine falls to zero at epoch `epochs`.
+    multiplies by `factor` at each milestone passed, and cosine falls to `minimum` of the rate at epoch `epochs`.
 
     Args:
         settings: the schedule.
         rate: the optimiser's learning rate.
-        epoch: counted from 0.
+        epoch: epochs that have gone by, with a fraction where the rate changes with every step.
         epochs: of the whole run.
     """
     if epoch < settings.warmup_epochs:
@@ -43,5 +61,6 @@ def learning_rate(settings: ScheduleSettings, rate: float, epoch: int, epochs: i
         return rate * settings.factor ** sum(epoch >= milestone for milestone in settings.milestones)
     if settings.decay == "cosine":
         passed = (epoch - settings.warmup_epochs) / max(1, epochs - settings.warmup_epochs)
-        return rate * (1 + math.cos(math.pi * passed)) / 2
+        fallen_to = (1 + math.cos(math.pi * passed)) / 2
+        return rate * (settings.minimum + (1 - settings.minimum) * fallen_to)
     return rate

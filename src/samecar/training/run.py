@@ -1,7 +1,8 @@
 """The run folder: what was trained, how it went, and where it can be taken up again.
 
 * `run.json`: recipe, its digest, data and its digest, vehicles in the order of the classifier; the weights that it
-  began with, and a second digest that they change; each session of training with its versions, machine and seconds
+  began with, and a second digest that they change; after how many epochs it ended early, if it did, and by which recipe
+  it was trained before it was trained longer; each session of training with its versions, machine and seconds
 * `metrics.jsonl`: one line for each epoch; `events.out.tfevents…` is the same for TensorBoard
 * `unreadable.json`: pictures that were left out because they could not be read, if any
 * `checkpoints/epoch-0012/`: all that resuming needs
@@ -33,11 +34,10 @@ from samecar.models.saved import (
     save_model,
     tensors_digest,
 )
-from samecar.models.weights import ResolvedWeights
-from samecar.options import flatten
 from samecar.preprocessing import Preprocessing
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.lock import LOCK_FILE
+from samecar.training.resuming import differences, is_longer, recipe_to_resume
 from samecar.training.sessions import Session
 from samecar.version import __version__
 
@@ -80,6 +80,10 @@ class Run:
             them.
         resolved: sixteen hexadecimal digits of recipe and weights together, None likewise. Two runs of one recipe
             differ in them if, for example, 'imagenet' was another file in another version of timm.
+        former: recipes with fewer epochs that it was trained by before, each with digest, epochs and ended_early.
+        untrained: scores of the held-out vehicles before training, by the names that `metrics` has; empty if none were
+            held out or an earlier version did not note them.
+        ended_early: the epoch after which `training.patience` has ended training; None if it has not.
         sessions: as in `samecar.training.sessions`; empty likewise.
     """
 
@@ -90,6 +94,9 @@ class Run:
         noted = noted or {}
         self.weights: dict[str, str | None] = dict(noted.get("weights") or {})
         self.resolved: str | None = noted.get("resolved")
+        self.former: list[dict[str, Any]] = list(noted.get("former", ()))
+        self.untrained: dict[str, float] = dict(noted.get("untrained") or {})
+        self.ended_early: int | None = noted.get("ended_early")
         self.sessions: list[Session] = list(noted.get("sessions", ()))
 
     def __fspath__(self) -> str:
@@ -100,6 +107,7 @@ class Run:
             planned, done = self.recipe.training.epochs, len(self.metrics())
             epochs = f"{planned:,} epoch{'s' if planned > 1 else ''}"
             epochs = epochs if done == planned else f"{done:,} of {epochs}"
+            epochs = epochs if self.ended_early is None else f"{epochs}, ended early"
             return f"<Run {self.folder}: {self.data.source}, {len(self.data.vehicles):,} vehicles, {epochs}>"
         except Exception:  # whatever of the folder is damaged, what it is called can be said
             return f"<Run {self.folder}, damaged>"
@@ -124,7 +132,7 @@ class Run:
         if model is not None and model.weights is not None:
             noted = {
                 "weights": model.weights.as_dict(),
-                "resolved": _resolved_digest(recipe, model.weights, model.preprocessing),
+                "resolved": _resolved_digest(recipe, model.weights.as_dict(), model.preprocessing),
                 **noted,
             }
         run = cls(folder, recipe, data, noted)
@@ -145,9 +153,10 @@ class Run:
                 raise SamecarError(
                     f"{folder} already holds a run of this recipe; continue it with --resume, or choose another folder"
                 )
-            raise SamecarError(
-                f"{folder} holds a run of another recipe: {_differences(other.recipe, recipe)}; choose another folder"
+            way = "choose another folder" + (
+                ", or train it longer with --resume" if is_longer(other.recipe, recipe) else ""
             )
+            raise SamecarError(f"{folder} holds a run of another recipe: {differences(other.recipe, recipe)}; {way}")
         if folder.exists() and (not folder.is_dir() or any(path.name != LOCK_FILE for path in folder.iterdir())):
             raise SamecarError(f"{folder} is not an empty folder; choose another one for the run")
 
@@ -182,8 +191,9 @@ class Run:
     def resume(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
         """Opens a run to train on, after checking that recipe and data are the ones that it began with.
 
-        A run that began before the report's recipes had the report's own networks goes on with the network that it
-        has: its recipe is the run's, not the one that is given.
+        Where the recipe asks for more epochs, and the learning rates of those that are trained are the same, the run
+        goes on with it: `run.json` then has the new recipe, and the former one in `former`. A run that began before the
+        report's recipes had the report's own networks goes on with the network that it has.
 
         Raises:
             SamecarError: there is no run, or its recipe or data differ.
@@ -192,17 +202,36 @@ class Run:
         if not (folder / "run.json").is_file():
             raise SamecarError(f"{folder} holds no run to resume; start it without --resume, or name another --out")
         run = cls.open(folder)
-        if run.recipe.digest not in (recipe.digest, _former(recipe).digest):
-            raise SamecarError(
-                f"{folder} was trained with another recipe: {_differences(run.recipe, recipe)}; "
-                "resume with the same recipe and --set, or choose another folder"
-            )
         if run.data.digest != data.digest:
             raise SamecarError(
                 f"{folder} was trained on other data ({run.data.source}, {run.data.pictures} pictures); "
                 f"this is {data.source} with {data.pictures}: give the same data, or choose another folder"
             )
+        longer = recipe_to_resume(folder, run.recipe, recipe, run.metrics())
+        if longer.digest != run.recipe.digest:
+            before = run.recipe.training.epochs
+            run.former.append({"digest": run.recipe.digest, "epochs": before, "ended_early": run.ended_early})
+            run.recipe, run.ended_early = longer, None
         return run
+
+    def note_recipe(self, preprocessing: Preprocessing) -> None:
+        """Writes the recipe that a resumed run goes on with, if it is not the one that is written."""
+        if read_json(self.folder / "run.json")["digest"] == self.recipe.digest:
+            return
+        if self.resolved is not None:
+            self.resolved = _resolved_digest(self.recipe, self.weights, preprocessing)
+        self._write()
+
+    def note_untrained(self, scores: Mapping[str, float]) -> None:
+        """Notes how the network scored on held-out vehicles before it was trained."""
+        self.untrained = {f"validation_{name}": value for name, value in scores.items()}
+        self._write()
+
+    def note_early_end(self, epoch: int) -> None:
+        """Notes that training has ended after so many epochs, because its scores no longer rose."""
+        if self.ended_early != epoch:
+            self.ended_early = epoch
+            self._write()
 
     def _write(self) -> None:
         """Writes run.json."""
@@ -213,6 +242,9 @@ class Run:
             "recipe": self.recipe.model_dump(mode="json"),
             "weights": self.weights,
             "data": asdict(self.data),
+            "former": self.former,
+            "untrained": self.untrained,
+            "ended_early": self.ended_early,
             "sessions": self.sessions,
         }
         write_json(self.folder / "run.json", content)
@@ -258,7 +290,12 @@ class Run:
         Raises:
             SamecarError: it is not.
         """
-        done, planned = len(self.metrics()), self.recipe.training.epochs
+        done, planned = len(self.metrics()), self.ended_early or self.recipe.training.epochs
+        if done < planned and self.former:
+            raise SamecarError(
+                f"{self.folder} is being trained longer and has {done} of {planned} epochs; finish it with "
+                "`samecar train … --resume`"
+            )
         if done != planned:
             raise SamecarError(
                 f"{self.folder / 'metrics.jsonl'} has {done} of {planned} epochs, though a model is there; "
@@ -361,43 +398,14 @@ class Run:
         return model.eval()
 
 
-def _resolved_digest(recipe: Recipe, weights: ResolvedWeights, preprocessing: Preprocessing) -> str:
+def _resolved_digest(recipe: Recipe, weights: Mapping[str, str | None], preprocessing: Preprocessing) -> str:
     """Sixteen hexadecimal digits of all that decides a run, with what names in the recipe stood for."""
     return digest(
         {
             "recipe": recipe.digest,
-            "weights": weights.name,
-            "sha256": weights.sha256,
+            "weights": weights["name"],
+            "sha256": weights["sha256"],
             "mean": preprocessing.mean,
             "deviation": preprocessing.deviation,
         }
-    )
-
-
-FORMER_VALUES: dict[tuple[str, object], object] = {
-    ("backbone", "legacy_seresnext50_32x4d"): "seresnext50_32x4d",
-    ("weights", "torchvision:mobilenet_v3_small.IMAGENET1K_V1"): "imagenet",
-    ("weights", "torchvision:resnet18.IMAGENET1K_V1"): "imagenet",
-    ("weights", "timm:legacy_seresnext50_32x4d.in1k"): "imagenet",
-    ("initialisation", "torch"): "kaiming",
-    ("batch_norm_epsilon", 0.001): None,
-    ("batch_norm_momentum", 0.01): None,
-    ("fusion", "global-chain"): "global",
-}
-"""Options of the report's recipes, with the value that they had before these had the report's own networks."""
-
-
-def _former(recipe: Recipe) -> Recipe:
-    """One of the report's recipes as it was before; of other recipes nobody asks for it."""
-    former = {name: FORMER_VALUES.get((name, value), value) for name, value in recipe.model.model_dump().items()}
-    return recipe.model_copy(update={"model": ModelSettings.model_validate(former)})
-
-
-def _differences(first: Recipe, second: Recipe) -> str:
-    """Names the options in which two recipes differ."""
-    mine, theirs = (flatten(recipe.model_dump(mode="json")) for recipe in (first, second))
-    return ", ".join(
-        f"{option} was {value!r} and is now {theirs[option]!r}"
-        for option, value in mine.items()
-        if "." in option and value != theirs[option]
     )
