@@ -96,12 +96,6 @@ def _train(
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    def validate_epoch(model: Embedder) -> dict[str, float]:
-        scores = validate(model)
-        if watch is not None:
-            watch(len(run.metrics()) + 1, scores)
-        return scores
-
     run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
     begins = not resume or prompts is not None
@@ -110,6 +104,12 @@ def _train(
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
+
+    def validate_epoch(model: Embedder) -> dict[str, float]:
+        scores = validate(model)
+        if watch is not None:
+            watch(len(run.metrics()) + 1, scores)
+        return scores
 
     with show_progress(progress) as report:
         if prompts is not None:
