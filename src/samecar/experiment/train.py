@@ -82,12 +82,12 @@ def _train(
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
     batches = plan_batches(training, recipe.batch, settings.seed)
+
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
-
 
     run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
