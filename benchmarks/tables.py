@@ -15,7 +15,7 @@ from typing import Any
 
 from results import read_results
 
-from samecar.config import describe_options, digest, option_groups
+from samecar.config import describe_options, digest, load_recipe, option_groups, recipe_header, shipped_recipes
 from samecar.reproduce.pages.text import card_sentence, markdown
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +24,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/gallery.md",
     "docs/options.md",
+    "docs/recipes.md",
     "docs/report.md",
     "docs/scaling.md",
     "docs/service.md",
@@ -292,13 +293,29 @@ def options() -> str:
     return "\n".join(lines[:-1]) + "\n"
 
 
+def recipes() -> str:
+    """The shipped recipes but for the report's, as the files' headers have them."""
+    lines = ["| recipe | for | hours | published | measured |", "|---|---|---|---|---|"]
+    for name in shipped_recipes():
+        if not name.startswith("report-"):
+            header = recipe_header(name).replace("\n#   ", " ")
+            parts = dict(re.findall(r"^# (\w+): (.*)$", header, re.MULTILINE))
+            told = " | ".join(parts[part] for part in ("hardware", "hours", "published", "measured"))
+            lines.append(f"| `{name}` | {load_recipe(name).title}; {told} |")
+    return "\n".join(lines) + "\n"
+
+
+WRITTEN: dict[str, Callable[[], str]] = {"options": options, "recipes": recipes}
+"""Tables that no result file is needed for."""
+
+
 def filled(page: str) -> str:
     """A page's text with its tables made anew."""
     return BLOCK.sub(lambda block: f"{block[1]}{_table(block[2])}{block[4]}", page)
 
 
 def _table(name: str) -> str:
-    return options() if name == "options" else TABLES[name](read_results(name))
+    return WRITTEN[name]() if name in WRITTEN else TABLES[name](read_results(name))
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ PAGES = (
     "docs/gallery.md",
     "docs/getting-started.md",
     "docs/options.md",
+    "docs/recipes.md",
     "docs/service.md",
 )
 

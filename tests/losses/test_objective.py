@@ -1,109 +1,29 @@
-"""Losses against naive loops, against another implementation, and at their edges."""
+"""The objective: which losses it has, what each reads, how it adds them, and what it refuses."""
 
-from typing import NamedTuple
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.losses import TripletMarginLoss
-from pytorch_metric_learning.miners import BatchHardMiner
-from pytorch_metric_learning.reducers import MeanReducer
-from torch import Tensor
+from loss_batches import Network, Outputs, Part, Place, batch, outputs, part
 
-from samecar.config import LossSettings
+from samecar.config import BatchSettings, LossSettings, ModelSettings
 from samecar.errors import SamecarError
-from samecar.losses.objective import Objective, batch_hard_triplet, cross_entropy
+from samecar.losses import LOSSES
+from samecar.losses.cross_entropy import cross_entropy
+from samecar.losses.objective import Objective, mines_by_camera, refuse_batches, refuse_losses
+from samecar.losses.triplet import batch_hard_triplet
 
 
-class Outputs(NamedTuple):
-    features: Tensor
-    logits: Tensor | None
+def settings(**options: object) -> LossSettings:
+    """Losses of a recipe, with cross-entropy and triplet off unless they are given."""
+    return LossSettings.model_validate({"cross_entropy": 0, "triplet": 0} | options)
 
 
-def naive_batch_hard_triplet(features: np.ndarray, labels: list[int], margin: float) -> float:
-    total = 0.0
-    for anchor, label in enumerate(labels):
-        distances = [float(np.sqrt(((features[anchor] - other) ** 2).sum())) for other in features]
-        positives = [d for i, d in enumerate(distances) if labels[i] == label and i != anchor] or [0.0]
-        negatives = [d for i, d in enumerate(distances) if labels[i] != label]
-        total += max(0.0, max(positives) - min(negatives) + margin)
-    return total / len(labels)
+def model(**options: object) -> ModelSettings:
+    return ModelSettings.model_validate(options)
 
 
-def batch(vehicles: int, pictures: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(vehicles).repeat_interleave(pictures)
-    order = torch.randperm(len(labels), generator=generator)
-    return torch.randn(len(labels), width, generator=generator), labels[order]
-
-
-@settings(max_examples=50)
-@given(
-    labels=st.lists(st.integers(0, 3), min_size=2, max_size=12).filter(lambda labels: len(set(labels)) > 1),
-    width=st.integers(1, 6),
-    margin=st.floats(0, 2),
-    seed=st.integers(0, 1000),
-)
-def test_triplet_equals_naive_loop(labels: list[int], width: int, margin: float, seed: int) -> None:
-    features = torch.from_numpy(np.random.default_rng(seed).normal(size=(len(labels), width)))
-    loss = batch_hard_triplet(features, torch.tensor(labels), margin)
-    assert loss.item() == pytest.approx(naive_batch_hard_triplet(features.numpy(), labels, margin), abs=1e-12)
-
-
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize(("vehicles", "pictures", "width"), [(2, 2, 3), (4, 4, 16), (16, 4, 64)])
-def test_triplet_and_its_gradient_equal_pytorch_metric_learning(
-    vehicles: int, pictures: int, width: int, seed: int
-) -> None:
-    features, labels = batch(vehicles, pictures, width, seed)
-    ours, theirs = features.clone().requires_grad_(), features.clone().requires_grad_()
-    loss = batch_hard_triplet(ours, labels, 0.3)
-    distance = LpDistance(normalize_embeddings=False, p=2)
-    oracle = TripletMarginLoss(margin=0.3, distance=distance, reducer=MeanReducer())
-    expected = oracle(theirs, labels, BatchHardMiner(distance=distance)(theirs, labels))
-    loss.backward()
-    expected.backward()
-    torch.testing.assert_close(loss, expected, atol=1e-6, rtol=0)
-    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-6, rtol=0)
-
-
-def test_triplet_worked_out_by_hand() -> None:
-    features = torch.tensor([[0.0], [1.0], [3.0]])
-    labels = torch.tensor([7, 7, 9])
-    # anchors: 0 → 1 - 3, 1 → 1 - 2, 3 (alone) → 0 - 2; with margin 2.5: 0.5, 1.5, 0.5
-    assert batch_hard_triplet(features, labels, 2.5).item() == pytest.approx(2.5 / 3)
-
-
-def test_triplet_gradient_is_finite_where_pictures_coincide() -> None:
-    features = torch.zeros(6, 4, requires_grad=True)
-    loss = batch_hard_triplet(features, torch.tensor([0, 0, 1, 1, 2, 2]), 0.3)
-    loss.backward()
-    assert loss.item() == pytest.approx(0.3)
-    assert features.grad is not None
-    assert features.grad.abs().max() == 0
-
-
-def test_triplet_gradient_equals_finite_differences() -> None:
-    features, labels = batch(3, 2, 4, seed=3)
-    features = features.double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: batch_hard_triplet(x, labels, 5.0), features)
-
-
-def test_triplet_keeps_small_distances_far_from_the_origin() -> None:
-    features = torch.tensor([[1000.0, 0.0], [1000.0, 0.25], [1000.0, 1.0]])
-    assert batch_hard_triplet(features, torch.tensor([0, 0, 1]), 1.0).item() == pytest.approx((0.25 + 0.5 + 0.25) / 3)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
-def test_triplet_is_computed_in_float32(dtype: torch.dtype) -> None:
-    features = torch.tensor([[0, 300], [0, 302], [250, 0], [250, 2]], dtype=dtype)
-    labels = torch.tensor([0, 0, 1, 1])
-    loss = batch_hard_triplet(features, labels, 400.0)
-    assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(batch_hard_triplet(features.double(), labels, 400.0).item(), rel=1e-6)
+def test_every_group_of_options_has_its_loss() -> None:
+    assert set(LOSSES) == set(LossSettings().groups())
+    assert all(loss.name == name for name, loss in LOSSES.items())
 
 
 def test_losses_under_autocast_equal_those_without() -> None:
@@ -115,68 +35,151 @@ def test_losses_under_autocast_equal_those_without() -> None:
     assert torch.equal(torch.stack(plain), torch.stack(mixed))
 
 
-def test_triplet_refuses_a_batch_of_one_vehicle() -> None:
-    with pytest.raises(SamecarError, match="fewer than two vehicles"):
-        batch_hard_triplet(torch.rand(4, 3), torch.ones(4), 0.3)
-
-
-def test_triplet_refuses_an_empty_batch() -> None:
-    with pytest.raises(SamecarError, match="fewer than two vehicles"):
-        batch_hard_triplet(torch.rand(0, 3), torch.ones(0), 0.3)
-
-
-def test_triplet_refuses_labels_of_another_length() -> None:
-    with pytest.raises(SamecarError, match=r"\(4, 3\) and \(5,\)"):
-        batch_hard_triplet(torch.rand(4, 3), torch.ones(5), 0.3)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
-def test_cross_entropy_equals_naive_loop(smoothing: float) -> None:
-    logits = torch.randn(5, 7, generator=torch.Generator().manual_seed(0)).double()
-    labels = [3, 0, 6, 3, 1]
-    expected = 0.0
-    for row, label in zip(logits.tolist(), labels, strict=True):
-        logarithm = np.log(sum(np.exp(score) for score in row))
-        for vehicle, score in enumerate(row):
-            target = smoothing / 7 + (1 - smoothing) * (vehicle == label)
-            expected -= target * (score - logarithm) / 5
-    assert cross_entropy(logits, torch.tensor(labels), smoothing).item() == pytest.approx(expected, abs=1e-12)
-
-
 def test_objective_names_its_losses_and_weighs_their_sum() -> None:
     features, labels = batch(4, 2, 8, seed=2)
-    outputs = Outputs(features, features @ torch.ones(8, 4))
-    losses = Objective(LossSettings(cross_entropy=0.5, triplet=2, margin=1, label_smoothing=0.1))(outputs, labels)
+    logits = features @ torch.ones(8, 4)
+    objective = Objective(LossSettings(cross_entropy=0.5, triplet=2, margin=1, label_smoothing=0.1), Network())
+    losses = objective(outputs(features, logits), labels)
     assert list(losses) == ["cross_entropy", "triplet", "total"]
-    assert losses["cross_entropy"] == cross_entropy(outputs.logits, labels, 0.1)
+    assert losses["cross_entropy"] == cross_entropy(logits, labels, 0.1)
     assert losses["triplet"] == batch_hard_triplet(features, labels, 1.0)
     torch.testing.assert_close(losses["total"], 0.5 * losses["cross_entropy"] + 2 * losses["triplet"])
 
 
+def test_objective_of_before_holds_nothing_and_draws_no_random_numbers() -> None:
+    before = torch.get_rng_state()
+    assert Objective(LossSettings(), Network()).state_dict() == {}
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_objective_leaves_out_losses_of_weight_zero() -> None:
     features, labels = batch(4, 2, 8, seed=2)
-    losses = Objective(LossSettings(cross_entropy=0))(Outputs(features, None), labels)
-    assert list(losses) == ["triplet", "total"]
+    assert list(Objective(settings(triplet=1), Network())(outputs(features), labels)) == ["triplet", "total"]
     one_vehicle = torch.zeros(8, dtype=torch.int64)
-    losses = Objective(LossSettings(triplet=0))(Outputs(features, features), one_vehicle)
+    losses = Objective(settings(cross_entropy=1), Network())(outputs(features, features), one_vehicle)
     assert list(losses) == ["cross_entropy", "total"]
 
 
 def test_objective_without_any_weight_is_refused() -> None:
     with pytest.raises(SamecarError, match="nothing would be learned"):
-        Objective(LossSettings(cross_entropy=0, triplet=0))
+        Objective(settings(), Network())
 
 
 def test_objective_needs_logits_for_cross_entropy() -> None:
     with pytest.raises(SamecarError, match="no classifier"):
-        Objective(LossSettings())(Outputs(torch.rand(4, 2), None), torch.tensor([0, 0, 1, 1]))
+        Objective(LossSettings(), Network())(outputs(torch.rand(4, 8)), torch.tensor([0, 0, 1, 1]))
 
 
 def test_objective_changes_neither_outputs_nor_labels() -> None:
     features, labels = batch(4, 2, 4, seed=5)
-    outputs = Outputs(features.clone(), features.clone())
-    kept = labels.clone()
-    Objective(LossSettings())(outputs, labels)
-    assert torch.equal(outputs.features, features)
-    assert torch.equal(outputs.logits, features)
+    given, kept = outputs(features.clone(), features.clone()), labels.clone()
+    Objective(LossSettings(), Network())(given, labels)
+    assert torch.equal(given.parts[0].before, features)
+    assert torch.equal(given.parts[0].logits, features)
     assert torch.equal(labels, kept)
+
+
+def test_with_a_neck_triplet_reads_before_and_cross_entropy_after_it() -> None:
+    (before, labels), (after, _) = batch(4, 2, 8, seed=1), batch(4, 2, 8, seed=2)
+    network = Network(model(neck="batch-norm"))
+    given = Outputs((Part(before, after, after[:, :4]),))
+    losses = Objective(LossSettings(), network)(given, labels)
+    assert losses["triplet"] == batch_hard_triplet(before, labels, 0.3)
+    assert losses["cross_entropy"] == cross_entropy(after[:, :4], labels)
+    losses = Objective(LossSettings(triplet_feature="after"), network)(given, labels)
+    assert losses["triplet"] == batch_hard_triplet(after, labels, 0.3)
+
+
+FOUR_PARTS = (Place(1, 0, 8), Place(1, 1, 8), Place(1, 2, 8), Place(2, 0, 8), Place(2, 1, 8), Place(2, 2, 8))
+
+
+def test_a_loss_is_the_mean_over_the_parts_that_it_reads() -> None:
+    network = Network(model(branches=2, stripes=2), parts=FOUR_PARTS)
+    labels = batch(4, 2, 8, seed=0)[1]
+    parts = [part(features := batch(4, 2, 8, seed=seed)[0], features[:, :4]) for seed in range(6)]
+    losses = Objective(LossSettings(triplet_branches=(2,)), network)(Outputs(tuple(parts)), labels)
+    classified = [cross_entropy(each.logits, labels) for each in parts]
+    torch.testing.assert_close(losses["cross_entropy"], torch.stack(classified).mean())
+    assert losses["triplet"] == batch_hard_triplet(parts[3].before, labels, 0.3)  # a whole map alone, no stripe
+
+
+def test_accuracy_is_the_mean_over_classifiers_that_a_loss_reads() -> None:
+    network = Network(model(branches=2), parts=(Place(1, 0, 8), Place(2, 0, 8)))
+    labels = torch.tensor([0, 1, 2, 3])
+    right, wrong = torch.eye(4), torch.eye(4).roll(1, dims=0)
+    half = torch.eye(4)[[0, 1, 3, 2]]
+    features = torch.rand(4, 8)
+    given = Outputs((part(features, right), part(features, half)))
+    assert Objective(LossSettings(), network).accuracy(given, labels) == 0.75
+    first = LossSettings(cross_entropy_branches=(1,))
+    assert Objective(first, network).accuracy(given, labels) == 1
+    # where no loss classifies, the network's own classifier is told of, as ever
+    triplet = Objective(settings(triplet=1), Network())
+    assert triplet.accuracy(outputs(features, wrong), labels) == 0
+    assert triplet.accuracy(outputs(features), labels) is None
+
+
+@pytest.mark.parametrize("name", ["arcface", "cosface", "sphereface", "circle_softmax"])
+def test_accuracy_of_losses_with_class_vectors_is_that_of_the_nearest_one(name: str) -> None:
+    objective = Objective(settings(**{name: {"weight": 1}}), Network(vehicles=3))
+    (vectors,) = objective.parameters()
+    vectors = vectors.detach() if name == "circle_softmax" else vectors.detach().T  # (vehicles, width)
+    assert objective.accuracy(outputs(vectors * 7), torch.tensor([0, 1, 0])) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "network", "sentence"),
+    [
+        ({"triplet": 1, "triplet_feature": "after"}, {}, "loss.triplet_feature is 'after' but model.neck is 'none'"),
+        ({"arcface": {"weight": 1, "feature": "before"}}, {}, "loss.arcface.feature is 'before' but model.neck"),
+        ({"triplet": 1, "triplet_branches": (2,)}, {}, "loss.triplet_branches names branch 2 but model.branches is 1"),
+        ({"circle": {"weight": 1, "branches": (3,)}}, {"branches": 2}, "loss.circle.branches names branch 3"),
+        ({"triplet": 1, "triplet_branches": (1,)}, {"branches": 2}, "no loss reads branch 2 of model.branches 2"),
+        ({"triplet": 1}, {"stripes": 4}, "no loss reads the stripes of model.stripes 4 in branch 1"),
+    ],
+)
+def test_losses_that_a_network_cannot_give_are_refused(loss, network, sentence: str) -> None:
+    with pytest.raises(SamecarError, match=sentence):
+        refuse_losses(settings(**loss), model(**network))
+
+
+@pytest.mark.parametrize("name", ["circle", "supervised_contrastive", "soft_margin_triplet"])
+def test_batches_of_one_vehicle_are_refused(name: str) -> None:
+    with pytest.raises(
+        SamecarError,
+        match=rf"one vehicle a batch, and the {name.replace('_', ' ')} loss needs two; .* "
+        rf"loss.{name}.weight to 0",
+    ):
+        refuse_batches(settings(**{name: {"weight": 1}}), BatchSettings(size=4, pictures_per_vehicle=4))
+
+
+@pytest.mark.parametrize("name", ["circle", "supervised_contrastive"])
+def test_batches_of_single_pictures_are_refused_where_pairs_are_needed(name: str) -> None:
+    with pytest.raises(SamecarError, match=r"pictures_per_vehicle is 1, and the .* loss needs two pictures"):
+        refuse_batches(settings(**{name: {"weight": 1}}), BatchSettings(size=4, pictures_per_vehicle=1))
+
+
+def test_batches_that_every_loss_can_take_are_not_refused() -> None:
+    options = {name: {"weight": 1} for name in LOSSES if name not in ("cross_entropy", "triplet")}
+    refuse_batches(settings(cross_entropy=1, triplet=1, **options), BatchSettings(size=4, pictures_per_vehicle=2))
+    refuse_batches(settings(cross_entropy=1, arcface={"weight": 1}), BatchSettings(size=4, pictures_per_vehicle=4))
+    refuse_batches(settings(triplet=1), BatchSettings(size=4, pictures_per_vehicle=1))
+
+
+def test_losses_that_read_cameras_are_named() -> None:
+    assert mines_by_camera(LossSettings()) == []
+    assert mines_by_camera(LossSettings(triplet=0, triplet_mining="camera")) == []
+    both = settings(triplet=1, triplet_mining="camera", soft_margin_triplet={"weight": 1, "mining": "camera"})
+    assert mines_by_camera(both) == ["triplet", "soft_margin_triplet"]
+
+
+def test_class_vectors_begin_and_are_learned_as_others() -> None:
+    torch.manual_seed(1)
+    losses = {name: {"weight": 1} for name in ("arcface", "centre")}
+    objective = Objective(settings(**losses), Network(vehicles=4))
+    state = {name: tuple(tensor.shape) for name, tensor in objective.state_dict().items()}
+    assert state == {"losses.arcface.0.library.W": (8, 4), "losses.centre.0.centres": (4, 8)}
+    assert [name for name, _ in objective.named_parameters()] == ["losses.arcface.0.library.W"]
+    features, labels = batch(4, 2, 8, seed=1)
+    objective(outputs(features), labels)["total"].backward()
+    assert next(objective.parameters()).grad.abs().sum() > 0

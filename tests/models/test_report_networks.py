@@ -314,7 +314,7 @@ def test_network_computes_what_its_restatement_does(case: Case) -> None:
         assert_near(found, wanted, name)  # running means and variances
 
     recipe = Choices().recipe(case.row)
-    loss, expected_loss = Objective(recipe.loss)(outputs, labels)["total"], naive_loss(*expected, labels)
+    loss, expected_loss = Objective(recipe.loss, embedder)(outputs, labels)["total"], naive_loss(*expected, labels)
     assert_near(loss, expected_loss, "loss")
     loss.backward()
     expected_loss.backward()

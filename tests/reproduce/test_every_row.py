@@ -57,7 +57,7 @@ def test_a_row_trains_two_steps(digest):
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for _ in range(2):
         outputs = model.outputs(pictures)
-        losses = Objective(recipe.loss)(outputs, labels)
+        losses = Objective(recipe.loss, model)(outputs, labels)
         optimizer.zero_grad()
         losses["total"].backward()
         optimizer.step()

@@ -134,6 +134,29 @@ class ModelSettings(Settings):
     colour_deviation: Colours | None = Field(
         None, description="what they are divided by then; not given, likewise", json_schema_extra=LATER
     )
+    neck: Literal["none", "batch-norm"] = Field(
+        "none",
+        description="what stands between head and classifier: 'batch-norm' is BNNeck, a batch normalisation whose bias "
+        "stays 0, with a classifier without bias after it",
+        json_schema_extra=LATER,
+    )
+    embedding: Literal["after", "before"] = Field(
+        "after",
+        description="which feature evaluation and search take as embedding: that 'before' the neck or that 'after' it",
+        json_schema_extra=LATER,
+    )
+    branches: PositiveInt = Field(
+        1,
+        description="how many copies of the backbone's last stage read what the stages before it give, each with its "
+        "own pooling, head, neck and classifier; the embedding is theirs, each of length one, side by side",
+        json_schema_extra=LATER,
+    )
+    stripes: NonNegativeInt = Field(
+        0,
+        description="how many horizontal stripes of the last map are pooled beside the whole of it, each with its own "
+        "head, neck and classifier; the embedding is all of theirs, side by side; 0 is none",
+        json_schema_extra=LATER,
+    )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
 
@@ -160,4 +183,16 @@ class ModelSettings(Settings):
             )
         if self.head != "none" and self.embedding_size is None:
             raise ValueError(f"head is {self.head!r} but embedding_size is not given; give its width, for example 1024")
+        return self
+
+    @model_validator(mode="after")
+    def _embedding_belongs_to_neck(self) -> Self:
+        if self.neck == "none":
+            refuse_unread(self, ["embedding"], "neck is 'none', which leaves one feature; set neck 'batch-norm'")
+        return self
+
+    @model_validator(mode="after")
+    def _more_than_one_stripe(self) -> Self:
+        if self.stripes == 1:
+            raise ValueError("stripes is 1, which is the whole map; give 2 or more, or 0 for none")
         return self

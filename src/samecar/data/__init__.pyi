@@ -23,6 +23,7 @@ from .pictures import UnreadablePictureError as UnreadablePictureError
 from .pictures import read_picture as read_picture
 from .sampling import Draw as Draw
 from .sampling import IdentityBatches as IdentityBatches
+from .sampling import plan_batches as plan_batches
 from .sources.opening import SOURCES as SOURCES
 from .sources.opening import as_manifest as as_manifest
 from .sources.opening import open_source as open_source

@@ -23,7 +23,10 @@ TIES = "a picture that is as near as a match comes before it"
 
 @dataclass(frozen=True)
 class ProtocolCard:
-    """All that a number depends on besides the model's weights; printed and saved beside every result."""
+    """All that a number depends on besides the model's weights; printed and saved beside every result.
+
+    `embedding` says which of a network's features was compared; it is None, and no line, where there is one alone.
+    """
 
     protocol: str
     data: str
@@ -45,10 +48,20 @@ class ProtocolCard:
     queries_skipped: int
     gallery_pictures: int
     published_size: str
+    embedding: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a heading and its value, to print."""
-        return [(name.replace("_", " "), "–" if value is None else str(value)) for name, value in asdict(self).items()]
+        return [
+            (name.replace("_", " "), "–" if value is None else str(value)) for name, value in self.as_dict().items()
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is saved of it."""
+        content = asdict(self)
+        if self.embedding is None:
+            del content["embedding"]
+        return content
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,7 @@ class Provenance:
         epoch_choice: how the epoch was chosen.
         seed: of training.
         post_processing: what was done while embedding, such as averaging with the mirrored picture.
+        embedding: which of the network's features was compared; None where there is one alone.
     """
 
     data: str = "embeddings"
@@ -74,6 +88,7 @@ class Provenance:
     epoch_choice: str = "not stated"
     seed: int | None = None
     post_processing: tuple[str, ...] = ()
+    embedding: str | None = None
 
 
 class QueryScores(NamedTuple):
@@ -179,7 +194,7 @@ class Evaluation:
                 for rate, point in self.verification.items()
             },
             "tables": {name: [row._asdict() for row in rows] for name, rows in self.tables.items()},
-            "protocol": asdict(self.card),
+            "protocol": self.card.as_dict(),
         }
 
 

@@ -140,6 +140,7 @@ def _card(
         queries_skipped=skipped,
         gallery_pictures=sizes[1],
         published_size=_describe_published(protocol, sizes),
+        embedding=provenance.embedding,
     )
 
 

@@ -21,6 +21,7 @@ from samecar.evaluation.ranked_lists import (
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.composite import TrainedModel, as_model, finished_model
 from samecar.hardware import Machine, machine
+from samecar.models.parts import describe_embedding
 from samecar.models.weights import describe_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
@@ -164,8 +165,8 @@ def evaluate(
         run: a finished run, a fused or reduced model, or its folder.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a fused or reduced
-            model.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a
+            fused or reduced model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
@@ -284,6 +285,7 @@ def _origin(model: TrainedModel, digest_of_model: str) -> Provenance:
             initial_weights=describe_weights(model.weights),
             epoch_choice=model.model_facts()["epoch_choice"],
             seed=model.recipe.training.seed,
+            embedding=describe_embedding(model.recipe.model),
         )
     return Provenance(
         model=f"{digest_of_model}: {model.composition}",

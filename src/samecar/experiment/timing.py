@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from samecar.config import AugmentationSettings, Recipe
-from samecar.data import Batch, IdentityBatches, Manifest, PictureDataset, training_transform
+from samecar.data import Batch, Manifest, PictureDataset, plan_batches, training_transform
 from samecar.data.dataset import collate
 from samecar.data.sampling import Draw
 from samecar.experiment.train import initial_model
@@ -76,9 +76,7 @@ def seconds_a_picture(
 
 def count_steps(training: Manifest, recipe: Recipe) -> float:
     """Steps of an epoch, on average."""
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=recipe.training.seed
-    )
+    batches = plan_batches(training, recipe.batch, recipe.training.seed)
     counts = []
     for epoch in range(min(COUNTED_EPOCHS, recipe.training.epochs)):
         batches.set_epoch(epoch)

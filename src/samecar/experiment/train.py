@@ -8,10 +8,10 @@ import torch
 from samecar.config import Recipe, as_recipe
 from samecar.data import (
     FailureLog,
-    IdentityBatches,
     Manifest,
     as_manifest,
     hold_out_validation,
+    plan_batches,
     training_loader,
     training_transform,
 )
@@ -21,7 +21,7 @@ from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
-from samecar.losses.objective import Objective
+from samecar.losses.objective import refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
@@ -79,9 +79,7 @@ def _train(
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
-    batches = IdentityBatches(
-        training.vehicle_id, recipe.batch.size, recipe.batch.pictures_per_vehicle, seed=settings.seed
-    )
+    batches = plan_batches(training, recipe.batch, settings.seed)
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
@@ -147,15 +145,10 @@ def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
 
 def _refuse_settings(recipe: Recipe) -> None:
     """Refuses, before a folder is made, what training would stumble over in its first batch."""
-    Objective(recipe.loss)
-    vehicles = recipe.batch.size // recipe.batch.pictures_per_vehicle
+    refuse_losses(recipe.loss, recipe.model)
     if recipe.batch.size == 1:
         raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
-    if vehicles == 1 and recipe.loss.triplet:
-        raise SamecarError(
-            f"batch.size {recipe.batch.size} with batch.pictures_per_vehicle {recipe.batch.pictures_per_vehicle} is "
-            "one vehicle a batch, and the triplet loss needs two; raise batch.size, or set loss.triplet to 0"
-        )
+    refuse_batches(recipe.loss, recipe.batch)
 
 
 def initial_model(recipe: Recipe, vehicles: int) -> Embedder:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
+from samecar.models.branches import copy_modules, find_last_modules
 from samecar.models.instance_norm import add_instance_norm, end_norms
 from samecar.models.last_stride import remove_last_stride
 from samecar.models.published import (
@@ -80,6 +81,7 @@ class Backbone(nn.Module):
         mean: of each colour in 0..1 in the pictures that the model was trained with.
         deviation: of each colour, likewise.
         removed: keys of the timm model's state dictionary that are gone: the classifier and what stood before it.
+        branches: copies of the last stage and of what comes after it, beside the model's own.
 
     Args:
         model: the whole timm model; it is changed.
@@ -104,6 +106,8 @@ class Backbone(nn.Module):
         self.removed = frozenset(before - set(model.state_dict()))
         self.channels: int = model.num_features if self.stages else _pooled_width(model, height, width, reader)
         self.model = model
+        self.branches = nn.ModuleList()
+        self._last_modules: tuple[str, ...] = ()
         self._tapped: list[int] = []
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -113,8 +117,11 @@ class Backbone(nn.Module):
             pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
 
         Returns:
-            Maps (batch, channels, height, width), earlier stages first; of a token model one tensor (batch, channels).
+            Maps (batch, channels, height, width), earlier stages first, then the last one of each branch; of a token
+            model one tensor (batch, channels).
         """
+        if self.branches:
+            return self._forward_branches(pictures)
         if not self.stages:
             return [_pool(self.model, pictures, self.reader)]
         if not self._tapped:
@@ -125,6 +132,38 @@ class Backbone(nn.Module):
     def tap(self, stages: Sequence[Stage]) -> None:
         """Chooses the stages whose maps `forward` gives beside the last one."""
         self._tapped = [stage.index for stage in stages]
+
+    def _forward_branches(self, pictures: Tensor) -> list[Tensor]:
+        shared = self.stages[-2].index
+        indices = sorted({*self._tapped, shared})
+        maps = self.model.forward_intermediates(pictures, indices=indices, stop_early=True, intermediates_only=True)
+        by_index = dict(zip(indices, maps, strict=True))
+        own = by_index[shared]
+        for name in self._last_modules:
+            own = self.model.get_submodule(name)(own)
+        others = [branch(by_index[shared]) for branch in self.branches]
+        return [*(by_index[index] for index in self._tapped), own, *others]
+
+    def split(self, branches: int, height: int, width: int) -> None:
+        """Lets copies of the last stage, and of what comes after it, read what the stages before it give.
+
+        Args:
+            branches: how many last maps there will be; all begin with the same weights.
+            height: of the pictures in pixels.
+            width: of the pictures in pixels.
+
+        Raises:
+            SamecarError: the last stage cannot be told from the rest of the model.
+        """
+        names = [stage.module for stage in self.stages if stage.module is not None]
+        if len(names) == len(self.stages) > 1:
+            self._last_modules = find_last_modules(self.model, names, height, width)
+        if not self._last_modules:
+            raise SamecarError(
+                f"model.branches is {branches} but the last stage of {type(self.model).__name__} cannot be told from "
+                "the rest of it; choose branches 1, or another backbone, such as a ResNet or an EfficientNet"
+            )
+        self.branches = copy_modules(self.model, self._last_modules, branches - 1)
 
     def attend(self, attention: Callable[[int], nn.Module]) -> None:
         """Refines the map of every stage; the next stage reads the refined one.
@@ -178,7 +217,7 @@ class Backbone(nn.Module):
 
     def inserted(self) -> list[nn.Module]:
         """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
-        refined = [module.attention for module in self.model.modules() if isinstance(module, AttentiveStage)]
+        refined = [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
         return [module for module in refined if any(True for _ in module.parameters())] + end_norms(self.model)
 
 

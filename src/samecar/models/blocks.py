@@ -187,6 +187,13 @@ def build_head(
     return nn.Sequential(*(layers[part]() for part in parts))
 
 
+def build_neck(width: int) -> nn.BatchNorm1d:
+    """BNNeck (Luo et al., arXiv 1903.07071, section 3.6): batch normalisation of features, whose bias stays 0."""
+    neck = nn.BatchNorm1d(width)
+    neck.bias.requires_grad_(False)
+    return neck
+
+
 def build_classifier(
     inputs: int, vehicles: int, *, bias: bool, initialisation: Initialisation = "kaiming"
 ) -> nn.Linear:

@@ -1,24 +1,27 @@
 """The embedder: a backbone, attention, fusion, pooling, a head and a classifier, each chosen by the settings."""
 
 import logging
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models.backbones import Backbone, Stage, build_backbone, check_known
-from samecar.models.blocks import (
-    ATTENTIONS,
-    POOLINGS,
-    Fusion,
-    build_classifier,
-    build_head,
-    chain_projection,
-    point_projection,
-)
+from samecar.models.blocks import ATTENTIONS, Fusion, chain_projection, point_projection
 from samecar.models.fusions import GatedSum, Pyramid
 from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
+from samecar.models.parts import (
+    FurtherPart,
+    Part,
+    PartLayers,
+    build_part,
+    cut_stripes,
+    join_features,
+    list_parts,
+    read_features,
+)
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
 from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
@@ -28,7 +31,7 @@ logger = logging.getLogger(__name__)
 JOINED_STAGES = {"concatenate": 2, "add": 2, "pyramid": 3, "global": 4, "global-chain": 4, "gated-sum": 4}
 """By fusion, how many of the last stages are joined."""
 
-NEEDED_STAGES = {"attention": 1, "fusion": 2, "pooling": 1, "non_local": 4, "mixstyle": 3}
+NEEDED_STAGES = {"attention": 1, "fusion": 2, "pooling": 1, "stripes": 1, "non_local": 4, "mixstyle": 3}
 """By option, how many stages of feature maps a backbone must have where it is not at its default."""
 
 LEARNED_FUSIONS = {"gated-sum": GatedSum, "pyramid": Pyramid}
@@ -38,12 +41,14 @@ class Outputs(NamedTuple):
     """What an embedder says of a batch in training.
 
     Attributes:
-        features: embeddings, (batch, embedding); the triplet loss and the evaluation read them.
-        logits: scores of the train vehicles, (batch, vehicles); None without a classifier.
+        features: embeddings, (batch, embedding), as evaluation and search take them.
+        logits: scores of the train vehicles by the first part, (batch, vehicles); None without a classifier.
+        parts: what losses read: of each branch its whole last map, then that map's stripes.
     """
 
     features: Tensor
     logits: Tensor | None
+    parts: tuple[Part, ...]
 
 
 class Embedder(nn.Module):
@@ -54,6 +59,8 @@ class Embedder(nn.Module):
         weights: that it began with; None if its tensors were loaded afterwards.
         preprocessing: what is done to its pictures before.
         embedding_size: width of an embedding.
+        parts: what it consists of from the last map on, one if there is one branch and no stripe. The embedder itself
+            has the layers of the first, `further` has those of the others.
         vehicles: how many the classifier tells apart; 0 means no classifier.
 
     Args:
@@ -82,19 +89,17 @@ class Embedder(nn.Module):
             backbone.attend(lambda channels: attention(channels, settings.attention_reduction, settings.initialisation))
         if settings.mixstyle:
             backbone.mix_styles(settings.mixstyle, settings.mixstyle_alpha)
+        if settings.branches > 1:
+            backbone.split(settings.branches, settings.height, settings.width)
         self.backbone = backbone
         self.fusion = _build_fusion(settings, backbone)
-        self.pooling = POOLINGS[settings.pooling]() if backbone.stages else nn.Identity()
         channels = int(getattr(self.fusion, "channels", backbone.channels))
-        bias = not settings.zero_bias
-        begin = settings.initialisation
-        self.head = build_head(
-            settings.head, channels, settings.embedding_size, dropout=settings.dropout, bias=bias, initialisation=begin
-        )
-        self.embedding_size = settings.embedding_size or channels
-        self.classifier = (
-            build_classifier(self.embedding_size, vehicles, bias=bias, initialisation=begin) if vehicles else None
-        )
+        self.parts = list_parts(settings, settings.embedding_size or channels)
+        self.embedding_size = sum(part.width for part in self.parts)
+        built = [build_part(settings, channels, vehicles, pools=bool(backbone.stages)) for _ in self.parts]
+        self.pooling, self.head = built[0].pooling, built[0].head
+        self.neck, self.classifier = built[0].neck, built[0].classifier
+        self.further = nn.ModuleList(built[1:])
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Embeds pictures.
@@ -105,8 +110,7 @@ class Embedder(nn.Module):
         Returns:
             Embeddings, (batch, embedding), not normalised.
         """
-        embeddings: Tensor = self.head(self.pooling(self.fusion(self.backbone(pictures))))
-        return embeddings
+        return self.embed_maps(self.maps(pictures))
 
     def outputs(self, pictures: Tensor) -> Outputs:
         """Embeds pictures and scores the train vehicles.
@@ -114,8 +118,33 @@ class Embedder(nn.Module):
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
         """
-        features = self(pictures)
-        return Outputs(features, None if self.classifier is None else self.classifier(features))
+        parts = []
+        for layers, (before, after) in self._read(self.maps(pictures)):
+            parts.append(Part(before, after, None if layers.classifier is None else layers.classifier(after)))
+        return Outputs(self._join(parts), parts[0].logits, tuple(parts))
+
+    def maps(self, pictures: Tensor) -> list[Tensor]:
+        """The map that each branch pools, (batch, channels, height, width); of a token model its pooled features."""
+        maps = self.backbone(pictures)
+        earlier, lasts = maps[: -self.settings.branches], maps[-self.settings.branches :]
+        return [self.fusion([*earlier, last]) for last in lasts]
+
+    def embed_maps(self, maps: Sequence[Tensor]) -> Tensor:
+        """From what `maps` gives to embeddings, (batch, embedding), not normalised."""
+        return self._join([Part(before, after, None) for _, (before, after) in self._read(maps)])
+
+    def _read(self, maps: Sequence[Tensor]) -> Iterator[tuple[PartLayers, tuple[Tensor, Tensor]]]:
+        """The layers of each part with its features before and after the neck."""
+        cut = [piece for branch in maps for piece in cut_stripes(branch, self.settings.stripes)]
+        for layers, piece in zip(self._layers(), cut, strict=True):
+            yield layers, read_features(layers, piece)
+
+    def _layers(self) -> list[PartLayers]:
+        return [self, *(cast(FurtherPart, part) for part in self.further)]
+
+    def _join(self, parts: Sequence[Part]) -> Tensor:
+        chosen = [part.before if self.settings.embedding == "before" else part.after for part in parts]
+        return join_features(chosen, self.settings.branches)
 
 
 def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool = True) -> Embedder:
@@ -168,6 +197,11 @@ def _check_stages(settings: ModelSettings, backbone: Backbone) -> None:
                 f"model.{option} {chosen!r} needs the feature maps of a convolutional network's stages, which "
                 f"model.backbone {settings.backbone!r} does not give; choose {option} {plain!r} or another backbone"
             )
+    if backbone.stages and settings.stripes > backbone.stages[-1].height:
+        raise SamecarError(
+            f"model.stripes is {settings.stripes} but the last map of model.backbone {settings.backbone!r} is "
+            f"{backbone.stages[-1].height} high at model.height {settings.height}; choose fewer or a larger height"
+        )
 
 
 def _build_fusion(settings: ModelSettings, backbone: Backbone) -> nn.Module:

@@ -25,24 +25,28 @@ TORCHVISION_MOBILENETV3_EPSILON = 1e-3
 """Of its batch normalisations; timm's have 1e-5."""
 
 
+EMBEDDERS_CLASSIFIER = re.compile(r"^(further\.\d+\.)?classifier\.")
+"""Begins the keys of an embedder's own classifiers."""
+
+
 def holds_embedder(state: Mapping[str, Tensor]) -> bool:
     """Whether tensors by key are those of a whole embedder, as a run folder's checkpoint holds them."""
     return any(key.startswith("backbone.model.") for key in state)
 
 
 def load_embedder_weights(embedder: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
-    """Fills an embedder from another one of the same composition; only the classifier may be of other vehicles.
+    """Fills an embedder from another one of the same composition; only the classifiers may be of other vehicles.
 
     Args:
-        embedder: all but its classifier is filled.
+        embedder: all but its classifiers is filled.
         state: tensors by key of the other embedder.
         origin: names the file in error sentences.
 
     Raises:
         SamecarError: a key is missing or left over, or a shape differs.
     """
-    wanted = {key: tensor for key, tensor in embedder.state_dict().items() if not key.startswith("classifier.")}
-    given = {key: tensor for key, tensor in state.items() if not key.startswith("classifier.")}
+    wanted = {key: tensor for key, tensor in embedder.state_dict().items() if not EMBEDDERS_CLASSIFIER.match(key)}
+    given = {key: tensor for key, tensor in state.items() if not EMBEDDERS_CLASSIFIER.match(key)}
     _check_names(wanted, given, leftover=given.keys() - wanted.keys(), origin=origin)
     _fill(embedder, wanted, {key: given[key] for key in wanted if key in given}, origin)
 

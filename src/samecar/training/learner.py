@@ -41,7 +41,7 @@ class Learner:
         self.recipe = recipe
         self.device = device
         self.model = model.to(device)
-        self.objective = Objective(recipe.loss).to(device)
+        self.objective = Objective(recipe.loss, model).to(device)
         self.optimizer = build_optimizer(parameter_groups(model, self.objective, recipe.optimizer), recipe.optimizer)
         self.waiting = 0
         self.rate = recipe.optimizer.learning_rate

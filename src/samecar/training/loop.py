@@ -185,11 +185,11 @@ def train_batch(learner: Learner, batch: Batch) -> dict[str, torch.Tensor]:
     labels = batch.labels.to(device, non_blocking=True)  # (batch,)
     with autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
         outputs = learner.model.outputs(pictures)
-    losses = learner.objective(outputs, labels)
+    losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, batch.cameras.to(device, non_blocking=True))
+    accuracy = learner.objective.accuracy(outputs, labels)
     loss = losses.pop("total")
     learner.learn(loss)
-    assert outputs.logits is not None
-    return {"loss": loss, **losses, "accuracy": (outputs.logits.argmax(dim=1) == labels).float().mean()}
+    return {"loss": loss, **losses} | ({} if accuracy is None else {"accuracy": accuracy})
 
 
 @contextmanager

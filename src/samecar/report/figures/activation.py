@@ -54,14 +54,17 @@ def similarity_maps(
     model.eval()
     with torch.enable_grad():
         pictures = torch.cat([prepared(model, first), prepared(model, second)])
-        maps = model.fusion(model.backbone(pictures))  # (2, channels, rows, columns)
-        embeddings = model.head(model.pooling(maps))
+        branches = model.maps(pictures)  # of each branch (2, channels, rows, columns)
+        embeddings = model.embed_maps(branches)
         directions = embeddings / embeddings.detach().norm(dim=1, keepdim=True)
         cosine = (directions[0] * directions[1]).sum()
-        (gradient,) = torch.autograd.grad(cosine, maps)
+        gradients = torch.autograd.grad(cosine, branches)
     taken = model.preprocessing
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
-    raw = functional.relu((weights * maps).sum(dim=1, keepdim=True)).detach()
+    weighed = [
+        (gradient.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True)
+        for gradient, maps in zip(gradients, branches, strict=True)
+    ]
+    raw = functional.relu(torch.stack(weighed).sum(dim=0)).detach()
     spread = functional.interpolate(raw, (taken.height, taken.width), mode="bilinear", align_corners=False)
     scaled = spread / spread.amax(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
     return _array(scaled[0, 0]), _array(scaled[1, 0]), float(cosine.detach())
