@@ -169,6 +169,15 @@ def test_later_options_change_the_digest_only_where_they_are_chosen():
         ("augmentation.pad=-1", "augmentation.pad is -1: input should be greater than or equal to 0"),
         ("augmentation.policy=augmix", "augmentation.policy is 'augmix'"),
         ("optimizer.betas=[0.9, 1.0]", "optimizer.betas.1 is 1.0"),
+        ("optimizer.head_rate=0", "optimizer.head_rate is 0"),
+        ("optimizer.layer_decay=1.1", "optimizer.layer_decay is 1.1"),
+        ("training.ema=1", "training.ema is 1"),
+        ("training.accumulation=0", "training.accumulation is 0"),
+        ("training.frozen=head", "training.frozen is 'head'"),
+        ("training.frozen=all-but-last-stage", "freeze_backbone_epochs is 0; give freeze_backbone_epochs, or leave"),
+        ("training.patience=3", "patience is 3 but validation is 0; set validation to a share such as 0.1, or leave"),
+        ("schedule.minimum=0.1", "minimum is 0.1 but decay is 'multi-step'; choose 'cosine', or leave minimum out"),
+        ("schedule.per_step=true", "decay is 'multi-step' without warm-up, which changes nothing within an epoch"),
         ("model.initialisation=xavier", "model.initialisation is 'xavier'"),
     ],
 )
@@ -181,6 +190,30 @@ def test_options_that_nothing_would_read_are_refused(change, sentence):
 def test_options_of_one_policy_are_refused_with_another():
     with pytest.raises(SamecarError, match="randaugment_operations is 3 but policy is 'autoaugment'; set policy to"):
         parse_recipe({"augmentation": {"policy": "autoaugment", "randaugment_operations": 3}}, "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            ["schedule.warmup_epochs=2", "schedule.warmup_start=0"],
+            "the first epoch would learn nothing; set per_step to",
+        ),
+        (
+            ["optimizer.weight_decay=0", "optimizer.decay_norms_and_biases=false"],
+            "decay_norms_and_biases is False but weight_decay is 0; give weight_decay, or leave",
+        ),
+    ],
+)
+def test_options_that_do_nothing_together_are_refused(changes, sentence):
+    with pytest.raises(SamecarError) as error:
+        load_recipe("report-baseline", changes)
+    assert sentence in str(error.value)
+
+
+def test_a_warm_up_from_nothing_goes_with_rates_per_step():
+    changes = ["schedule.warmup_epochs=2", "schedule.warmup_start=0", "schedule.per_step=true"]
+    assert load_recipe("report-baseline", changes).schedule.warmup_start == 0
 
 
 @pytest.mark.parametrize(

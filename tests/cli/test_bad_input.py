@@ -127,8 +127,10 @@ def test_runs_that_are_there_are_kept_and_absent_ones_are_not_resumed(trained, p
     command = ["train", "report-baseline", "--data", painted_source, *tiny("training.epochs=1")]
     assert "already holds a run of this recipe; continue it with --resume" in refused(*command, "--out", trained)
     sentence = refused(*command, "--out", trained, "--set", "training.epochs=3")
-    assert "training.epochs was 1 and is now 3; choose another folder" in sentence
-    assert "training.epochs was 1" in refused(*command, "--out", trained, "--set", "training.epochs=3", "--resume")
+    assert "training.epochs was 1 and is now 3; choose another folder, or train it longer with --resume" in sentence
+    sentence = refused(*command, "--out", trained, "--set", "training.seed=3")
+    assert sentence.endswith("training.seed was 1 and is now 3; choose another folder")
+    assert "training.seed was 1" in refused(*command, "--out", trained, "--set", "training.seed=3", "--resume")
     none = tmp_path / "none"
     assert f"{none} holds no run to resume; start it without --resume" in refused(*command, "--out", none, "--resume")
     (tmp_path / "notes.txt").write_text("mine")

@@ -131,6 +131,19 @@ def test_training_is_taken_up_again_and_validates(painted_source, tmp_path):
     assert len(run_made.metrics()) == 2
 
 
+def test_held_out_vehicles_are_scored_before_training_too(painted_folder, tmp_path):
+    source = f"folder:{painted_folder}/train/{{vehicle_id}}_{{camera_id}}_*.png"
+    options = *tiny(), "--validation", 0.25
+    finished = run("train", "report-baseline", "--data", source, "--out", tmp_path / "run", *options)
+    said = re.search(r"Held-out train vehicles: mAP (\S+) before training, (\S+) after\.", finished.out)
+    before, after = said.groups()
+    run_made = Run.open(tmp_path / "run")
+    assert f"{100 * run_made.untrained['validation_mAP']:.1f}" == before
+    best = max(record["validation_mAP"] for record in run_made.metrics())
+    assert f"{100 * best:.1f}" == after
+    assert ("training has not helped" in finished.errors) == (best <= run_made.untrained["validation_mAP"])
+
+
 def test_evaluation_prints_one_json_object(trained, painted_source):
     out, _ = trained
     content = json.loads(done("evaluate", out, "--data", painted_source, "--json", "--workers", 0))

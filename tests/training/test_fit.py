@@ -122,8 +122,8 @@ def test_resuming_a_finished_run_changes_nothing(whole, painted_source, tmp_path
 
 
 def test_resuming_refuses_another_recipe_and_names_the_difference(whole, painted_source):
-    other = recipe_with("training.epochs=5", "model.head=fc-bn-relu-dropout-fc", "model.embedding_size=16")
-    with pytest.raises(SamecarError, match=r"training\.epochs was 4 and is now 5"):
+    other = recipe_with("training.epochs=4", "model.head=fc-bn-relu-dropout-fc", "model.embedding_size=8")
+    with pytest.raises(SamecarError, match=r"model\.embedding_size was 16 and is now 8; resume with the same recipe"):
         train(other, painted_source, whole.folder, resume=True, on=HERE)
 
 

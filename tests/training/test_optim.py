@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from samecar.config import OptimizerSettings, ScheduleSettings
+from samecar.config import OptimizerSettings, ScheduleSettings, load_recipe
 from samecar.training import build_optimizer, learning_rate
+from samecar.training.optim import scheduled_rate
 
 
 def rates_of(schedule, epochs=60, rate=1e-4):
@@ -92,3 +93,30 @@ def test_weight_decay_pulls_every_parameter():
     for old, new in zip(before, model.parameters(), strict=True):
         assert torch.allclose(new, old / 2)
     assert math.isclose(float(before[2][0]), 1)  # the norm's weight is among them
+
+
+def test_a_rate_per_step_is_the_same_formula_with_fractions_of_epochs():
+    """Two epochs of warm-up from a tenth, then half a cosine over four; four steps an epoch, by hand."""
+    changes = ["warmup_epochs=2", "warmup_start=0.1", "decay=cosine", "per_step=true", "minimum=0.2"]
+    recipe = load_recipe(
+        "report-baseline",
+        ["training.epochs=6", "optimizer.learning_rate=1.0", *(f"schedule.{change}" for change in changes)],
+    )
+    rates = [scheduled_rate(recipe, epoch, step / 4) for epoch in range(6) for step in range(4)]
+    assert rates[:8] == pytest.approx([0.1, 0.2125, 0.325, 0.4375, 0.55, 0.6625, 0.775, 0.8875])
+    falling = [0.2 + 0.8 * (1 + math.cos(math.pi * step / 16)) / 2 for step in range(16)]
+    assert rates[8:] == pytest.approx(falling)
+    assert rates[16] == pytest.approx(0.6)
+
+
+def test_a_rate_per_epoch_knows_no_fractions():
+    recipe = load_recipe("report-baseline", ["schedule.decay=cosine", "schedule.warmup_epochs=3"])
+    for epoch in (0, 2, 3, 30):
+        assert scheduled_rate(recipe, epoch, 0.9) == scheduled_rate(recipe, epoch)
+
+
+def test_cosine_ends_at_its_minimum():
+    schedule = ScheduleSettings(decay="cosine", minimum=0.01)
+    assert learning_rate(schedule, 2.0, 0, 10) == 2
+    assert learning_rate(schedule, 2.0, 5, 10) == pytest.approx(1.01)
+    assert learning_rate(schedule, 2.0, 10, 10) == pytest.approx(0.02)

@@ -7,11 +7,13 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.options import OptionsOf, Place, Source, examples
+from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.config import Recipe
     from samecar.data import Manifest
     from samecar.hardware import Machine
+    from samecar.training import Run
 
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
 Validation = Annotated[
@@ -60,6 +62,7 @@ def train(
         console.warn(f"left out of training: {sentence}")
     console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
     if trial is None:
+        _say_gain(run)
         console.say("The source has no query and gallery pictures; score the run with `samecar evaluate`.")
         return
     console.print_evaluation(trial.trained, trial.untrained)
@@ -67,6 +70,19 @@ def train(
     if warning:
         console.warn(warning)
     console.say(f"Open the report: {out / 'report.html'}")
+
+
+def _say_gain(run: "Run") -> None:
+    """Prints how held-out vehicles were found before training and at the epoch that was kept."""
+    from samecar.experiment.trial import WHAT_TO_TRY
+
+    if not run.untrained:
+        return
+    before = run.untrained["validation_mAP"]
+    after = run.metrics()[run.model_facts()["epoch"] - 1]["validation_mAP"]
+    console.say(f"Held-out train vehicles: mAP {100 * before:.1f} before training, {100 * after:.1f} after.")
+    if after <= before:
+        console.warn(f"training has not helped; try {WHAT_TO_TRY}")
 
 
 def _recipe(
@@ -91,7 +107,7 @@ def _recipe(
 
 def _what_training_left(out: Path) -> str:
     """What an interruption of training leaves behind."""
-    if (out / "model").is_dir():
+    if (out / "model").is_dir() and not _is_trained_longer(out):
         return f"training had ended and its model is kept; `samecar evaluate {out} --data SOURCE` scores it"
     epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
     if any(epochs):
@@ -101,3 +117,14 @@ def _what_training_left(out: Path) -> str:
     if (out / "run.json").is_file():
         return f"training had not begun; remove {out} before you train into it again"
     return "training had not begun, and nothing is kept"
+
+
+def _is_trained_longer(out: Path) -> bool:
+    """Whether the model in a run's folder is of before the run was made longer."""
+    from samecar.training import Run
+
+    try:
+        Run.open(out).refuse_incomplete()
+    except SamecarError:
+        return True
+    return False

@@ -73,13 +73,20 @@ def _train(
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
-    settings = recipe.training
+    settings, distance = recipe.training, recipe.model.distance
     training, held_out = pictures_to_train_on(recipe, manifest)
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe)
     batches = plan_batches(training, recipe.batch, settings.seed)
+
+    def validate(model: Embedder) -> dict[str, float]:
+        assert held_out is not None
+        embeddings = embed(model, held_out, workers=on.workers)
+        scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
+        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
     if resume:
         run = Run.resume(out, recipe, run_data)
         recipe = run.recipe
@@ -91,15 +98,11 @@ def _train(
         model = initial_model(recipe, len(vehicles))
         learner = Learner(model, recipe, on.device)
         run = Run.create(out, recipe, run_data, model)
+        if held_out is not None:
+            run.note_untrained(validate(learner.model))
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
-
-    def validate(model: Embedder) -> dict[str, float]:
-        assert held_out is not None
-        embeddings = embed(model, held_out, workers=on.workers)
-        scores = score_splits(embeddings, protocol_of(held_out), distance=recipe.model.distance)
-        return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
     with show_progress(progress) as report:
         fit(

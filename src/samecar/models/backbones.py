@@ -218,7 +218,7 @@ class Backbone(nn.Module):
     def inserted(self) -> list[nn.Module]:
         """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
         refined = [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
-        return [module for module in refined if any(True for _ in module.parameters())] + end_norms(self.model)
+        return [module for module in refined if any(True for _ in module.parameters())] + end_norms(self)
 
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:

@@ -186,7 +186,7 @@ class _Measured:
         )
         network = self._once(
             "network",
-            (recipe.model, recipe.batch, recipe.optimizer, recipe.loss, recipe.training.precision),
+            (recipe.model, recipe.batch, recipe.optimizer, recipe.loss, recipe.training.precision, recipe.training.ema),
             lambda: time_network(recipe, vehicles, self._machine.device),
         )
         reading = self._once(
@@ -201,11 +201,11 @@ class _Measured:
         computing = network.seconds * (self._threads / self._threads_a_run if on_cpu else 1)
         trained = self._seconds(reading, computing)
         embedded = self._seconds(reading, computing / TRAINING_OPERATIONS)
-        weights = network.model_bytes + network.optimizer_bytes
+        weights = network.model_bytes * (2 if recipe.training.ema else 1) + network.optimizer_bytes
         return Estimate(
             run,
             pictures=pictures,
-            steps=round(epochs * steps),
+            steps=round(epochs * steps / recipe.training.accumulation),
             operations=operations * (TRAINING_OPERATIONS * pictures + self._test_pictures),
             reading_seconds=reading,
             training_seconds=computing,

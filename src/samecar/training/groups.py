@@ -92,17 +92,20 @@ def _layers(model: Embedder, settings: OptimizerSettings) -> dict[str, int]:
             f"optimizer.layer_decay is {settings.layer_decay:g} but timm does not say which layers model.backbone "
             f"{model.settings.backbone!r} has; leave layer_decay out, or choose another backbone"
         )
-    names = _plain_names(network)
+    names = _plain_names(model)
     plain: Any = SimpleNamespace(named_parameters=lambda: [(name, None) for name in names])
     numbers: dict[str, int] = group_parameters(plain, network.group_matcher(coarse=False), reverse=True)
     return {MODEL + name: numbers[plain_name] for plain_name, name in names.items()}
 
 
-def _plain_names(network: nn.Module) -> dict[str, str]:
+def _plain_names(model: Embedder) -> dict[str, str]:
     """From the names that parameters have in timm's own model to those that they have with attention after stages."""
+    network, new = model.backbone.model, new_parameters(model)
     wrapped = [name for name, module in network.named_modules() if isinstance(module, AttentiveStage)]
     names: dict[str, str] = {}
     for name, _ in network.named_parameters():
+        if MODEL + name in new:
+            continue
         plain = name
         for place in sorted(wrapped, key=len, reverse=True):  # the inner ones first
             if plain.startswith(f"{place}.stage."):

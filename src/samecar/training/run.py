@@ -81,6 +81,8 @@ class Run:
         resolved: sixteen hexadecimal digits of recipe and weights together, None likewise. Two runs of one recipe
             differ in them if, for example, 'imagenet' was another file in another version of timm.
         former: recipes with fewer epochs that it was trained by before, each with digest, epochs and ended_early.
+        untrained: scores of the held-out vehicles before training, by the names that `metrics` has; empty if none were
+            held out or an earlier version did not note them.
         ended_early: the epoch after which `training.patience` has ended training; None if it has not.
         sessions: as in `samecar.training.sessions`; empty likewise.
     """
@@ -93,6 +95,7 @@ class Run:
         self.weights: dict[str, str | None] = dict(noted.get("weights") or {})
         self.resolved: str | None = noted.get("resolved")
         self.former: list[dict[str, Any]] = list(noted.get("former", ()))
+        self.untrained: dict[str, float] = dict(noted.get("untrained") or {})
         self.ended_early: int | None = noted.get("ended_early")
         self.sessions: list[Session] = list(noted.get("sessions", ()))
 
@@ -219,6 +222,11 @@ class Run:
             self.resolved = _resolved_digest(self.recipe, self.weights, preprocessing)
         self._write()
 
+    def note_untrained(self, scores: Mapping[str, float]) -> None:
+        """Notes how the network scored on held-out vehicles before it was trained."""
+        self.untrained = {f"validation_{name}": value for name, value in scores.items()}
+        self._write()
+
     def note_early_end(self, epoch: int) -> None:
         """Notes that training has ended after so many epochs, because its scores no longer rose."""
         if self.ended_early != epoch:
@@ -235,6 +243,7 @@ class Run:
             "weights": self.weights,
             "data": asdict(self.data),
             "former": self.former,
+            "untrained": self.untrained,
             "ended_early": self.ended_early,
             "sessions": self.sessions,
         }
