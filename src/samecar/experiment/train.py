@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from samecar.config import Recipe, as_recipe
+from samecar.config import ModelSettings, Recipe, as_recipe
 from samecar.data import (
     FailureLog,
     Manifest,
@@ -95,7 +95,7 @@ def _train(
         run.note_recipe(model.preprocessing)
     else:
         Run.refuse_used(out, recipe)
-        model = initial_model(recipe, len(vehicles))
+        model = initial_model(recipe, len(vehicles), training)
         learner = Learner(model, recipe, on.device)
         run = Run.create(out, recipe, run_data, model)
         if held_out is not None:
@@ -154,7 +154,35 @@ def _refuse_settings(recipe: Recipe) -> None:
     refuse_batches(recipe.loss, recipe.batch)
 
 
-def initial_model(recipe: Recipe, vehicles: int) -> Embedder:
-    """The model as training finds it: seeded, with the weights that the recipe names."""
+def initial_model(recipe: Recipe, vehicles: int, training: Manifest | None = None) -> Embedder:
+    """The model as training finds it: seeded, with the weights that the recipe names.
+
+    Args:
+        recipe: whose network and seed.
+        vehicles: that its classifier tells apart.
+        training: the pictures to train on, whose cameras and views a model with side information gets to know; without
+            them it knows none.
+
+    Raises:
+        SamecarError: the network cannot be built, or nothing is known of the pictures that it is to be told.
+    """
+    settings = recipe.model if training is None else _with_side_names(recipe.model, training)
     torch.manual_seed(recipe.training.seed)
-    return build_embedder(recipe.model, vehicles)
+    return build_embedder(settings, vehicles)
+
+
+def _with_side_names(settings: ModelSettings, training: Manifest) -> ModelSettings:
+    if settings.side_cameras or settings.side_views:
+        raise SamecarError("model.side_cameras and model.side_views are filled in by training; leave them out")
+    told = [] if settings.side_information == "none" else settings.side_information.split("+")
+    names = {}
+    for kind in told:
+        column = training.camera_id if kind == "camera" else training.view
+        known = sorted(set(column.tolist()) - {""})
+        if not known:
+            raise SamecarError(
+                f"model.side_information is {settings.side_information!r}, but no training picture has a {kind}; give "
+                f"one in the manifest, or choose side_information 'none'"
+            )
+        names[f"side_{kind}s"] = tuple(known)
+    return settings.model_copy(update=names)
