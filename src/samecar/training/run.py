@@ -5,6 +5,7 @@
   it was trained before it was trained longer; each session of training with its versions, machine and seconds
 * `metrics.jsonl`: one line for each epoch; `events.out.tfevents…` is the same for TensorBoard
 * `unreadable.json`: pictures that were left out because they could not be read, if any
+* `prompts.safetensors`: texts about the vehicles, learned before training if the recipe asks for them
 * `checkpoints/epoch-0012/`: all that resuming needs
 * `best/`: the model of the epoch that scored best on held-out vehicles, if any were held out
 * `model/`: the model that the run ended with
@@ -226,6 +227,19 @@ class Run:
             self.resolved = _resolved_digest(self.recipe, self.weights, preprocessing)
         self._write()
 
+    def refuse_other_weights(self, model: Embedder) -> None:
+        """Checks that a model which begins anew has the weights that the run began with.
+
+        Raises:
+            SamecarError: its weights are others.
+        """
+        weights = model.weights.as_dict() if model.weights is not None else {}
+        if weights.get("sha256") != self.weights.get("sha256"):
+            raise SamecarError(
+                f"{self.folder} began with other weights than those that model.weights names now; put "
+                f"{self.weights.get('file')} back, or remove the folder and train again"
+            )
+
     def note_untrained(self, scores: Mapping[str, float]) -> None:
         """Notes how the network scored on held-out vehicles before it was trained."""
         self.untrained = {f"validation_{name}": value for name, value in scores.items()}
@@ -357,6 +371,11 @@ class Run:
                 f"{self.folder} has no checkpoint to resume from; remove the folder and train from the start"
             )
         return checkpoint.load(folders[-1])
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether training has begun; with prompts to learn it begins after them."""
+        return bool(self._checkpoints())
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.folder / "checkpoints").glob("epoch-*"))
