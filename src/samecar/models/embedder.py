@@ -2,16 +2,25 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models.backbones import Backbone, Stage, build_backbone, check_known
+from samecar.files import read_json
+from samecar.models.backbones import Backbone, Stage, build_backbone, check_known, normalisation_options
 from samecar.models.blocks import ATTENTIONS, Fusion, chain_projection, point_projection
+from samecar.models.folders import DESCRIPTION_FILE
 from samecar.models.fusions import GatedSum, Pyramid
-from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
+from samecar.models.layouts import (
+    holds_embedder,
+    load_backbone_weights,
+    load_embedder_weights,
+    load_fitting_weights,
+)
 from samecar.models.parts import (
     FurtherPart,
     Part,
@@ -23,7 +32,7 @@ from samecar.models.parts import (
     read_features,
 )
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
-from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
+from samecar.models.weights import RUN, ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -170,6 +179,8 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     backbone = build_backbone(settings, weights)
     if weights.path is None or weights.name.startswith(TIMM):
         return Embedder(settings, backbone, vehicles, weights)
+    if weights.name.startswith(RUN):
+        return _begin_with_model(settings, backbone, vehicles, weights)
     from_torchvision = weights.name.startswith(TORCHVISION)
     state = read_torchvision(weights.name) if from_torchvision else read_weights(weights.path)
     if holds_embedder(state):
@@ -179,6 +190,34 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     layout = load_backbone_weights(backbone.model, state, str(weights.path), removed=backbone.removed)
     logger.info("weights of %s read from %s in layout %r", settings.backbone, weights.path, layout)
     return Embedder(settings, backbone, vehicles, weights)
+
+
+def _begin_with_model(settings: ModelSettings, backbone: Backbone, vehicles: int, weights: ResolvedWeights) -> Embedder:
+    """An embedder with what of a trained model's tensors fits it.
+
+    Raises:
+        SamecarError: the model has another backbone, or one that takes pictures or batches otherwise.
+    """
+    assert weights.path is not None
+    described = read_json(weights.path.parent / DESCRIPTION_FILE).get("model") or {}
+    if described.get("backbone") != settings.backbone:
+        raise SamecarError(
+            f"model.weights {settings.weights!r} has backbone {described.get('backbone')!r} and the recipe has "
+            f"{settings.backbone!r}; give a run of the same model.backbone"
+        )
+    with torch.device("meta"):
+        theirs = normalisation_options(build_backbone(ModelSettings.model_validate(described)))
+    ours = normalisation_options(backbone)
+    changes = [f"model.{name}={theirs[name]}" for name in theirs if theirs[name] != ours[name]]
+    if changes:
+        raise SamecarError(
+            f"model.weights {settings.weights!r} were trained with another normalisation than the recipe has; set "
+            f"{' and '.join(changes)}"
+        )
+    embedder = Embedder(settings, backbone, vehicles, weights)
+    taken = load_fitting_weights(embedder, read_weights(weights.path), settings.weights)
+    embedder.weights = replace(weights, taken=taken)
+    return embedder
 
 
 class _LastMap(nn.Module):
