@@ -89,6 +89,16 @@ def test_transformers_positions_are_resized(tmp_path):
     assert torch.equal(second.pos_embed[0, 0], first.backbone.model.pos_embed[0, 0])  # of the class token
 
 
+def test_what_was_learned_of_other_cameras_begins_anew(tmp_path):
+    told = {"backbone": "test_vit", "height": 160, "width": 160, "side_information": "camera"}
+    first = first_run(tmp_path / "first", side_cameras=("a", "b"), **told)
+    (key,) = [key for key in first.state_dict() if "side" in key]
+    for cameras, same in ((("a", "b"), True), (("b", "c"), False)):
+        second = begin(tmp_path / "first", side_cameras=cameras, **told)
+        assert torch.equal(second.state_dict()[key], first.state_dict()[key]) == same
+        assert torch.equal(second.backbone.model.cls_token, first.backbone.model.cls_token)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

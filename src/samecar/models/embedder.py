@@ -32,10 +32,14 @@ from samecar.models.parts import (
     read_features,
 )
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
+from samecar.models.side_information import Side
 from samecar.models.weights import RUN, ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
+
+SIDE = "backbone.reader.side."
+"""Begins the keys of what an embedder has learned of single cameras and views."""
 
 JOINED_STAGES = {"concatenate": 2, "add": 2, "pyramid": 3, "global": 4, "global-chain": 4, "gated-sum": 4}
 """By fusion, how many of the last stages are joined."""
@@ -110,31 +114,33 @@ class Embedder(nn.Module):
         self.neck, self.classifier = built[0].neck, built[0].classifier
         self.further = nn.ModuleList(built[1:])
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, side: Side | None = None) -> Tensor:
         """Embeds pictures.
 
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
+            side: cameras and views of the pictures; only a model with side information reads them.
 
         Returns:
             Embeddings, (batch, embedding), not normalised.
         """
-        return self.embed_maps(self.maps(pictures))
+        return self.embed_maps(self.maps(pictures, side))
 
-    def outputs(self, pictures: Tensor) -> Outputs:
+    def outputs(self, pictures: Tensor, side: Side | None = None) -> Outputs:
         """Embeds pictures and scores the train vehicles.
 
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
+            side: cameras and views of the pictures; only a model with side information reads them.
         """
         parts = []
-        for layers, (before, after) in self._read(self.maps(pictures)):
+        for layers, (before, after) in self._read(self.maps(pictures, side)):
             parts.append(Part(before, after, None if layers.classifier is None else layers.classifier(after)))
         return Outputs(self._join(parts), parts[0].logits, tuple(parts))
 
-    def maps(self, pictures: Tensor) -> list[Tensor]:
+    def maps(self, pictures: Tensor, side: Side | None = None) -> list[Tensor]:
         """The map that each branch pools, (batch, channels, height, width); of a token model its pooled features."""
-        maps = self.backbone(pictures)
+        maps = self.backbone(pictures, side)
         earlier, lasts = maps[: -self.settings.branches], maps[-self.settings.branches :]
         return [self.fusion([*earlier, last]) for last in lasts]
 
@@ -205,8 +211,9 @@ def _begin_with_model(settings: ModelSettings, backbone: Backbone, vehicles: int
             f"model.weights {settings.weights!r} has backbone {described.get('backbone')!r} and the recipe has "
             f"{settings.backbone!r}; give a run of the same model.backbone"
         )
+    former = ModelSettings.model_validate(described)
     with torch.device("meta"):
-        theirs = normalisation_options(build_backbone(ModelSettings.model_validate(described)))
+        theirs = normalisation_options(build_backbone(former))
     ours = normalisation_options(backbone)
     changes = [f"model.{name}={theirs[name]}" for name in theirs if theirs[name] != ours[name]]
     if changes:
@@ -214,8 +221,11 @@ def _begin_with_model(settings: ModelSettings, backbone: Backbone, vehicles: int
             f"model.weights {settings.weights!r} were trained with another normalisation than the recipe has; set "
             f"{' and '.join(changes)}"
         )
+    state = read_weights(weights.path)
+    if (former.side_cameras, former.side_views) != (settings.side_cameras, settings.side_views):
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(SIDE)}  # of other cameras and views
     embedder = Embedder(settings, backbone, vehicles, weights)
-    taken = load_fitting_weights(embedder, read_weights(weights.path), settings.weights)
+    taken = load_fitting_weights(embedder, state, settings.weights)
     embedder.weights = replace(weights, taken=taken)
     return embedder
 
