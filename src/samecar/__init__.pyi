@@ -28,6 +28,8 @@ from .experiment.reduce import reduce as reduce
 from .experiment.train import train as train
 from .experiment.trial import Trial as Trial
 from .experiment.trial import train_and_evaluate as train_and_evaluate
+from .experiment.tuning.tune import TuneOptions as TuneOptions
+from .experiment.tuning.tune import tune as tune
 from .films import YoloxDetector as YoloxDetector
 from .films import ingest as ingest
 from .hardware import machine as machine

@@ -15,7 +15,7 @@ from samecar.drawn import draw_set
 
 ONLY_READ = (
     *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
-    *("reproduce figure4", "reproduce all", "reproduce --plan"),
+    *("reproduce figure4", "reproduce all", "reproduce --plan", "fuse", "reduce", "tune"),
     *(
         "reproduce --rows",
         "train report-resnet18",

@@ -130,7 +130,8 @@ def test_it_is_taken_wherever_a_run_is(fused, source, tmp_path):
     assert "probability" in done("compare", picture, picture, "--run", folder, "--device", "cpu")
     garage = tmp_path / "garage"
     assert "calibrated" in done("gallery", "create", garage, "--run", folder)
-    done("gallery", "add", garage, source.partition("{")[0] + "gallery", "--pattern", "{vehicle_id}_{camera_id}.png")
+    crops = source.replace("{split}", "gallery")
+    done("gallery", "add", garage, crops, "--workers", "1")
     found = json.loads(done("search", garage, picture, "--top", "1", "--json"))
     assert "v20" in json.dumps(found)
     with samecar.Gallery.open(garage) as gallery:
@@ -150,7 +151,7 @@ def test_a_model_that_does_not_help_is_left_out(runs, source, tmp_path, monkeypa
         return {weights: weights[0] * weights[2] for weights in grid_of_weights(3)}
 
     monkeypatch.setattr("samecar.experiment.fuse._try_weights", score)
-    fused = samecar.fuse([runs[0], runs[1], third], source, tmp_path / "fused", on=HERE)
+    fused = samecar.fuse([*runs, third], source, tmp_path / "fused", on=HERE)
     assert [part["weight"] for part in fused.facts["parts"]] == [0.5, 0.5]
     assert [part["folder"] for part in fused.facts["chosen_on"]["left_out"]] == [str(runs[1].folder)]
     assert len(fused.load_model().parts) == 2
@@ -158,8 +159,8 @@ def test_a_model_that_does_not_help_is_left_out(runs, source, tmp_path, monkeypa
         "samecar.experiment.fuse._try_weights",
         lambda *given: {weights: weights[1] for weights in grid_of_weights(3)},
     )
-    with pytest.raises(SamecarError, match="no fusion is better than .*second alone, with mAP 100.0"):
-        samecar.fuse([runs[0], runs[1], third], source, tmp_path / "none", on=HERE)
+    with pytest.raises(SamecarError, match=r"no fusion is better than .*second alone, with mAP 100.0"):
+        samecar.fuse([*runs, third], source, tmp_path / "none", on=HERE)
 
 
 def test_a_grid_of_weights_holds_every_way_to_share_twenty_steps():

@@ -21,6 +21,8 @@ from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
 from samecar.cli.serve import serve
 from samecar.cli.train import train
+from samecar.cli.tune import tune
+from samecar.cli.weights import import_weights
 from samecar.errors import SamecarError
 from samecar.version import __version__
 
@@ -131,6 +133,8 @@ add_command(app, demo)
 add_command(app, draw)
 add_command(app, recipes)
 add_command(app, train)
+add_command(app, import_weights, "import-weights")
+add_command(app, tune)
 add_command(app, measure.evaluate, old_names=measure.OLD_NAMES)
 add_command(app, measure.embed)
 add_command(app, measure.score, old_names=measure.OLD_NAMES)

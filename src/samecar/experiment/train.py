@@ -1,5 +1,6 @@
 """From a recipe and a source to a trained model."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,15 @@ from samecar.experiment.evaluate import score_splits
 from samecar.experiment.prompts import build_prompts, refuse_prompts, teach_texts
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
-from samecar.losses.objective import refuse_batches, refuse_losses
+from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.models.prompts import VehiclePrompts
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
+
+Watch = Callable[[int, Mapping[str, float]], None]
+"""Is called with an epoch, from 1, and the mAP and rank-1 on held-out vehicles after it."""
 
 
 def train(
@@ -38,6 +42,7 @@ def train(
     resume: bool = False,
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
+    watch: Watch | None = None,
 ) -> Run:
     """Trains a model on the 'train' pictures of a source.
 
@@ -51,6 +56,7 @@ def train(
             with, or for another `training.patience`, where the epochs that are trained are the same by both.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
+        watch: is told of each scoring of the held-out vehicles, and may end training by an exception.
 
     Returns:
         The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
@@ -61,7 +67,7 @@ def train(
     """
     folder = as_path(out, "out")
     with hold(folder):
-        return _train(recipe, data, folder, resume=resume, on=on, progress=progress)
+        return _train(recipe, data, folder, resume=resume, on=on, progress=progress, watch=watch)
 
 
 def _train(
@@ -72,6 +78,7 @@ def _train(
     resume: bool,
     on: Machine | None,
     progress: Progress | bool | None,
+    watch: Watch | None,
 ) -> Run:
     on = on or machine()
     recipe, manifest = as_recipe(recipe), as_manifest(data)
@@ -80,7 +87,7 @@ def _train(
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
-    _refuse_settings(recipe)
+    _refuse_settings(recipe, training)
     batches = plan_batches(training, recipe.batch, settings.seed)
 
     def validate(model: Embedder) -> dict[str, float]:
@@ -88,6 +95,12 @@ def _train(
         embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
+
+    def validate_epoch(model: Embedder) -> dict[str, float]:
+        scores = validate(model)
+        if watch is not None:
+            watch(len(run.metrics()) + 1, scores)
+        return scores
 
     run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
@@ -108,7 +121,7 @@ def _train(
             FailureLog(training),
             run,
             resume=not begins,
-            validation=validate if held_out is not None else None,
+            validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
@@ -167,12 +180,19 @@ def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
     return f"{choice}; training ended early after {run.ended_early}, {settings.patience} scorings in a row no better)"
 
 
-def _refuse_settings(recipe: Recipe) -> None:
+def _refuse_settings(recipe: Recipe, training: Manifest) -> None:
     """Refuses, before a folder is made, what training would stumble over in its first batch."""
     refuse_losses(recipe.loss, recipe.model)
     if recipe.batch.size == 1:
         raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
     refuse_batches(recipe.loss, recipe.batch)
+    cameras = set(training.camera_id.tolist()) - {""}
+    by_camera = mines_by_camera(recipe.loss)
+    if by_camera and len(cameras) < 2:
+        raise SamecarError(
+            f"{recipe.loss.option(by_camera[0], 'mining')} is 'camera' but {len(cameras)} cameras are known of the "
+            "train pictures; give a source that knows two or more, or leave the option out"
+        )
     refuse_prompts(recipe)
 
 

@@ -28,8 +28,26 @@ from samecar.report.figures.features import features_figure, prepared, stage_map
 from samecar.report.figures.pairs import DistanceCounts, count_distances, distances_figure
 from samecar.report.figures.ranks import ranks_figure
 from samecar.report.figures.style import save_figure
+from samecar.report.figures.tuning import TriedRecipe, history_figure, importances_figure, slices_figure
 
 HERE = machine("cpu", 0)
+
+SHARES = {"optimizer.learning_rate": 0.6, "model.pooling": 0.31, "augmentation.erasing": 0.09}
+TRIALS = [
+    TriedRecipe(
+        number,
+        ("complete", "pruned", "complete", "failed")[number % 4],
+        None if number % 4 == 3 else 0.5 + 0.01 * (7 * number % 11),
+        {
+            "optimizer.learning_rate": 10.0 ** (-5 + 2 * (5 * number % 12) / 11),
+            "model.pooling": ("average", "gem", "max")[number % 3],
+            "augmentation.erasing": (3 * number % 12) / 11,
+        },
+        as_it_stands=number == 0,
+    )
+    for number in range(12)
+]
+"""Of a study that was never made."""
 
 
 @pytest.fixture(scope="module")
@@ -339,10 +357,14 @@ def kinds(run, tested, painted_folder):
         "activation": lambda **sheet: activation_figure(model, picture, others, **sheet),
         "embeddings": lambda **sheet: embedding_map_figure(tested.gallery, **sheet),
         "distances": lambda **sheet: distances_figure(counts, **sheet),
+        "history": lambda **sheet: history_figure(TRIALS, untrained=0.4, **sheet),
+        "importances": lambda **sheet: importances_figure(SHARES, **sheet),
+        "slices": lambda **sheet: slices_figure(TRIALS, logarithmic=["optimizer.learning_rate"], **sheet),
     }
 
 
 KINDS = ("features", "augmentations", "all-augmentations", "curves", "ranks", "activation", "embeddings", "distances")
+KINDS += ("history", "importances", "slices")  # of a study
 TITLE = "A title of so many words that a column of a paper cannot hold it in a single line"
 
 
@@ -389,3 +411,49 @@ def test_an_empty_title_is_none(kind, kinds):
     assert bare.get_figheight() < titled.get_figheight()
     with pytest.raises(SamecarError, match="width is 0; give inches"):
         kinds[kind](width=0, title="")
+
+
+# a study
+
+
+def test_a_history_shows_each_trial_with_a_score_and_the_best_until_then():
+    axes = history_figure(TRIALS, untrained=0.4).axes[0]
+    lines = {str(line.get_label()).partition(" (")[0]: line for line in axes.lines}
+    assert set(lines) == {"complete", "pruned", "best until then", "recipe as it stands", "untrained"}
+    complete = {trial.number: 100 * trial.score for trial in TRIALS if trial.state == "complete"}
+    assert dict(zip(*lines["complete"].get_data(), strict=True)) == pytest.approx(complete)
+    assert len(lines["pruned"].get_xdata()) == 3
+    best, running = 0.0, []
+    for score in complete.values():
+        best = max(best, score)
+        running.append(best)
+    assert lines["best until then"].get_ydata().tolist() == pytest.approx(running)
+    assert lines["untrained"].get_ydata()[0] == pytest.approx(40)
+    assert lines["recipe as it stands"].get_ydata()[0] == pytest.approx(100 * TRIALS[0].score)
+
+
+def test_slices_show_every_trial_over_the_value_that_it_had():
+    axes = slices_figure(TRIALS, logarithmic=["optimizer.learning_rate"]).axes
+    rate, pooling, erasing = axes[:3]
+    assert [axis.get_xlabel() for axis in (rate, pooling, erasing)] == list(TRIALS[0].values)
+    assert (rate.get_xscale(), erasing.get_xscale()) == ("log", "linear")
+    drawn = {(x, round(y, 6)) for line in erasing.lines for x, y in zip(*line.get_data(), strict=True)}
+    assert drawn == {
+        (trial.values["augmentation.erasing"], round(100 * trial.score, 6)) for trial in TRIALS if trial.score
+    }
+    assert [label.get_text() for label in pooling.get_xticklabels()] == ["average", "gem", "max"]
+
+
+def test_importances_are_ranked():
+    (axes,) = importances_figure(SHARES).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*reversed(SHARES)]
+    assert [bar.get_width() for bar in axes.patches] == [*reversed(SHARES.values())]
+
+
+def test_a_study_without_a_score_has_no_figure():
+    failed = [trial for trial in TRIALS if trial.state == "failed"]
+    for draw in (lambda: history_figure(failed), lambda: slices_figure(failed), lambda: importances_figure({})):
+        with pytest.raises(SamecarError, match=r"no trial has a score|no importances are known"):
+            draw()
+    with pytest.raises(SamecarError, match="no trial with a score has changed an option"):
+        slices_figure([TriedRecipe(0, "complete", 0.5)])
