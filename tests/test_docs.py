@@ -49,7 +49,13 @@ SERVER = "postgresql://user@host/vehicles"
 
 INSTALLS = re.compile(r"^pip install ")
 
-SMALL = {"train": tiny(), "tune": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"], "calibrate": ["--workers", "0"]}
+SMALL = {
+    "train": tiny(),
+    "tune": tiny(),
+    "evaluate": ["--workers", "0"],
+    "embed": ["--workers", "0"],
+    "calibrate": ["--workers", "0"],
+}
 """What is added to commands so that they are quick: a tiny network for two epochs, no processes."""
 
 

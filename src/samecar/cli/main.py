@@ -22,6 +22,7 @@ from samecar.cli.search import search
 from samecar.cli.serve import serve
 from samecar.cli.train import train
 from samecar.cli.tune import tune
+from samecar.cli.weights import import_weights
 from samecar.errors import SamecarError
 from samecar.version import __version__
 
@@ -132,6 +133,7 @@ add_command(app, demo)
 add_command(app, draw)
 add_command(app, recipes)
 add_command(app, train)
+add_command(app, import_weights, "import-weights")
 add_command(app, tune)
 add_command(app, measure.evaluate, old_names=measure.OLD_NAMES)
 add_command(app, measure.embed)

@@ -6,6 +6,7 @@ from samecar.config.batch import BatchSettings
 from samecar.config.loss import LossSettings
 from samecar.config.model import ModelSettings
 from samecar.config.optimizer import OPTIONS_OF_OPTIMIZERS, OptimizerSettings
+from samecar.config.prompts import PromptSettings
 from samecar.config.reading import (
     as_recipe,
     change_recipe,
@@ -30,6 +31,7 @@ __all__ = [
     "LossSettings",
     "ModelSettings",
     "OptimizerSettings",
+    "PromptSettings",
     "Recipe",
     "ScheduleSettings",
     "Settings",

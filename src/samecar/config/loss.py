@@ -130,6 +130,12 @@ class CentreSettings(LossGroup):
     feature: Feature = Field("before", description=_FEATURE)
 
 
+class ImageToTextSettings(LossGroup):
+    """Of the cross-entropy between pictures and texts."""
+
+    label_smoothing: Share = Field(0.1, description="share of the target that is spread evenly over all train vehicles")
+
+
 class LossSettings(Settings):
     """Weights of the losses, and what else each of them needs."""
 
@@ -186,6 +192,13 @@ class LossSettings(Settings):
     centre: CentreSettings = Field(
         CentreSettings(),
         description="the centre loss: features are drawn to the centre of their vehicle's",
+        json_schema_extra=LATER,
+    )
+
+    image_to_text: ImageToTextSettings = Field(
+        ImageToTextSettings(),
+        description="a cross-entropy over products of the projected feature (model.projection) and the features of "
+        "texts about the vehicles, which the options of prompts learn before training",
         json_schema_extra=LATER,
     )
 

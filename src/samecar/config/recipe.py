@@ -13,6 +13,7 @@ from samecar.config.batch import BatchSettings
 from samecar.config.loss import LossSettings
 from samecar.config.model import ModelSettings
 from samecar.config.optimizer import OptimizerSettings
+from samecar.config.prompts import PromptSettings
 from samecar.config.schedule import ScheduleSettings
 from samecar.config.training import TrainingSettings
 
@@ -35,6 +36,11 @@ class Recipe(Settings):
     )
     training: TrainingSettings = Field(
         TrainingSettings(), description="how long, how precisely, and how the epoch to keep is chosen"
+    )
+    prompts: PromptSettings = Field(
+        PromptSettings(),
+        description="texts about the vehicles, learned before training for loss.image_to_text",
+        json_schema_extra=LATER,
     )
 
     @property

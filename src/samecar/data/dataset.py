@@ -184,6 +184,30 @@ def training_loader(
     )
 
 
+def unchanged_loader(
+    manifest: Manifest, labels: NDArray[np.int64], preprocessing: Preprocessing, batch_size: int, workers: int = 0
+) -> "DataLoader[Any]":
+    """Gives all training pictures once, in the manifest's order and without random changes, as `Batch` objects.
+
+    Pictures that cannot be read are missing, as in `training_loader`.
+
+    Args:
+        manifest: the training pictures.
+        labels: (pictures,) class numbers.
+        preprocessing: what the model takes.
+        batch_size: pictures in a batch; the last one may be smaller.
+        workers: processes that read; 0 reads in this one.
+    """
+    return DataLoader(
+        PictureDataset(manifest, evaluation_transform(preprocessing), labels, preprocessing.decoded_size),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),
+    )
+
+
 def evaluation_loader(
     manifest: Manifest, preprocessing: Preprocessing, batch_size: int, workers: int = 0
 ) -> "EvaluationLoader":

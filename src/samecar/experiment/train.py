@@ -20,10 +20,12 @@ from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
+from samecar.experiment.prompts import build_prompts, refuse_prompts, teach_texts
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
-from samecar.losses.objective import refuse_batches, refuse_losses
+from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
+from samecar.models.prompts import VehiclePrompts
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
@@ -85,7 +87,7 @@ def _train(
     vehicles, labels = np.unique(training.vehicle_id, return_inverse=True)  # (vehicles,), (pictures,)
     given = manifest.of_split("train")
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
-    _refuse_settings(recipe)
+    _refuse_settings(recipe, training)
     batches = plan_batches(training, recipe.batch, settings.seed)
 
     def validate(model: Embedder) -> dict[str, float]:
@@ -94,19 +96,11 @@ def _train(
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    if resume:
-        run = Run.resume(out, recipe, run_data)
-        recipe = run.recipe
-        model = build_embedder(run.model_settings, len(vehicles), load_weights=False)
-        learner = Learner(model, recipe, on.device)
-        run.note_recipe(model.preprocessing)
-    else:
-        Run.refuse_used(out, recipe)
-        model = initial_model(recipe, len(vehicles))
-        learner = Learner(model, recipe, on.device)
-        run = Run.create(out, recipe, run_data, model)
-        if held_out is not None:
-            run.note_untrained(validate(learner.model))
+    run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
+    recipe, model = run.recipe, learner.model
+    begins = not resume or prompts is not None
+    if begins and held_out is not None and not run.untrained:
+        run.note_untrained(validate(model))
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
@@ -118,13 +112,15 @@ def _train(
         return scores
 
     with show_progress(progress) as report:
+        if prompts is not None:
+            teach_texts(learner, prompts, run, training, labels, workers=on.workers, progress=report)
         fit(
             learner,
             loader,
             batches,
             FailureLog(training),
             run,
-            resume=resume,
+            resume=not begins,
             validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
@@ -134,6 +130,31 @@ def _train(
         epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
         run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
     return run
+
+
+def _begin(
+    recipe: Recipe, out: Path, data: RunData, device: torch.device, *, resume: bool
+) -> tuple[Run, Learner, VehiclePrompts | None]:
+    """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
+
+    A run that was interrupted while it learned its prompts begins as it began before.
+    """
+    if not resume:
+        Run.refuse_used(out, recipe)
+        model = initial_model(recipe, len(data.vehicles))
+        prompts = build_prompts(recipe, model)
+        learner = Learner(model, recipe, device)
+        return Run.create(out, recipe, data, model), learner, prompts
+    run = Run.resume(out, recipe, data)
+    if run.has_checkpoint or run.recipe.prompts.text_tower == "none":
+        model, prompts = build_embedder(run.model_settings, len(data.vehicles), load_weights=False), None
+    else:
+        model = initial_model(run.recipe.model_copy(update={"model": run.model_settings}), len(data.vehicles))
+        run.refuse_other_weights(model)
+        prompts = build_prompts(run.recipe, model)
+    learner = Learner(model, run.recipe, device)
+    run.note_recipe(model.preprocessing)
+    return run, learner, prompts
 
 
 def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, Manifest | None]:
@@ -159,12 +180,20 @@ def _epoch_choice(run: Run, epoch: int, held_out: int) -> str:
     return f"{choice}; training ended early after {run.ended_early}, {settings.patience} scorings in a row no better)"
 
 
-def _refuse_settings(recipe: Recipe) -> None:
+def _refuse_settings(recipe: Recipe, training: Manifest) -> None:
     """Refuses, before a folder is made, what training would stumble over in its first batch."""
     refuse_losses(recipe.loss, recipe.model)
     if recipe.batch.size == 1:
         raise SamecarError("batch.size is 1; batch normalisation needs two pictures at least")
     refuse_batches(recipe.loss, recipe.batch)
+    cameras = set(training.camera_id.tolist()) - {""}
+    by_camera = mines_by_camera(recipe.loss)
+    if by_camera and len(cameras) < 2:
+        raise SamecarError(
+            f"{recipe.loss.option(by_camera[0], 'mining')} is 'camera' but {len(cameras)} cameras are known of the "
+            "train pictures; give a source that knows two or more, or leave the option out"
+        )
+    refuse_prompts(recipe)
 
 
 def initial_model(recipe: Recipe, vehicles: int) -> Embedder:

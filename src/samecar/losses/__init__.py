@@ -6,6 +6,7 @@ from samecar.losses.base import Loss
 from samecar.losses.centre import Centre
 from samecar.losses.circle_softmax import CircleSoftmax
 from samecar.losses.cross_entropy import CrossEntropy
+from samecar.losses.image_to_text import ImageToText
 from samecar.losses.metric_learning import ArcFace, Circle, CosFace, SphereFace, SupervisedContrastive
 from samecar.losses.triplet import SoftMarginTriplet, Triplet
 
@@ -22,6 +23,7 @@ LOSSES: Mapping[str, type[Loss]] = {
         SphereFace,
         SupervisedContrastive,
         Centre,
+        ImageToText,
     )
 }
 """The class of each loss by the name of its group of options."""

@@ -129,6 +129,13 @@ class Backbone(nn.Module):
         last, tapped = self.model.forward_intermediates(pictures, indices=self._tapped)
         return [*tapped, last]
 
+    @property
+    def projected(self) -> int:
+        """Width of the projected feature that stands behind the first one; 0 without `model.projection`."""
+        if self.reader is None or not self.reader.projection:
+            return 0
+        return int(self.model.head.out_features)
+
     def tap(self, stages: Sequence[Stage]) -> None:
         """Chooses the stages whose maps `forward` gives beside the last one."""
         self._tapped = [stage.index for stage in stages]

@@ -79,11 +79,33 @@ def load_backbone_weights(
         _check_names(wanted, given, leftover, origin)
         matched = {key: given[key] for key in wanted if key in given}
     else:
-        layout, matched = "order", _match_by_order(wanted, given, origin)
-        if TORCHVISION_MOBILENETV3 in state:
-            matched = _with_epsilon_folded_in(model, matched)
+        layout, (_, matched) = "order", match_by_order(model, given, origin)
     _fill(model, wanted, matched, origin)
     return layout
+
+
+def match_by_order(
+    model: nn.Module, given: Mapping[str, Tensor], origin: str
+) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Matches tensors with a model's by their order, in which kind and shape of every one must agree.
+
+    Args:
+        model: a timm model whose layers behind the last feature map are gone.
+        given: tensors by key, in the order in which they were saved.
+        origin: names the file in error sentences.
+
+    Returns:
+        By the model's keys those of `given`, and the tensors; variances of torchvision's MobileNetV3 are raised by what
+        its epsilon is larger than the model's.
+
+    Raises:
+        SamecarError: a key of the model is not filled, a tensor is left over, or a kind or shape differs.
+    """
+    sources = _match_by_order(model.state_dict(), given, origin)
+    matched = {key: given[source] for key, source in sources.items()}
+    if TORCHVISION_MOBILENETV3 in given:
+        matched = _with_epsilon_folded_in(model, matched)
+    return sources, matched
 
 
 def _named(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[str, Mapping[str, Tensor]]:
@@ -107,7 +129,7 @@ def _check_names(wanted: Iterable[str], given: Collection[str], leftover: Iterab
         )
 
 
-def _match_by_order(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
+def _match_by_order(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], origin: str) -> dict[str, str]:
     targets, sources = _countless(wanted), _countless(given)
     if sources == sorted(sources):
         raise SamecarError(
@@ -122,7 +144,7 @@ def _match_by_order(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], o
             )
     leftover = [key for key in sources[len(targets) :] if not CLASSIFIER.match(key)]
     _check_names(targets, targets[: len(sources)], leftover, origin)
-    return {target: given[source] for target, source in zip(targets, sources, strict=False)}
+    return dict(zip(targets, sources, strict=False))
 
 
 def _kind(key: str, tensor: Tensor) -> tuple[str, tuple[int, ...]]:

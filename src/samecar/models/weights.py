@@ -142,46 +142,47 @@ def name_weights(source: Source, backbone: str) -> Source:
     return str(found[0])
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, name: str = "model.weights") -> dict[str, Tensor]:
     """Reads tensors by key, in the order in which they were saved, onto the CPU.
 
     Tensors under a key such as `state_dict` are unwrapped, and a `module.` before every key is taken away.
 
     Args:
         path: of a .safetensors, .pth, .pt or .bin file.
+        name: of what the path was given for, in error sentences.
 
     Raises:
         SamecarError: the file is not there, or holds no tensors by key.
     """
-    _check_file(path)
+    _check_file(path, name)
     source = str(path)
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _load_pickled(path)
     except pickle.UnpicklingError as error:
         raise SamecarError(
-            f"model.weights {source!r} holds more than tensors, which is not read because it could run code; save the "
+            f"{name} {source!r} holds more than tensors, which is not read because it could run code; save the "
             "model's state_dict alone"
         ) from error
     except (safetensors.SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise SamecarError(f"model.weights {source!r} cannot be read, the file may be cut short: {error}") from error
-    return _tensors(content, source)
+        raise SamecarError(f"{name} {source!r} cannot be read, the file may be cut short: {error}") from error
+    return _tensors(content, source, name)
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path, name: str = "model.weights") -> None:
     if not path.is_file():
+        others = ", 'timm:TAG', 'torchvision:MODEL.TAG', 'package:NAME', 'imagenet' or 'none'"
         raise SamecarError(
-            f"model.weights '{path}' is not a file; give the path of one, 'timm:TAG', 'torchvision:MODEL.TAG', "
-            "'package:NAME', 'imagenet' or 'none'"
+            f"{name} '{path}' is not a file; give the path of one{others if name == 'model.weights' else ''}"
         )
     if path.suffix not in SUFFIXES:
-        raise SamecarError(f"model.weights '{path}' ends in {path.suffix!r}; known are {', '.join(SUFFIXES)}")
+        raise SamecarError(f"{name} '{path}' ends in {path.suffix!r}; known are {', '.join(SUFFIXES)}")
 
 
 def _load_pickled(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _tensors(content: object, source: Source) -> dict[str, Tensor]:
+def _tensors(content: object, source: Source, name: str) -> dict[str, Tensor]:
     while isinstance(content, Mapping):
         wrapped = [content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)]
         if not wrapped:
@@ -190,7 +191,7 @@ def _tensors(content: object, source: Source) -> dict[str, Tensor]:
     tensors = content.items() if isinstance(content, Mapping) else ()
     state = {str(key): value for key, value in tensors if isinstance(value, Tensor)}
     if not state:
-        raise SamecarError(f"model.weights {source!r} holds no tensors by key; save a model's state_dict")
+        raise SamecarError(f"{name} {source!r} holds no tensors by key; save a model's state_dict")
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}

@@ -8,6 +8,7 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 460, 280  # of the whole chart, in SVG units
 LEFT, RIGHT, TOP, BOTTOM = 44, 448, 14, 236  # of the plotted area
+LINE_STYLES = 6  # of the template; further lines begin with the first again
 FEW_POINTS = 25  # a line of at most so many points has a dot at each
 
 
@@ -45,7 +46,7 @@ class Chart:
         y_label: name of the vertical axis.
         x_ticks: marks of the horizontal axis.
         y_ticks: marks of the vertical axis.
-        lines: at most three are told apart by their dashes.
+        lines: at most `LINE_STYLES` are told apart by their dashes.
     """
 
     title: str

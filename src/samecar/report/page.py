@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from samecar.config import LossSettings
 from samecar.errors import SamecarError
 from samecar.evaluation.ranked_lists import RankedQuery
 from samecar.evaluation.results import Evaluation
@@ -42,8 +43,8 @@ def write_report(
         evaluation: the scores and their protocol card.
         examples: ranked lists that stand for all; none leaves the section out.
         worst: ranked lists of the queries with the lowest average precision; none leaves the section out.
-        history: a record for each epoch of training with `epoch`, and any of `loss`, `cross_entropy`, `triplet`,
-            `accuracy`, `seconds`, `validation_mAP` and `validation_rank-1`; none leaves the section out.
+        history: a record for each epoch of training with `epoch`, and any of `loss`, the losses by their names, such as
+            `triplet`, `accuracy`, `seconds`, `validation_mAP` and `validation_rank-1`; none leaves the section out.
         untrained: scores of the same network before training, shown beside the others.
         recipe: the settings of the run, groups of options by name; None leaves the section out.
 
@@ -145,7 +146,7 @@ def _cmc_chart(evaluation: Evaluation, untrained: Evaluation | None) -> Chart | 
 
 
 def _loss_chart(history: Sequence[Mapping[str, float]]) -> Chart | None:
-    lines = {name: _points(history, name) for name in ("loss", "cross_entropy", "triplet")}
+    lines = {name: _points(history, name) for name in ("loss", *LossSettings().groups())}
     ends = [y for _, y in lines["loss"]]
     summary = f"The loss went from {ends[0]:.3g} to {ends[-1]:.3g}." if ends else "The parts of the loss."
     named = {name.replace("_", " "): points for name, points in lines.items()}
