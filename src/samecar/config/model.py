@@ -90,6 +90,21 @@ class ModelSettings(Settings):
         "last layer, to where the texts are: 768 and 512 numbers for ViT-B/16",
         json_schema_extra=LATER,
     )
+    side_information: Literal["none", "camera", "view", "camera+view"] = Field(
+        "none",
+        description="what a vision transformer is told of each picture besides, in training and in evaluation: its "
+        "camera, the seen side of the vehicle, or both; no gallery and no service takes such a model",
+        json_schema_extra=LATER,
+    )
+    side_weight: PositiveFloat = Field(
+        3.0, description="of the embeddings of camera and view beside the tokens", json_schema_extra=LATER
+    )
+    side_cameras: tuple[str, ...] = Field(
+        (), description="cameras that have an embedding; training fills them in", json_schema_extra=LATER
+    )
+    side_views: tuple[str, ...] = Field(
+        (), description="views that have an embedding; training fills them in", json_schema_extra=LATER
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
@@ -159,6 +174,13 @@ class ModelSettings(Settings):
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _side_options_belong_to_side_information(self) -> Self:
+        if self.side_information == "none":
+            options = ["side_weight", "side_cameras", "side_views"]
+            refuse_unread(self, options, "side_information is 'none'; set side_information to 'camera'")
+        return self
 
     @model_validator(mode="after")
     def _alpha_is_of_mixstyle(self) -> Self:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from samecar.config import Recipe, as_recipe
+from samecar.config import ModelSettings, Recipe, as_recipe
 from samecar.data import (
     FailureLog,
     Manifest,
@@ -96,7 +96,7 @@ def _train(
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
+    run, learner, prompts = _begin(recipe, out, run_data, training, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
     begins = not resume or prompts is not None
     if begins and held_out is not None and not run.untrained:
@@ -133,7 +133,7 @@ def _train(
 
 
 def _begin(
-    recipe: Recipe, out: Path, data: RunData, device: torch.device, *, resume: bool
+    recipe: Recipe, out: Path, data: RunData, training: Manifest, device: torch.device, *, resume: bool
 ) -> tuple[Run, Learner, VehiclePrompts | None]:
     """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
@@ -141,7 +141,7 @@ def _begin(
     """
     if not resume:
         Run.refuse_used(out, recipe)
-        model = initial_model(recipe, len(data.vehicles))
+        model = initial_model(recipe, len(data.vehicles), training)
         prompts = build_prompts(recipe, model)
         learner = Learner(model, recipe, device)
         return Run.create(out, recipe, data, model), learner, prompts
@@ -196,7 +196,35 @@ def _refuse_settings(recipe: Recipe, training: Manifest) -> None:
     refuse_prompts(recipe)
 
 
-def initial_model(recipe: Recipe, vehicles: int) -> Embedder:
-    """The model as training finds it: seeded, with the weights that the recipe names."""
+def initial_model(recipe: Recipe, vehicles: int, training: Manifest | None = None) -> Embedder:
+    """The model as training finds it: seeded, with the weights that the recipe names.
+
+    Args:
+        recipe: whose network and seed.
+        vehicles: that its classifier tells apart.
+        training: the pictures to train on, whose cameras and views a model with side information gets to know; without
+            them it knows none.
+
+    Raises:
+        SamecarError: the network cannot be built, or nothing is known of the pictures that it is to be told.
+    """
+    settings = recipe.model if training is None else _with_side_names(recipe.model, training)
     torch.manual_seed(recipe.training.seed)
-    return build_embedder(recipe.model, vehicles)
+    return build_embedder(settings, vehicles)
+
+
+def _with_side_names(settings: ModelSettings, training: Manifest) -> ModelSettings:
+    if settings.side_cameras or settings.side_views:
+        raise SamecarError("model.side_cameras and model.side_views are filled in by training; leave them out")
+    told = [] if settings.side_information == "none" else settings.side_information.split("+")
+    names = {}
+    for kind in told:
+        column = training.camera_id if kind == "camera" else training.view
+        known = sorted(set(column.tolist()) - {""})
+        if not known:
+            raise SamecarError(
+                f"model.side_information is {settings.side_information!r}, but no training picture has a {kind}; give "
+                f"one in the manifest, or choose side_information 'none'"
+            )
+        names[f"side_{kind}s"] = tuple(known)
+    return settings.model_copy(update=names)

@@ -23,6 +23,7 @@ from samecar.models.parts import (
     read_features,
 )
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
+from samecar.models.side_information import Side
 from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
 
@@ -101,31 +102,33 @@ class Embedder(nn.Module):
         self.neck, self.classifier = built[0].neck, built[0].classifier
         self.further = nn.ModuleList(built[1:])
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, side: Side | None = None) -> Tensor:
         """Embeds pictures.
 
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
+            side: cameras and views of the pictures; only a model with side information reads them.
 
         Returns:
             Embeddings, (batch, embedding), not normalised.
         """
-        return self.embed_maps(self.maps(pictures))
+        return self.embed_maps(self.maps(pictures, side))
 
-    def outputs(self, pictures: Tensor) -> Outputs:
+    def outputs(self, pictures: Tensor, side: Side | None = None) -> Outputs:
         """Embeds pictures and scores the train vehicles.
 
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
+            side: cameras and views of the pictures; only a model with side information reads them.
         """
         parts = []
-        for layers, (before, after) in self._read(self.maps(pictures)):
+        for layers, (before, after) in self._read(self.maps(pictures, side)):
             parts.append(Part(before, after, None if layers.classifier is None else layers.classifier(after)))
         return Outputs(self._join(parts), parts[0].logits, tuple(parts))
 
-    def maps(self, pictures: Tensor) -> list[Tensor]:
+    def maps(self, pictures: Tensor, side: Side | None = None) -> list[Tensor]:
         """The map that each branch pools, (batch, channels, height, width); of a token model its pooled features."""
-        maps = self.backbone(pictures)
+        maps = self.backbone(pictures, side)
         earlier, lasts = maps[: -self.settings.branches], maps[-self.settings.branches :]
         return [self.fusion([*earlier, last]) for last in lasts]
 

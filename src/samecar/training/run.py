@@ -79,6 +79,7 @@ class Run:
         data: what it was trained on.
         weights: that it began with: name, file, sha256, licence and address; empty if an earlier version did not note
             them.
+        side: names of the cameras and views that a model with side information knows, by option; otherwise empty.
         resolved: sixteen hexadecimal digits of recipe and weights together, None likewise. Two runs of one recipe
             differ in them if, for example, 'imagenet' was another file in another version of timm.
         former: recipes with fewer epochs that it was trained by before, each with digest, epochs and ended_early.
@@ -94,6 +95,7 @@ class Run:
         self.data = data
         noted = noted or {}
         self.weights: dict[str, str | None] = dict(noted.get("weights") or {})
+        self.side: dict[str, list[str]] = dict(noted.get("side") or {})
         self.resolved: str | None = noted.get("resolved")
         self.former: list[dict[str, Any]] = list(noted.get("former", ()))
         self.untrained: dict[str, float] = dict(noted.get("untrained") or {})
@@ -136,6 +138,8 @@ class Run:
                 "resolved": _resolved_digest(recipe, model.weights.as_dict(), model.preprocessing),
                 **noted,
             }
+        if model is not None and model.settings.side_information != "none":
+            noted["side"] = {name: list(getattr(model.settings, name)) for name in ("side_cameras", "side_views")}
         run = cls(folder, recipe, data, noted)
         run._write()
         return run
@@ -261,6 +265,8 @@ class Run:
             "ended_early": self.ended_early,
             "sessions": self.sessions,
         }
+        if self.side:
+            content["side"] = self.side
         write_json(self.folder / "run.json", content)
 
     def note_session(self, session: Session) -> None:
@@ -371,9 +377,12 @@ class Run:
 
     @property
     def model_settings(self) -> ModelSettings:
-        """The recipe's model, with timm's tag in place of 'imagenet': a newer timm may mean another one by it."""
+        """The recipe's model, with timm's tag in place of 'imagenet', which may be another one in a newer timm.
+
+        Of a model with side information it has the names of cameras and views as well.
+        """
         name = self.weights.get("name")
-        settings = self.recipe.model
+        settings = self.recipe.model.model_copy(update={name: tuple(known) for name, known in self.side.items()})
         return settings.model_copy(update={"weights": name}) if name and settings.weights == "imagenet" else settings
 
     def load_model(self, name: str = "model") -> Embedder:
