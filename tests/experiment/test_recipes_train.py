@@ -22,8 +22,12 @@ SMALLEST = ("model.weights=none", "batch.size=4", "batch.pictures_per_vehicle=2"
 VEHICLES = 4
 
 
+PROMPTS = ("prompts.weights=none", "prompts.epochs=1", "prompts.warmup_epochs=0")
+
+
 def recipe_of(name, *changes):
-    return load_recipe(name, [*SMALLEST, *changes])
+    prompts = PROMPTS if load_recipe(name).prompts.text_tower != "none" else ()
+    return load_recipe(name, [*SMALLEST, *prompts, *changes])
 
 
 def noise(model, generator):

@@ -160,6 +160,19 @@ class ModelSettings(Settings):
         description="which feature evaluation and search take as embedding: that 'before' the neck or that 'after' it",
         json_schema_extra=LATER,
     )
+    whitening: Literal["none", "learned"] = Field(
+        "none",
+        description="'learned' ends the network with a linear layer that is computed from the train pictures when "
+        "training ends: directions in which pictures of one vehicle differ count for less; made for sets of some "
+        "hundred vehicles",
+        json_schema_extra=LATER,
+    )
+    whitening_shrinkage: PositiveFloat = Field(
+        1.0,
+        description="only with learned whitening: how much of an even covariance is added to that of the pictures; "
+        "more for fewer pictures",
+        json_schema_extra=LATER,
+    )
     branches: PositiveInt = Field(
         1,
         description="how many copies of the backbone's last stage read what the stages before it give, each with its "
@@ -211,6 +224,12 @@ class ModelSettings(Settings):
     def _embedding_belongs_to_neck(self) -> Self:
         if self.neck == "none":
             refuse_unread(self, ["embedding"], "neck is 'none', which leaves one feature; set neck 'batch-norm'")
+        return self
+
+    @model_validator(mode="after")
+    def _shrinkage_is_of_whitening(self) -> Self:
+        if self.whitening == "none":
+            refuse_unread(self, ["whitening_shrinkage"], "whitening is 'none'; set whitening to 'learned'")
         return self
 
     @model_validator(mode="after")

@@ -26,6 +26,7 @@ from samecar.hardware import Machine, machine
 from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.models.prompts import VehiclePrompts
+from samecar.models.whitening import Whitening
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
@@ -90,17 +91,13 @@ def _train(
     _refuse_settings(recipe, training)
     batches = plan_batches(training, recipe.batch, settings.seed)
 
+    failures = FailureLog(training)
+
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
-
-    def validate_epoch(model: Embedder) -> dict[str, float]:
-        scores = validate(model)
-        if watch is not None:
-            watch(len(run.metrics()) + 1, scores)
-        return scores
 
     run, learner, prompts = _begin(recipe, out, run_data, training, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
@@ -111,6 +108,13 @@ def _train(
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
 
+    def validate_epoch(model: Embedder) -> dict[str, float]:
+        learn_last_layer(model, failures.readable(), workers=on.workers)
+        scores = validate(model)
+        if watch is not None:
+            watch(len(run.metrics()) + 1, scores)
+        return scores
+
     with show_progress(progress) as report:
         if prompts is not None:
             teach_texts(learner, prompts, run, training, labels, workers=on.workers, progress=report)
@@ -118,18 +122,36 @@ def _train(
             learner,
             loader,
             batches,
-            FailureLog(training),
+            failures,
             run,
             resume=not begins,
             validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
+        learn_last_layer(learner.trained, failures.readable(), workers=on.workers)
         run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
     else:
         epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
         run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
     return run
+
+
+def learn_last_layer(model: Embedder, training: Manifest, *, workers: int) -> None:
+    """Computes the last layer of a model that has a learned whitening, from its embeddings of train pictures.
+
+    Args:
+        model: is changed; one without such a layer is left alone.
+        training: pictures of known vehicles, two of one at least.
+        workers: processes that read pictures.
+
+    Raises:
+        SamecarError: no vehicle has two pictures.
+    """
+    if isinstance(model.whitening, Whitening):
+        model.whitening.forget()
+        embeddings = embed(model, training, workers=workers)
+        model.whitening.learn(embeddings.matrix, training.vehicle_id)
 
 
 def _begin(

@@ -25,6 +25,7 @@ from samecar.models.parts import (
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
 from samecar.models.side_information import Side
 from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
+from samecar.models.whitening import Whitening
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,8 @@ class Embedder(nn.Module):
         self.pooling, self.head = built[0].pooling, built[0].head
         self.neck, self.classifier = built[0].neck, built[0].classifier
         self.further = nn.ModuleList(built[1:])
+        learned = settings.whitening == "learned"
+        self.whitening = Whitening(self.embedding_size, settings.whitening_shrinkage) if learned else nn.Identity()
 
     def forward(self, pictures: Tensor, side: Side | None = None) -> Tensor:
         """Embeds pictures.
@@ -147,7 +150,8 @@ class Embedder(nn.Module):
 
     def _join(self, parts: Sequence[Part]) -> Tensor:
         chosen = [part.before if self.settings.embedding == "before" else part.after for part in parts]
-        return join_features(chosen, self.settings.branches)
+        joined: Tensor = self.whitening(join_features(chosen, self.settings.branches))
+        return joined
 
 
 def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool = True) -> Embedder:

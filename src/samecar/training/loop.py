@@ -17,7 +17,8 @@ from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.progress import Progress, describe_speed, silent
 from samecar.training.learner import Learner
-from samecar.training.patience import best_score, early_end
+from samecar.training.metrics import best_score
+from samecar.training.patience import early_end
 from samecar.training.run import Run
 from samecar.training.sessions import SessionClock
 
