@@ -121,5 +121,5 @@ def test_a_network_ends_with_it():
 
 
 def test_shrinkage_without_whitening_is_refused():
-    with pytest.raises(ValidationError, match="whitening is .none."):
+    with pytest.raises(ValidationError, match="whitening is 'none'"):
         ModelSettings.model_validate({**TINY, "whitening_shrinkage": 0.5})

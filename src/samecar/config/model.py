@@ -18,7 +18,7 @@ class ModelSettings(Settings):
         description="'timm:TAG' or 'torchvision:MODEL.TAG' (published by these libraries, fetched if not here), "
         "'imagenet' (timm's of the day, whose name the run notes), 'none' (random), 'package:NAME' (from an installed "
         "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout, or of a folder "
-        "with such a file for each backbone, named after it",
+        "with such a file for each backbone, named after it; the folder of a run begins with what of its model fits",
     )
     initialisation: Literal["kaiming", "torch"] = Field(
         "kaiming",

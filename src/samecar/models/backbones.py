@@ -302,6 +302,17 @@ def _set_batch_norm(model: nn.Module, settings: ModelSettings) -> None:
             module.momentum = momentum or module.momentum
 
 
+def normalisation_options(backbone: Backbone) -> dict[str, object]:
+    """How a backbone normalises colours and batches, as options of `ModelSettings`; None without such layers."""
+    norms = [module for module in backbone.model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return {
+        "colour_mean": list(backbone.mean),
+        "colour_deviation": list(backbone.deviation),
+        "batch_norm_epsilon": norms[0].eps if norms else None,
+        "batch_norm_momentum": norms[0].momentum if norms else None,
+    }
+
+
 def check_known(name: str) -> None:
     """Checks that timm has a model, and if its name ends in a tag, weights of that tag.
 

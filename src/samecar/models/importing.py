@@ -20,11 +20,8 @@ from samecar.files import write_file
 from samecar.models.backbones import Backbone, build_backbone, check_known
 from samecar.models.foreign import NAMINGS, POSITIONS, Given, name_program, use_global_branch
 from samecar.models.instance_norm import InstanceNorm
-from samecar.models.layouts import CLASSIFIER, COUNTER, match_by_order
+from samecar.models.layouts import CLASSIFIER, COUNTER, LEAST_SHARE, match_by_order
 from samecar.models.weights import read_weights
-
-LEAST_SHARE = 0.95
-"""Of a network's parameters that a file has to hold."""
 
 RESIDUAL = (
     "resnet18",

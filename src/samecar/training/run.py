@@ -94,7 +94,7 @@ class Run:
         self.recipe = recipe
         self.data = data
         noted = noted or {}
-        self.weights: dict[str, str | None] = dict(noted.get("weights") or {})
+        self.weights: dict[str, Any] = dict(noted.get("weights") or {})
         self.side: dict[str, list[str]] = dict(noted.get("side") or {})
         self.resolved: str | None = noted.get("resolved")
         self.former: list[dict[str, Any]] = list(noted.get("former", ()))
@@ -398,7 +398,7 @@ class Run:
         return model.eval()
 
 
-def _resolved_digest(recipe: Recipe, weights: Mapping[str, str | None], preprocessing: Preprocessing) -> str:
+def _resolved_digest(recipe: Recipe, weights: Mapping[str, Any], preprocessing: Preprocessing) -> str:
     """Sixteen hexadecimal digits of all that decides a run, with what names in the recipe stood for."""
     return digest(
         {
