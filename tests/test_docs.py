@@ -31,11 +31,13 @@ PAGES = (
     "docs/calibration.md",
     "docs/contributing.md",
     "docs/films.md",
+    "docs/fusion.md",
     "docs/gallery.md",
     "docs/getting-started.md",
     "docs/options.md",
     "docs/recipes.md",
     "docs/service.md",
+    "docs/tuning.md",
 )
 
 BLOCK = re.compile(
@@ -47,7 +49,13 @@ SERVER = "postgresql://user@host/vehicles"
 
 INSTALLS = re.compile(r"^pip install ")
 
-SMALL = {"train": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"], "calibrate": ["--workers", "0"]}
+SMALL = {
+    "train": tiny(),
+    "tune": tiny(),
+    "evaluate": ["--workers", "0"],
+    "embed": ["--workers", "0"],
+    "calibrate": ["--workers", "0"],
+}
 """What is added to commands so that they are quick: a tiny network for two epochs, no processes."""
 
 

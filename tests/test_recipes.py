@@ -24,6 +24,7 @@ from samecar.config import (
     shipped_recipes,
 )
 from samecar.errors import SamecarError
+from samecar.losses.objective import refuse_batches, refuse_losses
 from samecar.options import value_as_toml
 from samecar.reproduce import Choices, all_rows
 from samecar.reproduce.rows import find_row
@@ -48,14 +49,6 @@ def fields_of(settings, prefix=""):
             yield from fields_of(field.annotation, f"{prefix}{name}.")
         else:
             yield prefix + name, field
-
-
-def groups_of(settings, prefix=""):
-    """Dotted names of the groups of settings."""
-    for name, value in settings:
-        if isinstance(value, BaseModel):
-            yield prefix + name
-            yield from groups_of(value, f"{prefix}{name}.")
 
 
 # headers
@@ -104,6 +97,14 @@ def test_a_recipe_without_a_comment_at_its_top_has_no_header(tmp_path):
 
 
 # descriptions
+
+
+def groups_of(settings, prefix=""):
+    """Dotted names of the groups of settings, and of the groups in these."""
+    for name, value in settings:
+        if isinstance(value, BaseModel):
+            yield prefix + name
+            yield from groups_of(value, f"{prefix}{name}.")
 
 
 def test_every_option_and_every_group_is_described():
@@ -189,11 +190,16 @@ def test_a_value_written_as_toml_is_read_as_the_same(value):
 # the page
 
 
-def test_the_recipe_that_the_page_on_options_shows_is_one(tmp_path):
+def test_the_recipes_that_the_page_on_options_shows_are_some(tmp_path):
     page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-    example, *_ = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (tmp_path / "mine.toml").write_text(example, encoding="utf-8")
-    recipe, base = load_recipe(str(tmp_path / "mine.toml")), load_recipe("small-set")
+    examples = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for number, example in enumerate(examples):
+        (tmp_path / f"{number}.toml").write_text(example, encoding="utf-8")
+    recipe, split = (load_recipe(str(tmp_path / f"{number}.toml")) for number in range(len(examples)))
+    base = load_recipe("small-set")
+    assert (split.model.branches, split.loss.circle.weight, split.loss.triplet_branches) == (2, 0.5, (2,))
+    refuse_losses(split.loss, split.model)
+    refuse_batches(split.loss, split.batch)
     assert (recipe.training.precision, recipe.training.epochs) == ("bfloat16", 30)
     assert (recipe.model.height, recipe.model.backbone) == (192, base.model.backbone)
     assert recipe.digest != base.digest

@@ -53,6 +53,8 @@ def prefixed(state, prefix):
     return {prefix + key: tensor for key, tensor in state.items()}
 
 
+NARROW = {"depth": 2, "embed_dim": 48, "num_heads": 2}
+
 HEADS = {
     "report's author": ("resnet18.", {"embedding.0.weight": (9, 512), "classifier.weight": (7, 9)}),
     "fast-reid": ("backbone.", {"heads.bottleneck.0.weight": (512,), "heads.weight": (7, 512), "pixel_mean": (3,)}),
@@ -95,6 +97,7 @@ def author_mobilenet(path):
     return theirs
 
 
+@pytest.mark.slow
 def test_the_authors_mobilenet_is_torchvisions_below_a_prefix(tmp_path):
     theirs, name = author_mobilenet(tmp_path / "author.pth"), "mobilenetv3_small_100"
     imported = import_weights(tmp_path / "author.pth", tmp_path / "out.safetensors", backbone=name)
@@ -107,12 +110,10 @@ def test_the_authors_mobilenet_is_torchvisions_below_a_prefix(tmp_path):
 @pytest.mark.slow
 def test_networks_are_found_by_names_and_shapes(tmp_path):
     author_mobilenet(tmp_path / "mobilenet.pth")
-    torch.save(timm.create_model("resnet34").state_dict(), tmp_path / "resnet.pth")
     cadene = shake(timm.create_model("legacy_seresnext50_32x4d", num_classes=0))
     torch.save(prefixed(cadene.state_dict(), "model."), tmp_path / "cadene.pth")
     expected = {
         "mobilenet": ("mobilenetv3_small_100", "report's author"),
-        "resnet": ("resnet34", "timm"),
         "cadene": ("legacy_seresnext50_32x4d", "report's author"),
     }
     for name, found in expected.items():
@@ -158,7 +159,7 @@ def clip_state(model):
 @pytest.fixture(scope="module")
 def clip():
     """A small transformer of CLIP's kind."""
-    model = timm.create_model("vit_base_patch32_clip_quickgelu_224", depth=2, img_size=96, num_classes=512)
+    model = timm.create_model("vit_base_patch32_clip_quickgelu_224", img_size=96, num_classes=16, **NARROW)
     torch.nn.init.zeros_(model.head.bias)
     for tensor in model.parameters():
         if tensor is not model.head.bias:
@@ -168,11 +169,11 @@ def clip():
 
 @pytest.fixture
 def shallow(monkeypatch):
-    """timm's transformers with two layers, whatever is asked for."""
+    """timm's transformers with two narrow layers, whatever is asked for."""
     create = timm.create_model
 
     def create_shallow(name, *arguments, **options):
-        return create(name, *arguments, **({"depth": 2} if name.startswith("vit_") else {}), **options)
+        return create(name, *arguments, **(NARROW if name.startswith("vit_") else {}), **options)
 
     monkeypatch.setattr(timm, "create_model", create_shallow)
 
@@ -182,7 +183,7 @@ def shallow(monkeypatch):
 def test_clip_towers(prefix, layout, clip, tmp_path):
     backbone = "vit_base_patch32_clip_quickgelu_224"
     state = prefixed(clip_state(clip), prefix)
-    others = {"text_encoder.positional_embedding": torch.rand(77, 8), "bottleneck.weight": torch.rand(768)}
+    others = {"text_encoder.positional_embedding": torch.rand(77, 8), "bottleneck.weight": torch.rand(48)}
     torch.save(state | others, tmp_path / "clip.pth")
     imported = import_weights(tmp_path / "clip.pth", tmp_path / "out.safetensors", backbone=backbone)
     assert (imported.layout, imported.share) == (layout, 1)
@@ -205,7 +206,7 @@ def test_transreid_with_local_branches_gives_its_global_feature(tmp_path):
     state = model.state_dict()
     last = {key: tensor for key, tensor in state.items() if key.startswith("blocks.1.")}
     norm = {key: tensor for key, tensor in state.items() if key.startswith("norm.")}
-    file = prefixed(state, "base.") | {"base.sie_embed": torch.rand(20, 1, 384), "bottleneck.weight": torch.rand(384)}
+    file = prefixed(state, "base.") | {"base.sie_embed": torch.rand(20, 1, 48), "bottleneck.weight": torch.rand(48)}
     file |= {key.replace("blocks.1.", "b1.0."): tensor for key, tensor in last.items()}
     file |= {key.replace("norm.", "b1.1."): tensor for key, tensor in norm.items()}
     for key in [*last, *norm]:
@@ -225,8 +226,8 @@ def test_transreid_with_local_branches_gives_its_global_feature(tmp_path):
 @pytest.mark.usefixtures("shallow")
 def test_positions_of_people_are_made_square(tmp_path):
     model = shake(timm.create_model("vit_small_patch16_224", img_size=(128, 64), num_classes=0))
-    positions = torch.arange(8.0)[:, None].expand(8, 4).reshape(1, 32, 1).expand(1, 32, 384)  # each its row's number
-    state = model.state_dict() | {"pos_embed": torch.cat([torch.full((1, 1, 384), 9.0), positions], dim=1)}
+    positions = torch.arange(8.0)[:, None].expand(8, 4).reshape(1, 32, 1).expand(1, 32, 48)  # each its row's number
+    state = model.state_dict() | {"pos_embed": torch.cat([torch.full((1, 1, 48), 9.0), positions], dim=1)}
     torch.save(prefixed(state, "base."), tmp_path / "people.pth")
     give = {"backbone": "vit_small_patch16_224"}
     with pytest.raises(SamecarError, match=r"positions of 32 patches, which are no square; give .* --grid 8x4"):
@@ -237,7 +238,7 @@ def test_positions_of_people_are_made_square(tmp_path):
     imported = import_weights(tmp_path / "people.pth", tmp_path / "out.safetensors", grid=(8, 4), **give)
     assert [match.key for match in imported.tensors if match.state == "resized"] == ["pos_embed"]
     resized = load_file(imported.path)["pos_embed"]
-    assert resized.shape == (1, 1 + 64, 384)
+    assert resized.shape == (1, 1 + 64, 48)
     assert (resized[0, 0] == 9).all()
     rows = resized[0, 1:, 0].reshape(8, 8)
     torch.testing.assert_close(rows, torch.arange(8.0)[:, None].expand(8, 8), atol=1e-4, rtol=0)
@@ -245,7 +246,7 @@ def test_positions_of_people_are_made_square(tmp_path):
 
 @pytest.mark.usefixtures("shallow")
 def test_torchvisions_transformer(tmp_path):
-    theirs = torchvision.models.VisionTransformer(64, 16, num_layers=2, num_heads=6, hidden_dim=384, mlp_dim=1536)
+    theirs = torchvision.models.VisionTransformer(64, 16, num_layers=2, num_heads=2, hidden_dim=48, mlp_dim=192)
     generator = torch.Generator().manual_seed(0)
     for parameter in theirs.parameters():
         torch.nn.init.normal_(parameter, std=0.02, generator=generator)
@@ -256,6 +257,12 @@ def test_torchvisions_transformer(tmp_path):
     with torch.no_grad():
         expected = theirs(pictures())
     torch.testing.assert_close(embed(imported.path, "vit_small_patch16_224"), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_grid_is_of_transformers_alone(resnet, tmp_path):
+    torch.save(resnet.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(SamecarError, match="--grid is of a vision transformer's positions, and 'test_resnet' has none"):
+        import_weights(tmp_path / "weights.pth", tmp_path / "out.safetensors", backbone="test_resnet", grid=(2, 2))
 
 
 def test_a_few_missing_tensors_begin_anew_and_many_are_refused(resnet, tmp_path):

@@ -86,16 +86,26 @@ def test_layer_decay_of_a_vision_transformer():
     assert rates["classifier.weight"][0] == 3
 
 
-def test_layer_decay_of_a_residual_network_with_and_without_attention():
+REFINED = [
+    {"attention": "se"},
+    {"attention": "se", "non_local": (0, 0, 1, 1), "mixstyle": 0.5, "instance_norm": "ibn-b"},
+]
+
+
+@pytest.mark.parametrize("refined", REFINED)
+def test_layer_decay_of_a_residual_network_with_and_without_what_refines_it(refined):
     """One block a stage: conv1 is five layers from the new ones."""
-    plain, attentive = (told(embedder(attention=attention), NOTHING, layer_decay=0.5) for attention in ("none", "se"))
+    plain, here = (
+        told(embedder("resnet10t", **more), NOTHING, layer_decay=0.5, head_rate=3.0) for more in ({}, refined)
+    )
     assert plain["backbone.model.conv1.0.weight"][0] == 1 / 32
     for stage, scale in enumerate((1 / 16, 1 / 8, 1 / 4, 1 / 2), start=1):
         assert plain[f"backbone.model.layer{stage}.0.conv1.weight"][0] == scale
-    for name, told_of_plain in plain.items():
-        renamed = name.replace(".0.", ".stage.0.", 1) if "model.layer" in name else name
-        assert attentive[renamed] == told_of_plain
-    assert {rate for name, (rate, _) in attentive.items() if ".attention." in name} == {1}
+    found = {name.replace(".stage", ""): rates for name, rates in here.items()}
+    came_with_it = [name for name in plain if name in found]
+    assert len(came_with_it) > len(plain) - 3  # IBN-b has another norm in the stem, of the same name
+    assert {name: found[name] for name in came_with_it} == {name: plain[name] for name in came_with_it}
+    assert {rate for name, (rate, _) in here.items() if ".attention." in name} == {3}
 
 
 def test_a_branch_has_the_rate_of_the_backbones_last_layer():

@@ -39,13 +39,16 @@ def learner(*changes):
 
 
 def noise(seed, count=4):
-    pictures = torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
-    return Batch(pictures, torch.arange(count) % 4, (), torch.arange(count))
+    return batch_of(torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed)))
 
 
 def joined(*batches):
-    fields = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("pictures", "labels"))
-    return Batch(*fields, (), torch.arange(sum(len(batch.labels) for batch in batches)))
+    return batch_of(torch.cat([batch.pictures for batch in batches]))
+
+
+def batch_of(pictures):
+    rows = torch.arange(len(pictures))
+    return Batch(pictures, labels=rows % 4, failures=(), rows=rows, cameras=rows % 2, views=rows - rows - 1)
 
 
 def weights(model):

@@ -60,6 +60,8 @@ def train(
             run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
     for sentence in run.unreadable():
         console.warn(f"left out of training: {sentence}")
+    if run.weights.get("taken"):
+        console.say(f"It began with {run.weights['name']}: {run.weights['taken']}; classifiers began anew.")
     console.say(f"Trained {out}: recipe {settings.digest}, {run.model_facts()['epoch_choice']}")
     if trial is None:
         _say_gain(run)

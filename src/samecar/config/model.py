@@ -18,7 +18,7 @@ class ModelSettings(Settings):
         description="'timm:TAG' or 'torchvision:MODEL.TAG' (published by these libraries, fetched if not here), "
         "'imagenet' (timm's of the day, whose name the run notes), 'none' (random), 'package:NAME' (from an installed "
         "Python package) or the path of a local file in timm's, torchvision's or Cadene's key layout, or of a folder "
-        "with such a file for each backbone, named after it",
+        "with such a file for each backbone, named after it; the folder of a run begins with what of its model fits",
     )
     initialisation: Literal["kaiming", "torch"] = Field(
         "kaiming",
@@ -90,6 +90,21 @@ class ModelSettings(Settings):
         "last layer, to where the texts are: 768 and 512 numbers for ViT-B/16",
         json_schema_extra=LATER,
     )
+    side_information: Literal["none", "camera", "view", "camera+view"] = Field(
+        "none",
+        description="what a vision transformer is told of each picture besides, in training and in evaluation: its "
+        "camera, the seen side of the vehicle, or both; no gallery and no service takes such a model",
+        json_schema_extra=LATER,
+    )
+    side_weight: PositiveFloat = Field(
+        3.0, description="of the embeddings of camera and view beside the tokens", json_schema_extra=LATER
+    )
+    side_cameras: tuple[str, ...] = Field(
+        (), description="cameras that have an embedding; training fills them in", json_schema_extra=LATER
+    )
+    side_views: tuple[str, ...] = Field(
+        (), description="views that have an embedding; training fills them in", json_schema_extra=LATER
+    )
     attention: Literal["none", "se", "cbam"] = Field(
         "none",
         description="attention after each stage of the backbone: 'se' is squeeze and excitation, 'cbam' also weighs "
@@ -145,6 +160,19 @@ class ModelSettings(Settings):
         description="which feature evaluation and search take as embedding: that 'before' the neck or that 'after' it",
         json_schema_extra=LATER,
     )
+    whitening: Literal["none", "learned"] = Field(
+        "none",
+        description="'learned' ends the network with a linear layer that is computed from the train pictures when "
+        "training ends: directions in which pictures of one vehicle differ count for less; made for sets of some "
+        "hundred vehicles",
+        json_schema_extra=LATER,
+    )
+    whitening_shrinkage: PositiveFloat = Field(
+        1.0,
+        description="only with learned whitening: how much of an even covariance is added to that of the pictures; "
+        "more for fewer pictures",
+        json_schema_extra=LATER,
+    )
     branches: PositiveInt = Field(
         1,
         description="how many copies of the backbone's last stage read what the stages before it give, each with its "
@@ -159,6 +187,13 @@ class ModelSettings(Settings):
     )
     height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
     width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+
+    @model_validator(mode="after")
+    def _side_options_belong_to_side_information(self) -> Self:
+        if self.side_information == "none":
+            options = ["side_weight", "side_cameras", "side_views"]
+            refuse_unread(self, options, "side_information is 'none'; set side_information to 'camera'")
+        return self
 
     @model_validator(mode="after")
     def _alpha_is_of_mixstyle(self) -> Self:
@@ -189,6 +224,12 @@ class ModelSettings(Settings):
     def _embedding_belongs_to_neck(self) -> Self:
         if self.neck == "none":
             refuse_unread(self, ["embedding"], "neck is 'none', which leaves one feature; set neck 'batch-norm'")
+        return self
+
+    @model_validator(mode="after")
+    def _shrinkage_is_of_whitening(self) -> Self:
+        if self.whitening == "none":
+            refuse_unread(self, ["whitening_shrinkage"], "whitening is 'none'; set whitening to 'learned'")
         return self
 
     @model_validator(mode="after")

@@ -263,6 +263,10 @@ class FailureLog:
         self._manifest = manifest
         self._reasons: dict[int, str] = {}
 
+    def readable(self) -> Manifest:
+        """The set without the pictures that failed."""
+        return self._manifest.select([row for row in range(len(self._manifest)) if row not in self._reasons])
+
     def __len__(self) -> int:
         """Pictures that failed."""
         return len(self._reasons)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from samecar.data import Manifest, evaluation_loader
+from samecar.data import Manifest, evaluation_loader, known_numbers
 from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
-from samecar.models.composite import Network
+from samecar.models import Embedder
+from samecar.models.composite import Network, PlainDescription
 from samecar.models.saved import (
     DESCRIPTION_FILE,
     MODEL_FILES,
@@ -27,6 +28,7 @@ from samecar.models.saved import (
     parse_model,
     tensors_digest,
 )
+from samecar.models.side_information import Side, refuse_side_information
 from samecar.preprocessing import Preprocessing
 from samecar.progress import Progress, describe_speed, silent
 
@@ -52,6 +54,7 @@ def embed(
     if not len(manifest):
         raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root / manifest.file}")
     loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
+    side = _side_information(model, manifest)
     matrix = np.empty((len(manifest), model.embedding_size), np.float32)
     done, started = 0, time.perf_counter()
     was_training = model.training
@@ -59,7 +62,8 @@ def embed(
     try:
         for pictures in loader:
             rows = slice(done, done + len(pictures))
-            matrix[rows] = _embed_batch(model, pictures, flip=flip).numpy(force=True)
+            told = None if side is None else (side[0][rows], side[1][rows])
+            matrix[rows] = _embed_batch(model, pictures, told, flip=flip).numpy(force=True)
             done = rows.stop
             progress("embedding", done, len(manifest), describe_speed(done, started, _device_of(model)))
     finally:
@@ -68,17 +72,34 @@ def embed(
 
 
 @torch.inference_mode()
-def _embed_batch(model: Network, pictures: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
+def _embed_batch(
+    model: Network, pictures: torch.Tensor, side: Side | None = None, *, flip: bool = False
+) -> torch.Tensor:
     """Embeddings of a batch as the network gives them, (batch, size) float32, where the model is.
 
     Args:
         model: in evaluation mode.
         pictures: (batch, 3, height, width) float32, normalised, wherever they are.
+        side: what the model is told of them besides, likewise.
         flip: take the mean with the embeddings of the mirrored pictures.
     """
-    pictures = pictures.to(_device_of(model), non_blocking=True)
-    embeddings: torch.Tensor = model(pictures).float()
-    return (embeddings + model(pictures.flip(-1)).float()) / 2 if flip else embeddings
+    device = _device_of(model)
+    given = [pictures.to(device, non_blocking=True)]
+    told = [] if side is None else [(side[0].to(device), side[1].to(device))]
+    embeddings: torch.Tensor = model(*given, *told).float()
+    return (embeddings + model(given[0].flip(-1), *told).float()) / 2 if flip else embeddings
+
+
+def _side_information(model: Network, manifest: Manifest) -> Side | None:
+    """Numbers of the cameras and views of all pictures, as the model knows them; None for a model that reads none."""
+    if not isinstance(model, Embedder) or model.settings.side_information == "none":
+        return None
+    known = (np.asarray(names, dtype=np.str_) for names in (model.settings.side_cameras, model.settings.side_views))
+    cameras, views = (
+        torch.from_numpy(known_numbers(names, numbered))
+        for names, numbered in zip((manifest.camera_id, manifest.view), known, strict=True)
+    )
+    return cameras, views
 
 
 def _device_of(model: Network) -> torch.device:
@@ -116,7 +137,8 @@ class Encoder:
         digest: of its tensors; two encoders with the same digest give the same embeddings.
 
     Raises:
-        SamecarError: a file is missing, the description is damaged, or the device is not there.
+        SamecarError: a file is missing, the description is damaged, the model reads side information, or the device is
+            not there.
     """
 
     def __init__(self, files: Mapping[str, bytes], device: torch.device | str = "auto") -> None:
@@ -126,6 +148,8 @@ class Encoder:
         self.files = dict(files)
         self.digest = tensors_digest(files[TENSORS_FILE])
         self._description = parse_description(files[DESCRIPTION_FILE])
+        if isinstance(self._description, PlainDescription):
+            refuse_side_information(self._description.settings, "a gallery, a comparison and the service")
         self._device = find_device(device) if isinstance(device, str) else device
         self._lock = Lock()
         self._ready: _Ready | None = None

@@ -137,6 +137,7 @@ def score_run(
         _origin(model, embeddings.model),
         data=manifest.name,
         data_digest=embeddings.manifest.digest,
+        side_information=_describe_side(model, embeddings.manifest),
         post_processing=(FLIP,) if flip else (),
     )
     evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
@@ -293,6 +294,19 @@ def _origin(model: TrainedModel, digest_of_model: str) -> Provenance:
         epoch_choice=model.epoch_choice,
         seed=model.seed,
     )
+
+
+def _describe_side(model: TrainedModel, manifest: Manifest) -> str:
+    """What a model was told of the pictures besides, and of how many of them that is known to it."""
+    settings = model.model_settings if isinstance(model, Run) else None
+    if settings is None or settings.side_information == "none":
+        return "none"
+    columns = {"camera": (manifest.camera_id, settings.side_cameras), "view": (manifest.view, settings.side_views)}
+    told = []
+    for kind in settings.side_information.split("+"):
+        names, known = columns[kind]
+        told.append(f"{kind} labels at test time ({int(np.isin(names, known).sum()):,} of {len(names):,} known)")
+    return ", ".join(told)
 
 
 def _queries_and_gallery(embeddings: Embeddings, evaluation: Evaluation) -> tuple[Embeddings, Embeddings]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from samecar.config import Recipe, as_recipe
+from samecar.config import ModelSettings, Recipe, as_recipe
 from samecar.data import (
     FailureLog,
     Manifest,
@@ -26,6 +26,7 @@ from samecar.hardware import Machine, machine
 from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.models.prompts import VehiclePrompts
+from samecar.models.whitening import Whitening
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
@@ -90,19 +91,15 @@ def _train(
     _refuse_settings(recipe, training)
     batches = plan_batches(training, recipe.batch, settings.seed)
 
+    failures = FailureLog(training)
+
     def validate(model: Embedder) -> dict[str, float]:
         assert held_out is not None
         embeddings = embed(model, held_out, workers=on.workers)
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    def validate_epoch(model: Embedder) -> dict[str, float]:
-        scores = validate(model)
-        if watch is not None:
-            watch(len(run.metrics()) + 1, scores)
-        return scores
-
-    run, learner, prompts = _begin(recipe, out, run_data, on.device, resume=resume)
+    run, learner, prompts = _begin(recipe, out, run_data, training, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
     begins = not resume or prompts is not None
     if begins and held_out is not None and not run.untrained:
@@ -111,6 +108,13 @@ def _train(
     decoded_size = model.preprocessing.decoded_size
     loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
 
+    def validate_epoch(model: Embedder) -> dict[str, float]:
+        learn_last_layer(model, failures.readable(), workers=on.workers)
+        scores = validate(model)
+        if watch is not None:
+            watch(len(run.metrics()) + 1, scores)
+        return scores
+
     with show_progress(progress) as report:
         if prompts is not None:
             teach_texts(learner, prompts, run, training, labels, workers=on.workers, progress=report)
@@ -118,13 +122,14 @@ def _train(
             learner,
             loader,
             batches,
-            FailureLog(training),
+            failures,
             run,
             resume=not begins,
             validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
     if held_out is None:
+        learn_last_layer(learner.trained, failures.readable(), workers=on.workers)
         run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
     else:
         epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
@@ -132,8 +137,25 @@ def _train(
     return run
 
 
+def learn_last_layer(model: Embedder, training: Manifest, *, workers: int) -> None:
+    """Computes the last layer of a model that has a learned whitening, from its embeddings of train pictures.
+
+    Args:
+        model: is changed; one without such a layer is left alone.
+        training: pictures of known vehicles, two of one at least.
+        workers: processes that read pictures.
+
+    Raises:
+        SamecarError: no vehicle has two pictures.
+    """
+    if isinstance(model.whitening, Whitening):
+        model.whitening.forget()
+        embeddings = embed(model, training, workers=workers)
+        model.whitening.learn(embeddings.matrix, training.vehicle_id)
+
+
 def _begin(
-    recipe: Recipe, out: Path, data: RunData, device: torch.device, *, resume: bool
+    recipe: Recipe, out: Path, data: RunData, training: Manifest, device: torch.device, *, resume: bool
 ) -> tuple[Run, Learner, VehiclePrompts | None]:
     """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
@@ -141,7 +163,7 @@ def _begin(
     """
     if not resume:
         Run.refuse_used(out, recipe)
-        model = initial_model(recipe, len(data.vehicles))
+        model = initial_model(recipe, len(data.vehicles), training)
         prompts = build_prompts(recipe, model)
         learner = Learner(model, recipe, device)
         return Run.create(out, recipe, data, model), learner, prompts
@@ -196,7 +218,35 @@ def _refuse_settings(recipe: Recipe, training: Manifest) -> None:
     refuse_prompts(recipe)
 
 
-def initial_model(recipe: Recipe, vehicles: int) -> Embedder:
-    """The model as training finds it: seeded, with the weights that the recipe names."""
+def initial_model(recipe: Recipe, vehicles: int, training: Manifest | None = None) -> Embedder:
+    """The model as training finds it: seeded, with the weights that the recipe names.
+
+    Args:
+        recipe: whose network and seed.
+        vehicles: that its classifier tells apart.
+        training: the pictures to train on, whose cameras and views a model with side information gets to know; without
+            them it knows none.
+
+    Raises:
+        SamecarError: the network cannot be built, or nothing is known of the pictures that it is to be told.
+    """
+    settings = recipe.model if training is None else _with_side_names(recipe.model, training)
     torch.manual_seed(recipe.training.seed)
-    return build_embedder(recipe.model, vehicles)
+    return build_embedder(settings, vehicles)
+
+
+def _with_side_names(settings: ModelSettings, training: Manifest) -> ModelSettings:
+    if settings.side_cameras or settings.side_views:
+        raise SamecarError("model.side_cameras and model.side_views are filled in by training; leave them out")
+    told = [] if settings.side_information == "none" else settings.side_information.split("+")
+    names = {}
+    for kind in told:
+        column = training.camera_id if kind == "camera" else training.view
+        known = sorted(set(column.tolist()) - {""})
+        if not known:
+            raise SamecarError(
+                f"model.side_information is {settings.side_information!r}, but no training picture has a {kind}; give "
+                f"one in the manifest, or choose side_information 'none'"
+            )
+        names[f"side_{kind}s"] = tuple(known)
+    return settings.model_copy(update=names)

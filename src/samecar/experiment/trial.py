@@ -116,8 +116,8 @@ def score_untrained(
     """
     on, protocol = on or machine(), protocol_of(manifest)
     refuse_unscorable(manifest, protocol)
-    vehicles = len(np.unique(pictures_to_train_on(recipe, manifest)[0].vehicle_id))
-    model = initial_model(recipe, vehicles).to(on.device)
+    training = pictures_to_train_on(recipe, manifest)[0]
+    model = initial_model(recipe, len(np.unique(training.vehicle_id)), training).to(on.device)
     embeddings = embed(model, of_test(manifest), workers=on.workers, progress=progress)
     provenance = Provenance(epoch_choice="before training", seed=recipe.training.seed)
     return score_splits(embeddings, protocol, distance=recipe.model.distance, provenance=provenance)

@@ -1,5 +1,6 @@
 """Backbones: timm models as stages of feature maps."""
 
+import copy
 import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from samecar.models.published import (
 )
 from samecar.models.refinements import MixStyle, NonLocalBlock
 from samecar.models.shapes import REFUSALS, shape_model
+from samecar.models.side_information import Side
 from samecar.models.tokens import TokenReader, overlap_patches, token_size
 from samecar.models.weights import ResolvedWeights, name_weights
 
@@ -110,11 +112,12 @@ class Backbone(nn.Module):
         self._last_modules: tuple[str, ...] = ()
         self._tapped: list[int] = []
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, pictures: Tensor, side: Side | None = None) -> list[Tensor]:
         """The maps of the tapped stages and the last map.
 
         Args:
             pictures: (batch, 3, height, width), normalised with `mean` and `deviation`.
+            side: cameras and views of the pictures; only a model with side information reads them.
 
         Returns:
             Maps (batch, channels, height, width), earlier stages first, then the last one of each branch; of a token
@@ -123,7 +126,7 @@ class Backbone(nn.Module):
         if self.branches:
             return self._forward_branches(pictures)
         if not self.stages:
-            return [_pool(self.model, pictures, self.reader)]
+            return [_pool(self.model, pictures, self.reader, side)]
         if not self._tapped:
             return [self.model.forward_features(pictures)]
         last, tapped = self.model.forward_intermediates(pictures, indices=self._tapped)
@@ -225,7 +228,8 @@ class Backbone(nn.Module):
     def inserted(self) -> list[nn.Module]:
         """Modules that were put into the model: they begin anew, whatever weights the model comes with."""
         refined = [module.attention for module in self.modules() if isinstance(module, AttentiveStage)]
-        return [module for module in refined if any(True for _ in module.parameters())] + end_norms(self)
+        side = [self.reader] if self.reader is not None else []
+        return [module for module in [*refined, *side] if any(True for _ in module.parameters())] + end_norms(self)
 
 
 def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = None) -> Backbone:
@@ -260,7 +264,7 @@ def build_backbone(settings: ModelSettings, weights: ResolvedWeights | None = No
         add_instance_norm(model, settings.instance_norm)
         if settings.last_stride == 1:
             remove_last_stride(model, name)
-        reads = settings.projection or settings.tokens != "pooled"
+        reads = settings.projection or settings.tokens != "pooled" or settings.side_information != "none"
         reader = TokenReader(model, settings) if reads else None
         backbone = Backbone(model, settings.height, settings.width, reader)
     except REFUSALS as error:
@@ -296,6 +300,17 @@ def _set_batch_norm(model: nn.Module, settings: ModelSettings) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.eps = epsilon or module.eps
             module.momentum = momentum or module.momentum
+
+
+def normalisation_options(backbone: Backbone) -> dict[str, object]:
+    """How a backbone normalises colours and batches, as options of `ModelSettings`; None without such layers."""
+    norms = [module for module in backbone.model.modules() if isinstance(module, nn.BatchNorm2d)]
+    return {
+        "colour_mean": list(backbone.mean),
+        "colour_deviation": list(backbone.deviation),
+        "batch_norm_epsilon": norms[0].eps if norms else None,
+        "batch_norm_momentum": norms[0].momentum if norms else None,
+    }
 
 
 def check_known(name: str) -> None:
@@ -379,11 +394,11 @@ def _remove_layers_after_last_map(model: Any, height: int, width: int) -> None:
             model.set_submodule(name, nn.Identity())
 
 
-def _pool(model: Any, pictures: Tensor, reader: TokenReader | None) -> Tensor:
-    features: Tensor = model(pictures) if reader is None else reader(model, model.forward_features(pictures))
+def _pool(model: Any, pictures: Tensor, reader: TokenReader | None, side: Side | None = None) -> Tensor:
+    features: Tensor = model(pictures) if reader is None else reader(model, pictures, side)
     return features
 
 
 def _pooled_width(model: Any, height: int, width: int, reader: TokenReader | None) -> int:
     model, picture = shape_model(model, height, width)
-    return int(_pool(model, picture, reader).shape[1])
+    return int(_pool(model, picture, copy.deepcopy(reader).to("meta") if reader else None).shape[1])

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from samecar.config import ModelSettings
 from samecar.models.embedder import Embedder, build_embedder
+from samecar.models.side_information import refuse_side_information
 from samecar.preprocessing import Preprocessing
 
 
@@ -55,6 +56,9 @@ class CompositeEmbedder(nn.Module):
         weights: of each, 0 or more, with sum 1.
         size: numbers in a reduced embedding; None for no reduction.
 
+    Raises:
+        SamecarError: a model reads side information.
+
     Attributes:
         parts: the models.
         weights: (parts,).
@@ -70,6 +74,9 @@ class CompositeEmbedder(nn.Module):
     def __init__(self, parts: "Iterable[Network]", weights: Sequence[float], size: int | None = None) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
+        for part in self.parts:
+            if isinstance(part, Embedder):
+                refuse_side_information(part.settings, "a fused or reduced model")
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
         width = sum(part.embedding_size for part in self._networks)
         self.reduction = None if size is None else Reduction(width, size)

@@ -2,16 +2,25 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models.backbones import Backbone, Stage, build_backbone, check_known
+from samecar.files import read_json
+from samecar.models.backbones import Backbone, Stage, build_backbone, check_known, normalisation_options
 from samecar.models.blocks import ATTENTIONS, Fusion, chain_projection, point_projection
+from samecar.models.folders import DESCRIPTION_FILE
 from samecar.models.fusions import GatedSum, Pyramid
-from samecar.models.layouts import holds_embedder, load_backbone_weights, load_embedder_weights
+from samecar.models.layouts import (
+    holds_embedder,
+    load_backbone_weights,
+    load_embedder_weights,
+    load_fitting_weights,
+)
 from samecar.models.parts import (
     FurtherPart,
     Part,
@@ -23,10 +32,15 @@ from samecar.models.parts import (
     read_features,
 )
 from samecar.models.published import TIMM, TORCHVISION, read_torchvision
-from samecar.models.weights import ResolvedWeights, read_weights, resolve_weights
+from samecar.models.side_information import Side
+from samecar.models.weights import RUN, ResolvedWeights, read_weights, resolve_weights
+from samecar.models.whitening import Whitening
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)
+
+SIDE = "backbone.reader.side."
+"""Begins the keys of what an embedder has learned of single cameras and views."""
 
 JOINED_STAGES = {"concatenate": 2, "add": 2, "pyramid": 3, "global": 4, "global-chain": 4, "gated-sum": 4}
 """By fusion, how many of the last stages are joined."""
@@ -100,32 +114,36 @@ class Embedder(nn.Module):
         self.pooling, self.head = built[0].pooling, built[0].head
         self.neck, self.classifier = built[0].neck, built[0].classifier
         self.further = nn.ModuleList(built[1:])
+        learned = settings.whitening == "learned"
+        self.whitening = Whitening(self.embedding_size, settings.whitening_shrinkage) if learned else nn.Identity()
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, side: Side | None = None) -> Tensor:
         """Embeds pictures.
 
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
+            side: cameras and views of the pictures; only a model with side information reads them.
 
         Returns:
             Embeddings, (batch, embedding), not normalised.
         """
-        return self.embed_maps(self.maps(pictures))
+        return self.embed_maps(self.maps(pictures, side))
 
-    def outputs(self, pictures: Tensor) -> Outputs:
+    def outputs(self, pictures: Tensor, side: Side | None = None) -> Outputs:
         """Embeds pictures and scores the train vehicles.
 
         Args:
             pictures: (batch, 3, height, width), as `preprocessing` says.
+            side: cameras and views of the pictures; only a model with side information reads them.
         """
         parts = []
-        for layers, (before, after) in self._read(self.maps(pictures)):
+        for layers, (before, after) in self._read(self.maps(pictures, side)):
             parts.append(Part(before, after, None if layers.classifier is None else layers.classifier(after)))
         return Outputs(self._join(parts), parts[0].logits, tuple(parts))
 
-    def maps(self, pictures: Tensor) -> list[Tensor]:
+    def maps(self, pictures: Tensor, side: Side | None = None) -> list[Tensor]:
         """The map that each branch pools, (batch, channels, height, width); of a token model its pooled features."""
-        maps = self.backbone(pictures)
+        maps = self.backbone(pictures, side)
         earlier, lasts = maps[: -self.settings.branches], maps[-self.settings.branches :]
         return [self.fusion([*earlier, last]) for last in lasts]
 
@@ -144,7 +162,8 @@ class Embedder(nn.Module):
 
     def _join(self, parts: Sequence[Part]) -> Tensor:
         chosen = [part.before if self.settings.embedding == "before" else part.after for part in parts]
-        return join_features(chosen, self.settings.branches)
+        joined: Tensor = self.whitening(join_features(chosen, self.settings.branches))
+        return joined
 
 
 def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool = True) -> Embedder:
@@ -170,6 +189,8 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     backbone = build_backbone(settings, weights)
     if weights.path is None or weights.name.startswith(TIMM):
         return Embedder(settings, backbone, vehicles, weights)
+    if weights.name.startswith(RUN):
+        return _begin_with_model(settings, backbone, vehicles, weights)
     from_torchvision = weights.name.startswith(TORCHVISION)
     state = read_torchvision(weights.name) if from_torchvision else read_weights(weights.path)
     if holds_embedder(state):
@@ -179,6 +200,38 @@ def build_embedder(settings: ModelSettings, vehicles: int, *, load_weights: bool
     layout = load_backbone_weights(backbone.model, state, str(weights.path), removed=backbone.removed)
     logger.info("weights of %s read from %s in layout %r", settings.backbone, weights.path, layout)
     return Embedder(settings, backbone, vehicles, weights)
+
+
+def _begin_with_model(settings: ModelSettings, backbone: Backbone, vehicles: int, weights: ResolvedWeights) -> Embedder:
+    """An embedder with what of a trained model's tensors fits it.
+
+    Raises:
+        SamecarError: the model has another backbone, or one that takes pictures or batches otherwise.
+    """
+    assert weights.path is not None
+    described = read_json(weights.path.parent / DESCRIPTION_FILE).get("model") or {}
+    if described.get("backbone") != settings.backbone:
+        raise SamecarError(
+            f"model.weights {settings.weights!r} has backbone {described.get('backbone')!r} and the recipe has "
+            f"{settings.backbone!r}; give a run of the same model.backbone"
+        )
+    former = ModelSettings.model_validate(described)
+    with torch.device("meta"):
+        theirs = normalisation_options(build_backbone(former))
+    ours = normalisation_options(backbone)
+    changes = [f"model.{name}={theirs[name]}" for name in theirs if theirs[name] != ours[name]]
+    if changes:
+        raise SamecarError(
+            f"model.weights {settings.weights!r} were trained with another normalisation than the recipe has; set "
+            f"{' and '.join(changes)}"
+        )
+    state = read_weights(weights.path)
+    if (former.side_cameras, former.side_views) != (settings.side_cameras, settings.side_views):
+        state = {key: tensor for key, tensor in state.items() if not key.startswith(SIDE)}  # of other cameras and views
+    embedder = Embedder(settings, backbone, vehicles, weights)
+    taken = load_fitting_weights(embedder, state, settings.weights)
+    embedder.weights = replace(weights, taken=taken)
+    return embedder
 
 
 class _LastMap(nn.Module):

@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from timm.layers.pos_embed import resample_abs_pos_embed
-from torch import Tensor, nn
+from torch import Tensor
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError, first_few
@@ -20,11 +20,8 @@ from samecar.files import write_file
 from samecar.models.backbones import Backbone, build_backbone, check_known
 from samecar.models.foreign import NAMINGS, POSITIONS, Given, name_program, use_global_branch
 from samecar.models.instance_norm import InstanceNorm
-from samecar.models.layouts import CLASSIFIER, COUNTER, match_by_order
+from samecar.models.layouts import CLASSIFIER, COUNTER, LEAST_SHARE, match_by_order
 from samecar.models.weights import read_weights
-
-LEAST_SHARE = 0.95
-"""Of a network's parameters that a file has to hold."""
 
 RESIDUAL = (
     "resnet18",
@@ -109,6 +106,21 @@ class ImportedWeights:
 
 
 @dataclass(frozen=True)
+class _Network:
+    """A timm model without classifier whose tensors have shapes and no numbers."""
+
+    name: str
+    instance_norm: InstanceNorm
+    backbone: Backbone
+
+    @property
+    def wanted(self) -> dict[str, Tensor]:
+        """Its tensors by key."""
+        state: dict[str, Tensor] = self.backbone.model.state_dict()
+        return state
+
+
+@dataclass(frozen=True)
 class _Reading:
     """One way to read a file: which prefix and naming, and what of a network that gives."""
 
@@ -147,17 +159,13 @@ def import_weights(
     state = read_weights(path, name="the file")
     instance_norm = _instance_norm(state)
     network, reading = _fit(state, backbone, instance_norm, str(path))
-    size = _picture_size(network, reading.given, grid)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = _build(network, instance_norm, size)
-    tensors, matches = _fill(model, reading, state, grid)
+    tensors, matches = _fill(network, reading, state, grid)
     with path.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     layout = name_program(reading.prefix, reading.naming, state)
     facts = {
         "format": "pt",
-        "backbone": network,
+        "backbone": network.name,
         "instance_norm": instance_norm,
         "source": path.name,
         "source_layout": layout,
@@ -166,7 +174,7 @@ def import_weights(
     }
     with write_file(target) as temporary:
         save_file(tensors, temporary, metadata=facts)
-    return ImportedWeights(target, network, instance_norm, layout, sha256, reading.share, matches)
+    return ImportedWeights(target, network.name, instance_norm, layout, sha256, reading.share, matches)
 
 
 def _instance_norm(keys: Iterable[str]) -> InstanceNorm:
@@ -178,53 +186,53 @@ def _instance_norm(keys: Iterable[str]) -> InstanceNorm:
 
 def _fit(
     state: Mapping[str, Tensor], backbone: str | None, instance_norm: InstanceNorm, origin: str
-) -> tuple[str, _Reading]:
-    """The network that a file fits, and how; of several the one of which the file holds the most."""
-    if backbone is not None:
-        check_known(backbone)
+) -> tuple[_Network, _Reading]:
+    """The network that a file fits, and how to read it."""
     keys = f"its keys are such as {first_few(list(state))}"
     if backbone is None:
         found = _guess(state, instance_norm)
         if found is None:
             raise SamecarError(f"{origin} fits no network that is guessed; {keys}; name its timm model with --backbone")
         return found
-    model = _shapes(backbone, instance_norm)
-    reading = _read_by_name(model.state_dict(), state)
+    check_known(backbone)
+    network = _shapes(backbone, instance_norm)
+    reading = _read_by_name(network.wanted, state)
     if reading.share < LEAST_SHARE:
-        reading = _read_by_order(model, state) or reading
+        reading = _read_by_order(network, state) or reading
     if reading.share < LEAST_SHARE:
         raise SamecarError(
             f"{origin} holds {100 * reading.share:.1f} % of the parameters of {backbone!r}, and {LEAST_SHARE:.0%} are "
             f"needed; {keys}; name another timm model with --backbone"
         )
-    return backbone, reading
+    return network, reading
 
 
-def _guess(state: Mapping[str, Tensor], instance_norm: InstanceNorm) -> tuple[str, _Reading] | None:
-    """The network of `GUESSED` of which a file holds the most, and the way to read it; None if it fits none."""
+def _guess(state: Mapping[str, Tensor], instance_norm: InstanceNorm) -> tuple[_Network, _Reading] | None:
+    """The network of `GUESSED` of which a file holds the most, and how to read it; None if it fits none."""
     kinds = [names for part, names in GUESSED.items() if any(part in key for key in state)]
     read = [(name, _read_by_name(_outline(name, instance_norm), state)) for name in next(iter(kinds), ())]
     whole = [each for each in read if each[1].share >= LEAST_SHARE]
     if whole:
-        return max(whole, key=lambda each: each[1].parameters)
+        name, reading = max(whole, key=lambda each: each[1].parameters)
+        return _shapes(name, instance_norm), reading
     if any(key.endswith(FIRST_LAYERS) for key in state):
         for name in GUESSED_BY_ORDER:
-            ordered = _read_by_order(_shapes(name, "none"), state)
+            network = _shapes(name, "none")
+            ordered = _read_by_order(network, state)
             if ordered is not None:
-                return name, ordered
+                return network, ordered
     return None
 
 
-def _shapes(name: str, instance_norm: InstanceNorm) -> Any:
-    """A network without classifier whose tensors have shapes and no numbers."""
+def _shapes(name: str, instance_norm: InstanceNorm) -> _Network:
     with torch.device("meta"):
-        return _build(name, instance_norm).model
+        return _Network(name, instance_norm, _build(name, instance_norm))
 
 
-def _build(name: str, instance_norm: InstanceNorm, size: tuple[int, int] | None = None) -> Backbone:
-    """A network without classifier, for pictures of a size (height, width) or of its own."""
+def _build(name: str, instance_norm: InstanceNorm) -> Backbone:
+    """A network without classifier, for pictures of its own size."""
     known = timm.get_pretrained_cfg(name)
-    height, width = size or (known.input_size[1:] if known is not None else (224, 224))
+    height, width = known.input_size[1:] if known is not None else (224, 224)
     return build_backbone(
         ModelSettings(backbone=name, weights="none", instance_norm=instance_norm, height=height, width=width)
     )
@@ -233,7 +241,7 @@ def _build(name: str, instance_norm: InstanceNorm, size: tuple[int, int] | None 
 def _outline(name: str, instance_norm: InstanceNorm) -> dict[str, Tensor]:
     """A network's tensors by key, without its classifier; quicker than building the backbone."""
     if instance_norm != "none":
-        return _shapes(name, instance_norm).state_dict() if name.startswith("resnet") else {}
+        return _shapes(name, instance_norm).wanted if name.startswith("resnet") else {}
     with torch.device("meta"):
         state: dict[str, Tensor] = timm.create_model(name).state_dict()
     return {key: tensor for key, tensor in state.items() if not CLASSIFIER.match(key)}
@@ -265,28 +273,17 @@ def _fits(key: str, wanted: Mapping[str, Tensor], given: Mapping[str, Given]) ->
     return ours == theirs or (key == POSITIONS and len(theirs) == 3 and ours[-1] == theirs[-1])
 
 
-def _read_by_order(model: nn.Module, state: Mapping[str, Tensor]) -> _Reading | None:
+def _read_by_order(network: _Network, state: Mapping[str, Tensor]) -> _Reading | None:
     """A file that holds all tensors of a network in the order of its layers; None if it does not."""
     for prefix in _prefixes(state, {}):
         below = {key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)}
         try:
-            sources, changed = match_by_order(model, below, "")
+            sources, changed = match_by_order(network.backbone.model, below, "")
         except SamecarError:
             continue
         given = {key: Given(prefix + sources[key], tensor) for key, tensor in changed.items()}
         return _Reading(prefix, "order", given, 1.0, sum(tensor.numel() for tensor in changed.values()))
     return None
-
-
-def _picture_size(name: str, given: Mapping[str, Given], grid: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Height and width at which a vision transformer has as many positions as the file; None for other networks."""
-    if POSITIONS not in given or "patch_embed.proj.weight" not in given:
-        if grid is not None:
-            raise SamecarError(f"--grid is of vision transformers' positions, and the file fits {name!r}; leave it out")
-        return None
-    rows, columns = _grid_of(given[POSITIONS].tensor, grid, prefix_tokens="cls_token" in given)
-    patch = given["patch_embed.proj.weight"].tensor.shape[-1]
-    return max(rows, columns) * patch, max(rows, columns) * patch
 
 
 def _grid_of(positions: Tensor, grid: tuple[int, int] | None, *, prefix_tokens: bool) -> tuple[int, int]:
@@ -311,42 +308,60 @@ def _example(count: int) -> str:
 
 
 def _fill(
-    backbone: Backbone, reading: _Reading, state: Mapping[str, Tensor], grid: tuple[int, int] | None
+    network: _Network, reading: _Reading, state: Mapping[str, Tensor], grid: tuple[int, int] | None
 ) -> tuple[dict[str, Tensor], tuple[TensorMatch, ...]]:
     """The tensors to write, and what became of each."""
-    wanted: dict[str, Tensor] = backbone.model.state_dict()
+    wanted = network.wanted
     given = {key: each for key, each in reading.given.items() if key not in wanted or _fits(key, wanted, reading.given)}
-    tensors = dict(wanted)
-    matches: list[TensorMatch] = []
+    if grid is not None and POSITIONS not in given:
+        raise SamecarError(
+            f"--grid is of a vision transformer's positions, and {network.name!r} has none; leave it out"
+        )
+    tensors, matches, missing = {}, [], []
     for key, own in wanted.items():
         if key in given:
             source, found = given[key]
-            same = found.shape == own.shape
-            tensors[key] = found if same else _resize(found, own, grid)
-            matches.append(TensorMatch(key, source, tuple(own.shape), "matched" if same else "resized"))
-        elif not key.endswith(COUNTER):
-            matches.append(TensorMatch(key, None, tuple(own.shape), "missing"))
-    projection = sorted(backbone.removed & given.keys()) if reading.naming == "clip" else []
-    for key in projection:  # the model has no use for it yet, but may be told to keep it
+            tensors[key] = _square(found, grid, prefix_tokens="cls_token" in given) if key == POSITIONS else found
+            outcome: State = "matched" if tensors[key] is found else "resized"
+            matches.append(_match(key, source, tensors[key], outcome))
+        else:
+            missing.append(key)
+            matches.append(_match(key, None, own, "missing"))
+    if missing:
+        tensors |= _begin_anew(network, missing)
+    projection = sorted(network.backbone.removed & given.keys()) if reading.naming == "clip" else []
+    for key in projection:  # the network has no use for it, but may be told to keep it
         tensors[key] = given[key].tensor
-        matches.append(TensorMatch(key, given[key].key, tuple(tensors[key].shape), "matched"))
+        matches.append(_match(key, given[key].key, tensors[key], "matched"))
     used = {match.source for match in matches}
-    rest = [key for key in state if key not in used and not key.endswith(COUNTER)]
-    matches += [TensorMatch(None, key, tuple(state[key].shape), "left over") for key in rest]
-    plain = {key: tensor.detach().to(wanted.get(key, torch.empty(0)).dtype).clone() for key, tensor in tensors.items()}
-    return plain, tuple(matches)
+    matches += [_match(None, key, tensor, "left over") for key, tensor in state.items() if key not in used]
+    plain = {
+        key: tensor.detach().to(wanted[key].dtype if key in wanted else torch.float32).clone()
+        for key, tensor in tensors.items()
+    }
+    return plain, tuple(match for match in matches if not (match.key or match.source or "").endswith(COUNTER))
 
 
-def _resize(positions: Tensor, own: Tensor, grid: tuple[int, int] | None) -> Tensor:
-    """Position embeddings on the square grid of the network's own, by timm's resizing."""
-    tokens = own.shape[1]
-    side = math.isqrt(tokens)
-    prefix_tokens = tokens - side * side
+def _match(key: str | None, source: str | None, tensor: Tensor, state: State) -> TensorMatch:
+    return TensorMatch(key, source, tuple(tensor.shape), state)
+
+
+def _begin_anew(network: _Network, keys: Iterable[str]) -> dict[str, Tensor]:
+    """Tensors as a network has them before training, with a fixed seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        new = _build(network.name, network.instance_norm).model.state_dict()
+    return {key: new[key] for key in keys}
+
+
+def _square(positions: Tensor, grid: tuple[int, int] | None, *, prefix_tokens: bool) -> Tensor:
+    """Position embeddings on a square grid, by timm's resizing; themselves if they are on one."""
+    rows, columns = _grid_of(positions, grid, prefix_tokens=prefix_tokens)
+    if rows == columns:
+        return positions
+    side = max(rows, columns)
     resized: Tensor = resample_abs_pos_embed(
-        positions.float(),
-        new_size=[side, side],
-        old_size=list(_grid_of(positions, grid, prefix_tokens=prefix_tokens > 0)),
-        num_prefix_tokens=prefix_tokens,
+        positions.float(), new_size=[side, side], old_size=[rows, columns], num_prefix_tokens=int(prefix_tokens)
     )
     return resized
 

@@ -1,6 +1,7 @@
 """Key layouts: other programs' names for the same tensors, mapped onto a model of ours with every key accounted for."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from torch import Tensor, nn
@@ -8,6 +9,12 @@ from torch import Tensor, nn
 from samecar.errors import SamecarError
 from samecar.models.instance_norm import fit_instance_norm
 from samecar.models.tokens import resize_positions
+
+INNER = "backbone.model."
+"""Begins the keys of the timm model inside of an embedder."""
+
+LEAST_SHARE = 0.95
+"""Of a network's parameters that weights have to hold where not all are asked for."""
 
 COUNTER = "num_batches_tracked"
 """Batch normalisation's counter: only some programs save it and nothing depends on it."""
@@ -31,7 +38,7 @@ EMBEDDERS_CLASSIFIER = re.compile(r"^(further\.\d+\.)?classifier\.")
 
 def holds_embedder(state: Mapping[str, Tensor]) -> bool:
     """Whether tensors by key are those of a whole embedder, as a run folder's checkpoint holds them."""
-    return any(key.startswith("backbone.model.") for key in state)
+    return any(key.startswith(INNER) for key in state)
 
 
 def load_embedder_weights(embedder: nn.Module, state: Mapping[str, Tensor], origin: str) -> None:
@@ -49,6 +56,40 @@ def load_embedder_weights(embedder: nn.Module, state: Mapping[str, Tensor], orig
     given = {key: tensor for key, tensor in state.items() if not EMBEDDERS_CLASSIFIER.match(key)}
     _check_names(wanted, given, leftover=given.keys() - wanted.keys(), origin=origin)
     _fill(embedder, wanted, {key: given[key] for key in wanted if key in given}, origin)
+
+
+def load_fitting_weights(embedder: nn.Module, state: Mapping[str, Tensor], origin: str) -> str:
+    """Fills an embedder with what of another one fits by name and shape; its classifiers stay as they are.
+
+    A vision transformer's positions are resized to its grid.
+
+    Args:
+        embedder: is changed.
+        state: tensors by key of the other embedder.
+        origin: names the other one in error sentences.
+
+    Returns:
+        How many tensors of each of the embedder's modules were taken, in words.
+
+    Raises:
+        SamecarError: less than 95 % of the backbone's parameters fit.
+    """
+    wanted = {key: tensor for key, tensor in embedder.state_dict().items() if not EMBEDDERS_CLASSIFIER.match(key)}
+    inner = {key.removeprefix(INNER): tensor for key, tensor in state.items() if key.startswith(INNER)}
+    inner = resize_positions(embedder.get_submodule(INNER[:-1]), inner, origin)
+    given = dict(state) | {f"{INNER}{key}": tensor for key, tensor in inner.items()}
+    taken = {key: given[key] for key, tensor in wanted.items() if key in given and given[key].shape == tensor.shape}
+    of_backbone = {key: tensor.numel() for key, tensor in wanted.items() if key.startswith("backbone.")}
+    share = sum(size for key, size in of_backbone.items() if key in taken) / max(1, sum(of_backbone.values()))
+    if share < LEAST_SHARE:
+        raise SamecarError(
+            f"model.weights {origin!r} fits {share:.0%} of the backbone's numbers, and {LEAST_SHARE:.0%} are needed; "
+            "give a run with the same attention, branches and instance_norm, or set these as they are there"
+        )
+    embedder.load_state_dict(taken, strict=False)
+    modules = Counter(key.partition(".")[0] for key in _countless(wanted))
+    found = Counter(key.partition(".")[0] for key in _countless(taken))
+    return ", ".join(f"{found[name]} of {count} tensors of {name}" for name, count in modules.items())
 
 
 def load_backbone_weights(

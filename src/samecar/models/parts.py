@@ -97,6 +97,8 @@ def describe_embedding(settings: ModelSettings) -> str | None:
         said.append(f"{settings.branches} branches, each of length one")
     if settings.stripes:
         said.append(f"the whole map and {settings.stripes} stripes")
+    if settings.whitening != "none":
+        said.append(f"{settings.whitening} whitening")
     return "; ".join(said) or None
 
 

@@ -12,7 +12,7 @@ STYLE_EPSILON = 1e-6
 
 
 class NonLocalBlock(nn.Module):
-    """Lets every place of a map read all places (Wang et al., arXiv 1711.07971, equations 1, 4 and 6).
+    """Lets every place of a map read all places (Wang et al., arXiv 1711.07971, equations 1, 3 and 6).
 
     The embedded Gaussian: place i becomes x_i + norm(W sum over j of softmax_j(θ(x_i) · φ(x_j)) g(x_j)), where θ, φ
     and g are convolutions of 1 × 1 to half of the channels, W is one back to all of them, and norm is batch

@@ -15,19 +15,12 @@ from torch import Tensor, nn
 from samecar.errors import SamecarError
 from samecar.files import write_file, write_json
 from samecar.models.composite import Description, Network, describe_model, read_description
-
-DESCRIPTION_FILE = "model.json"
-"""What the model is composed of, how many vehicles it was trained on, and how it came about."""
-
-TENSORS_FILE = "model.safetensors"
-"""The model's own tensors, the classifier's among them."""
-
-
-MODEL_FILES = (DESCRIPTION_FILE, TENSORS_FILE)
-"""All that a model is made of again."""
-
-RUN_FILE = "run.json"
-"""Says that a folder is that of a run, whose model lies in the folder `model` below."""
+from samecar.models.folders import DESCRIPTION_FILE as DESCRIPTION_FILE
+from samecar.models.folders import MODEL_FILES as MODEL_FILES
+from samecar.models.folders import RUN_FILE as RUN_FILE
+from samecar.models.folders import TENSORS_FILE as TENSORS_FILE
+from samecar.models.folders import find_model as find_model
+from samecar.models.folders import refuse_unfinished as refuse_unfinished
 
 
 def save_model(model: Network, folder: Path, **facts: Any) -> None:
@@ -40,35 +33,6 @@ def save_described(model: Network, folder: Path, description: Mapping[str, Any])
     with write_file(folder / TENSORS_FILE) as path:
         save_file(model_tensors(model), path)
     write_json(folder / DESCRIPTION_FILE, description)
-
-
-def find_model(place: Path) -> Path:
-    """The folder of a saved model, which has both of `MODEL_FILES`.
-
-    Args:
-        place: a run's folder, the model's own folder, or its model.safetensors.
-
-    Raises:
-        SamecarError: there is no model, or the run has not ended.
-    """
-    wanted = f"give a run folder, a folder with {' and '.join(MODEL_FILES)}, or that {TENSORS_FILE}"
-    if (place / RUN_FILE).is_file():
-        refuse_unfinished(place)
-        folder = place / "model"
-    elif place.is_dir():
-        folder = place
-    elif place.is_file() and place.name == TENSORS_FILE:
-        folder = place.parent
-    elif place.exists():
-        raise SamecarError(f"{place} is no {TENSORS_FILE}; {wanted}")
-    else:
-        raise SamecarError(f"{place} is not there; {wanted}")
-    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
-    if len(missing) == len(MODEL_FILES):
-        raise SamecarError(f"folder {folder} holds no model; {wanted}")
-    if missing:
-        raise SamecarError(f"the model in {folder} lacks {missing[0]}; put back the one that was saved with it")
-    return folder
 
 
 def parse_description(content: bytes) -> Description:
@@ -96,16 +60,6 @@ def parse_model(description: Description, content: bytes) -> Network:
         raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
     fill_model(model, tensors, TENSORS_FILE)
     return model
-
-
-def refuse_unfinished(run: Path, name: str = "model") -> None:
-    """Checks that there is a saved model in a run's folder.
-
-    Raises:
-        SamecarError: the run has not ended.
-    """
-    if not (run / name / TENSORS_FILE).is_file():
-        raise SamecarError(f"{run} has no trained model yet; finish it with `samecar train … --resume`")
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models.shapes import REFUSALS, shape_model
+from samecar.models.side_information import Side, build_side_information, tokens_with_side
 
 POSITIONS = "pos_embed"
 """timm's key of learned position embeddings."""
@@ -117,17 +118,18 @@ def resize_positions(model: nn.Module, state: Mapping[str, Tensor], origin: str)
 
 
 class TokenReader(nn.Module):
-    """Which tokens of a token model are its feature; it has no parameters of its own.
+    """From pictures to the feature of a token model: what its tokens are told, and which of them are read.
 
     Attributes:
         tokens: 'pooled' as timm's model pools them, 'class' the class token, 'patch-mean' the mean of all patches,
             'class+patch-mean' both, one after the other. Each is normalised as timm's model does before its classifier.
         projection: whether the model's last linear layer, with which pictures met texts, gives a second feature of the
             first, behind it.
+        side: what the tokens are told of camera and view; None if nothing.
 
     Args:
         model: the whole timm model.
-        settings: backbone, tokens and projection are read.
+        settings: backbone, tokens, projection and side information are read.
 
     Raises:
         SamecarError: the model does not have what is to be read.
@@ -137,6 +139,7 @@ class TokenReader(nn.Module):
         super().__init__()
         self.tokens = settings.tokens
         self.projection = settings.projection
+        self.side = build_side_information(model, settings)
         if self.tokens != "pooled" and not (hasattr(model, "num_prefix_tokens") and hasattr(model, "fc_norm")):
             raise _refuse_tokens(settings, "gives no tokens, as a plain vision transformer does", "another backbone")
         if self.tokens.startswith("class") and getattr(model, "cls_token", None) is None:
@@ -153,8 +156,12 @@ class TokenReader(nn.Module):
         if self.tokens != "pooled" and getattr(model, "attn_pool", None) is not None:
             model.attn_pool = None
 
-    def forward(self, model: Any, tokens: Tensor) -> Tensor:
-        """From a model's tokens, (batch, tokens, width), to features, (batch, width of all that is read)."""
+    def forward(self, model: Any, pictures: Tensor, side: Side | None = None) -> Tensor:
+        """From pictures, (batch, 3, height, width), to features, (batch, width of all that is read)."""
+        if self.side is None:
+            tokens = model.forward_features(pictures)
+        else:
+            tokens = tokens_with_side(model, pictures, self.side(side))
         features = self._read(model, tokens)
         return torch.cat([features, model.head(features)], dim=1) if self.projection else features
 

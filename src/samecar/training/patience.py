@@ -4,11 +4,6 @@ import math
 from collections.abc import Iterable, Mapping
 
 
-def best_score(records: Iterable[Mapping[str, float]]) -> float:
-    """The best mAP on held-out vehicles in the records of epochs; minus infinity if none was scored."""
-    return max((record.get("validation_mAP", -math.inf) for record in records), default=-math.inf)
-
-
 def early_end(records: Iterable[Mapping[str, float]], patience: int) -> int | None:
     """Says after which epoch training ends early.
 

@@ -15,7 +15,6 @@
 """
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from samecar.config import ModelSettings, Recipe, digest, parse_recipe
 from samecar.errors import SamecarError
-from samecar.files import as_path, read_json, write_file, write_folder, write_json
+from samecar.files import as_path, read_json, write_file, write_json
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import (
     DESCRIPTION_FILE,
@@ -36,8 +35,9 @@ from samecar.models.saved import (
     tensors_digest,
 )
 from samecar.preprocessing import Preprocessing
-from samecar.training.checkpoints import Checkpoint
+from samecar.training.checkpoints import Checkpoint, saved_states
 from samecar.training.lock import LOCK_FILE
+from samecar.training.metrics import METRICS_FILE, read_metrics
 from samecar.training.resuming import differences, is_longer, recipe_to_resume
 from samecar.training.sessions import Session
 from samecar.version import __version__
@@ -79,6 +79,7 @@ class Run:
         data: what it was trained on.
         weights: that it began with: name, file, sha256, licence and address; empty if an earlier version did not note
             them.
+        side: names of the cameras and views that a model with side information knows, by option; otherwise empty.
         resolved: sixteen hexadecimal digits of recipe and weights together, None likewise. Two runs of one recipe
             differ in them if, for example, 'imagenet' was another file in another version of timm.
         former: recipes with fewer epochs that it was trained by before, each with digest, epochs and ended_early.
@@ -93,7 +94,8 @@ class Run:
         self.recipe = recipe
         self.data = data
         noted = noted or {}
-        self.weights: dict[str, str | None] = dict(noted.get("weights") or {})
+        self.weights: dict[str, Any] = dict(noted.get("weights") or {})
+        self.side: dict[str, list[str]] = dict(noted.get("side") or {})
         self.resolved: str | None = noted.get("resolved")
         self.former: list[dict[str, Any]] = list(noted.get("former", ()))
         self.untrained: dict[str, float] = dict(noted.get("untrained") or {})
@@ -136,6 +138,8 @@ class Run:
                 "resolved": _resolved_digest(recipe, model.weights.as_dict(), model.preprocessing),
                 **noted,
             }
+        if model is not None and model.settings.side_information != "none":
+            noted["side"] = {name: list(getattr(model.settings, name)) for name in ("side_cameras", "side_views")}
         run = cls(folder, recipe, data, noted)
         run._write()
         return run
@@ -261,6 +265,8 @@ class Run:
             "ended_early": self.ended_early,
             "sessions": self.sessions,
         }
+        if self.side:
+            content["side"] = self.side
         write_json(self.folder / "run.json", content)
 
     def note_session(self, session: Session) -> None:
@@ -273,7 +279,7 @@ class Run:
 
     def append_metrics(self, record: Mapping[str, float]) -> None:
         """Adds an epoch's line to metrics.jsonl."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def metrics(self) -> list[dict[str, float]]:
@@ -282,21 +288,7 @@ class Run:
         Raises:
             SamecarError: the epochs are others, as if several processes had trained in the folder.
         """
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-        whole = [line for line in lines if line.endswith("\n")]  # a killed run may have cut its last line
-        try:
-            records: list[dict[str, float]] = [json.loads(line) for line in whole]
-            epochs = [record["epoch"] for record in records]
-        except (ValueError, TypeError, KeyError) as error:
-            raise SamecarError(f"{path} cannot be read: {error}; remove {self.folder} and train again") from error
-        wrong = next((line for line, epoch in enumerate(epochs) if epoch != line + 1), None)
-        if wrong is not None:
-            raise SamecarError(
-                f"{path} is not the record of one training: epoch {epochs[wrong]} stands where {wrong + 1} is due; "
-                f"remove {self.folder} and train again"
-            )
-        return records
+        return read_metrics(self.folder)
 
     def refuse_incomplete(self) -> None:
         """Checks that the run's record is one rising sequence of all of its epochs; nothing else may be scored.
@@ -319,7 +311,7 @@ class Run:
     def keep_metrics(self, epochs: int) -> None:
         """Drops the lines of epochs that no checkpoint holds, which an interrupted run may have left."""
         kept = self.metrics()[:epochs]
-        with write_file(self.folder / "metrics.jsonl") as path:
+        with write_file(self.folder / METRICS_FILE) as path:
             path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
     def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
@@ -342,13 +334,7 @@ class Run:
 
     def save_checkpoint(self, checkpoint: Checkpoint, epoch: int) -> None:
         """Keeps all that resuming needs after `epoch` epochs, and removes the checkpoint before it."""
-        folder = self.folder / "checkpoints" / f"epoch-{epoch:04d}"
-        shutil.rmtree(folder, ignore_errors=True)
-        with write_folder(folder) as temporary:
-            checkpoint.save(temporary, epoch)
-        for other in self._checkpoints():
-            if other != folder:
-                shutil.rmtree(other)
+        checkpoint.replace_last(self.folder, epoch)
 
     def load_checkpoint(self, checkpoint: Checkpoint) -> int:
         """Puts model, optimiser and random state back to the last checkpoint.
@@ -359,20 +345,12 @@ class Run:
         Raises:
             SamecarError: there is no checkpoint, or it is damaged.
         """
-        folders = self._checkpoints()
-        if not folders:
-            raise SamecarError(
-                f"{self.folder} has no checkpoint to resume from; remove the folder and train from the start"
-            )
-        return checkpoint.load(folders[-1])
+        return checkpoint.load_last(self.folder)
 
     @property
     def has_checkpoint(self) -> bool:
         """Whether training has begun; with prompts to learn it begins after them."""
-        return bool(self._checkpoints())
-
-    def _checkpoints(self) -> list[Path]:
-        return sorted((self.folder / "checkpoints").glob("epoch-*"))
+        return bool(saved_states(self.folder))
 
     # the model
 
@@ -399,9 +377,12 @@ class Run:
 
     @property
     def model_settings(self) -> ModelSettings:
-        """The recipe's model, with timm's tag in place of 'imagenet': a newer timm may mean another one by it."""
+        """The recipe's model, with timm's tag in place of 'imagenet', which may be another one in a newer timm.
+
+        Of a model with side information it has the names of cameras and views as well.
+        """
         name = self.weights.get("name")
-        settings = self.recipe.model
+        settings = self.recipe.model.model_copy(update={name: tuple(known) for name, known in self.side.items()})
         return settings.model_copy(update={"weights": name}) if name and settings.weights == "imagenet" else settings
 
     def load_model(self, name: str = "model") -> Embedder:
@@ -417,7 +398,7 @@ class Run:
         return model.eval()
 
 
-def _resolved_digest(recipe: Recipe, weights: Mapping[str, str | None], preprocessing: Preprocessing) -> str:
+def _resolved_digest(recipe: Recipe, weights: Mapping[str, Any], preprocessing: Preprocessing) -> str:
     """Sixteen hexadecimal digits of all that decides a run, with what names in the recipe stood for."""
     return digest(
         {

@@ -10,7 +10,6 @@ import pytest
 from command_line import done, refused, samecar_process
 from conftest import TINY, paint_picture
 
-import samecar
 from samecar.config import change_recipe, load_recipe
 from samecar.data import as_manifest
 from samecar.errors import SamecarError
@@ -50,6 +49,7 @@ def pretended(monkeypatch, request):
         calls.append((recipe, resume))
         manifest = as_manifest(data)
         run = Run.open(out) if resume else Run.create(out, recipe, RunData("painted", "0" * 16, len(manifest), ["a"]))
+        run.note_untrained({"mAP": 0.25, "rank-1": 0.25})
         run.note_session({"date": "today", "first_epoch": 1, "device": "abacus"})
         for epoch in range(len(run.metrics()) + 1, recipe.training.epochs + 1):
             score = learned(recipe, epoch)
@@ -58,11 +58,7 @@ def pretended(monkeypatch, request):
             (run.folder / "checkpoints" / f"epoch-{epoch:04d}").mkdir(parents=True)
         return run
 
-    class Untrained:
-        mean_average_precision = 0.25
-
     monkeypatch.setattr(tuning, "train", train)
-    monkeypatch.setattr(tuning, "score_untrained", lambda *given, **more: Untrained)
     if "drawing" not in request.fixturenames:
         monkeypatch.setattr(tuning, "_draw", lambda *given: None)
     return calls
@@ -83,6 +79,7 @@ def test_a_real_study_trains_scores_and_writes_its_recipe_and_figures(source, tm
     found = json.loads(done(*words, "--set", "training.epochs=1", "--json"))  # there is nothing left to do
     assert [trial["state"] for trial in found["trials"]] == ["complete"] * 2
     own, second = found["trials"]
+    assert found["untrained"] == Run.open(tmp_path / "study" / "trials" / "0000").untrained["validation_mAP"]
     assert own["as_it_stands"]
     assert own["values"] == {"optimizer.learning_rate": 0.001}
     folder = tmp_path / "study"
@@ -97,24 +94,6 @@ def test_a_real_study_trains_scores_and_writes_its_recipe_and_figures(source, tm
     assert (folder / "history.svg").is_file()
     assert (folder / "slices.png").is_file()
     assert best.training.validation == 0  # the recipe is written as it was given
-
-
-def test_the_untrained_score_is_that_of_the_start_network_on_the_held_out_vehicles(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning._Work, "_train", lambda self, claim, progress: self.recipe and _stop())
-    found = tune(TINY_RECIPE, source, tmp_path / "study", OVER, TuneOptions(trials=1), on=HERE)
-    recipe = change_recipe(TINY_RECIPE, ["training.validation=0.2"])
-    training, held_out = tuning.pictures_to_train_on(recipe, as_manifest(source))
-    network = tuning.score_untrained.__globals__["initial_model"](recipe, len(set(training.vehicle_id.tolist())))
-    matrix = tuning.score_untrained.__globals__["embed"](network, held_out).matrix
-    parts = [samecar.Embeddings(matrix, held_out).of_split(split) for split in ("query", "gallery")]
-    expected = samecar.score(*parts, samecar.find_protocol("plain")).mean_average_precision
-    assert found.untrained == pytest.approx(expected, abs=1e-6)
-    assert found.trials[0].error == "stopped"
-    assert found.best is None
-
-
-def _stop():
-    raise SamecarError("stopped")
 
 
 def test_the_first_trial_is_the_recipe_as_it_stands_and_the_best_is_found(source, tmp_path, pretended, drawing):

@@ -15,7 +15,6 @@ from samecar.data import Manifest, as_manifest
 from samecar.errors import SamecarError
 from samecar.experiment.composite import FEWEST_HELD_OUT
 from samecar.experiment.train import pictures_to_train_on, train
-from samecar.experiment.trial import score_untrained
 from samecar.experiment.tuning.space import read_space, value_of
 from samecar.experiment.tuning.study import Claim, Study
 from samecar.files import as_path, write_file
@@ -167,7 +166,7 @@ def tune(
     given = change_recipe(as_recipe(recipe), changes)
     base = given if given.training.validation else change_recipe(given, [f"training.validation={VALIDATION}"])
     space = read_space(over, base)
-    training, held_out = pictures_to_train_on(base, manifest)
+    _, held_out = pictures_to_train_on(base, manifest)
     assert held_out is not None
     vehicles = len(np.unique(held_out.vehicle_id))
     if vehicles < FEWEST_HELD_OUT:
@@ -182,19 +181,21 @@ def tune(
         "seed": options.seed,
     }
     study = Study.begin(folder, base, space, description, options.seed)
-    work = _Work(study, base, Manifest.concatenate([training, held_out]), manifest, on or machine(), options)
+    work = _Work(study, base, manifest, on or machine(), options)
     best_file = partial(_write_best, study, recipe, given, tuple(changes), vehicles)
-    started = time.monotonic()
+    started, worked = time.monotonic(), False
     with show_progress(progress) as report:
         while options.hours is None or time.monotonic() - started < 3600 * options.hours:
             with study.claim(options.trials) as claim:
                 if claim is None:
                     break
                 work.carry_out(claim, report)
+                worked = True
             best_file(manifest)
             _tell(study.trials(), options.trials, report)
     found = Tuning(folder, study.trials(), study.untrained, study.importances(), vehicles)
-    _draw(found, study.logarithmic)
+    if worked or not (folder / "history.png").is_file():
+        _draw(found, study.logarithmic)
     return found
 
 
@@ -204,7 +205,6 @@ class _Work:
 
     study: Study
     recipe: Recipe
-    labelled: Manifest  # train pictures, and queries and gallery of held-out vehicles
     manifest: Manifest
     on: Machine
     options: TuneOptions
@@ -215,10 +215,6 @@ class _Work:
 
         started = time.monotonic()
         try:
-            if claim.as_it_stands and self.study.untrained is None:
-                untrained = change_recipe(self.recipe, ["training.validation=0"])
-                scores = score_untrained(untrained, self.labelled, on=self.on, progress=progress)
-                self.study.note_untrained(scores.mean_average_precision)
             score = self._train(claim, progress)
         except TrialPruned:
             self.study.end(claim, _best_epoch(Run.open(claim.folder)), time.monotonic() - started, pruned=True)
@@ -247,6 +243,8 @@ class _Work:
         else:
             _empty(claim.folder)
         run = train(recipe, self.manifest, claim.folder, resume=resume, on=self.on, progress=progress, watch=watch)
+        if claim.as_it_stands:
+            self.study.note_untrained(run.untrained["validation_mAP"])
         score = _best_epoch(run)
         assert score is not None  # the last epoch is always scored
         return score

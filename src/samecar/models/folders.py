@@ -1,0 +1,62 @@
+"""Where the files of a saved model lie."""
+
+from pathlib import Path
+
+from samecar.errors import SamecarError
+
+DESCRIPTION_FILE = "model.json"
+"""What the model is composed of, how many vehicles it was trained on, and how it came about."""
+
+TENSORS_FILE = "model.safetensors"
+"""The model's own tensors, the classifier's among them."""
+
+
+MODEL_FILES = (DESCRIPTION_FILE, TENSORS_FILE)
+"""All that a model is made of again."""
+
+RUN_FILE = "run.json"
+"""Says that a folder is that of a run, whose model lies in the folder `model` below."""
+
+
+def holds_model(place: Path) -> bool:
+    """Whether a folder is that of a run or of a saved model."""
+    return any((place / name).is_file() for name in (RUN_FILE, DESCRIPTION_FILE))
+
+
+def find_model(place: Path) -> Path:
+    """The folder of a saved model, which has both of `MODEL_FILES`.
+
+    Args:
+        place: a run's folder, the model's own folder, or its model.safetensors.
+
+    Raises:
+        SamecarError: there is no model, or the run has not ended.
+    """
+    wanted = f"give a run folder, a folder with {' and '.join(MODEL_FILES)}, or that {TENSORS_FILE}"
+    if (place / RUN_FILE).is_file():
+        refuse_unfinished(place)
+        folder = place / "model"
+    elif place.is_dir():
+        folder = place
+    elif place.is_file() and place.name == TENSORS_FILE:
+        folder = place.parent
+    elif place.exists():
+        raise SamecarError(f"{place} is no {TENSORS_FILE}; {wanted}")
+    else:
+        raise SamecarError(f"{place} is not there; {wanted}")
+    missing = [name for name in MODEL_FILES if not (folder / name).is_file()]
+    if len(missing) == len(MODEL_FILES):
+        raise SamecarError(f"folder {folder} holds no model; {wanted}")
+    if missing:
+        raise SamecarError(f"the model in {folder} lacks {missing[0]}; put back the one that was saved with it")
+    return folder
+
+
+def refuse_unfinished(run: Path, name: str = "model") -> None:
+    """Checks that there is a saved model in a run's folder.
+
+    Raises:
+        SamecarError: the run has not ended.
+    """
+    if not (run / name / TENSORS_FILE).is_file():
+        raise SamecarError(f"{run} has no trained model yet; finish it with `samecar train … --resume`")
