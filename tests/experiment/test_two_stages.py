@@ -161,6 +161,14 @@ def test_texts_that_were_learned_before_training_began_are_taken(run, painted_so
     assert_same_end(resumed, run)
 
 
+def test_side_information_goes_with_prompts(painted_source, tmp_path):
+    recipe = recipe_with("model.side_information=camera", "training.epochs=1", "schedule.milestones=[]")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, painted_source, tmp_path / "run", on=HERE, progress=interrupted_at("prompts", 1))
+    resumed = train(recipe, painted_source, tmp_path / "run", resume=True, on=HERE)
+    assert "image_to_text" in resumed.metrics()[-1]
+
+
 def test_the_command_says_that_prompts_can_be_learned_again(painted_source, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
