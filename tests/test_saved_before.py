@@ -261,9 +261,14 @@ def test_a_gallery_takes_in_more(kind, tmp_path, unpacked):
 # recipes
 
 
+BETTER_NOW = ("demo", "small-set")
+"""Recipes that were changed; a run of what they were goes on with `train --resume` without a recipe."""
+
+
 def test_recipes_have_the_digests_that_they_had_but_for_the_networks_of_the_report(told):
     recipes = {name: samecar.load_recipe(name) for name in shipped_recipes()}
-    before = told["reproduced"]["recipes"]
+    known = told["reproduced"]["recipes"]
+    before = {name: known[name] for name in known if name not in BETTER_NOW}
     assert {name: as_before(recipes[name]).digest for name in before} == before
     unchanged = {name for name in before if recipes[name].digest == before[name]}
     assert unchanged == {name for name in before if not name.startswith("report-")}

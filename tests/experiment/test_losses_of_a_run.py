@@ -15,7 +15,7 @@ from samecar.hardware import machine
 from samecar.losses import LOSSES
 
 HERE = machine("cpu", 0)
-NESTED = [name for name in LOSSES if name not in ("cross_entropy", "triplet")]
+TRIED = [name for name in LOSSES if name != "image_to_text"]  # which needs texts
 CHANGES = [
     "model.neck=batch-norm",
     "model.branches=2",
@@ -25,7 +25,7 @@ CHANGES = [
     "loss.triplet_mining=camera",
     "loss.triplet_distance=cosine",
     "loss.arcface.branches=[1]",
-    *(f"loss.{name}.weight=0.1" for name in NESTED),
+    *(f"loss.{name}.weight=0.1" for name in TRIED[2:]),
 ]
 
 
@@ -37,8 +37,8 @@ def run(tmp_path_factory, painted_source):
 
 def test_metrics_name_every_loss(run):
     for record in run.metrics():
-        assert set(LOSSES) <= set(record)
-        total = sum((1 if name in ("cross_entropy", "triplet") else 0.1) * record[name] for name in LOSSES)
+        assert set(TRIED) <= set(record)
+        total = sum((1 if name in ("cross_entropy", "triplet") else 0.1) * record[name] for name in TRIED)
         assert record["loss"] == pytest.approx(total, rel=1e-4)
         assert 0 <= record["accuracy"] <= 1
 

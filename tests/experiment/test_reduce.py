@@ -12,7 +12,7 @@ from tiny_run import tiny_run
 import samecar
 from samecar.data import as_manifest
 from samecar.errors import SamecarError
-from samecar.experiment.reduce import principal_components
+from samecar.experiment.reduce import _refuse_size, principal_components
 from samecar.hardware import machine
 from samecar.training import RunData
 
@@ -112,9 +112,10 @@ def test_a_reduction_composes_with_a_fusion(run, make_run, source, tmp_path):
 
 def test_what_cannot_be_reduced_is_refused(run, make_run, source, tmp_path):
     out = tmp_path / "out"
+    for size in (0, 97):
+        with pytest.raises(SamecarError, match=f"size is {size}; embeddings have 96 numbers, so give from 1 to 96"):
+            _refuse_size(size, 96)
     for size, sentence in (
-        (97, "size is 97; embeddings have 96 numbers, so give from 1 to 96"),
-        (0, "size is 0; embeddings have 96 numbers"),
         (25, "size is 25, but there are 24 train pictures; give at most so many"),
         (24, "size is 24, but the embeddings of 24 train pictures vary in 23 directions only; give at most 23"),
     ):
@@ -127,7 +128,7 @@ def test_what_cannot_be_reduced_is_refused(run, make_run, source, tmp_path):
     with pytest.raises(SamecarError, match="has no train pictures to fit components to"):
         samecar.reduce(run, as_manifest(source).of_split("gallery"), out, size=2, on=HERE)
     assert not out.exists()
-    assert "directions only" in refused("reduce", run.folder, "--data", source, "--size", "24", "-o", out)
+    assert "give from 1 to 96" in refused("reduce", run.folder, "--data", source, "--size", "97", "-o", out)
 
 
 def test_the_command_says_what_is_kept_and_what_it_costs(run, source, tmp_path):

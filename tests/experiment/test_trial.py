@@ -1,5 +1,8 @@
 """Training compared with its start."""
 
+import json
+import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -89,3 +92,17 @@ def test_a_source_without_test_pictures_cannot_be_scored(painted_folder):
     manifest = as_manifest(f"folder:{painted_folder}/train/{{vehicle_id}}_{{camera_id}}_*.png")
     with pytest.raises(SamecarError, match="has no query and gallery pictures"):
         score_untrained(RECIPE, manifest, on=HERE)
+
+
+def test_a_start_that_cannot_be_had_again_is_not_scored(trial, painted_source, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trial.run.folder, folder)
+    content = json.loads((folder / "run.json").read_text())
+    content["weights"]["sha256"] = "0" * 64
+    (folder / "run.json").write_text(json.dumps(content))
+    again = train_and_evaluate(RECIPE, painted_source, folder, resume=True, on=HERE)
+    assert again.untrained is None
+    assert again.warning() is None
+    assert math.isnan(again.gain)
+    assert math.isnan(again.p_value)
+    assert again.trained.mean_average_precision == trial.trained.mean_average_precision

@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from command_line import run as run_command
 from conftest import TINY
 from safetensors.torch import load_file, save_file
 from tiny_clip import BACKBONE, NAME, WIDTH, register
@@ -158,6 +159,29 @@ def test_texts_that_were_learned_before_training_began_are_taken(run, painted_so
     )
     assert set(told) == {"training"}
     assert_same_end(resumed, run)
+
+
+def test_side_information_goes_with_prompts(painted_source, tmp_path):
+    recipe = recipe_with("model.side_information=camera", "training.epochs=1", "schedule.milestones=[]")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, painted_source, tmp_path / "run", on=HERE, progress=interrupted_at("prompts", 1))
+    resumed = train(recipe, painted_source, tmp_path / "run", resume=True, on=HERE)
+    assert "image_to_text" in resumed.metrics()[-1]
+
+
+def test_the_command_says_that_prompts_can_be_learned_again(painted_source, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("samecar.experiment.prompts.learn_prompts", interrupt)
+    changes = [part for change in CHANGES for part in ("--set", change)]
+    out = tmp_path / "run"
+    command = ("train", "report-baseline", "--data", painted_source, "--out", out, "--device", "cpu", "--workers", 0)
+    finished = run_command(*command, *changes)
+    assert finished.status == 130
+    assert finished.errors.endswith(
+        f"error: interrupted; no epoch was finished; {out} is begun, and `--resume` goes on with it\n"
+    )
 
 
 def test_a_run_does_not_begin_again_with_other_weights(painted_source, tmp_path):

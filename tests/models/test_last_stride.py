@@ -15,7 +15,9 @@ def backbone(name: str, **options: object) -> Backbone:
     return build_backbone(ModelSettings.model_validate(settings)).eval()
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext"])
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_efficientnet", pytest.param("test_convnext", marks=pytest.mark.slow)]
+)
 def test_last_maps_are_as_large_as_those_before(name: str) -> None:
     plain, model = backbone(name), backbone(name, last_stride=1)
     assert [stage.reduction for stage in plain.stages] == [4, 8, 16, 32]

@@ -69,6 +69,7 @@ def test_parameters_keep_the_names_by_which_timm_knows_their_layers() -> None:
     assert names["layer1.0.conv1.weight"] == "layer1.stage.stage.0.conv1.weight"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "counts"), [("test_convnext", [0, 0, 1, 1]), ("test_efficientnet", [0, 0, 1, 1])])
 def test_other_families_have_blocks_too(backbone: str, counts: list[int]) -> None:
     torch.manual_seed(1)
@@ -83,10 +84,14 @@ def test_other_families_have_blocks_too(backbone: str, counts: list[int]) -> Non
 def test_more_blocks_than_there_are_are_refused() -> None:
     with pytest.raises(SamecarError, match="asks for 2 blocks in stage 3, where ResNet of timm has 1; ask for no more"):
         compose(non_local=[0, 0, 2, 0])
-    with pytest.raises(SamecarError, match=r"asks for 1 blocks in stage 4, .* has none that are known"):
-        compose("repvgg_a0", non_local=[0, 0, 0, 1])
     with pytest.raises(SamecarError, match=r"model\.non_local .* needs the feature maps"):
         compose("test_vit", non_local=[0, 0, 1, 0])
+
+
+@pytest.mark.slow
+def test_stages_that_are_no_rows_of_blocks_are_refused() -> None:
+    with pytest.raises(SamecarError, match=r"asks for 1 blocks in stage 4, .* has none that are known"):
+        compose("repvgg_a0", non_local=[0, 0, 0, 1])
 
 
 def mix_by_hand(maps: Tensor, order: list[int], shares: list[float]) -> Tensor:

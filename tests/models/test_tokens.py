@@ -46,7 +46,10 @@ def test_patches_overlap() -> None:
             torch.testing.assert_close(tokens[:, row, column], expected, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("backbone", ["test_vit", "test_vit2", "test_vit3"])
+@pytest.mark.parametrize(
+    "backbone",
+    ["test_vit", *(pytest.param(name, marks=pytest.mark.slow) for name in ("test_vit2", "test_vit3"))],
+)
 def test_a_stride_as_long_as_the_patch_changes_nothing(backbone: str) -> None:
     torch.manual_seed(1)
     plain = compose(backbone)
@@ -166,7 +169,10 @@ def test_what_does_not_go_together_is_refused(backbone: str, options: dict[str, 
         compose(backbone, **options)
 
 
-@pytest.mark.parametrize(("backbone", "tokens"), [("test_vit", "class+patch-mean"), ("test_vit3", "patch-mean")])
+@pytest.mark.parametrize(
+    ("backbone", "tokens"),
+    [("test_vit", "class+patch-mean"), pytest.param("test_vit3", "patch-mean", marks=pytest.mark.slow)],
+)
 def test_training_reaches_every_parameter_and_a_saved_model_is_the_same(
     backbone: str, tokens: str, tmp_path: Path
 ) -> None:

@@ -114,11 +114,19 @@ def _what_training_left(out: Path) -> str:
     epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
     if any(epochs):
         return "what was finished is kept, and `--resume` continues a training run"
-    if epochs:
+    begun = (out / "run.json").is_file()
+    if epochs or (begun and _learns_prompts(out)):
         return f"no epoch was finished; {out} is begun, and `--resume` goes on with it"
-    if (out / "run.json").is_file():
+    if begun:
         return f"training had not begun; remove {out} before you train into it again"
     return "training had not begun, and nothing is kept"
+
+
+def _learns_prompts(out: Path) -> bool:
+    """Whether the run in a folder learns prompts first; they can be learned again."""
+    from samecar.training import Run
+
+    return Run.open(out).recipe.prompts.text_tower != "none"
 
 
 def _is_trained_longer(out: Path) -> bool:

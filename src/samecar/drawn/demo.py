@@ -63,4 +63,5 @@ def run_demo(out: Path, *, seed: int = 1, on: Machine | None = None, progress: P
     recipe = load_recipe("demo", [f"training.seed={seed}"])
     manifest, begun = open_source(f"veri776:{pictures}"), (folder / "run.json").exists()
     trial = train_and_evaluate(recipe, manifest, folder, resume=begun, on=on, progress=progress)
+    assert trial.untrained is not None  # the demo begins with random weights, which can always be had
     return DemoResult(trial.untrained, trial.trained, pictures, folder / "report.html")

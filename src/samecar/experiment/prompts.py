@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from samecar.config import Recipe
-from samecar.data import FailureLog, Manifest
+from samecar.data import FailureLog, Manifest, known_numbers
 from samecar.data.dataset import unchanged_loader
 from samecar.errors import SamecarError
 from samecar.losses.image_to_text import ImageToText
@@ -123,12 +123,14 @@ def read_projections(
     """
     device = next(model.parameters()).device
     failures, features, seen = FailureLog(training), [], []
+    cameras, views = (torch.from_numpy(known_numbers(names)) for names in (training.camera_id, training.view))
     was_training = model.training
     model.eval()
     for batch in unchanged_loader(training, labels, model.preprocessing, BATCH_SIZE, workers):
         failures.add(batch.failures)
         if len(batch.pictures):
-            (part,) = model.outputs(batch.pictures.to(device)).parts
+            side = (cameras[batch.rows].to(device), views[batch.rows].to(device))
+            (part,) = model.outputs(batch.pictures.to(device), side).parts
             features.append(part.before[:, -model.backbone.projected :].float())
             seen.append(batch.labels.to(device))
         progress("features", sum(map(len, seen)) + len(failures), len(training))

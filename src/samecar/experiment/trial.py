@@ -1,5 +1,6 @@
 """Training with its question answered: is the trained network better than the one that it began with?"""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import numpy as np
 from samecar.config import Recipe, as_recipe
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.encoder import embed
+from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Provenance
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.evaluate import evaluate, score_splits
 from samecar.experiment.train import initial_model, pictures_to_train_on, train
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
+from samecar.models.saved import RUN_FILE
+from samecar.models.weights import resolve_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run
 from samecar.training.lock import hold
@@ -31,23 +35,28 @@ class Trial:
 
     Attributes:
         run: whose `load_model()` gives the model.
-        untrained: scores of the network as training found it.
+        untrained: scores of the network as training found it; None for a run that was taken up again where the weights
+            that it began with are gone.
         trained: scores of the model that the run ended with.
     """
 
     run: Run
-    untrained: Evaluation
+    untrained: Evaluation | None
     trained: Evaluation
 
     @property
     def gain(self) -> float:
-        """By how much training has raised mAP, which is from 0 to 1."""
+        """By how much training has raised mAP, which is from 0 to 1; NaN where it is not known."""
+        if self.untrained is None:
+            return math.nan
         return self.trained.mean_average_precision - self.untrained.mean_average_precision
 
     @property
     def p_value(self) -> float:
-        """How probable a difference in mAP as large as that is by chance over vehicles alone, two-sided."""
-        before, after = (scores.queries for scores in (self.untrained, self.trained))
+        """How probable a difference in mAP as large as that is by chance over vehicles alone, two-sided; or NaN."""
+        if self.untrained is None:
+            return math.nan
+        before, after = self.untrained.queries, self.trained.queries
         assert before is not None
         assert after is not None
         vehicles = before.labels.vehicle_id
@@ -55,7 +64,7 @@ class Trial:
 
     def warning(self) -> str | None:
         """What to tell whoever trained, if training has not helped."""
-        if self.gain > 0 and self.p_value < CHANCE:
+        if self.untrained is None or (self.gain > 0 and self.p_value < CHANCE):
             return None
         before, after = (100 * scores.mean_average_precision for scores in (self.untrained, self.trained))
         found = "training has not helped" if self.gain <= 0 else "training may not have helped; that can be chance"
@@ -95,9 +104,23 @@ def train_and_evaluate(
         if not resume:
             with hold(folder):  # what training would refuse is refused before the first scoring
                 Run.refuse_used(folder, recipe)
-        untrained = score_untrained(recipe, manifest, on=on, progress=report)
+        begun = _begun_with(folder) if resume else recipe
+        untrained = None if begun is None else score_untrained(begun, manifest, on=on, progress=report)
         run = train(recipe, manifest, folder, resume=resume, on=on, progress=report)
         return Trial(run, untrained, evaluate(run, manifest, untrained=untrained, on=on, progress=report))
+
+
+def _begun_with(folder: Path) -> Recipe | None:
+    """The recipe of a run that is taken up again, if the weights that it began with can still be had."""
+    if not (folder / RUN_FILE).is_file():
+        return None  # training says so
+    run = Run.open(folder)
+    try:
+        weights = resolve_weights(run.model_settings)
+    except SamecarError:
+        return None
+    same = bool(run.weights) and weights.sha256 == run.weights["sha256"]
+    return run.recipe.model_copy(update={"model": run.model_settings}) if same else None
 
 
 def score_untrained(

@@ -23,7 +23,7 @@ from samecar.models.published import (
     torchvision_batch_norm,
     torchvision_normalisation,
 )
-from samecar.models.refinements import MixStyle, NonLocalBlock
+from samecar.models.refinements import MixStyle, NonLocalBlock, find_blocks
 from samecar.models.shapes import REFUSALS, shape_model
 from samecar.models.side_information import Side
 from samecar.models.tokens import TokenReader, overlap_patches, token_size
@@ -200,7 +200,7 @@ class Backbone(nn.Module):
             SamecarError: the stages are not rows of blocks, or have fewer.
         """
         for number, (stage, count) in enumerate(zip(self.stages, counts, strict=True), start=1):
-            blocks = _blocks(self.model, stage) if count else []
+            blocks = find_blocks(self.model, stage.module) if count else []
             if len(blocks) < count:
                 raise SamecarError(
                     f"model.non_local asks for {count} blocks in stage {number}, where {type(self.model).__name__} of "
@@ -358,18 +358,6 @@ def _stages(model: Any, height: int, width: int) -> tuple[Stage, ...]:
     ]
     stages[-1] = dataclasses.replace(stages[-1], height=last.shape[2], width=last.shape[3])
     return tuple(stages[-STAGES:])
-
-
-def _blocks(model: nn.Module, stage: Stage) -> list[str]:
-    """Names of the blocks that a stage consists of, one after the other; none if it is built in another way."""
-    for name in (stage.module, f"{stage.module}.blocks") if stage.module is not None else ():
-        try:
-            row = model.get_submodule(name)
-        except AttributeError:
-            continue
-        if isinstance(row, nn.Sequential):
-            return [f"{name}.{child}" for child, _ in row.named_children()]
-    return []
 
 
 def _remember_output(name: str, outputs: list[tuple[str, object]]) -> Callable[[nn.Module, object, object], None]:

@@ -79,3 +79,18 @@ class MixStyle(nn.Module):
         normalised = (maps - mean) / deviation
         new_deviation = mixed * deviation + (1 - mixed) * deviation[order]
         return normalised * new_deviation + mixed * mean + (1 - mixed) * mean[order]
+
+
+def find_blocks(model: nn.Module, stage: str | None) -> list[str]:
+    """Names of the blocks that a stage consists of, one after the other; none if it is built in another way.
+
+    Args:
+        model: a timm model.
+        stage: the name of the stage's module; None if it is no single one.
+    """
+    modules = dict(model.named_modules())
+    for name in (stage, f"{stage}.blocks") if stage is not None else ():
+        row = modules.get(name)
+        if isinstance(row, nn.Sequential):
+            return [f"{name}.{child}" for child, _ in row.named_children()]
+    return []
