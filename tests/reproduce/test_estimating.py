@@ -128,6 +128,8 @@ def test_what_is_done_is_not_planned_again(painted_source, tmp_path):
     assert planned.finished == 1
     (left,) = planned.estimates
     assert left.steps == pytest.approx(whole["table8/sgd"] / 2, abs=1)
+    Run.open(sgd.folder).note_early_end(2)
+    assert [estimate.steps for estimate in work.plan(on=HERE).estimates] == [0]
 
 
 def test_held_out_vehicles_are_not_trained_on(painted_source, tmp_path):

@@ -214,12 +214,14 @@ def test_a_cosine_cannot_be_made_longer_and_the_sentence_names_what_can_be_done(
         resumed_by(tmp_path, noted, given, RECORDS[:2])
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").touch()
-    with pytest.raises(SamecarError, match=r"or begin there with what this run has learned: --set model\.weights="):
+    with pytest.raises(
+        SamecarError, match=rf"begin there with what this run has learned: --set model\.weights={tmp_path}$"
+    ):
         resumed_by(tmp_path, noted, given, RECORDS[:2])
 
 
 def test_what_a_run_has_learned_can_be_begun_with(short):
-    begun = recipe_with(f"model.weights={short.folder / 'model' / 'model.safetensors'}")
+    begun = recipe_with(f"model.weights={short.folder}")
     found, learned = initial_model(begun, 8).state_dict(), weights(short)
     name = "backbone.model.conv1.0.weight"
     assert torch.equal(found[name], learned[name])

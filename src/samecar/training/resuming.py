@@ -5,6 +5,7 @@ from pathlib import Path
 
 from samecar.config import ModelSettings, Recipe
 from samecar.errors import SamecarError
+from samecar.models.folders import TENSORS_FILE
 from samecar.options import flatten
 from samecar.training.optim import scheduled_rate
 from samecar.training.patience import early_end
@@ -88,12 +89,12 @@ def _refuse_other_rates(folder: Path, noted: Recipe, longer: Recipe, done: int) 
 
 def _other_rates(folder: Path, noted: Recipe, longer: Recipe, epoch: int, rates: Sequence[float]) -> str:
     epochs = longer.training.epochs
-    saved = folder / "model" / "model.safetensors"
-    begin = f", or begin there with what this run has learned: --set model.weights={saved}" if saved.is_file() else ""
+    has_model = (folder / "model" / TENSORS_FILE).is_file()
+    begin = f", or begin there with what this run has learned: --set model.weights={folder}"
     return (
         f"{folder} cannot be trained longer: with schedule.decay {noted.schedule.decay!r} and training.epochs {epochs} "
         f"the learning rate of epoch {epoch + 1}, which is trained, would have been {rates[1]:.3g} and was "
-        f"{rates[0]:.3g}; train with training.epochs={epochs} in another folder{begin}"
+        f"{rates[0]:.3g}; train with training.epochs={epochs} in another folder{begin if has_model else ''}"
     )
 
 
