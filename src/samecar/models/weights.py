@@ -201,7 +201,7 @@ def read_weights(path: Path, name: str = "model.weights") -> dict[str, Tensor]:
 
 def _check_file(path: Path, name: str = "model.weights") -> None:
     if not path.is_file():
-        others = ", 'timm:TAG', 'torchvision:MODEL.TAG', 'package:NAME', 'imagenet' or 'none'"
+        others = ", the folder of a run, 'timm:TAG', 'torchvision:MODEL.TAG', 'package:NAME', 'imagenet' or 'none'"
         raise SamecarError(
             f"{name} '{path}' is not a file; give the path of one{others if name == 'model.weights' else ''}"
         )
