@@ -28,7 +28,7 @@ def trained(tmp_path_factory, painted_source):
     [
         (["trian"], "no such command 'trian'"),
         (["data", "chek"], "no such command 'chek'"),
-        (["train"], "missing argument 'recipe'"),
+        (["train"], "missing option '--data'"),
         (["train", "demo", "--dta", "x"], "no such option: --dta"),
         (["train", "demo", "--out", "x"], "missing option '--data'"),
         (["draw", "x", "y"], "got unexpected extra argument"),

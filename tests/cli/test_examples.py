@@ -14,6 +14,7 @@ from samecar.cli.options import EXAMPLES
 from samecar.drawn import draw_set
 
 ONLY_READ = (
+    "import-weights",
     *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
     *("reproduce figure4", "reproduce all", "reproduce --plan", "fuse", "reduce", "tune"),
     *(

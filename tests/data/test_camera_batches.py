@@ -38,7 +38,7 @@ def test_every_vehicle_of_a_batch_is_seen_by_two_cameras_where_it_can_be(of_vehi
         assert set(vehicles.values()) == {size}
         for vehicle in vehicles:
             mine = cameras[rows[ids[rows] == vehicle]]
-            assert len(known(mine)) >= min(2, len(known(cameras[ids == vehicle])))
+            assert len(known(mine)) >= 2 or len(known(cameras[ids == vehicle])) < 2
 
 
 @given(seen_by, st.integers(2, 6), st.integers(0, 99))

@@ -18,6 +18,9 @@ from samecar.training.learner import Learner
 from samecar.training.loop import train_batch
 
 RECIPES = [name for name in shipped_recipes() if not name.startswith("report-")]
+LARGE = ("own-vit", "veri-convnext-dinov3")
+"""Networks that take half a minute to build and to make a step."""
+
 SMALLEST = ("model.weights=none", "batch.size=4", "batch.pictures_per_vehicle=2")
 VEHICLES = 4
 
@@ -55,7 +58,9 @@ def losses_of(recipe, steps):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LARGE else ()) for name in RECIPES]
+)
 def test_a_recipe_makes_a_step_on_small_pictures(name):
     (loss,) = losses_of(recipe_of(name, "model.height=64", "model.width=64"), 1)
     assert math.isfinite(loss)

@@ -90,12 +90,16 @@ def _print_options(json: bool) -> None:
     )
 
 
+LONGEST_NAME = 22
+"""Characters of an option's name that are shown."""
+
+
 def _print_group(title: str, described: "Sequence[OptionDescription]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(title), title_justify="left", expand=True, show_lines=True)
-    table.add_column("option", no_wrap=True, width=20)
+    table.add_column("option", no_wrap=True, width=LONGEST_NAME)
     table.add_column("meaning, and what is allowed", ratio=1)
     table.add_column("default", width=13, overflow="fold")
     for option in described:

@@ -23,9 +23,9 @@ Validation = Annotated[
 
 
 @examples(
-    "samecar train --data csv:pictures.csv -o runs/first",
-    "samecar train demo --data veri776:VeRi -o runs/second",
-    "samecar train report-resnet18 --data veri776:VeRi -o runs/third --validation 0.1 --set training.epochs=30",
+    "samecar train demo --data veri776:VeRi -o runs/first",
+    "samecar train --data veri776:VeRi -o runs/chosen",
+    "samecar train report-resnet18 --data veri776:VeRi -o runs/second --validation 0.1 --set training.epochs=30",
 )
 def train(
     source: Source,
