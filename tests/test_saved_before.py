@@ -47,7 +47,8 @@ def unpacked(tmp_path_factory) -> Path:
     """What was saved, for tests that leave it as it is; the pictures are painted anew."""
     folder = tmp_path_factory.mktemp("before")
     with tarfile.open(ARCHIVE) as tar:
-        tar.extractall(folder, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # which Python has from 3.11.4 on
+        tar.extractall(folder)
     fixed.paint_set(folder)
     return folder
 
