@@ -49,6 +49,17 @@ def paint_picture(path: Path, vehicle: int, camera: int, index: int) -> None:
     Image.fromarray(np.clip(picture + 10 * camera + noise, 0, 255).astype(np.uint8)).save(path)
 
 
+def paint_source(folder: Path, train: int, test: int) -> str:
+    """Paints vehicles to train on and others to test on, each seen once by two cameras; gives the source."""
+    for vehicle in range(train + test):
+        split = "train" if vehicle < train else "gallery"
+        for camera in (1, 2):
+            paint_picture(folder / split / f"v{vehicle:02d}_c{camera}.png", vehicle, 3 * camera, 0)
+        if split == "gallery":
+            paint_picture(folder / "query" / f"v{vehicle:02d}_c1.png", vehicle, 3, 0)
+    return f"folder:{folder}/{{split}}/{{vehicle_id}}_{{camera_id}}.png"
+
+
 @pytest.fixture(scope="session")
 def painted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve vehicles, eight to train and four to test, seen by two cameras in three pictures each.

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 from command_line import done, refused
-from conftest import paint_picture
+from conftest import paint_source
 from tiny_run import tiny_run
 
 import samecar
@@ -26,14 +26,7 @@ SEEN = [f"v{vehicle:02d}" for vehicle in range(8)]
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """Twenty train vehicles and ten test vehicles, all seen by two cameras."""
-    folder = tmp_path_factory.mktemp("crops")
-    for vehicle in range(30):
-        for camera in (1, 2):
-            split = "train" if vehicle < 20 else "gallery"
-            paint_picture(folder / split / f"v{vehicle:02d}_c{camera}.png", vehicle, 3 * camera, 0)
-            if camera == 1 and split == "gallery":
-                paint_picture(folder / "query" / f"v{vehicle:02d}_c{camera}.png", vehicle, 3 * camera, 0)
-    return f"folder:{folder}/{{split}}/{{vehicle_id}}_{{camera_id}}.png"
+    return paint_source(tmp_path_factory.mktemp("crops"), train=20, test=10)
 
 
 def make_run(folder, source, seed, vehicles=SEEN, *changes):

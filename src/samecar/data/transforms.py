@@ -237,11 +237,8 @@ class RandomBlur:
         return picture.filter(ImageFilter.GaussianBlur(_uniform(*self.sigmas)))
 
 
-class GreyPatch:
-    """Takes the colours out of a rectangle: each of its pixels gets its grey level (arXiv 2101.08533).
-
-    Works on a tensor (3, height, width) from 0 to 1. The rectangle is drawn as in `RandomErasing`, the grey level is
-    .2989 red + .587 green + .114 blue.
+class _RandomRectangle:
+    """Changes a rectangle of a tensor (3, height, width) with some probability.
 
     Args:
         probability: of the change.
@@ -260,11 +257,32 @@ class GreyPatch:
         if place is None:
             return picture
         changed = picture.clone()
-        changed[place] = v2.functional.rgb_to_grayscale(picture[place], num_output_channels=3)
+        changed[place] = self._fill(picture[place])
         return changed
 
+    def _fill(self, part: torch.Tensor) -> torch.Tensor:
+        """What a rectangle of the picture becomes."""
+        raise NotImplementedError
 
-class RandomErasing:
+
+class GreyPatch(_RandomRectangle):
+    """Takes the colours out of a rectangle: each of its pixels gets its grey level (arXiv 2101.08533).
+
+    Works on a tensor (3, height, width) from 0 to 1. The rectangle is drawn as in `RandomErasing`, the grey level is
+    .2989 red + .587 green + .114 blue.
+
+    Args:
+        probability: of the change.
+        areas: least and most share of the picture.
+        ratios: least and most height to width.
+    """
+
+    def _fill(self, part: torch.Tensor) -> torch.Tensor:
+        grey: torch.Tensor = v2.functional.rgb_to_grayscale(part, num_output_channels=3)
+        return grey
+
+
+class RandomErasing(_RandomRectangle):
     """Makes a rectangle grey (arXiv 1708.04896).
 
     Works on a normalised tensor (3, height, width), in which 0 is the mean. Area and ratio of height to width are drawn
@@ -276,19 +294,8 @@ class RandomErasing:
         ratios: least and most height to width.
     """
 
-    def __init__(self, probability: float, areas: tuple[float, float], ratios: tuple[float, float]) -> None:
-        self.probability = probability
-        self.areas = areas
-        self.ratios = ratios
-
-    def __call__(self, picture: torch.Tensor) -> torch.Tensor:
-        """Gives the changed picture, or the picture itself."""
-        place = _draw_rectangle(picture, self.areas, self.ratios) if _happens(self.probability) else None
-        if place is None:
-            return picture
-        erased = picture.clone()
-        erased[place] = 0
-        return erased
+    def _fill(self, part: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(part)
 
 
 def _draw_rectangle(
