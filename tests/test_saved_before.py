@@ -262,7 +262,7 @@ def test_a_gallery_takes_in_more(kind, tmp_path, unpacked):
 # recipes
 
 
-BETTER_NOW = ("demo",)
+BETTER_NOW = ("demo", "small-set")
 """Recipes that were changed; a run of what they were goes on with `train --resume` without a recipe."""
 
 

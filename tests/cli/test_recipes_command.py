@@ -19,7 +19,7 @@ def test_a_file_is_printed_with_what_its_base_says(tmp_path):
     (tmp_path / "mine.toml").write_text('base = "small-set"\n[training]\nepochs = 3\n', encoding="utf-8")
     lines = done("recipes", tmp_path / "mine.toml").splitlines()
     assert "epochs = 3" in lines
-    assert 'backbone = "tf_efficientnet_lite0"' in lines
+    assert 'backbone = "mobilenetv2_100"' in lines
     assert "# embedding_size is not given" in lines
     assert not any(line.startswith("base") for line in lines)
 

