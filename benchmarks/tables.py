@@ -13,10 +13,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from results import read_results
 
 from samecar.config import describe_options, digest, load_recipe, option_groups, recipe_header, shipped_recipes
 from samecar.reproduce.pages.text import card_sentence, markdown
+from samecar.uncertainty import Comparison, Scores, compare
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -278,6 +280,53 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
+SETS = {"parts_on_two_camera": "two-camera", "parts_on_drawn": "drawn"}
+"""Result files of benchmarks/recipes.py, and what their sets are called."""
+
+
+def parts() -> str:
+    """What each part changes in a plain recipe, on real and on drawn vehicles, the best in their mean first."""
+    gains = {name: _gains(read_results(file)["runs"]) for file, name in SETS.items()}
+    heads = [f"{name}: mAP | change (95 %) | seeds" for name in gains]
+    lines = [f"| part | {' | '.join(heads)} |", "|---" * (1 + 3 * len(gains)) + "|"]
+    names = list(dict.fromkeys(part for found in gains.values() for part in found))
+    for part in sorted(names, key=lambda part: (part != "base", -_mean([found.get(part) for found in gains.values()]))):
+        cells = [_gain_cells(found.get(part)) for found in gains.values()]
+        lines.append(f"| {' | '.join([part, *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _gains(runs: dict[str, dict[str, Any]]) -> dict[str, tuple[Comparison, int]]:
+    """By part: base and part compared over the queries of every seed that has both, and how many seeds those are."""
+    found: dict[str, list[tuple[dict[str, Any], dict[str, Any]]]] = {}
+    for run in runs.values():
+        base = runs.get(f"base, seed {run['seed']}")
+        if base:
+            found.setdefault(run["part"], []).append((base, run))
+    return {part: (_compare_all(pairs), len(pairs)) for part, pairs in found.items()}
+
+
+def _compare_all(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> Comparison:
+    sides = [np.concatenate([run["average_precisions"] for run in runs]) for runs in zip(*pairs, strict=True)]
+    first, second = (Scores(values, np.ones(len(values))) for values in sides)
+    return compare(first, second, np.concatenate([run["vehicles"] for run, _ in pairs]))
+
+
+def _mean(gains: list[tuple[Comparison, int] | None]) -> float:
+    return float(np.mean([gain[0].difference for gain in gains if gain]))
+
+
+def _gain_cells(gain: tuple[Comparison, int] | None) -> str:
+    if not gain:
+        return "– | – | –"
+    found, seeds = gain
+    low, high = (100 * end for end in found.interval)
+    if low == high == 0:
+        return f"{100 * found.second:.1f} | | {seeds}"  # the base itself
+    change = f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"{100 * found.second:.1f} | {change} | {seeds}"
+
+
 def options() -> str:
     """All options of a recipe, a table for each group."""
     lines = []
@@ -305,8 +354,8 @@ def recipes() -> str:
     return "\n".join(lines) + "\n"
 
 
-WRITTEN: dict[str, Callable[[], str]] = {"options": options, "recipes": recipes}
-"""Tables that no result file is needed for."""
+WRITTEN: dict[str, Callable[[], str]] = {"options": options, "parts": parts, "recipes": recipes}
+"""Tables that are made of something else than one result file of their name."""
 
 
 def filled(page: str) -> str:
