@@ -3,9 +3,9 @@
     python benchmarks/recipe_on_drawn.py WORK-FOLDER
 
 The row is the one with the highest mAP of results/report_on_drawn.json; WORK-FOLDER may be that benchmark's. A recipe
-takes over the row's backbone, the weights that it begins with, its picture size and at most as many pictures seen. Which
-recipe, is decided on held-out train vehicles; row and recipe are then trained on all train vehicles with three seeds and
-scored on the test vehicles in the same run. Writes results/recipe_on_drawn.json.
+takes over the row's backbone, the weights that it begins with, its picture size and at most as many pictures seen.
+Which recipe, is decided on held-out train vehicles; row and recipe are then trained on all train vehicles with three
+seeds and scored on the test vehicles in the same run. Writes results/recipe_on_drawn.json.
 """
 
 import argparse

@@ -10,7 +10,7 @@ from samecar.cli.options import Json, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
-    from samecar.models.importing import ImportedWeights
+    from samecar.models.weights.importing import ImportedWeights
 
 SHOWN = 20
 """Rows of a table of tensors."""
@@ -49,8 +49,8 @@ def import_weights(
     Reads the names of timm, torchvision, torchreid, fast-reid, TransReID and the strong baseline's family, CLIP,
     CLIP-ReID and the report's author. The layouts were made from the definitions and are untested on published files.
     """
-    from samecar.models.importing import describe
-    from samecar.models.importing import import_weights as import_file
+    from samecar.models.weights.importing import describe
+    from samecar.models.weights.importing import import_weights as import_file
 
     imported = import_file(file, out, backbone=backbone, grid=_read_grid(grid))
     if json:
@@ -62,7 +62,7 @@ def import_weights(
 def _print(imported: "ImportedWeights") -> None:
     from rich.table import Table
 
-    from samecar.models.importing import describe
+    from samecar.models.weights.importing import describe
 
     counts = describe(imported)["counts"]
     table = Table("tensors", "", "such as", title=f"layout: {imported.layout}", title_justify="left")

@@ -19,6 +19,7 @@ from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
 from samecar.models import Embedder
 from samecar.models.composite import Network, PlainDescription
+from samecar.models.layers.side_information import Side, refuse_side_information
 from samecar.models.saved import (
     DESCRIPTION_FILE,
     MODEL_FILES,
@@ -28,7 +29,6 @@ from samecar.models.saved import (
     parse_model,
     tensors_digest,
 )
-from samecar.models.side_information import Side, refuse_side_information
 from samecar.preprocessing import Preprocessing
 from samecar.progress import Progress, describe_speed, silent
 

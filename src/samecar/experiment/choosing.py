@@ -12,7 +12,7 @@ from samecar.errors import SamecarError
 from samecar.experiment.timing import count_steps, seconds_a_picture, time_network, time_reading
 from samecar.experiment.train import pictures_to_train_on
 from samecar.hardware import Machine, available_cores, machine
-from samecar.models.weights import resolve_weights
+from samecar.models.weights.sources import resolve_weights
 
 FEWEST = 2
 """Vehicles of a batch and pictures of each, at least: fewer give a metric loss nothing to compare."""

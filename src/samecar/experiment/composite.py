@@ -26,7 +26,7 @@ from samecar.models.saved import (
     save_described,
     tensors_digest,
 )
-from samecar.models.weights import describe_weights
+from samecar.models.weights.sources import describe_weights
 from samecar.training import Run, RunData
 from samecar.version import __version__
 

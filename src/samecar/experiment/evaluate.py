@@ -22,7 +22,7 @@ from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.composite import TrainedModel, as_model, finished_model
 from samecar.hardware import Machine, machine
 from samecar.models.parts import describe_embedding
-from samecar.models.weights import describe_weights
+from samecar.models.weights.sources import describe_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance

@@ -15,9 +15,9 @@ from samecar.data.dataset import unchanged_loader
 from samecar.errors import SamecarError
 from samecar.losses.image_to_text import ImageToText
 from samecar.models import Embedder
-from samecar.models.prompts import VehiclePrompts
 from samecar.models.saved import model_tensors, tensors_digest
-from samecar.models.text_tower import build_text_tower
+from samecar.models.texts.prompts import VehiclePrompts
+from samecar.models.texts.text_tower import build_text_tower
 from samecar.progress import Progress
 from samecar.training import Learner, Run
 from samecar.training.prompts import PROMPTS_FILE, LearnedPrompts, check_vehicles, learn_prompts, read_texts

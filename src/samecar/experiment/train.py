@@ -25,8 +25,8 @@ from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
-from samecar.models.prompts import VehiclePrompts
-from samecar.models.whitening import Whitening
+from samecar.models.layers.whitening import Whitening
+from samecar.models.texts.prompts import VehiclePrompts
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold

@@ -17,7 +17,7 @@ from samecar.experiment.train import initial_model, pictures_to_train_on, train
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.models.saved import RUN_FILE
-from samecar.models.weights import resolve_weights
+from samecar.models.weights.sources import resolve_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run
 from samecar.training.lock import hold

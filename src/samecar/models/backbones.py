@@ -13,21 +13,21 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models.branches import copy_modules, find_last_modules
-from samecar.models.instance_norm import add_instance_norm, end_norms
-from samecar.models.last_stride import remove_last_stride
-from samecar.models.published import (
+from samecar.models.layers.branches import copy_modules, find_last_modules
+from samecar.models.layers.instance_norm import add_instance_norm, end_norms
+from samecar.models.layers.last_stride import remove_last_stride
+from samecar.models.layers.refinements import MixStyle, NonLocalBlock, find_blocks
+from samecar.models.layers.side_information import Side
+from samecar.models.layers.tokens import TokenReader, overlap_patches, token_size
+from samecar.models.shapes import REFUSALS, shape_model
+from samecar.models.weights.published import (
     TIMM,
     TORCHVISION,
     create_pretrained,
     torchvision_batch_norm,
     torchvision_normalisation,
 )
-from samecar.models.refinements import MixStyle, NonLocalBlock, find_blocks
-from samecar.models.shapes import REFUSALS, shape_model
-from samecar.models.side_information import Side
-from samecar.models.tokens import TokenReader, overlap_patches, token_size
-from samecar.models.weights import ResolvedWeights, name_weights
+from samecar.models.weights.sources import ResolvedWeights, name_weights
 
 STAGES = 4
 """The report counts four stages; a stem before them is not one."""

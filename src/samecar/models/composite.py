@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from samecar.config import ModelSettings
 from samecar.models.embedder import Embedder, build_embedder
-from samecar.models.side_information import refuse_side_information
+from samecar.models.layers.side_information import refuse_side_information
 from samecar.preprocessing import Preprocessing
 
 

@@ -12,15 +12,11 @@ from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.files import read_json
 from samecar.models.backbones import Backbone, Stage, build_backbone, check_known, normalisation_options
-from samecar.models.blocks import ATTENTIONS, Fusion, chain_projection, point_projection
 from samecar.models.folders import DESCRIPTION_FILE
-from samecar.models.fusions import GatedSum, Pyramid
-from samecar.models.layouts import (
-    holds_embedder,
-    load_backbone_weights,
-    load_embedder_weights,
-    load_fitting_weights,
-)
+from samecar.models.layers.blocks import ATTENTIONS, Fusion, chain_projection, point_projection
+from samecar.models.layers.fusions import GatedSum, Pyramid
+from samecar.models.layers.side_information import Side
+from samecar.models.layers.whitening import Whitening
 from samecar.models.parts import (
     FurtherPart,
     Part,
@@ -31,10 +27,14 @@ from samecar.models.parts import (
     list_parts,
     read_features,
 )
-from samecar.models.published import TIMM, TORCHVISION, read_torchvision
-from samecar.models.side_information import Side
-from samecar.models.weights import RUN, ResolvedWeights, read_weights, resolve_weights
-from samecar.models.whitening import Whitening
+from samecar.models.weights.layouts import (
+    holds_embedder,
+    load_backbone_weights,
+    load_embedder_weights,
+    load_fitting_weights,
+)
+from samecar.models.weights.published import TIMM, TORCHVISION, read_torchvision
+from samecar.models.weights.sources import RUN, ResolvedWeights, read_weights, resolve_weights
 from samecar.preprocessing import Preprocessing
 
 logger = logging.getLogger(__name__)

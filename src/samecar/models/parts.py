@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from samecar.config import ModelSettings
-from samecar.models.blocks import POOLINGS, build_classifier, build_head, build_neck
+from samecar.models.layers.blocks import POOLINGS, build_classifier, build_head, build_neck
 
 
 class PartPlace(NamedTuple):

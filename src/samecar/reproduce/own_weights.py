@@ -6,7 +6,7 @@ from typing import Any
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models import weights as weights_library
+from samecar.models.weights import sources
 
 PUBLISHED = {
     "mobilenetv3_small_100": ("047dcff4",),
@@ -31,7 +31,7 @@ def is_own(settings: ModelSettings, recorded: Mapping[str, Any] | None = None) -
 def _resolve(settings: ModelSettings) -> str | None:
     """SHA-256 of the file that the settings name; None where there is none, or it cannot be found."""
     try:
-        digest: str | None = weights_library.resolve_weights(settings).sha256
+        digest: str | None = sources.resolve_weights(settings).sha256
     except SamecarError:
         return None
     return digest

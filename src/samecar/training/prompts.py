@@ -16,7 +16,7 @@ from samecar.config import PromptSettings, ScheduleSettings
 from samecar.errors import SamecarError
 from samecar.files import write_file
 from samecar.losses.contrast import picture_to_text_contrast, text_to_picture_contrast
-from samecar.models.prompts import VehiclePrompts
+from samecar.models.texts.prompts import VehiclePrompts
 from samecar.progress import Progress, silent
 from samecar.training.optim import learning_rate
 

@@ -9,7 +9,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
-from samecar.models.whitening import Whitening, learn_whitening
+from samecar.models.layers.whitening import Whitening, learn_whitening
 
 TINY = {"backbone": "test_resnet", "weights": "none", "height": 32, "width": 32}
 

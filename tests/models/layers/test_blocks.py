@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from samecar.models.blocks import (
+from samecar.models.layers.blocks import (
     ConvolutionalBlockAttention,
     Fusion,
     GeneralizedMeanPooling,

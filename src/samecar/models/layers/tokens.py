@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
+from samecar.models.layers.side_information import Side, build_side_information, tokens_with_side
 from samecar.models.shapes import REFUSALS, shape_model
-from samecar.models.side_information import Side, build_side_information, tokens_with_side
 
 POSITIONS = "pos_embed"
 """timm's key of learned position embeddings."""

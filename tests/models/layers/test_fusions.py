@@ -8,7 +8,7 @@ from torch.nn import functional
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import Embedder, build_embedder
-from samecar.models.fusions import GatedSum, Pyramid
+from samecar.models.layers.fusions import GatedSum, Pyramid
 
 
 def compose(**options: object) -> Embedder:

@@ -15,8 +15,8 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
-from samecar.models.importing import describe, import_weights
-from samecar.models.instance_norm import add_instance_norm
+from samecar.models.layers.instance_norm import add_instance_norm
+from samecar.models.weights.importing import describe, import_weights
 
 
 def shake(model):

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from torch import Tensor, nn
 
 from samecar.errors import SamecarError
-from samecar.models.instance_norm import fit_instance_norm
-from samecar.models.tokens import resize_positions
+from samecar.models.layers.instance_norm import fit_instance_norm
+from samecar.models.layers.tokens import resize_positions
 
 INNER = "backbone.model."
 """Begins the keys of the timm model inside of an embedder."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import Embedder, build_embedder
-from samecar.models.layouts import load_backbone_weights
+from samecar.models.weights.layouts import load_backbone_weights
 
 
 def trained(model: nn.Module) -> nn.Module:

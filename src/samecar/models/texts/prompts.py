@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from samecar.config.prompts import PLACE, PromptSettings
 from samecar.errors import SamecarError
-from samecar.models.text_tower import TextTower
+from samecar.models.texts.text_tower import TextTower
 
 DEVIATION = 0.02
 """Of the normal distribution that learned tokens begin with, as in CoOp (Zhou et al., arXiv 2109.01134)."""

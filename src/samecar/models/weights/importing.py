@@ -18,10 +18,10 @@ from samecar.config import ModelSettings
 from samecar.errors import SamecarError, first_few
 from samecar.files import write_file
 from samecar.models.backbones import Backbone, build_backbone, check_known
-from samecar.models.foreign import NAMINGS, POSITIONS, Given, name_program, use_global_branch
-from samecar.models.instance_norm import InstanceNorm
-from samecar.models.layouts import CLASSIFIER, COUNTER, LEAST_SHARE, match_by_order
-from samecar.models.weights import read_weights
+from samecar.models.layers.instance_norm import InstanceNorm
+from samecar.models.weights.foreign import NAMINGS, POSITIONS, Given, name_program, use_global_branch
+from samecar.models.weights.layouts import CLASSIFIER, COUNTER, LEAST_SHARE, match_by_order
+from samecar.models.weights.sources import read_weights
 
 RESIDUAL = (
     "resnet18",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import Embedder, build_embedder
-from samecar.models.refinements import MixStyle, NonLocalBlock
+from samecar.models.layers.refinements import MixStyle, NonLocalBlock
 from samecar.training.groups import _plain_names
 
 

@@ -10,8 +10,8 @@ from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.models.backbones import Backbone, build_backbone
-from samecar.models.instance_norm import HalfInstanceNorm
-from samecar.models.layouts import load_backbone_weights
+from samecar.models.layers.instance_norm import HalfInstanceNorm
+from samecar.models.weights.layouts import load_backbone_weights
 
 
 def backbone(name: str = "test_resnet", **options: object) -> Backbone:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samecar.models.blocks import Initialisation, channel_perceptron, initialise
+from samecar.models.layers.blocks import Initialisation, channel_perceptron, initialise
 
 PYRAMID_CHANNELS = 256
 """Of a level of the pyramid, as in the paper; no more than the last map has."""

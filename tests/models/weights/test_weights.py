@@ -19,7 +19,13 @@ from torch import Tensor, nn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import build_embedder, published
-from samecar.models.weights import ResolvedWeights, describe_weights, name_weights, read_weights, resolve_weights
+from samecar.models.weights.sources import (
+    ResolvedWeights,
+    describe_weights,
+    name_weights,
+    read_weights,
+    resolve_weights,
+)
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "bn.running_var": torch.ones(2)}
 

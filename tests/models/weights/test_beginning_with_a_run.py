@@ -11,7 +11,7 @@ from samecar.config import ModelSettings, load_recipe
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.models.saved import save_model
-from samecar.models.weights import describe_weights
+from samecar.models.weights.sources import describe_weights
 from samecar.training import Run, RunData
 
 SMALL = {"backbone": "test_resnet", "weights": "none", "height": 32, "width": 32}

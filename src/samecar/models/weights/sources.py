@@ -17,7 +17,7 @@ from samecar.config import ModelSettings
 from samecar.errors import SamecarError, missing_library
 from samecar.files import read_json
 from samecar.models.folders import RUN_FILE, TENSORS_FILE, find_model, holds_model
-from samecar.models.published import (
+from samecar.models.weights.published import (
     TIMM,
     TORCHVISION,
     Source,

@@ -9,8 +9,8 @@ from tiny_clip import WIDTH, register, saved_weights
 
 from samecar.config import PromptSettings
 from samecar.errors import SamecarError
-from samecar.models.prompts import VehiclePrompts
-from samecar.models.text_tower import build_text_tower
+from samecar.models.texts.prompts import VehiclePrompts
+from samecar.models.texts.text_tower import build_text_tower
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.models import Embedder, build_embedder
 from samecar.models.composite import CompositeEmbedder
-from samecar.models.side_information import SideInformation
+from samecar.models.layers.side_information import SideInformation
 from samecar.training import Run
 
 HERE = machine("cpu", 0)
