@@ -272,6 +272,10 @@ def test_an_interruption_is_one_sentence_and_130(trained, painted_source, monkey
         ("samecar.data.open_source", "interrupted"),
         ("samecar.experiment.train.initial_model", "interrupted; training had not begun, and nothing is kept"),
         (
+            "samecar.experiment.train.training_loader",
+            "interrupted; no epoch was finished; {out} is begun, and `--resume` goes on with it",
+        ),
+        (
             "samecar.training.loop.train_batch",
             "interrupted; no epoch was finished; {out} is begun, and `--resume` goes on with it",
         ),

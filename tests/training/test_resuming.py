@@ -118,6 +118,25 @@ def short(tmp_path_factory, painted_source):
     )
 
 
+@pytest.mark.parametrize("killed", ["Run.note_untrained", "training_loader"])
+def test_a_run_that_was_killed_before_its_first_step_begins_as_it_had_begun(
+    everything, painted_source, tmp_path, monkeypatch, learned_objective, killed
+):
+    def kill(*_, **__):
+        raise KeyboardInterrupt
+
+    recipe = recipe_with(*EVERYTHING)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"samecar.experiment.train.{killed}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, painted_source, tmp_path / "run", on=HERE)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    resumed = train(recipe, painted_source, tmp_path / "run", resume=True, on=HERE)
+    assert resumed.untrained == everything.untrained
+    assert told(resumed) == told(everything)
+    assert equal(weights(resumed), weights(everything))
+
+
 def test_the_objective_and_the_average_are_checkpoints_too(everything):
     checkpoint = everything.folder / "checkpoints" / "epoch-0003"
     objective = load_file(checkpoint / "objective.safetensors")

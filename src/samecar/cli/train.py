@@ -111,22 +111,11 @@ def _what_training_left(out: Path) -> str:
     """What an interruption of training leaves behind."""
     if (out / "model").is_dir() and not _is_trained_longer(out):
         return f"training had ended and its model is kept; `samecar evaluate {out} --data SOURCE` scores it"
-    epochs = [int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")]
-    if any(epochs):
+    if any(int(path.name.removeprefix("epoch-")) for path in (out / "checkpoints").glob("epoch-*")):
         return "what was finished is kept, and `--resume` continues a training run"
-    begun = (out / "run.json").is_file()
-    if epochs or (begun and _learns_prompts(out)):
+    if (out / "run.json").is_file():
         return f"no epoch was finished; {out} is begun, and `--resume` goes on with it"
-    if begun:
-        return f"training had not begun; remove {out} before you train into it again"
     return "training had not begun, and nothing is kept"
-
-
-def _learns_prompts(out: Path) -> bool:
-    """Whether the run in a folder learns prompts first; they can be learned again."""
-    from samecar.training import Run
-
-    return Run.open(out).recipe.prompts.text_tower != "none"
 
 
 def _is_trained_longer(out: Path) -> bool:

@@ -25,7 +25,7 @@ from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
-from samecar.models.layers.whitening import Whitening
+from samecar.models.layers.whitening import Whitening, refuse_single_pictures
 from samecar.models.texts.prompts import VehiclePrompts
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
@@ -101,8 +101,8 @@ def _train(
 
     run, learner, prompts = _begin(recipe, out, run_data, training, on.device, resume=resume)
     recipe, model = run.recipe, learner.model
-    begins = not resume or prompts is not None
-    if begins and held_out is not None and not run.untrained:
+    begins = not run.has_begun
+    if begins and held_out is not None:
         run.note_untrained(validate(model))
     transform = training_transform(model.preprocessing, recipe.augmentation)
     decoded_size = model.preprocessing.decoded_size
@@ -159,7 +159,7 @@ def _begin(
 ) -> tuple[Run, Learner, VehiclePrompts | None]:
     """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
-    A run that was interrupted while it learned its prompts begins as it began before.
+    A run that was interrupted before its first step, or while it learned its prompts, begins as it began before.
     """
     if not resume:
         Run.refuse_used(out, recipe)
@@ -168,7 +168,7 @@ def _begin(
         learner = Learner(model, recipe, device)
         return Run.create(out, recipe, data, model), learner, prompts
     run = Run.resume(out, recipe, data)
-    if run.has_checkpoint or run.recipe.prompts.text_tower == "none":
+    if run.has_begun:
         model, prompts = build_embedder(run.model_settings, len(data.vehicles), load_weights=False), None
     else:
         model = initial_model(run.recipe.model_copy(update={"model": run.model_settings}), len(data.vehicles))
@@ -215,6 +215,8 @@ def _refuse_settings(recipe: Recipe, training: Manifest) -> None:
             f"{recipe.loss.option(by_camera[0], 'mining')} is 'camera' but {len(cameras)} cameras are known of the "
             "train pictures; give a source that knows two or more, or leave the option out"
         )
+    if recipe.model.whitening == "learned":
+        refuse_single_pictures(training.vehicle_id)
     refuse_prompts(recipe)
 
 

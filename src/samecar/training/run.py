@@ -348,9 +348,9 @@ class Run:
         return checkpoint.load_last(self.folder)
 
     @property
-    def has_checkpoint(self) -> bool:
-        """Whether training has begun; with prompts to learn it begins after them."""
-        return bool(saved_states(self.folder))
+    def has_begun(self) -> bool:
+        """Whether the network has begun to train; with prompts to learn it begins after them."""
+        return bool(saved_states(self.folder) or self.metrics())
 
     # the model
 

@@ -6,8 +6,10 @@ import torch
 from pydantic import ValidationError
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from samecar.config import ModelSettings
+from samecar.config import ModelSettings, load_recipe
+from samecar.data import open_source
 from samecar.errors import SamecarError
+from samecar.experiment.train import train
 from samecar.models import build_embedder
 from samecar.models.layers.whitening import Whitening, learn_whitening
 
@@ -92,6 +94,16 @@ def test_numbers_that_never_change_do_no_harm():
 def test_single_pictures_teach_nothing():
     with pytest.raises(SamecarError, match="no train vehicle has two pictures to compare"):
         learn_whitening(np.eye(3), np.array(["a", "b", "c"]), 1.0)
+
+
+def test_single_pictures_are_refused_before_training(painted_source, tmp_path):
+    manifest = open_source(painted_source)
+    training = np.flatnonzero(manifest.split == "train")
+    first = np.unique(manifest.vehicle_id[training], return_index=True)[1]
+    recipe = load_recipe("demo", ["training.epochs=1"])
+    with pytest.raises(SamecarError, match="no train vehicle has two pictures to compare"):
+        train(recipe, manifest.select(training[first]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_layer_changes_nothing_until_it_has_learned_and_after_it_has_forgotten():

@@ -50,6 +50,19 @@ class Whitening(nn.Module):
         self.matrix.copy_(torch.from_numpy(matrix))
 
 
+def refuse_single_pictures(vehicles: NDArray[np.str_]) -> None:
+    """Checks that a whitening can be learned of some pictures, (pictures,).
+
+    Raises:
+        SamecarError: no vehicle has two.
+    """
+    if len(np.unique(vehicles)) == len(vehicles):
+        raise SamecarError(
+            "model.whitening is 'learned' but no train vehicle has two pictures to compare; set model.whitening to "
+            "'none', or add pictures"
+        )
+
+
 def learn_whitening(
     features: NDArray[np.floating], vehicles: NDArray[np.str_], shrinkage: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -75,12 +88,8 @@ def learn_whitening(
     """
     features = features.astype(np.float64)
     _, numbers, counts = np.unique(vehicles, return_inverse=True, return_counts=True)
+    refuse_single_pictures(vehicles)
     freedom = len(features) - len(counts)
-    if not freedom:
-        raise SamecarError(
-            "model.whitening is 'learned' but no train vehicle has two pictures to compare; set model.whitening to "
-            "'none', or add pictures"
-        )
     mean = features.mean(axis=0)
     deviation = features.std(axis=0)
     deviation[deviation == 0] = 1
