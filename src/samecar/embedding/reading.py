@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from samecar.data import Manifest
-from samecar.data.manifest import TABLE_SUFFIXES
+from samecar.data.tables import TABLE_SUFFIXES
 from samecar.embedding.embeddings import NOT_STATED, Embeddings
 from samecar.embedding.npz import Content, check_rows, read_npz
 from samecar.errors import SamecarError

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.manifest import COLUMNS, TABLE_SUFFIXES, Manifest
+from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import UnreadablePictureError
 from samecar.data.sources.opening import open_source
+from samecar.data.tables import TABLE_SUFFIXES
 from samecar.errors import SamecarError
 from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time

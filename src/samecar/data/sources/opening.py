@@ -5,11 +5,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from samecar.data.manifest import TABLE_SUFFIXES, Manifest
+from samecar.data.manifest import Manifest
 from samecar.data.sources.folder import folder
 from samecar.data.sources.vehicleid import vehicleid
 from samecar.data.sources.veri776 import veri776
 from samecar.data.sources.veri_wild import veri_wild
+from samecar.data.tables import TABLE_SUFFIXES
 from samecar.errors import SamecarError
 from samecar.files import as_text
 
