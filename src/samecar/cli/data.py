@@ -22,6 +22,9 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv 
 def check(
     source: Source,
     json: Json = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="name all that is found, not only the first of each kind")
+    ] = False,
     workers: Workers = None,
 ) -> None:
     """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""
@@ -34,7 +37,7 @@ def check(
     if json:
         console.print_json(result.as_dict())
     else:
-        console.print_check(result, source)
+        console.print_check(result, source, every=every)
     if not result.ok:
         raise typer.Exit(1)
 

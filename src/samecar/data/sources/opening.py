@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from samecar.data.sources.folder import folder
 from samecar.data.sources.vehicleid import vehicleid
 from samecar.data.sources.veri776 import veri776
 from samecar.data.sources.veri_wild import veri_wild
+from samecar.data.spelling import label_warnings
 from samecar.data.tables import TABLE_SUFFIXES
 from samecar.errors import SamecarError
 from samecar.files import as_text
@@ -34,6 +36,9 @@ def open_source(source: str | Path) -> Manifest:
         source: a name of `SOURCES`, a colon and a path; `csv:` takes a .csv or .parquet file, `folder:` a folder or a
             pattern (see `samecar.data.sources.folder.folder`), all others the folder of that data set.
 
+    Returns:
+        The manifest; its warnings also name labels that look alike, such as two spellings of one camera.
+
     Raises:
         SamecarError: the name is unknown, the path is missing, or what lies there is not what the name says.
     """
@@ -43,7 +48,8 @@ def open_source(source: str | Path) -> Manifest:
         raise SamecarError(f"source {text!r} {_advice(name, text)}")
     if not path:
         raise SamecarError(f"source {text!r} has no path; write it after the colon, as in {name}:PATH")
-    return SOURCES[name](Path(path).expanduser())
+    manifest = SOURCES[name](Path(path).expanduser())
+    return replace(manifest, warnings=(*manifest.warnings, *label_warnings(manifest)))
 
 
 def as_manifest(data: Manifest | str | Path) -> Manifest:

@@ -292,7 +292,7 @@ def _find_splits(folder: Path, warnings: list[str]) -> tuple[str, ...]:
 
 def _find_names(folder: Path, split: str, warnings: list[str]) -> list[str]:
     place, listing = folder / FOLDERS[split], folder / LISTS[split]
-    present = list(picture_names(place)) if place.is_dir() else None
+    present = list(picture_names(place, warnings)) if place.is_dir() else None
     names = _read_list(listing, present, warnings) if listing.is_file() else present or []
     named = [name for name in names if parse_name(name)]
     if not named:
