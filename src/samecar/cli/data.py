@@ -22,9 +22,7 @@ Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv 
 def check(
     source: Source,
     json: Json = False,
-    every: Annotated[
-        bool, typer.Option("--all", help="name all that is found, not only the first of each kind")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="name all that is found, not only the first few")] = False,
     workers: Workers = None,
 ) -> None:
     """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""

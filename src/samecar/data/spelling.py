@@ -39,8 +39,8 @@ def spelling_warning(names: Iterable[str], kind: str) -> Iterator[str]:
     alike = similar_names(names, cameras=kind == "cameras")
     if alike:
         yield (
-            f"{len(alike):,} {kind} are probably spelled in several ways, and count as different ones: {_pairs(alike)}; "
-            "spell each in one way"
+            f"{len(alike):,} {kind} are probably spelled in several ways, and count as different ones: "
+            f"{_pairs(alike)}; spell each in one way"
         )
 
 

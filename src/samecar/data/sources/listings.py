@@ -51,6 +51,20 @@ def require_folder(folder: Path) -> None:
         raise SamecarError(f"folder {folder} {state}; give the folder that holds the data set")
 
 
+def folder_hint(folder: Path, mark: str) -> str:
+    """The end of a sentence where a data set does not lie in a folder but deeper; "" if it is not found there either.
+
+    Args:
+        folder: where it was looked for.
+        mark: what lies in its folder, relative to it.
+    """
+    for pattern in ("*", "*/*"):
+        for place in sorted(folder.glob(pattern)):
+            if (place / mark).exists():
+                return f"; it lies in {place}, which is to be given"
+    return ""
+
+
 def count_warnings(manifest: Manifest, published: Mapping[str, Counts]) -> Iterator[str]:
     """A sentence for each split whose counts are not the published ones; a set that we drew ourselves has none."""
     if is_drawn(manifest.root):

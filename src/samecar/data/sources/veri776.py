@@ -17,6 +17,7 @@ from samecar.data.sources.listings import (
     Counts,
     count_warnings,
     difference_warning,
+    folder_hint,
     picture_names,
     read_lines,
     require_folder,
@@ -285,7 +286,8 @@ def _find_splits(folder: Path, warnings: list[str]) -> tuple[str, ...]:
             warnings.append(f"{folder} holds the lists of VeRi-776 without its pictures; only the lists were read")
             return SPLITS
         hint = ", ".join(FOLDERS.values())
-        raise SamecarError(f"{folder} is not VeRi-776: it has none of {hint}; give the folder that they lie in")
+        deeper = folder_hint(folder, FOLDERS["train"]) or "; give the folder that they lie in"
+        raise SamecarError(f"{folder} is not VeRi-776: it has none of {hint}{deeper}")
     missing = [name for name in FOLDERS.values() if not (folder / name).is_dir()]
     raise SamecarError(f"{folder} is not all of VeRi-776: it lacks {', '.join(missing)}; unpack the whole set there")
 
