@@ -16,6 +16,9 @@ data = typer.Typer(
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv or .parquet")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="replace a manifest that is there already and holds something else")
+]
 
 
 @examples("samecar data check veri776:VeRi", "samecar data check folder:crops --json")
@@ -41,10 +44,10 @@ def check(
 
 
 @examples("samecar data convert veri776:VeRi -o veri.csv")
-def convert(source: Source, out: Out) -> None:
+def convert(source: Source, out: Out, overwrite: Overwrite = False) -> None:
     """Writes any source as a manifest, one row a picture; no picture is copied."""
     manifest = console.open_aloud(source)
-    manifest.write(out)
+    manifest.write(out, overwrite=overwrite)
     console.say(f"{out}: {len(manifest)} pictures. Use it as csv:{out}")
 
 
@@ -62,6 +65,7 @@ def split(
             help="pictures of this camera are the queries, all others the gallery; may be given several times"
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Holds vehicles out for testing: all of a vehicle's pictures are for training, or none is."""
     from samecar.data import open_source, split_by_identity
@@ -76,7 +80,7 @@ def split(
     )
     for warning in manifest.warnings:
         console.warn(warning)
-    manifest.write(out)
+    manifest.write(out, overwrite=overwrite)
     counts = ", ".join(f"{count} {name}" for name, count in manifest.split_counts.items())
     console.say(f"{out}: {counts} pictures. Use it as csv:{out}")
 

@@ -60,9 +60,9 @@ def _labels(options: list[str] | None) -> dict[str, str]:
     labels = {}
     for option in options or ():
         name, equals, value = option.partition("=")
-        if not name or not equals:
+        if not name.strip() or not equals:
             raise SamecarError(f"--label is {option!r}; write NAME=VALUE, such as lane=2")
-        labels[name] = value
+        labels[name.strip()] = value.strip()
     return labels
 
 
@@ -149,8 +149,9 @@ def add(
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.incoming import incoming_from
     from samecar.retrieval.records import Sighting
+    from samecar.retrieval.spelling import camera_warnings
 
-    defaults = Sighting("", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
+    defaults = Sighting("", camera_id=camera.strip(), time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, **device) as opened,
         console.interruptible("what was added is kept, and the same command adds the rest"),
@@ -166,8 +167,11 @@ def add(
             for warning in coming.warnings:
                 console.warn(warning)
             report = opened.add(coming.pictures, total=coming.total, progress=progress, **threads)
+        warnings = list(camera_warnings(opened.engine)) if report.added else []
         settings = opened.facts.index
         pictures = 0 if settings.kind == "exact" else opened.engine.summary().pictures
+    for warning in warnings:
+        console.warn(warning)
     for sentence in report.unreadable:
         console.warn(f"left out: {sentence}")
     counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
@@ -189,10 +193,13 @@ def remove(
     from samecar.retrieval.engine import all_entries
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.records import EVERYTHING
+    from samecar.retrieval.spelling import filter_warnings
 
     if bool(number) == (allowed != EVERYTHING):
         raise SamecarError("give either --id, or one of --camera, --not-camera, --after, --before and --label")
     with Gallery.open(name, engine=engine) as opened:
+        for warning in filter_warnings(opened.engine, allowed):
+            console.warn(warning)
         if number:
             removed = opened.engine.remove(number)
         elif yes:

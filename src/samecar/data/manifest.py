@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.config import digest
-from samecar.data.tables import TABLE_SUFFIXES, csv_bytes, parquet_bytes, read_table, unknown_name
+from samecar.data.tables import TABLE_SUFFIXES, csv_bytes, parquet_bytes, path_on_disk, read_table, unknown_name
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
 from samecar.notebook import html_table
@@ -180,20 +180,29 @@ class Manifest:
         joined: dict[str, Any] = {name: np.concatenate([part.column(name) for part in parts]) for name in COLUMNS}
         return replace(parts[0], **joined)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, overwrite: bool = True) -> None:
         """Writes a .csv or .parquet file; it is complete or not there at all.
 
         Pictures below the file's folder are written relative to it, others as absolute paths. Optional columns without
         a value are left out. Source and warnings are not written.
 
+        Args:
+            path: of the file.
+            overwrite: whether a file that is there and holds something else may be replaced.
+
         Raises:
-            SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written.
+            SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written or replaced.
         """
         path = as_path(path, "manifest")
         suffix = _table_suffix(path)
         names = self._columns_with_values()
         rows = self._relative_to(path.parent).rows(names)
         content = csv_bytes(names, rows) if suffix == ".csv" else parquet_bytes(names, rows)
+        if not overwrite and path.is_file() and path.read_bytes() != content:
+            raise SamecarError(
+                f"manifest {path} is there already and holds something else; choose another name, or --overwrite (in "
+                "Python, overwrite=True)"
+            )
         try:
             with write_file(path) as temporary:
                 temporary.write_bytes(content)
@@ -221,7 +230,7 @@ class Manifest:
         try:
             records = [dict(zip(names, row, strict=True)) for row in rows]
             for record in records:
-                record["path"] = _path_on_disk(path.parent, record["path"])
+                record["path"] = path_on_disk(path.parent, record["path"])
             return replace(cls.from_rows(path.parent, records, warnings=warnings), file=path.name)
         except SamecarError as error:
             raise SamecarError(f"manifest {path}: {error}") from error
@@ -290,23 +299,6 @@ def _normalise(column: NDArray[np.str_]) -> NDArray[np.str_]:
     if all(map(str.isascii, stripped.tolist())):
         return stripped
     return np.array([unicodedata.normalize("NFC", value) for value in stripped.tolist()], dtype=np.str_)
-
-
-def _path_on_disk(root: Path, path: str) -> str:
-    """The path of a picture as it is written, or as it is spelled on the disk if that is found there only."""
-    trimmed = path.strip()
-    if (path == trimmed and "\\" not in path and path.isascii()) or _is_file(root / path):
-        return path
-    slashed = (trimmed, trimmed.replace("\\", "/"))
-    spellings = [unicodedata.normalize(form, text) for text in slashed for form in ("NFC", "NFD")]
-    return next((spelling for spelling in (*slashed, *spellings) if _is_file(root / spelling)), path)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # the name is too long, or holds a null byte
-        return False
 
 
 def _check_column_names(names: Iterable[str], place: str) -> None:

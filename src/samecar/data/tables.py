@@ -4,6 +4,7 @@ import csv
 import difflib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from samecar.errors import SamecarError, missing_library
 
 if TYPE_CHECKING:
+    from _csv import Reader
     from types import ModuleType
 
 TABLE_SUFFIXES: Final = (".csv", ".parquet")
@@ -94,15 +96,38 @@ def unknown_name(written: str, known: Sequence[str]) -> str:
 
 def find_separator(header: str, known: Sequence[str]) -> str:
     """What parts the names in a header: that of `SEPARATORS` which makes most known names of it; else a comma."""
-    return max(SEPARATORS, key=lambda sign: sum(name in known for name in _header_names(header, sign, known)))
+    return max(SEPARATORS, key=lambda sign: sum(name in known for name in header_names(header, sign, known)))
 
 
-def _header_names(header: str, sign: str, known: Sequence[str]) -> list[str]:
+def header_names(header: str, sign: str, known: Sequence[str]) -> list[str]:
+    """The names in a header whose names are parted by a sign; none if it cannot be a header."""
     try:
         values = next(csv.reader([header.strip()], delimiter=sign), [])
     except csv.Error:  # a line may hold anything
         return []
     return [known_name(value, known) for value in values]
+
+
+def path_on_disk(root: Path, path: str) -> str:
+    """The path of a picture as it is written, or as it is spelled on the disk if that is found there only."""
+    trimmed = path.strip()
+    if (path == trimmed and "\\" not in path and path.isascii()) or _is_file(root / path):
+        return path
+    slashed = (trimmed, trimmed.replace("\\", "/"))
+    spellings = [unicodedata.normalize(form, text) for text in slashed for form in ("NFC", "NFD")]
+    return next((spelling for spelling in (*slashed, *spellings) if _is_file(root / spelling)), path)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # the name is too long, or holds a null byte
+        return False
+
+
+def read_values(lines: Iterable[str], header: str, sign: str) -> "Reader":
+    """The values of each line; blanks after a sign do not count where they stand in the header too."""
+    return csv.reader(lines, strict=True, delimiter=sign, skipinitialspace=f"{sign} " in header)
 
 
 def csv_bytes(names: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
@@ -148,10 +173,7 @@ def _parse_csv(text: str, name: str, known: Sequence[str]) -> Table:
     before = text[: lines.tell()] if said else ""
     header = next((line for line in lines if line.strip()), "") if said else first
     sign = said[1] if said else find_separator(header, known)
-    blanks = bool(re.search(re.escape(sign) + " ", header))
-    reader = csv.reader(
-        io.StringIO(text[len(before) :], newline=""), strict=True, delimiter=sign, skipinitialspace=blanks
-    )
+    reader = read_values(io.StringIO(text[len(before) :], newline=""), header, sign)
     names: list[str] = next((row for row in reader if any(map(str.strip, row))), [])
     rows = []
     for row in reader:

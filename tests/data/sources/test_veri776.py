@@ -256,7 +256,7 @@ def test_tracks_that_mix_vehicles_or_lack_pictures_are_named(veri):
 
 
 def test_a_list_that_is_no_text_is_refused(veri):
-    (veri / "name_train.txt").write_bytes(b"\xff\xfe\x00\x01")
+    (veri / "name_train.txt").write_bytes(b"\xff\xd8\x00\x01")
     with pytest.raises(SamecarError, match=r"name_train.txt cannot be read as text"):
         open_source(f"veri776:{veri}")
 

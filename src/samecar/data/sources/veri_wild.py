@@ -34,10 +34,11 @@ def veri_wild(folder: Path, vehicles: int) -> Manifest:
     """Reads VERI-Wild with one of its test lists.
 
     Pictures are `images/VEHICLE/NAME.jpg`, also deeper below `images`, or below the folder where there is no `images`,
-    as archives that are unpacked one by one leave them; `train_list.txt`, `test_N.txt` (gallery) and `test_N_query.txt` hold a line
-    `VEHICLE/NAME` for each. Camera, time, type and colour come from `vehicle_info.txt` or from `test_N_info.txt`,
-    `test_N_query_info.txt` and `train_list_info.txt`. All of these lie in `train_test_split` or in the folder itself. A
-    folder of lists without pictures gives a manifest of pictures that are absent.
+    as archives leave them that are unpacked one by one. `train_list.txt`, `test_N.txt` (gallery) and
+    `test_N_query.txt` hold a line `VEHICLE/NAME` for each. Camera, time, type and colour come from `vehicle_info.txt`
+    or from `test_N_info.txt`, `test_N_query_info.txt` and `train_list_info.txt`. All of these lie in
+    `train_test_split` or in the folder itself. A folder of lists without pictures gives a manifest of pictures that are
+    absent.
 
     A train picture without camera is taken with a warning: training does not ask for it.
 
