@@ -146,10 +146,10 @@ def add(
     engine: Engine = None,
 ) -> None:
     """Adds pictures; those that are known already, by content, are skipped."""
+    from samecar.retrieval.filter_names import camera_warnings
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.incoming import incoming_from
     from samecar.retrieval.records import Sighting
-    from samecar.retrieval.spelling import camera_warnings
 
     defaults = Sighting("", camera_id=camera.strip(), time=time_of("--time", time), labels=_labels(label))
     with (
@@ -191,9 +191,9 @@ def remove(
 ) -> None:
     """Removes pictures by their numbers, or with --yes all that the other options fit."""
     from samecar.retrieval.engine import all_entries
+    from samecar.retrieval.filter_names import filter_warnings
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.records import EVERYTHING
-    from samecar.retrieval.spelling import filter_warnings
 
     if bool(number) == (allowed != EVERYTHING):
         raise SamecarError("give either --id, or one of --camera, --not-camera, --after, --before and --label")

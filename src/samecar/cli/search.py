@@ -46,8 +46,8 @@ def search(
     json: Json = False,
 ) -> None:
     """Finds the pictures of a gallery that are most like a picture."""
+    from samecar.retrieval.filter_names import filter_warnings
     from samecar.retrieval.gallery import Gallery
-    from samecar.retrieval.spelling import filter_warnings
 
     if save is not None and save.suffix != ".png":
         raise SamecarError(f"--save is {save}; its name must end in .png")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from samecar.data.inspecting import Inspection, inspect_files
 from samecar.data.manifest import SPLITS, Manifest
 from samecar.data.sources.opening import as_manifest
-from samecar.data.spelling import label_warnings
+from samecar.data.spelling import label_warnings, similar_paths
 from samecar.progress import Progress, show_progress, silent
 
 Severity = Literal["error", "warning", "note"]
@@ -187,7 +187,9 @@ def _source_warnings(facts: _Facts) -> Iterator[Finding]:
 def _unreadable(facts: _Facts) -> Iterator[Finding]:
     rows = range(len(facts.manifest))
     missing = facts.paths(row for row in rows if facts.inspections[row].missing)
-    yield from _finding("missing", "error", "pictures that are not there", missing)
+    alike = similar_paths(facts.manifest.root, missing)
+    named = [f"{path} (there is {alike[path]})" if path in alike else path for path in missing]
+    yield from _finding("missing", "error", "pictures that are not there", named)
     reasons = {facts.manifest.path[row]: facts.inspections[row].reason for row in rows if facts.inspections[row].reason}
     named = [f"{path} ({reason})" for path, reason in reasons.items()]
     yield from _finding("unreadable", "error", "pictures that cannot be read", named)

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
 from typing import Final
 
 import numpy as np
@@ -58,6 +59,29 @@ def names_like(name: str, names: Iterable[str], *, cameras: bool = False) -> lis
     """Other names that look like this one."""
     key = _name_key(name, cameras)
     return [other for other in sorted(set(names)) if other not in ("", name) and _name_key(other, cameras) == key]
+
+
+def similar_paths(root: Path, paths: Iterable[str]) -> dict[str, str]:
+    """Paths of files that differ from those given in case alone, or in how letters are composed, by the given ones."""
+    listings: dict[Path, dict[tuple[str, ...], str]] = {}
+
+    def find(path: str) -> str | None:
+        found = Path()
+        for part in PurePath(path).parts:
+            folder = root / found
+            if folder not in listings:
+                listings[folder] = {_path_key(inner.name): inner.name for inner in folder.iterdir()}
+            if _path_key(part) not in listings[folder]:
+                return None
+            found /= part if (folder / part).exists() else listings[folder][_path_key(part)]
+            if not (root / found).is_dir():
+                break
+        return found.as_posix()
+
+    if not root.is_dir():
+        return {}
+    relative = (path for path in paths if not PurePath(path).is_absolute())
+    return {path: other for path in relative if (other := find(path)) and (root / other).is_file()}
 
 
 def _name_key(name: str, cameras: bool) -> tuple[str, ...]:
