@@ -69,17 +69,15 @@ def similar_paths(root: Path, paths: Iterable[str]) -> dict[str, str]:
         found = Path()
         for part in PurePath(path).parts:
             folder = root / found
+            if not folder.is_dir():
+                return None
             if folder not in listings:
                 listings[folder] = {_path_key(inner.name): inner.name for inner in folder.iterdir()}
             if _path_key(part) not in listings[folder]:
                 return None
             found /= part if (folder / part).exists() else listings[folder][_path_key(part)]
-            if not (root / found).is_dir():
-                break
         return found.as_posix()
 
-    if not root.is_dir():
-        return {}
     relative = (path for path in paths if not PurePath(path).is_absolute())
     return {path: other for path in relative if (other := find(path)) and (root / other).is_file()}
 
