@@ -169,10 +169,14 @@ def test_a_wrong_time_in_a_manifest_is_named(crops):
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("no/such/folder", "source 'no/such/folder' is neither a folder nor a file; give one that is there"),
+        (
+            "no/such/folder",
+            "source 'no/such/folder' is not there; give a folder, a picture, a manifest that ends in .csv",
+        ),
+        ("nowhere", "source 'nowhere' is not there; give a folder, a picture, .* NAME:PATH, or - for standard input"),
         ("fodler:x", "did you mean folder:PATH"),
         ("folder:no/such", "folder no/such is not there"),
-        ("no-such.csv", "source 'no-such.csv' is neither a folder nor a file; give one that is there"),
+        ("no-such.csv", "source 'no-such.csv' is not there; give a folder"),
     ],
 )
 def test_a_source_that_is_not_there_is_named(source, sentence):

@@ -99,6 +99,11 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         return Pictures(complete([_parse_fields(path, {}, "")], defaults), 1)
+    if ":" not in source and not path.exists():
+        raise SamecarError(
+            f"source {source!r} is not there; give a folder, a picture, a manifest that ends in .csv or .parquet, "
+            "NAME:PATH, or - for standard input"
+        )
     name = "folder:" if path.is_dir() else "csv:" if path.is_file() else ""
     manifest = open_source(name + source)
     return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), manifest.warnings)

@@ -94,7 +94,7 @@ def test_without_a_pattern_every_picture_is_taken_unlabelled(tmp_path):
     touch(tmp_path, "b.jpg", "a/x.PNG", "a/notes.txt", ".hidden/c.jpg", ".d.jpg")
     expected = [("a/x.PNG", "", "", "gallery"), ("b.jpg", "", "", "gallery")]
     assert open_source(f"folder:{tmp_path}").rows(("path", "vehicle_id", "camera_id", "split")) == expected
-    assert open_source(f"folder:{tmp_path}/").warnings == ()
+    assert open_source(f"folder:{tmp_path}/").warnings == ("2 hidden pictures are left out: .d.jpg, .hidden/c.jpg",)
 
 
 def test_a_pattern_without_vehicle_is_a_gallery(tmp_path):

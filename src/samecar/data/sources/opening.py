@@ -69,10 +69,12 @@ def _advice(name: str, text: str) -> str:
         return f"has no name; write veri776:{text}"
     if place.is_dir():
         return f"has no name; write folder:{text}/{{vehicle_id}}_{{camera_id}}.jpg with the pattern of your file names"
-    nearest = difflib.get_close_matches(name, SOURCES, n=1)
     names = f"NAME:PATH, NAME one of {', '.join(SOURCES)}"
-    if "/" in name or (":" not in text and not nearest):
+    if text in SOURCES:
+        return f"has no path; write it after a colon, as in {text}:PATH"
+    if "/" in name or ":" not in text:
         return f"is neither a folder nor a file; give one that is there, as {names}"
+    nearest = difflib.get_close_matches(name, SOURCES, n=1)
     if nearest:
         return f"has an unknown name; did you mean {nearest[0]}:PATH?"
     return f"has an unknown name; write {names}"

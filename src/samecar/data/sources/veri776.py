@@ -300,7 +300,8 @@ def _find_names(folder: Path, split: str, warnings: list[str]) -> list[str]:
     if not named:
         raise SamecarError(
             f"{place} has no picture with a name of VeRi-776, such as {EXAMPLE_NAME}; "
-            f"found were {first_few(names) or 'none at all'}"
+            f"found were {first_few(names) or 'none at all'}; another set in this layout, such as CityFlow-ReID, is "
+            "read by its own source, or as folder: with a pattern"
         )
     warnings += difference_warning(names, named, f"pictures of {split} have names of another form and are left out")
     return named
