@@ -1,4 +1,5 @@
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,17 @@ def test_a_picture_may_be_query_and_gallery_but_not_twice_in_one():
     manifest_of(("a.jpg", "v", "c", "query"), ("a.jpg", "v", "c", "gallery"))
     with pytest.raises(SamecarError, match=r"picture 'a.jpg' stands twice in split query; remove one of its rows"):
         manifest_of(("a.jpg", "v", "c", "query"), ("a.jpg", "w", "c", "query"))
+
+
+@pytest.mark.parametrize("other", ["./a/b.jpg", "a//b.jpg", "a/./b.jpg", "a/../a/b.jpg"])
+def test_a_picture_under_two_paths_is_one(other):
+    with pytest.raises(
+        SamecarError, match=f"picture '{re.escape(other)}' stands twice in split query, also as 'a/b.jpg'"
+    ):
+        manifest_of(("a/b.jpg", "v", "c", "query"), (other, "w", "c", "query"))
+    assert len(
+        manifest_of(("a/b.jpg", "v", "c", "query"), (other, "v", "c", "gallery"), ("a/.b.jpg", "v", "c", "query"))
+    )
 
 
 @pytest.mark.parametrize(

@@ -281,11 +281,14 @@ class Manifest:
                 path.encode()
             except UnicodeEncodeError as error:
                 raise SamecarError(f"the name of picture {path!a} is not UTF-8; rename the file") from error
-        seen: set[tuple[str, ...]] = set()
-        for pair in self.rows(("split", "path")):
-            if pair in seen:
-                raise SamecarError(f"picture {pair[1]!r} stands twice in split {pair[0]}; remove one of its rows")
-            seen.add(pair)
+        seen: dict[tuple[str, str], str] = {}
+        for split, path in self.rows(("split", "path")):
+            plain = os.path.normpath(path) if "./" in path or "//" in path else path
+            if (split, plain) in seen:
+                other = seen[split, plain]
+                also = "" if other == path else f", also as {other!r}"
+                raise SamecarError(f"picture {path!r} stands twice in split {split}{also}; remove one of its rows")
+            seen[split, plain] = path
 
 
 def _known(names: NDArray[np.str_]) -> int:
@@ -296,7 +299,7 @@ def _known(names: NDArray[np.str_]) -> int:
 def _normalise(column: NDArray[np.str_]) -> NDArray[np.str_]:
     """Values without blanks around them and with composed letters: neither ever tells two things apart."""
     stripped = np.strings.strip(column)
-    if all(map(str.isascii, stripped.tolist())):
+    if np.ascontiguousarray(stripped).view(np.uint32).max(initial=0) < 128:  # all is ASCII
         return stripped
     return np.array([unicodedata.normalize("NFC", value) for value in stripped.tolist()], dtype=np.str_)
 

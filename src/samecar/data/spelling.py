@@ -24,8 +24,9 @@ def label_warnings(manifest: Manifest) -> Iterator[str]:
     """A sentence on each kind of label whose names look alike, on paths that do, and on as many cameras as pictures."""
     for column, name in (("camera_id", "cameras"), ("vehicle_id", "vehicles")):
         yield from spelling_warning(manifest.column(column).tolist(), name)
-    paths = _groups((path, _path_key(path)) for path in sorted(set(manifest.path.tolist())))
-    if paths:
+    names = set(manifest.path.tolist())
+    if len(set(map(_path_key, names))) < len(names):
+        paths = _groups((path, _path_key(path)) for path in sorted(names))
         yield f"{len(paths):,} paths differ only in case or in how letters are composed: {_pairs(paths)}"
     yield from _too_many_cameras(manifest.camera_id)
 
@@ -92,7 +93,7 @@ def _name_key(name: str, cameras: bool) -> tuple[str, ...]:
 
 
 def _path_key(path: str) -> tuple[str, ...]:
-    return (unicodedata.normalize("NFC", path).casefold(),)
+    return (path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold(),)
 
 
 def _groups(keyed: Iterable[tuple[str, tuple[str, ...]]]) -> list[list[str]]:

@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Any
 
 from fastapi import UploadFile
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from samecar.errors import SamecarError
 from samecar.retrieval.records import CameraSummary, Entry, Filter, IndexSettings
@@ -23,6 +23,9 @@ LABELS = 32
 
 Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A name in one line."""
+
+Name = Annotated[Text, AfterValidator(str.strip)]
+"""The same of what is kept: blanks around it never tell two things apart."""
 
 LabelText = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 """What a label says."""
@@ -84,10 +87,10 @@ class AdditionForm(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     picture: UploadFile
-    camera_id: Text = ""
+    camera_id: Name = ""
     time: Text | None = Field(None, description="ISO 8601, UTC where it names no zone")
-    track_id: Text = ""
-    vehicle_id: Text = ""
+    track_id: Name = ""
+    vehicle_id: Name = ""
     labels: Annotated[str, StringConstraints(max_length=FIELD_BYTES)] = Field(
         "{}", description="a JSON object of texts", examples=['{"lane": "2"}']
     )
@@ -110,10 +113,10 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    camera_id: Text | None = None
+    camera_id: Name | None = None
     time: Text | None = Field(None, description='ISO 8601; "" forgets it')
-    track_id: Text | None = None
-    vehicle_id: Text | None = None
+    track_id: Name | None = None
+    vehicle_id: Name | None = None
     labels: Labels | None = None
 
 
