@@ -61,6 +61,7 @@ PROTOCOLS = {
         Protocol("veri_wild", junk="same vehicle and same camera", published=(3000, 38861)),
         Protocol("veri_wild_medium", junk="same vehicle and same camera", published=(5000, 64389)),
         Protocol("veri_wild_large", junk="same vehicle and same camera", published=(10000, 128517)),
+        Protocol("veri_wild_2", junk="same vehicle and same camera"),
         Protocol("veri776-track", junk="same vehicle and same camera", ranked="tracks", published=(1678, 11579)),
         Protocol(
             "market",
