@@ -48,8 +48,8 @@ def cityflow(folder: Path) -> Manifest:
     unlabelled = [row["path"] for row in rows if row["split"] != "train" and not row["vehicle_id"]]
     if unlabelled:
         warnings.append(
-            f"{len(unlabelled):,} test pictures have no vehicle, as their labels are not public; to score a run, hold train "
-            f"vehicles out with `samecar train --validation 0.1`: {first_few(unlabelled)}"
+            f"{len(unlabelled):,} test pictures have no vehicle, as their labels are not public; to score a run, hold "
+            f"train vehicles out with `samecar train --validation 0.1`: {first_few(unlabelled)}"
         )
     return Manifest.from_rows(folder, rows, source="cityflow", warnings=tuple(warnings))
 

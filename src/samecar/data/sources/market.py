@@ -1,6 +1,7 @@
 """The source `market:`, folders in the layout of Market-1501."""
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from samecar.errors import SamecarError, first_few
 FOLDERS: Final = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 
 EXAMPLE_NAME: Final = "0002_c1s1_000451_03.jpg"
-NAME: Final = re.compile(r"(?P<vehicle_id>[^_]+)_(?P<camera_id>c[0-9]+)(?![0-9A-Za-rt-z]).*")
+NAME: Final = re.compile(r"(?P<vehicle_id>[^_]+)_(?P<camera_id>c[0-9]+)(?=[s_.-]).*")
 """What follows the camera, such as `s1_000451_03` or `_f0046182`, differs between sets and is not read."""
 
 
@@ -33,22 +34,24 @@ def market(folder: Path) -> Manifest:
             f"{folder} is not in the layout of Market-1501: it has none of {', '.join(FOLDERS.values())}; give the "
             "folder that they lie in"
         )
-    absent = [name for name in FOLDERS.values() if name not in present.values()]
-    warnings = [f"{folder} has no {' and no '.join(absent)}; only {', '.join(present.values())} were read"] * bool(
-        absent
-    )
-    rows, others = [], []
+    warnings, others = list(_absence_warnings(folder, present)), []
+    rows = []
     for split, place in present.items():
         names = list(picture_names(folder / place))
         matches = {name: NAME.fullmatch(Path(name).name) for name in names}
         labelled = {name: match.groupdict() for name, match in matches.items() if match}
         others += [name for name in names if name not in labelled]
-        warnings += difference_warning(
-            names, labelled, f"pictures of {place} have names of another form and are left out"
-        )
+        sentence = f"pictures of {place} have names of another form and are left out"
+        warnings += difference_warning(names, labelled, sentence)
         rows += [{**labels, "path": f"{place}/{name}", "split": split} for name, labels in labelled.items()]
     if not rows:
         raise SamecarError(
             f"{folder} has no picture with a name like {EXAMPLE_NAME}; found were {first_few(others) or 'none at all'}"
         )
     return Manifest.from_rows(folder, rows, source="market", warnings=tuple(warnings))
+
+
+def _absence_warnings(folder: Path, present: Mapping[str, str]) -> Iterator[str]:
+    absent = [name for split, name in FOLDERS.items() if split not in present]
+    if absent:
+        yield f"{folder} has no {' and no '.join(absent)}; only {' and '.join(present.values())} was read"

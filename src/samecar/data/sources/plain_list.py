@@ -54,8 +54,8 @@ def list_words(path: Path) -> list[list[str]]:
     for line, parts in zip(lines, words, strict=True):
         if len(parts) != len(words[0]):
             raise SamecarError(
-                f"list {path} has the line {line!r} of {len(parts)} words, and its first line has {len(words[0])}; give "
-                "each line as many, with tabs between them where paths hold blanks"
+                f"list {path} has the line {line!r} of {len(parts)} words, and its first line has {len(words[0])}; "
+                "give each line as many, with tabs between them where paths hold blanks"
             )
     return words
 

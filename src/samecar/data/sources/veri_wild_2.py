@@ -20,9 +20,9 @@ TRAIN_LISTS: Final = ("train_list.txt", "train_list_start0.txt")
 def veri_wild_2(folder: Path, test_set: str) -> Manifest:
     """Reads VERI-Wild 2.0 with one of its test sets.
 
-    `A_query.txt` and `A_gallery.txt`, likewise `B_…` and `All_…`, lie in `test_split_V2` or in the folder itself; a line
-    is `FOLDER/NAME VEHICLE CAMERA`. Pictures lie below the folder or its `images`. The train pictures are those of the
-    first VERI-Wild: `train_list.txt` or `train_list_start0.txt`, whose lines begin with `VEHICLE/NAME`, in
+    `A_query.txt` and `A_gallery.txt`, likewise `B_…` and `All_…`, lie in `test_split_V2` or in the folder itself; a
+    line is `FOLDER/NAME VEHICLE CAMERA`. Pictures lie below the folder or its `images`. The train pictures are those of
+    the first VERI-Wild: `train_list.txt` or `train_list_start0.txt`, whose lines begin with `VEHICLE/NAME`, in
     `train_test_split` or beside it; without one only the test pictures are read, with a warning.
 
     Args:
@@ -68,7 +68,8 @@ def _train_rows(folder: Path, path: Path) -> Iterator[dict[str, str]]:
         vehicle, slash, name = words[0].partition("/")
         if not (vehicle and slash and name):
             raise SamecarError(
-                f"list {path} has the line {' '.join(words)!r}; each line must begin with VEHICLE/NAME, as in 20342/209528"
+                f"list {path} has the line {' '.join(words)!r}; each line must begin with VEHICLE/NAME, as in "
+                "20342/209528"
             )
         yield _row(folder, words[0], vehicle, words[2] if len(words) > 2 else "", "train")
 
