@@ -87,7 +87,7 @@ def split(
 
 @examples("samecar data join veri776:VeRi csv:own.csv -o both.csv")
 def join(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE…", help="two or more sets, as NAME:PATH")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="two or more sets, as NAME:PATH")],
     out: Out,
     same_vehicles: Annotated[
         bool, typer.Option("--same-vehicles", help="vehicles, cameras and tracks of one name are the same in all sets")

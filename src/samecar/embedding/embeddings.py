@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.manifest import COLUMNS, Manifest
+from samecar.embedding.npy import read_npy, write_npy
 from samecar.embedding.npz import FACTS, read_npz
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
@@ -22,6 +23,9 @@ FLIPPED = " with flip"
 
 NOT_STATED = "not stated"
 """Stands for the model where nobody says which one made them."""
+
+SUFFIXES = (".npz", ".npy")
+"""Names that embeddings are written under."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,14 +90,20 @@ class Embeddings:
         return self.select(np.flatnonzero(self.manifest.split == split))
 
     def save(self, path: str | Path) -> None:
-        """Writes an .npz file with `embeddings`, `model` and the manifest's columns, without pickle.
+        """Writes an .npz file, or a .npy file with a .csv table beside it.
+
+        The .npz file has `embeddings`, `model` and the manifest's columns, without pickle. The table is the manifest;
+        which model made the embeddings is not in it.
 
         Raises:
-            SamecarError: the name does not end with .npz, or there is no manifest.
+            SamecarError: the name ends otherwise, there is no manifest, or another table lies beside the .npy file.
         """
         path = as_path(path, "file of embeddings")
         refuse_name(path)
         manifest = self.manifest
+        if path.suffix == ".npy":
+            write_npy(path, self.matrix, manifest)
+            return
         columns: dict[str, Any] = {name: manifest.column(name) for name in COLUMNS}
         with write_file(path) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -113,6 +123,8 @@ class Embeddings:
             SamecarError: the file is absent, damaged, or lacks a column.
         """
         path = as_path(path, "file of embeddings")
+        if path.suffix == ".npy":
+            return cls(*read_npy(path))
         content = read_npz(path, (*COLUMNS, *FACTS))
         columns: dict[str, Any] = content.columns
         try:
@@ -126,7 +138,7 @@ def refuse_name(path: Path) -> None:
     """Refuses a name that embeddings are not written under.
 
     Raises:
-        SamecarError: the name does not end with .npz.
+        SamecarError: the name does not end with one of `SUFFIXES`.
     """
-    if path.suffix != ".npz":
-        raise SamecarError(f"{path}: embeddings are written as .npz; give a name that ends so")
+    if path.suffix not in SUFFIXES:
+        raise SamecarError(f"{path}: embeddings are written as .npz or .npy; give a name that ends so")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.data import Manifest
 from samecar.data.manifest import TABLE_SUFFIXES
 from samecar.embedding.embeddings import NOT_STATED, Embeddings
-from samecar.embedding.npz import Content, check_rows, read_npz
+from samecar.embedding.npy import read_npy
+from samecar.embedding.npz import Content, read_npz
 from samecar.errors import SamecarError
 from samecar.labels import LABELS, Labels
 
@@ -46,23 +46,7 @@ def read_split(path: Path, split: str) -> Embeddings:
 
 
 def _read_table(path: Path) -> Content:
-    if path.suffix == ".npy":
-        tables = [path.with_suffix(suffix) for suffix in TABLE_SUFFIXES]
-        table = next((table for table in tables if table.is_file()), None)
-        if table is None:
-            raise SamecarError(f"{path} has no labels; put {' or '.join(table.name for table in tables)} beside it")
-    elif path.suffix in TABLE_SUFFIXES:
-        table = path
-    else:
+    if path.suffix not in (".npy", *TABLE_SUFFIXES):
         raise SamecarError(f"embeddings {path} end in {path.suffix or 'nothing'!r}; give .npz, .npy, .csv or .parquet")
-    manifest = Manifest.read(table)
-    matrix_path = path.with_suffix(".npy")
-    if not matrix_path.is_file():
-        raise SamecarError(f"{table} has no embeddings; put {matrix_path.name} beside it")
-    try:
-        matrix = np.load(matrix_path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise SamecarError(f"{matrix_path} cannot be read as .npy: {error}") from error
-    columns = {name: manifest.column(name) for name in (*LABELS, "split")}
-    check_rows(path, matrix, columns)
-    return Content(matrix, columns, {})
+    matrix, manifest = read_npy(path)
+    return Content(matrix, {name: manifest.column(name) for name in (*LABELS, "split")}, {})
