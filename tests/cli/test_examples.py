@@ -15,6 +15,7 @@ from samecar.drawn import draw_set
 
 ONLY_READ = (
     "import-weights",
+    "data crop",
     *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
     *("reproduce figure4", "reproduce all", "reproduce --plan", "fuse", "reduce", "tune"),
     *(

@@ -85,7 +85,7 @@ def split(
     console.say(f"{out}: {counts} pictures. Use it as csv:{out}")
 
 
-@examples("samecar data join veri776:VeRi csv:own.csv -o both.csv")
+@examples('samecar data join veri776:VeRi "folder:crops/{vehicle_id}_{camera_id}.png" -o both.csv')
 def join(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="two or more sets, as NAME:PATH")],
     out: Out,
