@@ -75,11 +75,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
-def open_aloud(source: str) -> "Manifest":
-    """Opens a source and prints what it noticed."""
-    from samecar.data import open_source
+def open_aloud(*sources: str) -> "Manifest":
+    """Opens a source, or joins several with their vehicles kept apart, and prints what was noticed."""
+    from samecar.data import join_sets, open_source
 
-    manifest = open_source(source)
+    manifest = open_source(sources[0]) if len(sources) == 1 else join_sets(sources)
     for warning in manifest.warnings:
         warn(warning)
     return manifest

@@ -7,7 +7,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samecar.data.manifest import Manifest
 from samecar.data.sources.opening import as_manifest
@@ -75,7 +74,7 @@ def _common_folder(parts: Sequence[Manifest]) -> Path:
 def _rename(part: Manifest, root: Path, prefix: str) -> Manifest:
     """The same pictures below another folder, with the set's name before what is named within it."""
     place = PurePath(os.path.relpath(part.root.absolute(), root))
-    columns: dict[str, NDArray[Any]] = {
+    columns: dict[str, Any] = {
         "path": np.array([(place / path).as_posix() for path in part.path.tolist()], dtype=np.str_)
     }
     for name in NAMED_IN_A_SET if prefix else ():

@@ -75,11 +75,9 @@ def crop_boxes(
         numbers: Counter[str] = Counter()
         for done, (row, drawn) in enumerate(sorted(by_row.items()), start=1):
             picture = _open_frame(on_disk, row, drawn[0], annotations, unreadable)
-            for box in drawn if picture else ():
-                crop = _cut(picture, box, margin, minimum_size, annotations.left_out)
-                if crop is not None:
-                    rows.append(_row(box, on_disk, row, camera, numbers))
-                    _save(crop, folder / rows[-1]["path"])
+            for box, crop in _cut_all(picture, drawn, margin, minimum_size, annotations.left_out):
+                rows.append(_row(box, on_disk, row, camera, numbers))
+                _save(crop, folder / rows[-1]["path"])
             told("frames", done, len(by_row))
         warnings += _what_was_left_out(annotations, unreadable, rows)
         if not rows:
@@ -191,6 +189,18 @@ def _open_frame(
             f"{stated[0]} × {stated[1]}; give the frames that they were drawn on"
         )
     return picture
+
+
+def _cut_all(
+    picture: Image.Image | None, boxes: Iterable[Box], margin: float, minimum_size: int, left_out: Counter[str]
+) -> Iterator[tuple[Box, Image.Image]]:
+    """The boxes of a frame, and what lies in them; none for a frame that cannot be read."""
+    if picture is None:
+        return
+    for box in boxes:
+        crop = _cut(picture, box, margin, minimum_size, left_out)
+        if crop is not None:
+            yield box, crop
 
 
 def _cut(

@@ -33,7 +33,8 @@ def veri_wild_2(folder: Path, test_set: str) -> Manifest:
         SamecarError: there is no such folder, a list is missing, or a line is not of that form.
     """
     require_folder(folder)
-    rows, warnings = [], []
+    rows: list[dict[str, str]] = []
+    warnings: list[str] = []
     for split in ("query", "gallery"):
         name = f"{test_set}_{split}.txt"
         path = next((place for place in (folder / TEST_FOLDER / name, folder / name) if place.is_file()), None)
