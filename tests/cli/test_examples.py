@@ -21,6 +21,7 @@ ONLY_READ = (
     *(
         "reproduce --rows",
         "train report-resnet18",
+        "train small-set",
         "gallery export garage -o judged",
         "compare-runs runs/first runs/second",
     ),

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from command_line import done, refused
+from command_line import done, refused, tiny
 
 from samecar.data import Manifest, join_sets, open_source
 from samecar.errors import SamecarError
@@ -71,3 +71,17 @@ def test_the_command_writes_a_manifest(sets, tmp_path):
     done("data", "join", *sets, "-o", out, "--same-vehicles")
     assert open_source(f"csv:{out}").vehicle_id.tolist() == ["1", "2", "1", ""]
     assert re.match("1 set was given", refused("data", "join", sets[0], "-o", out))
+
+
+def test_training_takes_several_sources_and_keeps_their_vehicles_apart(tmp_path):
+    for name in ("town", "port"):
+        lines = [f"{vehicle}_{camera}.jpg {vehicle} {camera}" for vehicle in range(3) for camera in range(2)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    sets = [part for name in ("town", "port") for part in ("--data", f"list:{tmp_path}/{name}.txt")]
+    sentence = refused("train", "report-baseline", *sets, "--out", tmp_path / "run", *tiny("batch.size=16"))
+    assert sentence.startswith("list:town.txt, list:port.txt share pictures: picture '0_0.jpg' stands twice")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "port.txt").rename(tmp_path / "other" / "port.txt")
+    sets[3] = f"list:{tmp_path}/other/port.txt"
+    sentence = refused("train", "report-baseline", *sets, "--out", tmp_path / "run", *tiny("batch.size=16"))
+    assert "needs 8 vehicles, but only 6 are there" in sentence

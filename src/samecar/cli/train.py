@@ -31,6 +31,7 @@ Validation = Annotated[
 @examples(
     "samecar train demo --data veri776:VeRi -o runs/first",
     "samecar train --data veri776:VeRi -o runs/chosen",
+    'samecar train small-set --data veri776:VeRi --data "folder:crops/{vehicle_id}_{camera_id}.png" -o runs/both',
     "samecar train report-resnet18 --data veri776:VeRi -o runs/second --validation 0.1 --set training.epochs=30",
 )
 def train(
