@@ -150,6 +150,8 @@ def add(
     from samecar.retrieval.incoming import incoming_from
     from samecar.retrieval.records import Sighting
 
+    if Path(source).suffix == ".npy":
+        raise SamecarError(f"{source} does not say which model made its embeddings; give them as .npz")
     defaults = Sighting("", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, **device) as opened,

@@ -107,7 +107,12 @@ def test_names_of_frames_tell_cameras_times_and_splits(tmp_path):
     ]
     file = tmp_path / "boxes.json"
     file.write_text(json.dumps({"images": images, "annotations": annotations}))
+    paint_frame(tmp_path / "frames" / "odd.png", 9)
     crops = crop_boxes(file, f"{tmp_path}/frames/{{split}}/{{camera_id}}/{{time}}.png", tmp_path / "crops")
+    assert crops.warnings == (
+        "1 pictures do not match '{split}/{camera_id}/{time}.png' and are left out: odd.png",
+        "2 of 4 frames have no box and give no crop",
+    )
     assert crops.rows(("path", "vehicle_id", "camera_id", "time", "split")) == [
         ("query/south/0700-1.png", "v", "south", "0700", "query"),
         ("train/north/0800north-1.png", "", "north", "0800north", "train"),

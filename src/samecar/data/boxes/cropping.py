@@ -67,7 +67,7 @@ def crop_boxes(
     annotations = _read(boxes)
     _keep_classes(annotations, classes, boxes)
     on_disk = Frames(as_path(frames, "frames"), annotations.first)
-    warnings = list(_name_vehicles(annotations))
+    warnings = [*on_disk.manifest.warnings, *_name_vehicles(annotations)]
     by_row = _boxes_of_frames(annotations, on_disk, boxes, warnings)
     with write_folder(out) as folder, show_progress(progress) as told:
         rows: list[dict[str, str]] = []
