@@ -34,7 +34,7 @@ def join_sets(sets: Sequence[Manifest | str | Path], *, same_vehicles: bool = Fa
         SamecarError: there are fewer than two sets, or two of them share a picture.
     """
     if len(sets) < 2:
-        raise SamecarError(f"{len(sets)} set was given to join; give two or more")
+        raise SamecarError(f"number of sets to join is {len(sets)}; give two or more")
     parts = [as_manifest(each) for each in sets]
     root = _common_folder(parts)
     named = [
@@ -52,7 +52,7 @@ def set_names(sets: Sequence[Manifest]) -> list[str]:
     """What stands before the vehicles of each set, without the slash; all are different."""
     names: list[str] = []
     for part in sets:
-        name = PurePath(part.file).stem or part.root.absolute().name
+        name = PurePath(part.file).stem or PurePath(os.path.normpath(part.root.absolute())).name or "set"
         number = next(number for number in range(1, len(sets) + 1) if _numbered(name, number) not in names)
         names.append(_numbered(name, number))
     return names

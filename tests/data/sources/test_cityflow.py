@@ -62,6 +62,13 @@ def test_labels_tracks_and_pictures_that_do_not_fit_are_warnings(folder):
     )
 
 
+def test_train_pictures_are_enough(folder):
+    for place in ("image_query", "image_test"):
+        (folder / place).rename(folder / f"{place}_elsewhere")
+    (folder / "query_label.xml").unlink()
+    assert open_source(f"cityflow:{folder}").split_counts == {"train": 3, "query": 0, "gallery": 0}
+
+
 def test_other_folders_and_damaged_labels_are_refused(folder, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
     with pytest.raises(SamecarError, match=r"is not CityFlow-ReID: it lacks image_train and train_label.xml; give"):
