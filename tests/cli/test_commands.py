@@ -93,7 +93,10 @@ def test_a_set_is_split_by_vehicle(painted_folder, tmp_path):
     source, table = f"folder:{painted_folder}/train/{{vehicle_id}}_{{camera_id}}_*.png", tmp_path / "split.csv"
     printed = done("data", "split", source, "-o", table, "--held-out", 0.25, "--seed", 7)
     assert printed == f"{table}: 36 train, 4 query, 12 gallery pictures. Use it as csv:{table}\n"
-    done("data", "split", source, "-o", table, "--held-out", 2, "--query-camera", "c1")
+    assert done("data", "split", source, "-o", table, "--held-out", 0.25, "--seed", 7) == printed
+    other = ("data", "split", source, "-o", table, "--held-out", 2, "--query-camera", "c1")
+    assert "is there already and holds something else; choose another name, or --overwrite" in refused(*other)
+    done(*other, "--overwrite")
     assert set(Manifest.read(table).of_split("query").camera_id) == {"c1"}
 
 

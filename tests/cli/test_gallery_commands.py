@@ -101,6 +101,27 @@ def test_options_filter_before_the_ranking(kept, crops):
     assert done("search", kept, crops / "v0_c1.png", "--camera", "c9") == "No picture fits.\n"
 
 
+def test_names_that_only_look_like_the_gallerys_are_told(gallery, crops, tmp_path):
+    picture = tmp_path / "new.png"
+    paint_picture(picture, 9, 9, 9)
+    added = run("gallery", "add", gallery, picture, "--camera", " C01 ", "--label", " lane = 1 ")
+    assert "cameras are probably spelled in several ways, and count as different ones: 'C01' = 'c1'" in added.errors
+    for option, sentence in {
+        ("--camera", "C2"): "camera 'C2' is spelled 'c2' in the gallery; the filter means only what it says",
+        ("--not-camera", "cam02"): "camera 'cam02' is spelled 'c2' in the gallery;",
+        ("--camera", "c1"): "camera 'c1' is spelled 'C01' in the gallery too;",
+        ("--camera", "c9"): "camera 'c9' is on no picture in the gallery; there are 'C01', 'c1', 'c2'",
+        ("--label", "Lane=1"): "label 'Lane' is spelled 'lane' in the gallery;",
+        ("--label", "lane=01"): "value '01' of label 'lane' is spelled '1' in the gallery;",
+        ("--label", "lane=9"): "value '9' of label 'lane' is on no picture in the gallery; there are '1'",
+        ("--label", "lane=1"): "",
+        ("--camera", "c2"): "",
+    }.items():
+        said = run("search", gallery, crops / "v0_c1.png", *option).errors
+        assert sentence in said
+        assert bool(sentence) == bool(said)
+
+
 def test_strange_names_neither_steer_the_terminal_nor_hide_columns(empty, crops, tmp_path, monkeypatch):
     cameras = ["[bold red]gate[/]", "\x1b[31mred", "two\nlines", "%d{x}", "a" * 100, "[link=x]"]
     rows = [{"path": f"{crops}/v{i}_c1.png", "camera_id": name, "time": "1938-04-24"} for i, name in enumerate(cameras)]

@@ -37,6 +37,13 @@ def test_names_that_mean_the_same_in_all_sets_stay(sets):
     assert joined.camera_id.tolist() == ["cam1", "cam2", "cam1", ""]
 
 
+def test_names_that_mean_the_same_and_are_spelled_otherwise_are_a_warning(sets, tmp_path):
+    (tmp_path / "town" / "train.txt").write_text("a.jpg 1 Cam1\nb.jpg 2 cam2\n")
+    assert join_sets(sets).warnings == ()
+    (warning,) = join_sets(sets, same_vehicles=True).warnings
+    assert "cameras are probably spelled in several ways" in warning
+
+
 def test_sets_of_one_name_are_numbered(sets, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "set.csv").write_text("path,vehicle_id,camera_id,split\nc.jpg,1,,train\n")
@@ -69,7 +76,9 @@ def test_the_command_writes_a_manifest(sets, tmp_path):
     written = open_source(f"csv:{out}")
     assert written.vehicle_id.tolist() == ["town/1", "town/2", "set/1", ""]
     assert written.absolute_path(0) == tmp_path / "town" / "a.jpg"
-    done("data", "join", *sets, "-o", out, "--same-vehicles")
+    again = ("data", "join", *sets, "-o", out, "--same-vehicles")
+    assert "both.csv is there already and holds something else; choose another name" in refused(*again)
+    done(*again, "--overwrite")
     assert open_source(f"csv:{out}").vehicle_id.tolist() == ["1", "2", "1", ""]
     assert refused("data", "join", sets[0], "-o", out) == "number of sets to join is 1; give two or more"
 

@@ -172,7 +172,11 @@ HEADER = "path,vehicle_id,camera_id,split"
         ("", "lacks the column 'path'; required are path, vehicle_id, camera_id, split"),
         (HEADER, "lists no pictures"),
         ("path,vehicle_id,split\na,b,train", "lacks the column 'camera_id'"),
-        (f"{HEADER},color\na,b,c,train,red", "unknown column 'color'; known are path, .*colour"),
+        (f"{HEADER},color\na,b,c,train,red", r"unknown column 'color'; did you mean 'colour'\?"),
+        (
+            f"{HEADER},make\na,b,c,train,red",
+            "unknown column 'make'; known are path, .*; rename it or leave it out",
+        ),
         (f"{HEADER}\na,b,c", "line 2, has 3 values; the header names 4"),
         (f"{HEADER},path\na,b,c,train,a", "names a column twice"),
         (f"{HEADER}\na,b,c,test", r"set.csv: split of picture 'a' is 'test'"),

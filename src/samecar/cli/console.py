@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from samecar.experiment.calibrate import Likeness
 
 EXAMPLES = 3
-"""Examples of a finding that are printed; `--json` has more."""
+"""Examples of a finding that are printed; `--all` prints all, and `--json` has them too."""
 
 GROUPS = 10
 """Rows of a table of parts that are printed; `--json` has all."""
@@ -224,8 +224,8 @@ def print_likeness(likeness: "Likeness", mending: str) -> None:
     say(f"verdict      {verdict}")
 
 
-def print_check(result: "CheckResult", source: str) -> None:
-    """Prints what a source, as it was given, holds and what is wrong with it."""
+def print_check(result: "CheckResult", source: str, *, every: bool = False) -> None:
+    """Prints what a source, as it was given, holds and what is wrong with it; with `every` all examples."""
     say(f"Pictures of {source}")
     table = Table("")
     for heading in ("pictures", "vehicles", "cameras", "unlabelled", "pictures a vehicle"):
@@ -239,10 +239,11 @@ def print_check(result: "CheckResult", source: str) -> None:
     for finding in result.findings:
         out.print(f"[{styles[finding.severity]}]{finding.severity}[/]:", end=" ")
         say(finding.sentence)
-        for example in finding.examples[:EXAMPLES]:
+        shown = finding.examples if every else finding.examples[:EXAMPLES]
+        for example in shown:
             say(f"  {example}")
-        if finding.examples and finding.count > EXAMPLES:
-            say(f"  … and {finding.count - EXAMPLES:,} more")
+        if len(finding.examples) > len(shown):
+            say(f"  … and {len(finding.examples) - len(shown):,} more, which --all names")
     if not result.findings:
         say("Nothing is wrong.")
 

@@ -21,12 +21,16 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv or .parquet")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="replace a manifest that is there already and holds something else")
+]
 
 
 @examples("samecar data check veri776:VeRi", "samecar data check folder:crops --json")
 def check(
     source: Source,
     json: Json = False,
+    every: Annotated[bool, typer.Option("--all", help="name all that is found, not only the first few")] = False,
     workers: Workers = None,
 ) -> None:
     """Sums a source up and says what is wrong with it; the exit status is 1 when something is."""
@@ -39,16 +43,16 @@ def check(
     if json:
         console.print_json(result.as_dict())
     else:
-        console.print_check(result, source)
+        console.print_check(result, source, every=every)
     if not result.ok:
         raise typer.Exit(1)
 
 
 @examples("samecar data convert veri776:VeRi -o veri.csv")
-def convert(source: Source, out: Out) -> None:
+def convert(source: Source, out: Out, overwrite: Overwrite = False) -> None:
     """Writes any source as a manifest, one row a picture; no picture is copied."""
     manifest = console.open_aloud(source)
-    manifest.write(out)
+    manifest.write(out, overwrite=overwrite)
     console.say(f"{out}: {len(manifest)} pictures. Use it as csv:{out}")
 
 
@@ -66,6 +70,7 @@ def split(
             help="pictures of this camera are the queries, all others the gallery; may be given several times"
         ),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Holds vehicles out for testing: all of a vehicle's pictures are for training, or none is."""
     from samecar.data import open_source, split_by_identity
@@ -80,7 +85,7 @@ def split(
     )
     for warning in manifest.warnings:
         console.warn(warning)
-    manifest.write(out)
+    manifest.write(out, overwrite=overwrite)
     counts = ", ".join(f"{count} {name}" for name, count in manifest.split_counts.items())
     console.say(f"{out}: {counts} pictures. Use it as csv:{out}")
 
@@ -92,6 +97,7 @@ def join(
     same_vehicles: Annotated[
         bool, typer.Option("--same-vehicles", help="vehicles, cameras and tracks of one name are the same in all sets")
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Joins sets of pictures to train on all of them; vehicles and cameras of different sets are kept apart."""
     from samecar.data import join_sets, open_source
@@ -99,7 +105,7 @@ def join(
     joined = join_sets([open_source(source) for source in sources], same_vehicles=same_vehicles)
     for warning in joined.warnings:
         console.warn(warning)
-    joined.write(out)
+    joined.write(out, overwrite=overwrite)
     vehicles = len(set(joined.vehicle_id.tolist()) - {""})
     console.say(f"{out}: {len(joined):,} pictures of {vehicles:,} vehicles. Use it as csv:{out}")
 

@@ -60,9 +60,9 @@ def _labels(options: list[str] | None) -> dict[str, str]:
     labels = {}
     for option in options or ():
         name, equals, value = option.partition("=")
-        if not name or not equals:
+        if not name.strip() or not equals:
             raise SamecarError(f"--label is {option!r}; write NAME=VALUE, such as lane=2")
-        labels[name] = value
+        labels[name.strip()] = value.strip()
     return labels
 
 
@@ -146,13 +146,14 @@ def add(
     engine: Engine = None,
 ) -> None:
     """Adds pictures; those that are known already, by content, are skipped."""
+    from samecar.retrieval.filter_names import camera_warnings
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.incoming import incoming_from
     from samecar.retrieval.records import Sighting
 
     if Path(source).suffix == ".npy":
         raise SamecarError(f"{source} does not say which model made its embeddings; give them as .npz")
-    defaults = Sighting("", camera_id=camera, time=time_of("--time", time), labels=_labels(label))
+    defaults = Sighting("", camera_id=camera.strip(), time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, **device) as opened,
         console.interruptible("what was added is kept, and the same command adds the rest"),
@@ -168,8 +169,11 @@ def add(
             for warning in coming.warnings:
                 console.warn(warning)
             report = opened.add(coming.pictures, total=coming.total, progress=progress, **threads)
+        warnings = list(camera_warnings(opened.engine)) if report.added else []
         settings = opened.facts.index
         pictures = 0 if settings.kind == "exact" else opened.engine.summary().pictures
+    for warning in warnings:
+        console.warn(warning)
     for sentence in report.unreadable:
         console.warn(f"left out: {sentence}")
     counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
@@ -189,12 +193,15 @@ def remove(
 ) -> None:
     """Removes pictures by their numbers, or with --yes all that the other options fit."""
     from samecar.retrieval.engine import all_entries
+    from samecar.retrieval.filter_names import filter_warnings
     from samecar.retrieval.gallery import Gallery
     from samecar.retrieval.records import EVERYTHING
 
     if bool(number) == (allowed != EVERYTHING):
         raise SamecarError("give either --id, or one of --camera, --not-camera, --after, --before and --label")
     with Gallery.open(name, engine=engine) as opened:
+        for warning in filter_warnings(opened.engine, allowed):
+            console.warn(warning)
         if number:
             removed = opened.engine.remove(number)
         elif yes:

@@ -58,6 +58,7 @@ def ingest(
     """
     from samecar.films import YoloxDetector
     from samecar.films import ingest as ingest_film
+    from samecar.retrieval.filter_names import camera_warnings
     from samecar.retrieval.gallery import Gallery
 
     begins = time_of("--start", start)
@@ -79,7 +80,8 @@ def ingest(
             progress=progress,
             **threads,
         )
-    for sentence in report.warnings:
+        alike = list(camera_warnings(opened.engine)) if report.added else []
+    for sentence in (*report.warnings, *alike):
         console.warn(sentence)
     if json:
         console.print_json(asdict(report))

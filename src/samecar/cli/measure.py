@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -228,6 +229,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Scores embeddings from anywhere under a declared protocol."""
+    from samecar.data.spelling import spelling_warning
     from samecar.embedding.reading import read_split
     from samecar.evaluation import default_protocol, find_protocol, with_junk
     from samecar.evaluation import score as score_embeddings
@@ -238,6 +240,9 @@ def score(
     rules = name_option("--junk", partial(with_junk, rules), junk)
     chosen = replace(options, work=replace(work, device=_find_device(work.device)))
     sides = read_split(query, "query"), read_split(gallery, "gallery")
+    for column, kind in (("camera_id", "cameras"), ("vehicle_id", "vehicles")):
+        for warning in spelling_warning(chain(*(getattr(side.labels, column) for side in sides)), kind):
+            console.warn(warning)
     evaluation = score_embeddings(
         *sides,
         rules,

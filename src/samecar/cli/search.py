@@ -46,11 +46,14 @@ def search(
     json: Json = False,
 ) -> None:
     """Finds the pictures of a gallery that are most like a picture."""
+    from samecar.retrieval.filter_names import filter_warnings
     from samecar.retrieval.gallery import Gallery
 
     if save is not None and save.suffix != ".png":
         raise SamecarError(f"--save is {save}; its name must end in .png")
     with Gallery.open(name, engine=engine, **device) as opened:
+        for warning in filter_warnings(opened.engine, allowed):
+            console.warn(warning)
         answer, query = _ask(opened, picture, top["top"], allowed)
         if save is not None:
             _draw(opened, query, answer, save)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from samecar.data.inspecting import Inspection, inspect_files
 from samecar.data.manifest import SPLITS, Manifest
 from samecar.data.sources.opening import as_manifest
+from samecar.data.spelling import label_warnings, similar_paths
 from samecar.progress import Progress, show_progress, silent
 
 Severity = Literal["error", "warning", "note"]
@@ -25,8 +26,6 @@ pictures two are as close: such a pair is one to look at, not a proof.
 
 SMALL_SIDE: Final = 32
 """A picture with a shorter side of fewer pixels shows hardly more than a colour."""
-
-EXAMPLES: Final = 10
 
 _PAIRS_AT_A_TIME: Final = 8_000_000
 
@@ -63,7 +62,7 @@ class Finding:
         severity: 'error' spoils results, 'warning' is to be looked at, 'note' is normal but worth knowing.
         sentence: what was found.
         count: how many pictures, vehicles or queries it is about.
-        examples: the first of them.
+        examples: all of them.
     """
 
     kind: str
@@ -174,21 +173,23 @@ def _summary(manifest: Manifest) -> SplitSummary:
 def _finding(kind: str, severity: Severity, sentence: str, names: list[str]) -> Iterator[Finding]:
     """One finding, or none if there are no names; their number follows `sentence`."""
     if names:
-        yield Finding(kind, severity, f"{sentence}: {len(names):,}", len(names), tuple(names[:EXAMPLES]))
+        yield Finding(kind, severity, f"{sentence}: {len(names):,}", len(names), tuple(names))
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
 def _source_warnings(facts: _Facts) -> Iterator[Finding]:
-    for sentence in facts.manifest.warnings:
+    for sentence in dict.fromkeys((*facts.manifest.warnings, *label_warnings(facts.manifest))):
         yield Finding("source", "warning", sentence)
 
 
 def _unreadable(facts: _Facts) -> Iterator[Finding]:
     rows = range(len(facts.manifest))
     missing = facts.paths(row for row in rows if facts.inspections[row].missing)
-    yield from _finding("missing", "error", "pictures that are not there", missing)
+    alike = similar_paths(facts.manifest.root, missing)
+    named = [f"{path} (there is {alike[path]})" if path in alike else path for path in missing]
+    yield from _finding("missing", "error", "pictures that are not there", named)
     reasons = {facts.manifest.path[row]: facts.inspections[row].reason for row in rows if facts.inspections[row].reason}
     named = [f"{path} ({reason})" for path, reason in reasons.items()]
     yield from _finding("unreadable", "error", "pictures that cannot be read", named)

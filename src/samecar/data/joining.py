@@ -10,6 +10,7 @@ import numpy as np
 
 from samecar.data.manifest import Manifest
 from samecar.data.sources.opening import as_manifest
+from samecar.data.spelling import label_warnings
 from samecar.errors import SamecarError
 
 NAMED_IN_A_SET = ("vehicle_id", "camera_id", "track_id")
@@ -43,9 +44,10 @@ def join_sets(sets: Sequence[Manifest | str | Path], *, same_vehicles: bool = Fa
     ]
     warnings = tuple(f"{part.name}: {warning}" for part in parts for warning in part.warnings)
     try:
-        return replace(Manifest.concatenate(named), warnings=warnings)
+        joined = Manifest.concatenate(named)
     except SamecarError as error:
         raise SamecarError(f"{', '.join(part.name for part in parts)} share pictures: {error}") from error
+    return replace(joined, warnings=(*warnings, *(label_warnings(joined) if same_vehicles else ())))
 
 
 def set_names(sets: Sequence[Manifest]) -> list[str]:

@@ -1,30 +1,25 @@
 """The one table: which pictures there are, which vehicle each shows, which camera took it, and what it is for."""
 
-import csv
-import io
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.config import digest
-from samecar.errors import SamecarError, missing_library
+from samecar.data.tables import TABLE_SUFFIXES, csv_bytes, parquet_bytes, path_on_disk, read_table, unknown_name
+from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
 from samecar.notebook import html_table
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 SPLITS: Final = ("train", "query", "gallery")
 REQUIRED_COLUMNS: Final = ("path", "vehicle_id", "camera_id", "split")
 OPTIONAL_COLUMNS: Final = ("time", "track_id", "view", "colour", "type")
 COLUMNS: Final = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
-TABLE_SUFFIXES: Final = (".csv", ".parquet")
-
 
 SHOWN_ROWS: Final = 5
 """Rows that a notebook shows of a manifest."""
@@ -43,7 +38,8 @@ class Manifest:
         Manifest(veri776:VeRi: 37,778 train, 1,678 query, 11,579 gallery pictures)
         >>> manifest.select(manifest.camera_id == "c001").write("first-camera.csv")
 
-    Columns are copied and cannot be written to. An optional column that is left out is filled with "".
+    Columns are copied and cannot be written to. An optional column that is left out is filled with "". Values but paths
+    are kept without blanks around them and with composed letters (Unicode's NFC), splits in small letters.
 
     Attributes:
         root: the folder that `path` is relative to.
@@ -184,20 +180,29 @@ class Manifest:
         joined: dict[str, Any] = {name: np.concatenate([part.column(name) for part in parts]) for name in COLUMNS}
         return replace(parts[0], **joined)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, overwrite: bool = True) -> None:
         """Writes a .csv or .parquet file; it is complete or not there at all.
 
         Pictures below the file's folder are written relative to it, others as absolute paths. Optional columns without
         a value are left out. Source and warnings are not written.
 
+        Args:
+            path: of the file.
+            overwrite: whether a file that is there and holds something else may be replaced.
+
         Raises:
-            SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written.
+            SamecarError: the suffix is another one, pyarrow is missing, or the file cannot be written or replaced.
         """
         path = as_path(path, "manifest")
         suffix = _table_suffix(path)
         names = self._columns_with_values()
         rows = self._relative_to(path.parent).rows(names)
-        content = _csv_bytes(names, rows) if suffix == ".csv" else _parquet_bytes(names, rows)
+        content = csv_bytes(names, rows) if suffix == ".csv" else parquet_bytes(names, rows)
+        if not overwrite and path.is_file() and path.read_bytes() != content:
+            raise SamecarError(
+                f"manifest {path} is there already and holds something else; choose another name, or --overwrite (in "
+                "Python, overwrite=True)"
+            )
         try:
             with write_file(path) as temporary:
                 temporary.write_bytes(content)
@@ -206,22 +211,27 @@ class Manifest:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Reads a .csv (UTF-8, comma) or .parquet file; paths in it are relative to its folder.
+        """Reads a .csv or .parquet file, also as spreadsheets write it; paths in it are relative to its folder.
+
+        A path that leads nowhere as it is written is taken without blanks around it, with slashes for backslashes, or
+        with its letters composed otherwise, if a file is there then.
 
         Raises:
             SamecarError: there is no such file, it is no table, a column is unknown or missing, or it holds no picture.
         """
         path = as_path(path, "manifest")
-        suffix = _table_suffix(path)
+        _table_suffix(path)
         if not path.is_file():
             raise SamecarError(f"manifest {path} is not there; give the path of a .csv or .parquet file")
-        names, rows = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+        names, rows, warnings = read_table(path, COLUMNS)
         _check_column_names(names, f"manifest {path}")
         if not rows:
             raise SamecarError(f"manifest {path} lists no pictures; it needs one row for each")
         try:
-            manifest = cls.from_rows(path.parent, (dict(zip(names, row, strict=True)) for row in rows))
-            return replace(manifest, file=path.name)
+            records = [dict(zip(names, row, strict=True)) for row in rows]
+            for record in records:
+                record["path"] = path_on_disk(path.parent, record["path"])
+            return replace(cls.from_rows(path.parent, records, warnings=warnings), file=path.name)
         except SamecarError as error:
             raise SamecarError(f"manifest {path}: {error}") from error
 
@@ -242,6 +252,10 @@ class Manifest:
 
     def _check_column(self, name: str) -> NDArray[np.str_]:
         column = np.array(getattr(self, name), dtype=np.str_)
+        if name != "path":
+            column = _normalise(column)
+        if name == "split":
+            column = np.strings.lower(column)
         if name in OPTIONAL_COLUMNS and not len(column):
             column = np.full(len(self.path), "", dtype=np.str_)
         if column.shape != (len(self.path),):
@@ -279,10 +293,18 @@ def _known(names: NDArray[np.str_]) -> int:
     return len(np.unique(names[names != ""]))
 
 
+def _normalise(column: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Values without blanks around them and with composed letters: neither ever tells two things apart."""
+    stripped = np.strings.strip(column)
+    if all(map(str.isascii, stripped.tolist())):
+        return stripped
+    return np.array([unicodedata.normalize("NFC", value) for value in stripped.tolist()], dtype=np.str_)
+
+
 def _check_column_names(names: Iterable[str], place: str) -> None:
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:
-        raise SamecarError(f"{place} has an unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
+        raise SamecarError(f"{place} has an unknown column {unknown[0]!r}; {unknown_name(unknown[0], COLUMNS)}")
     missing = [name for name in REQUIRED_COLUMNS if name not in names]
     if missing:
         raise SamecarError(f"{place} lacks the column {missing[0]!r}; required are {', '.join(REQUIRED_COLUMNS)}")
@@ -293,61 +315,3 @@ def _table_suffix(path: Path) -> str:
     if suffix not in TABLE_SUFFIXES:
         raise SamecarError(f"manifest {path} ends in {suffix or 'nothing'!r}; it must end in .csv or .parquet")
     return suffix
-
-
-def _csv_bytes(names: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text)  # its line end, as RFC 4180 has it, lets line breaks within values be told apart
-    writer.writerow(names)
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            names = next(reader, [])
-            rows = []
-            for row in filter(None, reader):
-                if len(row) != len(names):
-                    raise SamecarError(
-                        f"manifest {path}, line {reader.line_num}, has {len(row)} values; the header names {len(names)}"
-                    )
-                rows.append(row)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SamecarError(f"manifest {path} is not a CSV file in UTF-8: {error}") from error
-    if len(set(names)) != len(names):
-        raise SamecarError(f"manifest {path} names a column twice: {', '.join(names)}")
-    return names, rows
-
-
-def _pyarrow_parquet() -> "ModuleType":
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise missing_library("Parquet, unlike .csv, needs", "pyarrow", "parquet") from error
-    module: ModuleType = parquet
-    return module
-
-
-def _parquet_bytes(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
-    parquet = _pyarrow_parquet()
-    import pyarrow
-
-    columns = {name: pyarrow.array([row[i] for row in rows], pyarrow.string()) for i, name in enumerate(names)}
-    buffer = io.BytesIO()
-    parquet.write_table(pyarrow.table(columns), buffer)
-    return buffer.getvalue()
-
-
-def _read_parquet(path: Path) -> tuple[list[str], list[list[str]]]:
-    parquet = _pyarrow_parquet()
-    import pyarrow
-
-    try:
-        table = parquet.read_table(path, partitioning=None)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise SamecarError(f"manifest {path} is not a Parquet file: {str(error).splitlines()[0]}") from error
-    columns = [["" if value is None else str(value) for value in column.to_pylist()] for column in table.columns]
-    return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]

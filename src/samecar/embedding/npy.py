@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.data.manifest import COLUMNS, TABLE_SUFFIXES, Manifest
+from samecar.data.manifest import COLUMNS, Manifest
+from samecar.data.tables import TABLE_SUFFIXES
 from samecar.embedding.npz import check_rows
 from samecar.errors import SamecarError
 from samecar.files import write_file

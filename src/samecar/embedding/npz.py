@@ -74,9 +74,10 @@ def check_rows(path: Path, matrix: Matrix, columns: dict[str, Column]) -> None:
 
 
 def _as_texts(path: Path, name: str, array: NDArray[Any]) -> Column:
-    """Ids as texts; whole numbers are ids as well, other numbers are not."""
+    """Ids as texts without blanks around them, but for paths; whole numbers are ids as well, other numbers are not."""
     if array.dtype.kind == "S":
-        return np.char.decode(array, "utf-8")
+        array = np.char.decode(array, "utf-8")
     if array.dtype.kind not in "Uiu":
         raise SamecarError(f"{path} has {name} of type {array.dtype}; give texts or whole numbers")
-    return array.astype(np.str_)
+    texts = array.astype(np.str_)
+    return texts if name == "path" else np.strings.strip(texts)

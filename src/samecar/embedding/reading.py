@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from samecar.data.manifest import TABLE_SUFFIXES
+from samecar.data.tables import TABLE_SUFFIXES
 from samecar.embedding.embeddings import NOT_STATED, Embeddings
 from samecar.embedding.npy import read_npy
 from samecar.embedding.npz import Content, read_npz

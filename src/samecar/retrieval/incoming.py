@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.manifest import COLUMNS, TABLE_SUFFIXES, Manifest
+from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import UnreadablePictureError
 from samecar.data.sources.opening import open_source
+from samecar.data.tables import TABLE_SUFFIXES, find_separator, header_names, known_name, path_on_disk, read_values
 from samecar.errors import SamecarError
 from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 LABELS = ("view", "colour", "type")
 """Columns of a manifest that become labels; labels of other names come from lines on standard input or options."""
+
+FIELDS = ("path", "time", "split", *TEXTS, *LABELS)
+"""What a line on standard input may say, beside labels of other names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,11 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         return Pictures(complete([_parse_fields(path, {}, "")], defaults), 1)
+    if ":" not in source and not path.exists():
+        raise SamecarError(
+            f"source {source!r} is not there; give a folder, a picture, a manifest that ends in .csv or .parquet, "
+            "NAME:PATH, or - for standard input"
+        )
     name = "folder:" if path.is_dir() else "csv:" if path.is_file() else ""
     manifest = open_source(name + source)
     return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), manifest.warnings)
@@ -164,11 +173,11 @@ def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:
     - one path a line;
     - JSON: an object a line with `path`, and any of `camera_id`, `time`, `track_id`, `vehicle_id`, and `labels`, itself
       an object;
-    - CSV: a header with `path`, and any of the same columns; `view`, `colour`, `type` and every column that is called
-      `label:NAME` are labels.
+    - CSV, parted by commas, semicolons, tabs or bars: a header with `path`, and any of the same columns; `view`,
+      `colour`, `type` and every column that is called `label:NAME` are labels.
 
     Raises:
-        SamecarError: a line is not what the first one promised, or columns are parted by another sign than a comma.
+        SamecarError: a line is not what the first one promised.
     """
     remaining = iter(lines)
     first = next((line for line in remaining if line.strip()), "")
@@ -176,23 +185,11 @@ def incoming_of_lines(lines: Iterable[str]) -> Iterator[Incoming]:
     every = chain([first], remaining)
     if first.lstrip().startswith("{"):
         yield from _read_json(every)
-    elif "path" in _split_header(first, ","):
-        yield from _read_csv(every)
+    elif "path" in header_names(first, sign := find_separator(first, FIELDS), FIELDS):
+        yield from _read_csv(every, first, sign)
     else:
-        for sign in (";", "\t"):
-            if "path" in _split_header(first, sign):
-                raise SamecarError(
-                    f"standard input begins with a header whose columns are parted by {sign!r}; part them by commas"
-                )
         for line in filter(None, (line.rstrip("\r\n") for line in every)):
             yield _parse_fields(Path(line), {}, "")
-
-
-def _split_header(line: str, sign: str) -> list[str]:
-    try:
-        return next(csv.reader([line.strip()], delimiter=sign))
-    except csv.Error:  # a path may hold anything
-        return []
 
 
 def _read_json(lines: Iterable[str]) -> Iterator[Incoming]:
@@ -210,33 +207,36 @@ def _read_json(lines: Iterable[str]) -> Iterator[Incoming]:
         yield _parse_line({**fields, **{f"label:{name}": value for name, value in labels.items()}}, place)
 
 
-def _read_csv(lines: Iterable[str]) -> Iterator[Incoming]:
-    reader = csv.DictReader(lines, strict=True)
+def _read_csv(lines: Iterable[str], header: str, sign: str) -> Iterator[Incoming]:
+    reader = read_values(lines, header, sign)
     try:
-        for fields in reader:
+        names = [known_name(name, FIELDS) for name in next(reader)]
+        for values in reader:
+            if not any(map(str.strip, values)):
+                continue
             place = f"line {reader.line_num} of standard input"
-            if None in fields or None in fields.values():
+            if len(values) != len(names):
                 raise SamecarError(f"{place} has not as many values as the header names columns; mend it")
-            yield _parse_line(fields, place)
+            yield _parse_line(dict(zip(names, values, strict=True)), place)
     except csv.Error as error:
-        raise SamecarError(f"line {reader.reader.line_num} of standard input is not CSV: {error}") from error
+        raise SamecarError(f"line {reader.line_num} of standard input is not CSV: {error}") from error
 
 
 def _parse_line(fields: Mapping[str, Any], place: str) -> Incoming:
     """A picture of a line's fields; every value may be a text, a number or null."""
-    known = ("path", "time", "split", *TEXTS, *LABELS)
-    unknown = [name for name in fields if name not in known and not name.startswith("label:")]
+    unknown = [name for name in fields if name not in FIELDS and not name.startswith("label:")]
     if unknown:
-        raise SamecarError(f"{place} has an unknown field {unknown[0]!r}; known are {', '.join(known)} and label:NAME")
+        raise SamecarError(f"{place} has an unknown field {unknown[0]!r}; known are {', '.join(FIELDS)} and label:NAME")
     texts = {name: "" if value is None else str(value) for name, value in fields.items()}
     path = texts.pop("path", "")
     if not path:
         raise SamecarError(f"{place} names no picture; give its path in the field 'path'")
     texts.pop("split", "")
-    return _parse_fields(Path(path), texts, place)
+    return _parse_fields(Path(path_on_disk(Path(), path)), texts, place)
 
 
 def _parse_fields(path: Path, fields: Mapping[str, str], place: str) -> Incoming:
+    fields = {name.strip(): value.strip() for name, value in fields.items()}
     try:
         time = parse_recorded_time(fields["time"]) if fields.get("time") else None
     except SamecarError as error:

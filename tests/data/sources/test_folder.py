@@ -1,4 +1,6 @@
+import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -92,7 +94,7 @@ def test_without_a_pattern_every_picture_is_taken_unlabelled(tmp_path):
     touch(tmp_path, "b.jpg", "a/x.PNG", "a/notes.txt", ".hidden/c.jpg", ".d.jpg")
     expected = [("a/x.PNG", "", "", "gallery"), ("b.jpg", "", "", "gallery")]
     assert open_source(f"folder:{tmp_path}").rows(("path", "vehicle_id", "camera_id", "split")) == expected
-    assert open_source(f"folder:{tmp_path}/").warnings == ()
+    assert open_source(f"folder:{tmp_path}/").warnings == ("2 hidden pictures are left out: .d.jpg, .hidden/c.jpg",)
 
 
 def test_a_pattern_without_vehicle_is_a_gallery(tmp_path):
@@ -159,11 +161,9 @@ def test_relative_and_home_folders(tmp_path, monkeypatch):
 
 
 def test_the_rows_do_not_depend_on_the_order_of_the_listing(painted_source, monkeypatch):
-    import os
-
     digest, paths = open_source(painted_source).digest, open_source(painted_source).path.tolist()
-    walk = os.walk
-    monkeypatch.setattr(os, "walk", lambda top: ((a, b, c[::-1]) for a, b, c in list(walk(top))[::-1]))
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: nullcontext(list(scandir(folder))[::-1]))
     assert open_source(painted_source).path.tolist() == paths
     assert open_source(painted_source).digest == digest
 

@@ -80,6 +80,14 @@ def test_a_name_nearly_right_is_answered_with_the_right_one(text):
         open_source(text)
 
 
+@pytest.mark.parametrize("text", ["nowhere", "folders", "pictures.csv"])
+def test_what_is_not_there_is_called_so(text):
+    with pytest.raises(SamecarError, match=f"source '{text}' is neither a folder nor a file; give one that is there"):
+        open_source(text)
+    with pytest.raises(SamecarError, match="source 'folder' has no path; write it after a colon, as in folder:PATH"):
+        open_source("folder")
+
+
 def test_other_names_are_answered_with_all():
     with pytest.raises(SamecarError, match=r"write NAME:PATH, NAME one of veri776, vehicleid, .*, folder, list, csv"):
         open_source("nothing:of/that")

@@ -255,8 +255,19 @@ def test_tracks_that_mix_vehicles_or_lack_pictures_are_named(veri):
     )
 
 
+def test_a_set_of_other_names_or_that_lies_deeper_is_told(veri, tmp_path_factory):
+    with pytest.raises(SamecarError, match=f"it lies in {veri}, which is to be given"):
+        open_source(f"veri776:{veri.parent}")
+    city = tmp_path_factory.mktemp("city")
+    for split in ("train", "query", "test"):
+        (city / f"image_{split}").mkdir()
+        (city / f"image_{split}" / "000001.jpg").touch()
+    with pytest.raises(SamecarError, match=r"found were 000001.jpg; another set in this layout, such as CityFlow-ReID"):
+        open_source(f"veri776:{city}")
+
+
 def test_a_list_that_is_no_text_is_refused(veri):
-    (veri / "name_train.txt").write_bytes(b"\xff\xfe\x00\x01")
+    (veri / "name_train.txt").write_bytes(b"\xff\xd8\x00\x01")
     with pytest.raises(SamecarError, match=r"name_train.txt cannot be read as text"):
         open_source(f"veri776:{veri}")
 

@@ -108,3 +108,32 @@ def test_the_published_lists_have_the_published_counts():
     assert manifest.split_counts == {"train": 277797, "query": 3000, "gallery": 38861}
     assert not [sentence for sentence in manifest.warnings if "published" in sentence]
     assert (manifest.of_split("gallery").colour != "").all()
+
+
+def test_archives_that_were_unpacked_one_by_one_are_found(wild):
+    lying = {
+        "11/101": "images/images.part01/images/11/101.jpg",
+        "12/102": "images/images.part01/images/12/102.jpg",
+        "12/103": "images/images.part02/images/12/103.jpg",
+    }
+    for path in lying.values():
+        (wild / path).parent.mkdir(parents=True, exist_ok=True)
+        (wild / path).touch()
+    manifest = open_source(f"veri_wild:{wild}")
+    assert manifest.path.tolist() == list(lying.values())
+    assert manifest.vehicle_id.tolist() == ["11", "12", "12"]
+    again = wild / "images/images.part03/12/103.jpg"
+    again.parent.mkdir(parents=True)
+    again.touch()
+    manifest = open_source(f"veri_wild:{wild}")
+    assert manifest.path.tolist() == list(lying.values())
+    assert manifest.warnings[0] == ("1 pictures lie there again and are left out: images/images.part03/12/103.jpg")
+    (wild / "images").rename(wild / "parts")
+    manifest = open_source(f"veri_wild:{wild}")
+    assert manifest.path.tolist() == [path.replace("images/", "parts/", 1) for path in lying.values()]
+    assert "without its pictures" not in " ".join(manifest.warnings)
+
+
+def test_a_set_that_lies_deeper_is_named(wild):
+    with pytest.raises(SamecarError, match=f"lacks train_list.txt; .*; it lies in {wild}, which is to be given"):
+        open_source(f"veri_wild:{wild.parent}")

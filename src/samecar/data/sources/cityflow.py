@@ -38,7 +38,7 @@ def cityflow(folder: Path) -> Manifest:
     warnings: list[str] = []
     rows: list[dict[str, str]] = []
     for split, place in FOLDERS.items():
-        names = list(picture_names(folder / place)) if (folder / place).is_dir() else []
+        names = list(picture_names(folder / place, warnings)) if (folder / place).is_dir() else []
         labels = _read_labels(folder / LABELS[split])
         tracks = _read_tracks(folder / TRACKS[split], names, warnings) if split in TRACKS else {}
         if labels:

@@ -2,11 +2,14 @@
 
 import difflib
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import PICTURE_SUFFIXES
-from samecar.data.sources.listings import picture_names, require_folder
+from samecar.data.sources.listings import require_folder
+from samecar.data.sources.readings import Reading, second_reading
+from samecar.data.sources.walking import picture_names
 from samecar.errors import SamecarError, first_few
 
 FIELDS = tuple(name for name in COLUMNS if name != "path")
@@ -30,7 +33,10 @@ def folder(path: Path) -> Manifest:
     - `**` between slashes stands for any folders, or none.
     - A picture suffix at the end is matched in any case of letters.
 
-    Pictures whose names are not UTF-8 are left out, with a warning.
+    Linked folders are followed, each real folder once. What is left out is counted and named in a warning: pictures
+    that do not match, that are hidden, or whose names are not UTF-8, thumbnails of network disks, and files that do
+    not end as pictures do. A pattern that can be read in two ways is named too, unless only the one that is taken makes
+    sense.
 
     Without a pattern every picture below the folder is taken, unlabelled. A pattern without `{split}` makes every
     picture `train`, or `gallery` if there is no `{vehicle_id}` either.
@@ -41,34 +47,55 @@ def folder(path: Path) -> Manifest:
     root, pattern = _split_path(path)
     require_folder(root)
     expression = _compile_pattern(pattern, str(path))
-    every = list(picture_names(root))
+    warnings: list[str] = []
+    every = list(picture_names(root, warnings))
     names = [name for name in every if _is_text(name)]
     strange = [ascii(name) for name in every if not _is_text(name)]
     if strange and not names:
         raise SamecarError(f"no picture in {root} has a name that is UTF-8: {first_few(strange)}; rename the files")
     if not names:
-        raise SamecarError(f"folder {root} holds no pictures; it needs files that end in {', '.join(PICTURE_SUFFIXES)}")
-    matches = {name: expression.fullmatch(name) for name in names}
-    others = [name for name, match in matches.items() if match is None]
-    if len(others) == len(names):
-        deeper = f"**/{pattern}"
-        found = sum(bool(_compile_pattern(deeper, deeper).fullmatch(name)) for name in names)
+        found = f"; found were only: {'; '.join(warnings)}" if warnings else ""
         raise SamecarError(
-            f"pattern {pattern!r} matches none of the {len(names):,} pictures in {root}; their names are like "
-            f"{first_few(names)}" + (f"; {deeper!r} would match {found:,}" if found else "")
+            f"folder {root} holds no pictures; it needs files that end in {', '.join(PICTURE_SUFFIXES)}{found}"
         )
+    matches = {name: match for name in names if (match := expression.fullmatch(name))}
+    others = [name for name in names if name not in matches]
+    if not matches:
+        raise SamecarError(_mismatch(root, pattern, names))
     split = "train" if "{vehicle_id}" in pattern else "gallery"
     rows = [
         {"vehicle_id": "", "camera_id": "", "split": split, **match.groupdict(), "path": name}
         for name, match in matches.items()
-        if match is not None
     ]
-    warnings = []
     if others:
         warnings.append(f"{len(others):,} pictures do not match {pattern!r} and are left out: {first_few(others)}")
     if strange:
         warnings.append(f"left out because their names are not UTF-8: {first_few(strange)}; rename the files")
+    if doubt := second_reading(
+        pattern, list(matches), [match.groupdict() for match in matches.values()], _reader(matches)
+    ):
+        warnings.append(doubt)
     return Manifest.from_rows(root, rows, source="folder", warnings=tuple(warnings))
+
+
+def _mismatch(root: Path, pattern: str, names: list[str]) -> str:
+    deeper = f"**/{pattern}"
+    found = sum(bool(_compile_pattern(deeper, deeper).fullmatch(name)) for name in names)
+    return (
+        f"pattern {pattern!r} matches none of the {len(names):,} pictures in {root}; their names are like "
+        f"{first_few(names)}" + (f"; {deeper!r} would match {found:,}" if found else "")
+    )
+
+
+def _reader(names: Iterable[str]) -> Callable[[str, str], Reading | None]:
+    """Reads the same names by other patterns, or with another field that takes as much as it can."""
+
+    def read(pattern: str, longest: str) -> Reading | None:
+        expression = _compile_pattern(pattern, pattern, longest)
+        matches = [expression.fullmatch(name) for name in names]
+        return [match.groupdict() for match in matches if match] if all(matches) else None
+
+    return read
 
 
 def _is_text(name: str) -> bool:
@@ -83,24 +110,25 @@ def _split_path(path: Path) -> tuple[Path, str]:
     return Path(*parts[:first]), pattern
 
 
-def _compile_pattern(pattern: str, given: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str, given: str, longest: str = "vehicle_id") -> re.Pattern[str]:
+    """What a name must match; `longest` is the field that takes as many characters as it can."""
     if pattern.endswith("}"):
         raise SamecarError(
             f"folder pattern {given!r} ends in a field, which would take the suffix in; end it with .jpg or .*"
         )
     seen: set[str] = set()
     *folders, name = pattern.split("/")
-    expression = "".join("(?:[^/]+/)*" if part == "**" else _part(part, given, seen) + "/" for part in folders)
-    return re.compile(expression + _part(name, given, seen))
+    expression = "".join("(?:[^/]+/)*" if part == "**" else _part(part, given, seen, longest) + "/" for part in folders)
+    return re.compile(expression + _part(name, given, seen, longest))
 
 
-def _part(part: str, given: str, seen: set[str]) -> str:
+def _part(part: str, given: str, seen: set[str], longest: str) -> str:
     if "**" in part:
         raise SamecarError(f"folder pattern {given!r}: ** must stand alone between slashes; inside a name use *")
-    return "".join(_piece(piece, given, seen) for piece in _FIELD_OR_STAR.split(part))
+    return "".join(_piece(piece, given, seen, longest) for piece in _FIELD_OR_STAR.split(part))
 
 
-def _piece(piece: str, given: str, seen: set[str]) -> str:
+def _piece(piece: str, given: str, seen: set[str], longest: str) -> str:
     if piece == "*":
         return "[^/]*?"
     if not _SPECIAL.search(piece):
@@ -120,4 +148,4 @@ def _piece(piece: str, given: str, seen: set[str]) -> str:
     if name in seen:
         return f"(?P={name})"
     seen.add(name)
-    return f"(?P<{name}>[^/]+{'' if name == 'vehicle_id' else '?'})"
+    return f"(?P<{name}>[^/]+{'' if name == longest else '?'})"

@@ -1,7 +1,6 @@
 """What the sources share: reading lists, comparing names and counts, and saying so in one sentence."""
 
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from samecar.data.manifest import Manifest
-from samecar.data.pictures import is_picture_name
+from samecar.data.sources.walking import picture_names as picture_names
+from samecar.data.tables import decode_text
 from samecar.errors import SamecarError, first_few
 
 
@@ -25,12 +25,12 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a list without blanks around them; empty ones are left out.
 
     Raises:
-        SamecarError: the file is not text in UTF-8 or cannot be read.
+        SamecarError: the file is not text in UTF-8, or UTF-16 with a byte order mark, or cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
-        raise SamecarError(f"list {path} cannot be read as text: {error}") from error
+        text = decode_text(path.read_bytes())
+    except (UnicodeError, OSError) as error:
+        raise SamecarError(f"list {path} cannot be read as text: {error}; save it in UTF-8") from error
     return [line for line in (line.strip() for line in text.splitlines()) if line]
 
 
@@ -51,13 +51,18 @@ def require_folder(folder: Path) -> None:
         raise SamecarError(f"folder {folder} {state}; give the folder that holds the data set")
 
 
-def picture_names(folder: Path) -> Iterator[str]:
-    """Pictures below a folder as sorted paths relative to it, with forward slashes; hidden ones are left out."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if is_picture_name(name)]
-    return iter(sorted(path.relative_to(folder).as_posix() for path in found))
+def folder_hint(folder: Path, mark: str) -> str:
+    """The end of a sentence where a data set does not lie in a folder but deeper; "" if it is not found there either.
+
+    Args:
+        folder: where it was looked for.
+        mark: what lies in its folder, relative to it.
+    """
+    for pattern in ("*", "*/*"):
+        for place in sorted(folder.glob(pattern)):
+            if (place / mark).exists():
+                return f"; it lies in {place}, which is to be given"
+    return ""
 
 
 def count_warnings(manifest: Manifest, published: Mapping[str, Counts]) -> Iterator[str]:

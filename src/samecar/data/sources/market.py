@@ -37,7 +37,7 @@ def market(folder: Path) -> Manifest:
     warnings, others = list(_absence_warnings(folder, present)), []
     rows = []
     for split, place in present.items():
-        names = list(picture_names(folder / place))
+        names = list(picture_names(folder / place, warnings))
         matches = {name: NAME.fullmatch(Path(name).name) for name in names}
         labelled = {name: match.groupdict() for name, match in matches.items() if match}
         others += [name for name in names if name not in labelled]

@@ -2,10 +2,11 @@
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from samecar.data.manifest import TABLE_SUFFIXES, Manifest
+from samecar.data.manifest import Manifest
 from samecar.data.sources.cityflow import cityflow
 from samecar.data.sources.folder import folder
 from samecar.data.sources.market import market
@@ -14,6 +15,8 @@ from samecar.data.sources.vehicleid import vehicleid
 from samecar.data.sources.veri776 import parse_name, veri776
 from samecar.data.sources.veri_wild import veri_wild
 from samecar.data.sources.veri_wild_2 import veri_wild_2
+from samecar.data.spelling import label_warnings
+from samecar.data.tables import TABLE_SUFFIXES
 from samecar.errors import SamecarError
 from samecar.files import as_text
 
@@ -54,6 +57,9 @@ def open_source(source: str | Path) -> Manifest:
             pattern (see `samecar.data.sources.folder.folder`), `list:` a text file or a folder of some (see
             `samecar.data.sources.plain_list.plain_list`), all others the folder of that data set.
 
+    Returns:
+        The manifest; its warnings also name labels that look alike, such as two spellings of one camera.
+
     Raises:
         SamecarError: the name is unknown, the path is missing, or what lies there is not what the name says.
     """
@@ -63,7 +69,8 @@ def open_source(source: str | Path) -> Manifest:
         raise SamecarError(f"source {text!r} {_advice(name, text)}")
     if not path:
         raise SamecarError(f"source {text!r} has no path; write it after the colon, as in {name}:PATH")
-    return SOURCES[name](Path(path).expanduser())
+    manifest = SOURCES[name](Path(path).expanduser())
+    return replace(manifest, warnings=(*manifest.warnings, *label_warnings(manifest)))
 
 
 def as_manifest(data: Manifest | str | Path) -> Manifest:
@@ -86,10 +93,12 @@ def _advice(name: str, text: str) -> str:
         return f"has no name; write {data_set}:{text}"
     if place.is_dir():
         return f"has no name; write folder:{text}/{{vehicle_id}}_{{camera_id}}.jpg with the pattern of your file names"
-    nearest = difflib.get_close_matches(name, SOURCES, n=1)
     names = f"NAME:PATH, NAME one of {', '.join(SOURCES)}"
-    if "/" in name or (":" not in text and not nearest):
+    if text in SOURCES:
+        return f"has no path; write it after a colon, as in {text}:PATH"
+    if "/" in name or ":" not in text:
         return f"is neither a folder nor a file; give one that is there, as {names}"
+    nearest = difflib.get_close_matches(name, SOURCES, n=1)
     if nearest:
         return f"has an unknown name; did you mean {nearest[0]}:PATH?"
     return f"has an unknown name; write {names}"

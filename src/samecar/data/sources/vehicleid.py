@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from samecar.data.manifest import Manifest
-from samecar.data.sources.listings import Counts, count_warnings, find_list, read_lines, require_folder
+from samecar.data.sources.listings import (
+    Counts,
+    count_warnings,
+    find_list,
+    folder_hint,
+    read_lines,
+    require_folder,
+)
 from samecar.errors import SamecarError
 
 PUBLISHED: Final = {800: {"gallery": Counts(6493, 800)}}
@@ -35,7 +42,8 @@ def vehicleid(folder: Path, vehicles: int) -> Manifest:
     lists = {split: find_list(folder, name) for split, name in (("train", "train_list.txt"), ("gallery", test_name))}
     missing = [name for name, path in zip(("train_list.txt", test_name), lists.values(), strict=True) if path is None]
     if test_name in missing or (missing and not pictures_absent):
-        raise SamecarError(f"{folder} lacks {' and '.join(missing)}, in train_test_split or beside it")
+        hint = folder_hint(folder, f"train_test_split/{test_name}")
+        raise SamecarError(f"{folder} lacks {' and '.join(missing)}, in train_test_split or beside it{hint}")
     warnings = [f"{folder} holds the lists of VehicleID without its pictures"] if pictures_absent else []
     warnings += [f"{folder} has no {name}; only the test pictures were read" for name in missing]
     looks = {

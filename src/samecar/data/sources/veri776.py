@@ -17,6 +17,7 @@ from samecar.data.sources.listings import (
     Counts,
     count_warnings,
     difference_warning,
+    folder_hint,
     picture_names,
     read_lines,
     require_folder,
@@ -285,20 +286,22 @@ def _find_splits(folder: Path, warnings: list[str]) -> tuple[str, ...]:
             warnings.append(f"{folder} holds the lists of VeRi-776 without its pictures; only the lists were read")
             return SPLITS
         hint = ", ".join(FOLDERS.values())
-        raise SamecarError(f"{folder} is not VeRi-776: it has none of {hint}; give the folder that they lie in")
+        deeper = folder_hint(folder, FOLDERS["train"]) or "; give the folder that they lie in"
+        raise SamecarError(f"{folder} is not VeRi-776: it has none of {hint}{deeper}")
     missing = [name for name in FOLDERS.values() if not (folder / name).is_dir()]
     raise SamecarError(f"{folder} is not all of VeRi-776: it lacks {', '.join(missing)}; unpack the whole set there")
 
 
 def _find_names(folder: Path, split: str, warnings: list[str]) -> list[str]:
     place, listing = folder / FOLDERS[split], folder / LISTS[split]
-    present = list(picture_names(place)) if place.is_dir() else None
+    present = list(picture_names(place, warnings)) if place.is_dir() else None
     names = _read_list(listing, present, warnings) if listing.is_file() else present or []
     named = [name for name in names if parse_name(name)]
     if not named:
         raise SamecarError(
             f"{place} has no picture with a name of VeRi-776, such as {EXAMPLE_NAME}; "
-            f"found were {first_few(names) or 'none at all'}"
+            f"found were {first_few(names) or 'none at all'}; another set in this layout, such as CityFlow-ReID, is "
+            "read by its own source, or as folder: with a pattern"
         )
     warnings += difference_warning(names, named, f"pictures of {split} have names of another form and are left out")
     return named

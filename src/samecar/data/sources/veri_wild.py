@@ -1,12 +1,21 @@
 """The source `veri_wild:`, the folder of VERI-Wild."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from samecar.data.manifest import Manifest
-from samecar.data.sources.listings import Counts, count_warnings, find_list, read_lines, require_folder
+from samecar.data.sources.listings import (
+    Counts,
+    count_warnings,
+    find_list,
+    folder_hint,
+    picture_names,
+    read_lines,
+    require_folder,
+)
 from samecar.errors import SamecarError, first_few
 
 PUBLISHED_TRAIN: Final = Counts(277797, 30671)
@@ -24,10 +33,12 @@ _HEADER_WORDS: Final = {"camera": "camera_id", "time": "time", "type": "type", "
 def veri_wild(folder: Path, vehicles: int) -> Manifest:
     """Reads VERI-Wild with one of its test lists.
 
-    Pictures are `images/VEHICLE/NAME.jpg`; `train_list.txt`, `test_N.txt` (gallery) and `test_N_query.txt` hold a line
-    `VEHICLE/NAME` for each. Camera, time, type and colour come from `vehicle_info.txt` or from `test_N_info.txt`,
-    `test_N_query_info.txt` and `train_list_info.txt`. All of these lie in `train_test_split` or in the folder itself. A
-    folder of lists without pictures gives a manifest of pictures that are absent.
+    Pictures are `images/VEHICLE/NAME.jpg`, also deeper below `images`, or below the folder where there is no `images`,
+    as archives leave them that are unpacked one by one. `train_list.txt`, `test_N.txt` (gallery) and
+    `test_N_query.txt` hold a line `VEHICLE/NAME` for each. Camera, time, type and colour come from `vehicle_info.txt`
+    or from `test_N_info.txt`, `test_N_query_info.txt` and `train_list_info.txt`. All of these lie in
+    `train_test_split` or in the folder itself. A folder of lists without pictures gives a manifest of pictures that are
+    absent.
 
     A train picture without camera is taken with a warning: training does not ask for it.
 
@@ -46,9 +57,11 @@ def veri_wild(folder: Path, vehicles: int) -> Manifest:
         path = find_list(folder, f"{name}.txt")
         info.update(_info(path) if path else {})
     rows = [row for split, name in names.items() for row in _rows(folder, split, f"{name}.txt", info)]
+    warnings: list[str] = []
+    found = _find_pictures(folder, rows, warnings)
     manifest = Manifest.from_rows(folder, rows, source=SOURCE_NAMES[vehicles])
-    warnings = list(_camera_warnings(manifest))
-    if not (folder / "images").is_dir():
+    warnings += _camera_warnings(manifest)
+    if not found:
         warnings.append(f"{folder} holds the lists of VERI-Wild without its pictures; only the lists were read")
     published = {
         "train": PUBLISHED_TRAIN,
@@ -61,7 +74,8 @@ def veri_wild(folder: Path, vehicles: int) -> Manifest:
 def _rows(folder: Path, split: str, list_name: str, info: dict[str, dict[str, str]]) -> Iterator[dict[str, str]]:
     path = find_list(folder, list_name)
     if path is None:
-        raise SamecarError(f"{folder} lacks {list_name}; it belongs into train_test_split or beside it")
+        hint = folder_hint(folder, f"train_test_split/{list_name}")
+        raise SamecarError(f"{folder} lacks {list_name}; it belongs into train_test_split or beside it{hint}")
     for line in read_lines(path):
         key = line.removesuffix(".jpg")
         vehicle, slash, name = key.partition("/")
@@ -69,6 +83,27 @@ def _rows(folder: Path, split: str, list_name: str, info: dict[str, dict[str, st
             raise SamecarError(f"list {path} has the line {line!r}; each line must be VEHICLE/NAME, as in 20342/209528")
         row = {"path": f"images/{key}.jpg", "vehicle_id": vehicle, "camera_id": "", "split": split}
         yield row | info.get(key, {})
+
+
+def _find_pictures(folder: Path, rows: list[dict[str, str]], warnings: list[str]) -> bool:
+    """Whether there are pictures; rows whose vehicles do not lie in `images` itself get the paths that they have."""
+    images = folder / "images"
+    if images.is_dir():
+        vehicles = {entry.name for entry in os.scandir(images)}
+        if not vehicles or vehicles.issuperset(row["vehicle_id"] for row in rows):
+            return True
+    below = images if images.is_dir() else folder
+    lying: dict[str, list[str]] = {}
+    for name in picture_names(below):
+        path = (below / name).relative_to(folder).as_posix()
+        lying.setdefault("/".join(path.split("/")[-2:]), []).append(path)
+    for row in rows:
+        row["path"] = lying.get(row["path"].removeprefix("images/"), [row["path"]])[0]
+    taken = {row["path"] for row in rows}
+    again = [paths[1] for paths in lying.values() if len(paths) > 1 and paths[0] in taken]
+    if again:
+        warnings.append(f"{len(again):,} pictures lie there again and are left out: {first_few(again)}")
+    return bool(lying)
 
 
 def _info(path: Path) -> dict[str, dict[str, str]]:
