@@ -152,6 +152,15 @@ def test_even_areas_are_not_compared(healthy):
     assert not findings(healthy, "near-duplicates")
 
 
+def test_grey_pictures_of_fewer_bits_than_their_files_are_named_with_them(healthy):
+    grey = np.random.default_rng(3).integers(0, 256, (64, 64)).astype(np.uint16)
+    Image.fromarray(grey * 16).save(healthy / "train" / "a_1_8.png")
+    Image.fromarray(grey * 257).save(healthy / "train" / "a_1_9.png")
+    (found,) = findings(healthy, "grey bits")
+    assert found.severity == "warning"
+    assert found.examples == ("train/a_1_8.png (12 bits)",)
+
+
 def test_vehicles_with_one_camera_or_one_picture(healthy):
     texture(healthy / "train" / "e_1_0.png", 91)
     texture(healthy / "gallery" / "f_1_0.png", 92)

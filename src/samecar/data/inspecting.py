@@ -13,7 +13,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from samecar.data.pictures import UnreadablePictureError, decode_picture
+from samecar.data.pictures import GREY_BITS_TAKEN, UnreadablePictureError, decode_picture
 from samecar.errors import SamecarError
 from samecar.hardware import available_cores
 from samecar.progress import Progress, silent
@@ -36,6 +36,7 @@ class Inspection:
         width: in pixels, upright; 0 if unreadable.
         height: in pixels, upright; 0 if unreadable.
         look: 64-bit perceptual hash; None if unreadable or featureless.
+        grey_bits: bits that its grey values seem to have, where it is fewer than the file's; None otherwise.
     """
 
     missing: bool = False
@@ -44,6 +45,7 @@ class Inspection:
     width: int = 0
     height: int = 0
     look: int | None = None
+    grey_bits: int | None = None
 
 
 def inspect_files(paths: Sequence[Path], workers: int | None = None, progress: Progress = silent) -> list[Inspection]:
@@ -88,7 +90,8 @@ def inspect_file(path: str) -> Inspection:
         picture = decode_picture(content, path)
     except UnreadablePictureError as error:
         return Inspection(reason=error.reason, digest=digest)
-    return Inspection(digest=digest, width=picture.width, height=picture.height, look=_look(picture))
+    bits = picture.info.get(GREY_BITS_TAKEN)
+    return Inspection(digest=digest, width=picture.width, height=picture.height, look=_look(picture), grey_bits=bits)
 
 
 def _look(picture: Image.Image) -> int | None:

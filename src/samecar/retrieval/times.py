@@ -17,7 +17,8 @@ _BARE_DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d))?", re.ASCII)
 _ISO = re.compile(r"[0-9W-]+(?:[Tt ].+)?", re.ASCII)
 _STAMP = re.compile(
     r"(\d{4})([-_]?)(\d\d)\2(\d\d)"  # the day
-    r"(?:(?!-\d\d:?\d\d$)[-_Tt ]?(\d\d)([-_:]?)(\d\d)(?:\6(\d\d)(\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?)?",  # its moment, not a zone alone
+    r"(?:(?!-\d\d:?\d\d$)"  # a zone alone is no moment
+    r"[-_Tt ]?(\d\d)([-_:]?)(\d\d)(?:\6(\d\d)(\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
 _DIGITS_OF_A_DAY, _DIGITS_OF_A_MOMENT = 8, 14
