@@ -254,7 +254,7 @@ def test_a_dead_process_is_one_sentence(tmp_path, monkeypatch):
 
         def shutdown(self, **_): ...
 
-    monkeypatch.setattr("samecar.data.inspecting.ProcessPoolExecutor", Broken)
+    monkeypatch.setattr("samecar.hardware.ProcessPoolExecutor", Broken)
     with pytest.raises(SamecarError, match="ended too early; use workers=1"):
         inspect_files([tmp_path / str(number) for number in range(600)], workers=2)
     assert inspect_files([], 2) == []

@@ -59,6 +59,8 @@ class BatchLoader(DataLoader[Any]):
             SamecarError: they cannot be started.
         """
         try:
+            if self.num_workers:
+                torch.multiprocessing.Lock()  # where there is none, torch begins, and takes long to give up
             return super().__iter__()
         except (OSError, ImportError) as error:  # ImportError: this system has no semaphores
             reason = getattr(error, "strerror", None) or error
