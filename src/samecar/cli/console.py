@@ -48,7 +48,7 @@ errors = Console(stderr=True)
 
 
 def escape_unknown_signs(*streams: TextIO) -> None:
-    """Lets streams write out signs that their encoding lacks, as in \\xd7, where they would refuse the whole line."""
+    """Lets streams write signs that their encoding lacks by their numbers, where they would refuse the whole line."""
     for stream in streams:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
