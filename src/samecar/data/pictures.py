@@ -185,8 +185,7 @@ def _as_rgb(picture: Image.Image, depth: _Depth) -> Image.Image:
 
 def _refuse_lowest_bits(opaque: Image.Image) -> None:
     """Refuses a picture of 16 bits a colour of which nothing is left, as only the upper 8 were read."""
-    highest = max(highest for _, highest in opaque.getextrema())
-    if highest <= _BRIGHTEST_OF_14_BITS:
+    if np.asarray(opaque).max() <= _BRIGHTEST_OF_14_BITS:
         raise _RefusedError(
             "of the 16 bits of its colours it uses the lowest alone, so that it would be nearly black; write it with "
             "8 bits a colour, or scaled to all 16"
