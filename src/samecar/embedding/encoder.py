@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from samecar.data import Manifest, evaluation_loader, known_numbers
 from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
+from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
@@ -33,6 +34,7 @@ from samecar.preprocessing import Preprocessing
 from samecar.progress import Progress, describe_speed, silent
 
 
+@name_lost_workers()
 def embed(
     model: Network,
     manifest: Manifest,
