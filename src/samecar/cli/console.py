@@ -78,9 +78,10 @@ def duration(seconds: float) -> str:
 def open_aloud(source: str) -> "Manifest":
     """Opens a source and prints what it noticed."""
     from samecar.data import open_source
+    from samecar.data.placeholders import describe_placeholders
 
     manifest = open_source(source)
-    for warning in manifest.warnings:
+    for warning in filter(None, (*manifest.warnings, describe_placeholders(manifest))):
         warn(warning)
     return manifest
 

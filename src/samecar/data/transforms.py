@@ -307,7 +307,7 @@ def _draw_rectangle(
         area = _uniform(*areas) * height * width
         ratio = _uniform(*ratios)
         rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < rows <= height and 0 < columns <= width:
+        if 0 < rows < height and 0 < columns < width:
             top = int(torch.randint(height - rows + 1, ()))
             left = int(torch.randint(width - columns + 1, ()))
             return slice(None), slice(top, top + rows), slice(left, left + columns)

@@ -107,7 +107,7 @@ class Data:
     @property
     def train_vehicles(self) -> int:
         """How many vehicles there are to train on."""
-        return len(np.unique(self.manifest.of_split("train").vehicle_id))
+        return self.manifest.of_split("train").vehicle_count
 
 
 def saved_scores(folder: Path, data: Data) -> dict[str, Any] | None:

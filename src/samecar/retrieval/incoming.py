@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.manifest import COLUMNS, TABLE_SUFFIXES, Manifest
+from samecar.data.placeholders import describe_placeholders
 from samecar.data.pictures import UnreadablePictureError
 from samecar.data.sources.opening import open_source
 from samecar.errors import SamecarError
@@ -97,7 +98,8 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD
         return Pictures(complete([_parse_fields(path, {}, "")], defaults), 1)
     name = "folder:" if path.is_dir() else "csv:" if path.is_file() else ""
     manifest = open_source(name + source)
-    return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), manifest.warnings)
+    warnings = tuple(filter(None, (*manifest.warnings, describe_placeholders(manifest))))
+    return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), warnings)
 
 
 def complete(pictures: Iterable[Incoming], defaults: Sighting) -> Iterator[Incoming]:
