@@ -13,7 +13,25 @@ Column = NDArray[np.str_]
 Rows = NDArray[np.int64]
 
 PLACEHOLDERS = frozenset(
-    "- -- ? ?? distractor junk n/a na nan none null undefined unidentified unk unknown unlabeled unlabelled".split()
+    [
+        "-",
+        "--",
+        "?",
+        "??",
+        "distractor",
+        "junk",
+        "n/a",
+        "na",
+        "nan",
+        "none",
+        "null",
+        "undefined",
+        "unidentified",
+        "unk",
+        "unknown",
+        "unlabeled",
+        "unlabelled",
+    ]
 )
 """What people write, in small letters, in place of a vehicle that nobody knows; so is -1, however it is written."""
 
@@ -114,8 +132,8 @@ class MatchFinder:
 
     A match shows the query's vehicle. A picture without a known vehicle matches nothing, and a query without one has
     no matches. Junk is what the query's camera saw of its vehicle; a picture whose camera is unknown was not taken by
-    the same camera as any other. The query's own picture is junk to it, whatever else is known. Ids are compared as
-    integers, made once.
+    the same camera as any other. The query's own picture is junk to it in any case. Ids are compared as integers, made
+    once.
 
     Args:
         query: labels of the queries.
@@ -159,8 +177,10 @@ class MatchFinder:
             same_camera = self._unit_cameras[matches] == self._query_cameras[query]
             matches, of_camera = matches[~same_camera], matches[same_camera]
             junk = np.concatenate([of_camera, junk]) if len(junk) else of_camera
-        own = self._own.get(query)
-        return (matches, junk) if own is None else (np.setdiff1d(matches, own), np.union1d(junk, own))
+        if query in self._own:
+            is_own = np.isin(matches, self._own[query])
+            matches, junk = matches[~is_own], np.concatenate([matches[is_own], junk])
+        return matches, junk
 
 
 def _find_own(queries: Column, gallery: Column, tracks: Rows | None) -> dict[int, Rows]:

@@ -210,7 +210,9 @@ def _small(facts: _Facts) -> Iterator[Finding]:
 
 def _unlabelled(facts: _Facts) -> Iterator[Finding]:
     vehicles = facts.manifest.vehicle_id
-    yield from _finding("unlabelled", "note", "pictures without a vehicle_id", facts.paths(np.flatnonzero(vehicles == "")))
+    yield from _finding(
+        "unlabelled", "note", "pictures without a vehicle_id", facts.paths(np.flatnonzero(vehicles == ""))
+    )
     rows = np.flatnonzero(find_placeholders(vehicles))
     if len(rows):
         examples = tuple(facts.paths(rows[:EXAMPLES]))
@@ -255,7 +257,9 @@ def _unmatched_queries(facts: _Facts) -> Iterator[Finding]:
     finder = MatchFinder(labels.select(queries), labels.select(manifest.split == "gallery"))
     unmatched = [row for place, row in enumerate(queries.tolist()) if not len(finder.of(place)[0])]
     severity: Severity = "error" if len(unmatched) == len(queries) else "warning"
-    wanted = "a picture of their vehicle by another camera" if facts.tells_cameras else "another picture of their vehicle"
+    wanted = (
+        "a picture of their vehicle by another camera" if facts.tells_cameras else "another picture of their vehicle"
+    )
     sentence = f"queries without {wanted} in the gallery"
     yield from _finding("unmatched queries", severity, sentence, facts.paths(unmatched))
 

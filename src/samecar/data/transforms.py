@@ -286,7 +286,7 @@ class RandomErasing(_RandomRectangle):
     """Makes a rectangle grey (arXiv 1708.04896).
 
     Works on a normalised tensor (3, height, width), in which 0 is the mean. Area and ratio of height to width are drawn
-    uniformly and drawn again while the rectangle does not fit.
+    uniformly and drawn again while the rectangle is not lower and narrower than the picture, as in the paper's code.
 
     Args:
         probability: of the change.

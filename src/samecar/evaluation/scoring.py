@@ -14,7 +14,7 @@ from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
 from samecar.evaluation.options import Options
 from samecar.evaluation.protocols import Protocol, Relevance
-from samecar.evaluation.results import TIES, Evaluation, ProtocolCard, Provenance, QueryScores
+from samecar.evaluation.results import NEIGHBOUR_TIES, TIES, Evaluation, ProtocolCard, Provenance, QueryScores
 from samecar.labels import Labels
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import average_query_expansion, database_augmentation
@@ -128,7 +128,7 @@ def _card(
         junk_rule=protocol.junk,
         gallery_rule=gallery_rule,
         distance=distance,
-        ties=TIES,
+        ties=f"{TIES}; {NEIGHBOUR_TIES}" if options.post_processing else TIES,
         interpolation=options.interpolation,
         precision=_precision(options),
         post_processing="; ".join(steps) or "none",

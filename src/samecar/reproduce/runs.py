@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from samecar.config import Recipe
 from samecar.data import Manifest
 from samecar.errors import SamecarError

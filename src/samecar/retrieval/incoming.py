@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.manifest import COLUMNS, TABLE_SUFFIXES, Manifest
-from samecar.data.placeholders import describe_placeholders
 from samecar.data.pictures import UnreadablePictureError
+from samecar.data.placeholders import describe_placeholders
 from samecar.data.sources.opening import open_source
 from samecar.errors import SamecarError
 from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content

@@ -95,9 +95,7 @@ class _Found(NamedTuple):
     other_count: int  # of all others
 
 
-_NOTHING = _Found(
-    np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.float32), np.empty(0), 0
-)
+_NOTHING = _Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.float32), np.empty(0), 0)
 
 
 @dataclass(frozen=True)
