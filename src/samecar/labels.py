@@ -13,7 +13,7 @@ Column = NDArray[np.str_]
 Rows = NDArray[np.int64]
 
 PLACEHOLDERS = frozenset(
-    [
+    (
         "-",
         "--",
         "?",
@@ -31,7 +31,7 @@ PLACEHOLDERS = frozenset(
         "unknown",
         "unlabeled",
         "unlabelled",
-    ]
+    )
 )
 """What people write, in small letters, in place of a vehicle that nobody knows; so is -1, however it is written."""
 
