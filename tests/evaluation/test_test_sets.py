@@ -28,7 +28,7 @@ def embedded(rows):
 def test_queries_that_have_only_copies_of_themselves_are_refused(name, tmp_path):
     rows = [("a", b"first", "1", "c1", "query"), ("b", b"first", "1", "c2", "gallery")]
     given, protocol = manifest(tmp_path, rows), find_protocol(name)
-    with pytest.raises(SamecarError, match="none of 1 queries of csv:.* has a match in the gallery"):
+    with pytest.raises(SamecarError, match=r"none of 1 queries of csv:.* has a match in the gallery"):
         refuse_unscorable(given, protocol)
     with pytest.raises(SamecarError, match="none of 1 queries has a match"):
         score(embedded(given).of_split("query"), embedded(given).of_split("gallery"), protocol)
@@ -41,11 +41,11 @@ def test_queries_that_have_only_copies_of_themselves_are_refused(name, tmp_path)
 def test_a_vehicle_needs_two_different_pictures_where_the_gallery_is_drawn(tmp_path):
     protocol = find_protocol("vehicleid")
     rows = [("a", b"first", "1", "", "gallery"), ("b", b"first", "1", "", "gallery"), ("c", b"one", "2", "", "gallery")]
-    with pytest.raises(SamecarError, match="no test vehicle of csv:.* has two pictures"):
+    with pytest.raises(SamecarError, match=r"no test vehicle of csv:.* has two pictures"):
         refuse_unscorable(manifest(tmp_path, rows), protocol)
     refuse_unscorable(manifest(tmp_path, [*rows, ("d", b"two", "2", "", "gallery")]), protocol)
     nobody = [("e", b"1", "-1", "", "gallery"), ("f", b"2", "-1", "", "gallery")]
-    with pytest.raises(SamecarError, match="no test vehicle of csv:.* has two pictures"):
+    with pytest.raises(SamecarError, match=r"no test vehicle of csv:.* has two pictures"):
         refuse_unscorable(manifest(tmp_path, nobody), protocol)
 
 

@@ -186,9 +186,11 @@ def train_pictures(manifest: Manifest) -> Manifest:
     Raises:
         SamecarError: there are none.
     """
-    training = without_placeholders(manifest.of_split("train"))
+    given = manifest.of_split("train")
+    training = without_placeholders(given)
     if not len(training):
-        raise SamecarError(f"{manifest.name} has no train pictures of known vehicles; `samecar data split` makes some")
+        lacking = "train pictures of known vehicles" if len(given) else "train pictures"
+        raise SamecarError(f"{manifest.name} has no {lacking}; `samecar data split` makes some")
     return training
 
 
