@@ -30,6 +30,7 @@ from samecar.similarity.products import (
     check_real_numbers,
     row_chunks,
 )
+from samecar.similarity.ranges import Tracks, join_ranges, rows_inside
 from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OtherPairs
 
 Relevant = Callable[[int], tuple[Rows, Rows]]
@@ -49,9 +50,6 @@ BLOCK_ELEMENTS = 250_000
 
 SHARED_FROM = 8192
 """Gallery rows from which a chunk's queries are shared out among threads; below, handing over costs more."""
-
-BUCKETS = 1024
-"""Steps between a query's first and last doubtful distance in which others are sought."""
 
 LARGEST, SMALLEST = 1e150, 1e-150
 """Embeddings that are longer have squares that float64 cannot add up; of shorter ones it loses digits."""
@@ -221,7 +219,7 @@ class _Counter:
         self._queries, self._gallery, self.relevant = queries, gallery, relevant
         self._cosine = distance == "cosine"
         self._threads = work.threads or default_threads()
-        self._tracks = None if tracks is None else _Tracks(tracks)
+        self._tracks = None if tracks is None else Tracks(tracks)
         some = np.unique(np.linspace(0, len(gallery) - 1, 512).astype(np.int64))
         self.centre: NDArray[np.float64] = self._exactly(gallery[some]).mean(
             axis=0
@@ -410,8 +408,8 @@ class _Part:
         distances = 2 * near.astype(np.float64) + offset
         settled: NDArray[np.float64] = np.empty(0)
         if len(doubtful):
-            positions = _union(before[doubtful], until[doubtful])
-            candidates = np.concatenate([matches[doubtful], _inside(reduced, low[doubtful], high[doubtful])])
+            positions = join_ranges(before[doubtful], until[doubtful])
+            candidates = np.concatenate([matches[doubtful], rows_inside(reduced, low[doubtful], high[doubtful])])
             squares = self._counter.squared_distances(query, candidates)
             exact, settled = squares[: len(doubtful)], np.sort(squares[len(doubtful) :])
             sure = before[doubtful] - positions.searchsorted(before[doubtful])
@@ -428,49 +426,6 @@ class _Part:
             settled[settled <= self._limit],
             len(reduced) - len(matches) - len(junk),
         )
-
-
-class _Tracks:
-    """Gallery rows by track."""
-
-    def __init__(self, tracks: Rows) -> None:
-        self._order = np.argsort(tracks, kind="stable")  # gallery rows, one track after the other
-        self._starts = np.searchsorted(tracks[self._order], np.arange(tracks.max() + 1))
-        self._sizes = np.diff([*self._starts, len(tracks)])
-
-    def nearest(self, distances: Matrix) -> Matrix:
-        """The smallest distance of each track, (tracks,), from those of gallery rows."""
-        return np.minimum.reduceat(distances[self._order], self._starts)
-
-    def members(self, tracks: Rows) -> tuple[Rows, Rows]:
-        """Gallery rows of some tracks, one track after the other, and where each begins."""
-        starts = self._starts[tracks]
-        rows = [self._order[start : start + size] for start, size in zip(starts, self._sizes[tracks], strict=True)]
-        ends = np.cumsum(self._sizes[tracks])
-        return np.concatenate([np.empty(0, np.int64), *rows]), ends - self._sizes[tracks]
-
-
-def _union(starts: Rows, ends: Rows) -> Rows:
-    """Numbers in any of some ranges, rising; neither their starts nor their ends ever fall."""
-    starts = np.maximum(starts, np.concatenate([[0], ends[:-1]]))
-    counts = ends - starts
-    numbers: Rows = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-    return numbers
-
-
-def _inside(values: Matrix, low: Matrix, high: Matrix) -> Rows:
-    """Where values lie in any of some ranges, whose bounds never fall and belong to them; NaN is in none."""
-    span = float(high[-1]) - float(low[0])
-    scale = np.float32(BUCKETS / span if span > BUCKETS * 1e-30 else 0)
-    first, last = ((bound - low[0]) * scale for bound in (low, high))
-    edges = np.bincount(first.astype(np.int64), minlength=BUCKETS + 3)
-    edges -= np.bincount(last.astype(np.int64) + 1, minlength=BUCKETS + 3)[: len(edges)]
-    touched = np.cumsum(edges) > 0  # buckets that hold a part of a range
-    buckets = (values - low[0]) * scale
-    np.fmin(np.fmax(buckets, 0, out=buckets), BUCKETS + 2, out=buckets)  # NaN and what lies before: looked at below
-    near: Rows = touched.take(buckets.astype(np.int64)).nonzero()[0]
-    found = values[near]
-    return near[low.searchsorted(found, side="right") > high.searchsorted(found, side="left")]
 
 
 def _check_shapes(queries: Matrix, gallery: Matrix) -> None:
