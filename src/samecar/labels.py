@@ -56,7 +56,8 @@ def find_placeholders(vehicles: Column) -> NDArray[np.bool_]:
 
 def find_labelled(vehicles: Column) -> NDArray[np.bool_]:
     """Which of some vehicles are known: their name is neither "" nor a placeholder; (pictures,)."""
-    return (vehicles != "") & ~find_placeholders(vehicles)
+    labelled: NDArray[np.bool_] = (vehicles != "") & ~find_placeholders(vehicles)
+    return labelled
 
 
 def _unknown() -> Column:
