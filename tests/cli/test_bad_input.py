@@ -179,7 +179,7 @@ def test_options_of_scoring(trained, painted_source, tmp_path):
         refused(*command, "--device", "gpu") == "--device is 'gpu'; it can be auto, cpu, cuda or cuda:N, such as cuda:0"
     )
     sentence = refused("embed", trained, painted_source, "-o", tmp_path / "e.csv")
-    assert sentence == f"{tmp_path / 'e.csv'}: embeddings are written as .npz; give a name that ends so"
+    assert sentence == f"{tmp_path / 'e.csv'}: embeddings are written as .npz or .npy; give a name that ends so"
 
 
 def test_a_gpu_that_is_not_there(trained, painted_source, tmp_path, monkeypatch):

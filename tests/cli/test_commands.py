@@ -190,6 +190,12 @@ def test_embeddings_are_written(trained, painted_folder, tmp_path):
     assert embeddings.matrix.shape == (8, 96)
     assert np.isfinite(embeddings.matrix).all()
     assert printed == f"{file}: 8 embeddings of 96 numbers, model {Run.open(trained[0]).model_digest()}\n"
+    done("embed", trained[0], f"folder:{painted_folder}/query", "-o", file.with_suffix(".npy"), "--workers", 0)
+    assert (np.load(file.with_suffix(".npy")) == embeddings.matrix).all()
+    assert open_source(f"csv:{file.with_suffix('.csv')}").absolute_path(0).is_file()
+    (tmp_path / "pictures.csv").write_text("mine")
+    command = ("embed", trained[0], f"folder:{painted_folder}/query", "-o", tmp_path / "pictures.npy", "--workers", 0)
+    assert "pictures.csv is there already and is not the table of these embeddings" in refused(*command)
 
 
 @pytest.fixture

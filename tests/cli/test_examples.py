@@ -15,11 +15,13 @@ from samecar.drawn import draw_set
 
 ONLY_READ = (
     "import-weights",
+    "data crop",
     *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
     *("reproduce figure4", "reproduce all", "reproduce --plan", "fuse", "reduce", "tune"),
     *(
         "reproduce --rows",
         "train report-resnet18",
+        "train small-set",
         "gallery export garage -o judged",
         "compare-runs runs/first runs/second",
     ),

@@ -168,6 +168,8 @@ def test_embeddings_are_added_and_exported_and_scored(empty, trained, crops, tmp
     out = done("gallery", "export", empty, "-o", tmp_path / "again.npz")
     assert out == f"{tmp_path}/again.npz: 12 pictures. samecar score reads it\n"
     assert Embeddings.load(tmp_path / "again.npz").model == information(empty)["model"]
+    done("gallery", "export", empty, "-o", tmp_path / "plain.npy")
+    assert (Embeddings.load(tmp_path / "plain.npy").matrix == Embeddings.load(tmp_path / "again.npz").matrix).all()
     rows = "".join(f"{crops}/v{vehicle}_c1.png,v{vehicle},c1,query\n" for vehicle in range(6))
     (tmp_path / "queries.csv").write_text(f"path,vehicle_id,camera_id,split\n{rows}")
     done("embed", trained, f"csv:{tmp_path}/queries.csv", "-o", tmp_path / "queries.npz", "--workers", 0)
@@ -179,6 +181,8 @@ def test_embeddings_are_added_and_exported_and_scored(empty, trained, crops, tmp
 def test_embeddings_of_another_model_are_refused(empty, crops, tmp_path):
     stranger = tiny_run(tmp_path / "stranger", seed=2)
     done("embed", stranger.folder, f"folder:{crops}", "-o", tmp_path / "crops.npz", "--workers", 0)
+    said = refused("gallery", "add", empty, tmp_path / "crops.npy")
+    assert said.endswith("crops.npy does not say which model made its embeddings; give them as .npz")
     said = refused("gallery", "add", empty, tmp_path / "crops.npz")
     assert stranger.model_digest() in said
     assert information(empty)["model"] in said

@@ -122,8 +122,8 @@ def test_what_is_saved_is_loaded_without_pickle(embeddings, tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["gallery.npz"]
 
 
-def test_other_names_than_npz_are_refused(embeddings, tmp_path):
-    with pytest.raises(SamecarError, match=r"embeddings are written as \.npz; give a name that ends so"):
+def test_other_names_are_refused(embeddings, tmp_path):
+    with pytest.raises(SamecarError, match=r"embeddings are written as \.npz or \.npy; give a name that ends so"):
         embeddings.save(tmp_path / "gallery.csv")
 
 
@@ -141,14 +141,15 @@ def test_what_holds_no_embeddings_is_refused(embeddings, tmp_path):
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    np.save(tmp_path / "array.npy", embeddings.matrix)
+    np.save(tmp_path / "array", embeddings.matrix)
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     np.savez(tmp_path / "pickled.npz", **{**columns, "path": np.array([None, 1], dtype=object)})
     np.savez(tmp_path / "lacking.npz", **{name: column for name, column in columns.items() if name != "path"})
     np.savez(tmp_path / "short.npz", **{**columns, "embeddings": columns["embeddings"][:5]})
     np.savez(tmp_path / "flat.npz", **{**columns, "embeddings": columns["embeddings"].ravel()})
     np.savez(tmp_path / "split.npz", **{**columns, "split": np.full(24, "galery")})
     sentences = {
-        **dict.fromkeys((*contents, "array.npy", "pickled.npz"), "cannot be read as .npz: "),
+        **dict.fromkeys((*contents, "array.npz", "pickled.npz"), "cannot be read as .npz: "),
         "absent.npz": "is not there; give an .npz file of embeddings",
         "lacking.npz": "lacks path; it needs embeddings, path, vehicle_id, camera_id, split, ",
         "short.npz": "has path of shape (24,) for 5 embeddings",

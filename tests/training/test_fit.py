@@ -123,16 +123,20 @@ def test_resuming_a_finished_run_changes_nothing(whole, painted_source, tmp_path
 
 def test_resuming_refuses_another_recipe_and_names_the_difference(whole, painted_source):
     other = recipe_with("training.epochs=4", "model.head=fc-bn-relu-dropout-fc", "model.embedding_size=8")
-    with pytest.raises(SamecarError, match=r"model\.embedding_size was 16 and is now 8; resume with the same recipe"):
+    with pytest.raises(
+        SamecarError, match=r"model\.embedding_size was 16 and is now 8; resume with the same recipe"
+    ) as told:
         train(other, painted_source, whole.folder, resume=True, on=HERE)
+    assert str(told.value).endswith(f"what this run has learned: --set model.weights={whole.folder}")
 
 
 def test_resuming_refuses_other_data(whole, painted_folder, tmp_path):
     shutil.copytree(painted_folder, tmp_path / "data")
     (tmp_path / "data" / "train" / "v00_c0_0.png").unlink()
     source = f"folder:{tmp_path}/data/{{split}}/{{vehicle_id}}_{{camera_id}}_*.png"
-    with pytest.raises(SamecarError, match="other data"):
+    with pytest.raises(SamecarError, match="other data") as told:
         train(whole.recipe, source, whole.folder, resume=True, on=HERE)
+    assert str(told.value).endswith(f"what this run has learned: --set model.weights={whole.folder}")
 
 
 def test_resuming_needs_a_run_and_a_checkpoint(whole, painted_source, tmp_path):

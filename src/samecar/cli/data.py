@@ -6,13 +6,18 @@ from typing import Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json, OptionsOf, Workers, add_command, examples, group_with
+from samecar.cli.options import Json, OptionsOf, Spelling, Workers, add_command, examples, group_with
 
 data = typer.Typer(
     cls=group_with("samecar data check veri776:VeRi"),
-    help="Look at, convert and split sets of pictures.",
+    help="Look at, convert, split, join and crop sets of pictures.",
     no_args_is_help=True,
 )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="manifest to write, .csv or .parquet")]
@@ -85,5 +90,60 @@ def split(
     console.say(f"{out}: {counts} pictures. Use it as csv:{out}")
 
 
-for _command in (check, convert, split):
+@examples('samecar data join veri776:VeRi "folder:crops/{vehicle_id}_{camera_id}.png" -o both.csv')
+def join(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="two or more sets, as NAME:PATH")],
+    out: Out,
+    same_vehicles: Annotated[
+        bool, typer.Option("--same-vehicles", help="vehicles, cameras and tracks of one name are the same in all sets")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Joins sets of pictures to train on all of them; vehicles and cameras of different sets are kept apart."""
+    from samecar.data import join_sets, open_source
+
+    joined = join_sets([open_source(source) for source in sources], same_vehicles=same_vehicles)
+    for warning in joined.warnings:
+        console.warn(warning)
+    joined.write(out, overwrite=overwrite)
+    vehicles = len(set(joined.vehicle_id.tolist()) - {""})
+    console.say(f"{out}: {len(joined):,} pictures of {vehicles:,} vehicles. Use it as csv:{out}")
+
+
+@examples(
+    "samecar data crop instances.json --frames frames -o crops",
+    "samecar data crop gt/gt.txt --frames img1 --camera cam1 -o crops --classes 3 --margin 0.05",
+)
+def crop(
+    boxes: Annotated[
+        Path, typer.Argument(metavar="BOXES", help="boxes on frames: COCO's .json, CVAT's .xml or MOTChallenge's .txt")
+    ],
+    frames: Annotated[
+        str, typer.Option(help="folder of the frames, or a pattern such as frames/{camera_id}/{time}.jpg")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="folder to make, for the crops and their pictures.csv")],
+    settings: Annotated[
+        dict[str, Any],
+        OptionsOf(
+            "samecar.data.boxes.cropping:crop_boxes",
+            {
+                "classes": Spelling(kind=str, read=_names, show=",".join, metavar="NAME,…"),
+                "minimum_size": Spelling(low=1),
+            },
+            only=("camera", "classes", "margin", "minimum_size"),
+        ),
+    ],
+) -> None:
+    """Cuts vehicles out of full frames, on which somebody has drawn boxes, and writes a manifest of them."""
+    from samecar.data.boxes.cropping import TABLE, crop_boxes
+
+    with console.progress_bars() as progress:
+        crops = crop_boxes(boxes, frames, out, **settings, progress=progress)
+    for warning in crops.warnings:
+        console.warn(warning)
+    vehicles = len(set(crops.vehicle_id.tolist()) - {""})
+    console.say(f"{out}: {len(crops):,} crops of {vehicles:,} vehicles. Use them as csv:{out / TABLE}")
+
+
+for _command in (check, convert, split, join, crop):
     add_command(data, _command)

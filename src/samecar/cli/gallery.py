@@ -151,6 +151,8 @@ def add(
     from samecar.retrieval.incoming import incoming_from
     from samecar.retrieval.records import Sighting
 
+    if Path(source).suffix == ".npy":
+        raise SamecarError(f"{source} does not say which model made its embeddings; give them as .npz")
     defaults = Sighting("", camera_id=camera.strip(), time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, **device) as opened,
@@ -158,9 +160,12 @@ def add(
         console.progress_bars() as progress,
     ):
         if Path(source).suffix == ".npz":
+            from samecar.data.placeholders import describe_placeholders
             from samecar.embedding.embeddings import Embeddings
 
             embeddings = Embeddings.load(Path(source).expanduser())
+            if placeholders := describe_placeholders(embeddings.manifest):
+                console.warn(placeholders)
             report = opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)
         else:
             coming = incoming_from(source, _standard_input(), defaults)
@@ -241,7 +246,7 @@ def check(name: Name, engine: Engine = None) -> None:
 @examples("samecar gallery export garage -o garage.csv", "samecar gallery export garage -o judged.csv --judgements")
 def export(
     name: Name,
-    out: Annotated[Path, typer.Option("-o", "--out", help="manifest, .csv or .parquet, or embeddings, .npz")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="manifest, .csv or .parquet, or embeddings, .npz or .npy")],
     judgements: Annotated[
         bool, typer.Option("--judgements", help="only what was judged, with the vehicles that follow from it")
     ] = False,
@@ -251,15 +256,16 @@ def export(
     from samecar.retrieval.export import export_embeddings, export_judgements, export_manifest
     from samecar.retrieval.gallery import Gallery
 
-    suffixes = (".csv", ".parquet") if judgements else (".csv", ".parquet", ".npz")
+    embeddings = () if judgements else (".npz", ".npy")
+    suffixes = (".csv", ".parquet", *embeddings)
     if out.suffix not in suffixes:
         raise SamecarError(f"--out is {out}; its name must end in {' or '.join(suffixes)}")
-    write = export_judgements if judgements else export_embeddings if out.suffix == ".npz" else export_manifest
+    write = export_judgements if judgements else export_embeddings if out.suffix in embeddings else export_manifest
     with Gallery.open(name, engine=engine) as opened:
         exported = write(opened.engine, out)
     for warning in exported.warnings:
         console.warn(warning)
-    use = "samecar score reads it" if out.suffix == ".npz" else f"Use it as csv:{out}"
+    use = "samecar score reads it" if out.suffix in embeddings else f"Use it as csv:{out}"
     console.say(f"{out}: {exported.pictures:,} pictures. {use}")
 
 

@@ -182,16 +182,20 @@ def evaluate(
         console.say(f"Open the report: {run / 'report.html'}")
 
 
-@examples("samecar embed runs/first folder:crops -o crops.npz")
+@examples(
+    "samecar embed runs/first folder:crops -o crops.npz",
+    "samecar embed runs/first folder:crops -o crops.npy",
+)
 def embed(
     run: RunFolder,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="pictures, as NAME:PATH")],
-    out: Annotated[Path, typer.Option("-o", "--out", help=".npz file to write")],
+    out: Annotated[Path, typer.Option("-o", "--out", help=".npz file to write, or .npy with a .csv beside it")],
     on: Place,
     flip: Flip = False,
 ) -> None:
     """Embeds every picture of a source with a trained model."""
     from samecar.embedding.embeddings import refuse_name
+    from samecar.embedding.npy import refuse_other_table
     from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
@@ -199,6 +203,8 @@ def embed(
     refuse_name(out)
     opened = as_model(run)
     manifest = console.open_aloud(source)
+    if out.suffix == ".npy":
+        refuse_other_table(out, manifest)
     with console.progress_bars() as progress:
         embeddings = embed_with(opened, manifest, flip=flip, on=machine(**on), progress=progress)
     embeddings.save(out)

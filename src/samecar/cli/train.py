@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import OptionsOf, Place, Source, examples
+from samecar.cli.options import OptionsOf, Place, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from samecar.training import Run
 
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
+Sources = Annotated[
+    list[str],
+    typer.Option(
+        "--data", metavar="SOURCE", help="pictures, as NAME:PATH; given several times, their vehicles are kept apart"
+    ),
+]
 Validation = Annotated[
     dict[str, Any],
     OptionsOf("samecar.config:TrainingSettings", only=("validation",), only_given=True, show_defaults=False),
@@ -25,10 +31,11 @@ Validation = Annotated[
 @examples(
     "samecar train demo --data veri776:VeRi -o runs/first",
     "samecar train --data veri776:VeRi -o runs/chosen",
+    'samecar train small-set --data veri776:VeRi --data "folder:crops/{vehicle_id}_{camera_id}.png" -o runs/both',
     "samecar train report-resnet18 --data veri776:VeRi -o runs/second --validation 0.1 --set training.epochs=30",
 )
 def train(
-    source: Source,
+    sources: Sources,
     out: Annotated[Path, typer.Option("-o", "--out", help="run folder to make")],
     validation: Validation,
     on: Place,
@@ -48,7 +55,7 @@ def train(
     from samecar.hardware import machine
 
     wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
-    manifest = console.open_aloud(source)
+    manifest = console.open_aloud(*sources)
     place = machine(**on)
     settings = _recipe(recipe, wishes, manifest, place, out if resume else None)
     trial = None

@@ -1,6 +1,7 @@
 # The names of this package, each where it stands. Type checkers read this file, and `__init__.py` loads from it what is
 # used.
 
+from .boxes.cropping import crop_boxes as crop_boxes
 from .checking import CheckResult as CheckResult
 from .checking import Finding as Finding
 from .checking import SplitSummary as SplitSummary
@@ -16,6 +17,7 @@ from .dataset import collate as collate
 from .dataset import evaluation_loader as evaluation_loader
 from .dataset import known_numbers as known_numbers
 from .dataset import training_loader as training_loader
+from .joining import join_sets as join_sets
 from .manifest import COLUMNS as COLUMNS
 from .manifest import SPLITS as SPLITS
 from .manifest import Manifest as Manifest

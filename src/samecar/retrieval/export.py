@@ -84,7 +84,7 @@ def export_embeddings(engine: Engine, path: Path) -> Exported:
     """Writes every embedding with its row, as `samecar embed` does, for `samecar score` and others to read.
 
     Raises:
-        SamecarError: the name does not end with .npz, the gallery is empty, or the file cannot be written.
+        SamecarError: the name does not end with .npz or .npy, the gallery is empty, or the file cannot be written.
     """
     from samecar.embedding.embeddings import Embeddings, refuse_name
 

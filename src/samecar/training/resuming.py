@@ -59,6 +59,13 @@ def differences(first: Recipe, second: Recipe) -> str:
     )
 
 
+def beginning_with(folder: Path) -> str:
+    """Ends a refusal with the way to another run that begins with a run's model; "" where there is no model yet."""
+    if not (folder / "model" / TENSORS_FILE).is_file():
+        return ""
+    return f", or begin there with what this run has learned: --set model.weights={folder}"
+
+
 def _with_end_of(recipe: Recipe, other: Recipe) -> Recipe:
     end = {name: getattr(other.training, name) for name in END}
     return recipe.model_copy(update={"training": recipe.training.model_copy(update=end)})
@@ -74,7 +81,7 @@ def _refusal(folder: Path, noted: Recipe, given: Recipe) -> str:
         )
     return (
         f"{folder} was trained with another recipe: {differences(noted, given)}; "
-        "resume with the same recipe and --set, or choose another folder"
+        f"resume with the same recipe and --set, or choose another folder{beginning_with(folder)}"
     )
 
 
@@ -89,12 +96,10 @@ def _refuse_other_rates(folder: Path, noted: Recipe, longer: Recipe, done: int) 
 
 def _other_rates(folder: Path, noted: Recipe, longer: Recipe, epoch: int, rates: Sequence[float]) -> str:
     epochs = longer.training.epochs
-    has_model = (folder / "model" / TENSORS_FILE).is_file()
-    begin = f", or begin there with what this run has learned: --set model.weights={folder}"
     return (
         f"{folder} cannot be trained longer: with schedule.decay {noted.schedule.decay!r} and training.epochs {epochs} "
         f"the learning rate of epoch {epoch + 1}, which is trained, would have been {rates[1]:.3g} and was "
-        f"{rates[0]:.3g}; train with training.epochs={epochs} in another folder{begin if has_model else ''}"
+        f"{rates[0]:.3g}; train with training.epochs={epochs} in another folder{beginning_with(folder)}"
     )
 
 

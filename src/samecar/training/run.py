@@ -38,7 +38,7 @@ from samecar.preprocessing import Preprocessing
 from samecar.training.checkpoints import Checkpoint, saved_states
 from samecar.training.lock import LOCK_FILE
 from samecar.training.metrics import METRICS_FILE, read_metrics
-from samecar.training.resuming import differences, is_longer, recipe_to_resume
+from samecar.training.resuming import beginning_with, differences, is_longer, recipe_to_resume
 from samecar.training.sessions import Session
 from samecar.version import __version__
 
@@ -211,6 +211,7 @@ class Run:
             raise SamecarError(
                 f"{folder} was trained on other data ({run.data.source}, {run.data.pictures} pictures); "
                 f"this is {data.source} with {data.pictures}: give the same data, or choose another folder"
+                f"{beginning_with(folder)}"
             )
         longer = recipe_to_resume(folder, run.recipe, recipe, run.metrics())
         if longer.digest != run.recipe.digest:

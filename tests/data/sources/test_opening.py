@@ -15,7 +15,13 @@ def test_every_source_of_the_documentation_is_known():
         "veri_wild",
         "veri_wild_medium",
         "veri_wild_large",
+        "veri_wild_2",
+        "veri_wild_2_a",
+        "veri_wild_2_b",
+        "cityflow",
+        "market",
         "folder",
+        "list",
         "csv",
     ]
 
@@ -43,9 +49,29 @@ def test_a_path_without_a_name_is_answered_with_the_right_spelling(table):
         open_source(str(table))
     with pytest.raises(SamecarError, match=r"write folder:.*/\{vehicle_id\}_\{camera_id\}.jpg with the pattern"):
         open_source(str(table.parent))
-    (table.parent / "image_train").mkdir()
-    with pytest.raises(SamecarError, match=f"write veri776:{table.parent}"):
-        open_source(str(table.parent))
+    (table.parent / "set.txt").touch()
+    with pytest.raises(SamecarError, match=f"has no name; write list:{table.parent}/set.txt"):
+        open_source(str(table.parent / "set.txt"))
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        (["image_train/"], "veri776"),
+        (["image_train/0001_c001_00016450_0.jpg", "train_label.xml"], "veri776"),
+        (["image_train/000001.jpg", "train_label.xml"], "cityflow"),
+        (["bounding_box_train/", "query/"], "market"),
+        (["images/", "train_test_split/test_3000.txt"], "veri_wild"),
+        (["images/", "train_test_split/test_3000.txt", "test_split_V2/All_query.txt"], "veri_wild_2"),
+        (["image/", "train_test_split/test_list_800.txt"], "vehicleid"),
+    ],
+)
+def test_the_folder_of_a_data_set_is_answered_with_its_source(tmp_path, files, name):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).mkdir(parents=True) if file.endswith("/") else (tmp_path / file).touch()
+    with pytest.raises(SamecarError, match=f"has no name; write {name}:{tmp_path}$"):
+        open_source(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["veri:x", "veri77:x", "VeRi776:x"])
@@ -63,7 +89,7 @@ def test_what_is_not_there_is_called_so(text):
 
 
 def test_other_names_are_answered_with_all():
-    with pytest.raises(SamecarError, match=r"write NAME:PATH, NAME one of veri776, vehicleid, .*, folder, csv"):
+    with pytest.raises(SamecarError, match=r"write NAME:PATH, NAME one of veri776, vehicleid, .*, folder, list, csv"):
         open_source("nothing:of/that")
 
 

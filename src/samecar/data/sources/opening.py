@@ -7,10 +7,14 @@ from functools import partial
 from pathlib import Path
 
 from samecar.data.manifest import Manifest
+from samecar.data.sources.cityflow import cityflow
 from samecar.data.sources.folder import folder
+from samecar.data.sources.market import market
+from samecar.data.sources.plain_list import plain_list
 from samecar.data.sources.vehicleid import vehicleid
-from samecar.data.sources.veri776 import veri776
+from samecar.data.sources.veri776 import parse_name, veri776
 from samecar.data.sources.veri_wild import veri_wild
+from samecar.data.sources.veri_wild_2 import veri_wild_2
 from samecar.data.spelling import label_warnings
 from samecar.data.tables import TABLE_SUFFIXES
 from samecar.errors import SamecarError
@@ -24,9 +28,25 @@ SOURCES: dict[str, Callable[[Path], Manifest]] = {
     "veri_wild": partial(veri_wild, vehicles=3000),
     "veri_wild_medium": partial(veri_wild, vehicles=5000),
     "veri_wild_large": partial(veri_wild, vehicles=10000),
+    "veri_wild_2": partial(veri_wild_2, test_set="All"),
+    "veri_wild_2_a": partial(veri_wild_2, test_set="A"),
+    "veri_wild_2_b": partial(veri_wild_2, test_set="B"),
+    "cityflow": cityflow,
+    "market": market,
     "folder": folder,
+    "list": plain_list,
     "csv": Manifest.read,
 }
+
+
+MARKS = {
+    "veri776": "image_train",
+    "market": "bounding_box_train",
+    "veri_wild_2": "test_split_V2",
+    "veri_wild": "train_test_split/test_3000.txt",
+    "vehicleid": "train_test_split/test_list_800.txt",
+}
+"""What the folder of a data set holds and no other does; a folder given without a name is recognised by it."""
 
 
 def open_source(source: str | Path) -> Manifest:
@@ -34,7 +54,8 @@ def open_source(source: str | Path) -> Manifest:
 
     Args:
         source: a name of `SOURCES`, a colon and a path; `csv:` takes a .csv or .parquet file, `folder:` a folder or a
-            pattern (see `samecar.data.sources.folder.folder`), all others the folder of that data set.
+            pattern (see `samecar.data.sources.folder.folder`), `list:` a text file or a folder of some (see
+            `samecar.data.sources.plain_list.plain_list`), all others the folder of that data set.
 
     Returns:
         The manifest; its warnings also name labels that look alike, such as two spellings of one camera.
@@ -65,8 +86,11 @@ def _advice(name: str, text: str) -> str:
     place = Path(text).expanduser()
     if place.is_file() and place.suffix.lower() in TABLE_SUFFIXES:
         return f"has no name; write csv:{text}"
-    if (place / "image_train").is_dir():
-        return f"has no name; write veri776:{text}"
+    if place.is_file() and place.suffix.lower() == ".txt":
+        return f"has no name; write list:{text}"
+    data_set = _recognise(place)
+    if data_set:
+        return f"has no name; write {data_set}:{text}"
     if place.is_dir():
         return f"has no name; write folder:{text}/{{vehicle_id}}_{{camera_id}}.jpg with the pattern of your file names"
     names = f"NAME:PATH, NAME one of {', '.join(SOURCES)}"
@@ -78,3 +102,12 @@ def _advice(name: str, text: str) -> str:
     if nearest:
         return f"has an unknown name; did you mean {nearest[0]}:PATH?"
     return f"has an unknown name; write {names}"
+
+
+def _recognise(place: Path) -> str:
+    """The source of a data set's folder; "" for any other folder."""
+    name = next((name for name, mark in MARKS.items() if (place / mark).exists()), "")
+    if name == "veri776" and (place / "train_label.xml").is_file():
+        names = (path.name for path in (place / "image_train").iterdir())
+        return name if any(map(parse_name, names)) else "cityflow"
+    return name
