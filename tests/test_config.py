@@ -221,6 +221,7 @@ def test_a_warm_up_from_nothing_goes_with_rates_per_step():
     [
         ({"erasing_area": (0.4, 0.1)}, "erasing_area is [0.4, 0.1]; give the least and then the most, and at most 1"),
         ({"erasing_area": (0.4, 1.1)}, "erasing_area is [0.4, 1.1]; give the least and then the most, and at most 1"),
+        ({"erasing_area": (1.0, 1.0)}, "give the least and then the most, and at most 1, the least below 1"),
         (
             {"grey_patches_area": (0.4, 1.1)},
             "grey_patches_area is [0.4, 1.1]; give the least and then the most",

@@ -5,7 +5,7 @@ import pytest
 from conftest import paint_picture
 from PIL import Image
 
-from samecar.data import check, open_source, split_by_identity
+from samecar.data import Manifest, check, open_source, split_by_identity
 from samecar.data.checking import NEAR_DUPLICATE_BITS, _close_pairs
 from samecar.data.inspecting import inspect_file, inspect_files
 from samecar.errors import SamecarError
@@ -249,3 +249,31 @@ def test_a_dead_process_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(SamecarError, match="ended too early; use workers=1"):
         inspect_files([tmp_path / str(number) for number in range(600)], workers=2)
     assert inspect_files([], 2) == []
+
+
+def test_placeholders_are_counted_and_are_no_vehicle(healthy):
+    texture(healthy / "train" / "-1_1_0.png", 90)
+    texture(healthy / "gallery" / "-1_2_0.png", 91)
+    (found,) = findings(healthy, "placeholders")
+    assert (found.severity, found.count) == ("warning", 2)
+    assert found.sentence == "pictures whose vehicle_id names no vehicle ('-1') and which count as unlabelled: 2"
+    result = check(open_source(f"folder:{healthy}/{PATTERN}"), workers=1)
+    assert result.ok
+    assert (result.splits["train"].vehicles, result.splits["train"].unlabelled) == (2, 1)
+
+
+@pytest.mark.parametrize("cameras", [("1", "2"), ("", "")])
+def test_check_calls_those_queries_unmatched_that_scoring_skips(tmp_path, cameras):
+    """A copy by another name, the same file in both splits, a second picture, and one of nobody."""
+    for seed, name in enumerate(("a", "b", "c", "d")):
+        texture(tmp_path / f"{name}.png", seed)
+    copy(tmp_path / "a.png", tmp_path / "a2.png")
+    shown = [("a", "1", 0, "query"), ("a2", "1", 1, "gallery"), ("b", "2", 0, "query"), ("b", "2", 0, "gallery")]
+    shown += [("c", "3", 0, "query"), ("d", "3", 1, "gallery"), ("d", "-1", 0, "query")]
+    rows = [
+        {"path": f"{name}.png", "vehicle_id": vehicle, "camera_id": cameras[camera], "split": split}
+        for name, vehicle, camera, split in shown
+    ]
+    found = {finding.kind: finding for finding in check(Manifest.from_rows(tmp_path, rows), workers=1).findings}
+    assert found["unmatched queries"].severity == "warning"
+    assert found["unmatched queries"].examples == ("a.png", "b.png", "d.png")

@@ -221,6 +221,19 @@ def test_erased_areas_and_ratios_follow_the_definition(height, width):
     assert left.mean() == pytest.approx(expected[3], abs=1.8)
 
 
+@pytest.mark.parametrize("change", [RandomErasing, GreyPatch])
+def test_a_changed_rectangle_never_fills_a_side(change):
+    torch.manual_seed(2)
+    picture = torch.rand(3, 12, 10) + 1
+    alter = change(1.0, (0.3, 1.0), (0.3, 1 / 0.3))
+    changed = torch.stack([alter(picture) for _ in range(400)])
+    touched = (changed != picture).any(dim=1)  # (times, height, width)
+    assert touched.any(dim=(1, 2)).all()
+    assert (touched.any(dim=2).sum(dim=1) < 12).all()
+    assert (touched.any(dim=1).sum(dim=1) < 10).all()
+    assert touched.any(dim=2).sum(dim=1).max() == 11
+
+
 def test_erased_areas_and_ratios_can_be_chosen():
     torch.manual_seed(0)
     transform = training(erasing=1.0, erasing_area=(0.25, 0.25), erasing_ratio=(1.0, 1.0))

@@ -55,6 +55,21 @@ def test_market_style_ids_without_a_vehicle_are_junk_or_distractors():
     assert Relevance(query, gallery, find_protocol("market"))(slice(0, 2)).tolist() == [[0, -1, 1], [0, -1, -1]]
 
 
+@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize("nobody", ["-1", "unknown"])
+def test_a_query_that_is_called_minus_one_has_no_match(name, nobody):
+    query, gallery = labels([(nobody, "c1")]), labels([(nobody, "c2"), (nobody, ""), ("7", "c2")])
+    assert Relevance(query, gallery, find_protocol(name)).of(0)[0].tolist() == []
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_querys_own_picture_is_junk_under_every_protocol(name):
+    paths = np.array(["a.jpg", "b.jpg", "c.jpg"])
+    of_one = Labels(np.full(3, "7"), np.array(["", "c1", "c2"]), path=paths)
+    found = Relevance(of_one, of_one, find_protocol(name))(slice(None))
+    assert found.tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+
+
 def test_the_junk_rule_may_be_chosen():
     protocol = find_protocol("veri_wild")
     assert with_junk(protocol, None) == with_junk(protocol, "same-camera") == protocol

@@ -198,3 +198,32 @@ def test_intervals_of_saved_queries_are_those_of_their_evaluation(tmp_path):
     found = SavedQueries.read([tmp_path / "a.json"]).intervals()
     for name in ("mAP", "rank-1"):
         assert found[name] == pytest.approx(scored.intervals[name])
+
+
+def test_runs_that_were_scored_by_other_matches_are_told_apart(tmp_path):
+    """As where one of them counted a picture as a match of itself."""
+    save_evaluation(evaluation(1.0), tmp_path / "a.json")
+    (tmp_path / "b.json").write_text((tmp_path / "a.json").read_text())
+    with (tmp_path / "a.queries.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    total = sum(int(line["matches"]) for line in lines)
+    lines[0]["matches"] = str(int(lines[0]["matches"]) + 1)
+    with (tmp_path / "b.queries.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    (found,) = compare_runs(tmp_path / "a.json", tmp_path / "b.json")
+    assert found.differences == {"matches of these queries": (str(total), str(total + 1))}
+
+
+def test_pictures_of_two_folders_are_two_pictures_though_their_names_are_equal(tmp_path):
+    given = rows(4)
+    here = read_split(written(tmp_path / "q.npz", **given, root=np.array("/sets/first")), "query")
+    there = read_split(written(tmp_path / "g.npz", **given, root=np.array("/sets/second")), "gallery")
+    again = read_split(written(tmp_path / "a.npz", **given, root=np.array("/sets/second/../first")), "gallery")
+    assert here.labels.picture.tolist() == [f"/sets/first/{place}.jpg" for place in range(4)]
+    assert not set(here.labels.picture.tolist()) & set(there.labels.picture.tolist())
+    assert again.labels.picture.tolist() == here.labels.picture.tolist()
+    named = read_split(written(tmp_path / "n.npz", **given, picture=np.array(["x", "x", "y", "z"])), "query")
+    assert named.labels.picture.tolist() == ["x", "x", "y", "z"]
+    assert read_split(written(tmp_path / "p.npz", **given), "query").labels.picture.tolist() == given["path"].tolist()

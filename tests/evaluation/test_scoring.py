@@ -550,3 +550,44 @@ def test_vehicleid_sizes_are_those_that_papers_state():
     evaluation = score(empty(), labelled(matrix, vehicles, [""] * len(vehicles)), VEHICLE_ID)
     assert (evaluation.card.queries_scored, evaluation.card.gallery_pictures) == (5693, 800)
     assert evaluation.cmc[1] < 0.02
+
+
+@pytest.mark.parametrize("protocol", [PLAIN, NO_JUNK, VEHICLE_ID])
+def test_a_picture_in_queries_and_gallery_is_scored_as_if_it_were_taken_out(protocol):
+    """Each vehicle has one picture that is query and gallery, and so its own nearest, and one other."""
+    generator = np.random.default_rng(8)
+    matrix, vehicles = generator.normal(size=(12, 4)), np.arange(12).astype(str)
+    paths = np.array([f"{vehicle}.jpg" for vehicle in vehicles])
+    own = Labels(vehicles, np.full(12, ""), path=paths)
+    query = Embeddings(matrix, own)
+    with pytest.raises(SamecarError, match=r"none of .* queries has a match"):
+        score(query, query, protocol)
+    others = Labels(vehicles, np.full(12, ""), path=np.char.add("other-", paths))
+    gallery = Embeddings(np.concatenate([matrix, generator.normal(size=(12, 4))]), Labels.concatenate([own, others]))
+    if protocol is not VEHICLE_ID:  # which draws its gallery from both
+        found = score(query, gallery, protocol, options=Options(bootstrap=0))
+        ranks = []
+        for row, embedding in enumerate(matrix):
+            squares = ((gallery.matrix - embedding) ** 2).sum(axis=1)
+            wrong = np.delete(squares, [row, row + 12])
+            ranks.append(1 + (wrong <= squares[row + 12]).sum())
+        assert found.mean_average_precision == pytest.approx(np.mean(1 / np.array(ranks)))
+        assert found.cmc[1] == np.mean(np.array(ranks) == 1)
+
+
+def test_the_card_says_how_ties_among_neighbours_fall():
+    pictures = labelled(np.eye(6), [1, 1, 1, 2, 2, 2], [1, 2, 3, 1, 2, 3])
+    expanded = score(pictures, pictures, PLAIN, options=Options(query_expansion=AverageQueryExpansion(2)))
+    assert expanded.card.ties.endswith("those first in the order of queries and gallery are taken")
+    assert score(pictures, pictures, PLAIN).card.ties == "a picture that is as near as a match comes before it"
+
+
+@pytest.mark.parametrize(
+    "steps", [{"query_expansion": AverageQueryExpansion(3)}, {"database_augmentation": DatabaseAugmentation(3)}]
+)
+def test_a_collapsed_model_scores_the_worst_with_expansion_too(steps):
+    vehicles, cameras = np.repeat(np.arange(8), 3), np.tile([1, 2, 3], 8)
+    pictures = labelled(np.full((24, 5), 0.1), vehicles, cameras)
+    worst = score(pictures, pictures, PLAIN, options=Options(bootstrap=0)).mean_average_precision
+    assert worst == pytest.approx((1 / 22 + 2 / 23) / 2)  # 21 pictures of others come before both matches
+    assert score(pictures, pictures, PLAIN, options=Options(bootstrap=0, **steps)).mean_average_precision == worst

@@ -27,6 +27,12 @@ def test_a_sighting_says_what_is_known_by_name():
     assert Sighting("c", **sighting.known) == sighting
 
 
+@pytest.mark.parametrize("name", ["-1", "unknown", "None"])
+def test_a_word_for_nobody_is_no_vehicle(name):
+    assert Sighting("c", vehicle_id=name) == Sighting("c")
+    assert Sighting("c", vehicle_id="v-1").vehicle_id == "v-1"
+
+
 def test_a_catalogue_keeps_all_of_it(tmp_path):
     connection = sqlite3.connect(tmp_path / "catalogue.sqlite", isolation_level=None)
     write_schema(connection)

@@ -335,3 +335,30 @@ def test_a_gpu_gives_the_same_ranks(kind):
         for device in ("cuda", "cpu")
     )
     assert [ranks.tolist() for ranks in there] == [ranks.tolist() for ranks in here]
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "cosine"])
+@pytest.mark.parametrize("factor", [1e-140, 1e-45, 1e-13, 1e16, 1e45, 1e100, 1e148])
+def test_ranks_and_thresholds_do_not_depend_on_the_unit(kind, factor):
+    generator = np.random.default_rng(3)
+    queries, gallery = generator.normal(size=(6, 8)), generator.normal(size=(40, 8))
+    matches = [(np.flatnonzero(np.arange(40) % 4 == row % 4), np.empty(0, np.int64)) for row in range(6)]
+    usual, scaled = (
+        count_matches(queries * unit, gallery * unit, matches.__getitem__, distance=kind, pairs=True)
+        for unit in (1, factor)
+    )
+    np.testing.assert_array_equal(scaled.ranks, usual.ranks)
+    for rate in (0.01, 0.1):
+        points = [found.others.operating_point(found.distances, rate) for found in (usual, scaled)]
+        assert points[0].true_positive_rate == points[1].true_positive_rate
+    assert np.isfinite(scaled.distances).all()
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "cosine"])
+@pytest.mark.parametrize(
+    ("factor", "words"), [(2e153, "divide"), (1e154, "divide"), (1e300, "divide"), (1e-170, "multiply")]
+)
+def test_finite_embeddings_whose_squares_are_none_are_refused(kind, factor, words):
+    embeddings = np.random.default_rng(0).normal(size=(40, 8)) * factor
+    with pytest.raises(SamecarError, match=f"embeddings hold values whose squares are .*; {words} them all by a large"):
+        count_matches(embeddings[:3], embeddings, lambda query: (np.array([5]), np.array([query])), distance=kind)

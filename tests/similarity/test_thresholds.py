@@ -97,3 +97,23 @@ def test_given_distances_are_counted_too():
     found = count_in_distances([(slice(0, 6), distances.copy())], as_lists(relevance), pairs=True)
     point = found.others.operating_point(found.distances, 0.1)
     assert point.true_positive_rate == pytest.approx(naive_true_positive_rate(distances, relevance, 0.1))
+
+
+def test_a_match_and_another_that_are_equally_near_are_accepted_together(monkeypatch):
+    """Whatever the product's rounding, which is made large here so that it would part them."""
+    generator = np.random.default_rng(6)
+
+    def multiply_roughly(gallery, rows, out):
+        np.matmul(rows, gallery.T, out=out)
+        out += generator.uniform(-1e-2, 1e-2, out.shape)
+
+    monkeypatch.setattr(counting, "_multiply", multiply_roughly)
+    near = np.outer(np.arange(1, 11), [0.0, 1.0, 0.0])  # ten matches, and ten others in the same places
+    far = generator.normal((0, 0, 15), size=(990, 3))
+    gallery = np.concatenate([near, near, far]).astype(np.float32)
+    matches = (np.arange(10), np.empty(0, np.int64))
+    found = count_matches(np.zeros((1, 3), np.float32), gallery, lambda query: matches, pairs=True)
+    assert found.ranks.tolist() == list(range(2, 21, 2))
+    for accepted in range(10):
+        point = found.others.operating_point(found.distances, (accepted + 0.5) / 1000)
+        assert point.true_positive_rate == accepted / 10

@@ -78,9 +78,10 @@ def duration(seconds: float) -> str:
 def open_aloud(*sources: str) -> "Manifest":
     """Opens a source, or joins several with their vehicles kept apart, and prints what was noticed."""
     from samecar.data import join_sets, open_source
+    from samecar.data.placeholders import describe_placeholders
 
     manifest = open_source(sources[0]) if len(sources) == 1 else join_sets(sources)
-    for warning in manifest.warnings:
+    for warning in filter(None, (*manifest.warnings, describe_placeholders(manifest))):
         warn(warning)
     return manifest
 

@@ -160,9 +160,12 @@ def add(
         console.progress_bars() as progress,
     ):
         if Path(source).suffix == ".npz":
+            from samecar.data.placeholders import describe_placeholders
             from samecar.embedding.embeddings import Embeddings
 
             embeddings = Embeddings.load(Path(source).expanduser())
+            if placeholders := describe_placeholders(embeddings.manifest):
+                console.warn(placeholders)
             report = opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)
         else:
             coming = incoming_from(source, _standard_input(), defaults)

@@ -114,7 +114,7 @@ class AugmentationSettings(Settings):
         for name in RANGES:
             least, most = getattr(self, name)
             of_picture = name.endswith("_area")
-            if least > most or (of_picture and most > 1):
-                limit = ", and at most 1" if of_picture else ""
+            if least > most or (of_picture and (most > 1 or least == 1)):
+                limit = ", and at most 1" + ", the least below 1" * (least == 1) if of_picture else ""
                 raise ValueError(f"{name} is {[least, most]}; give the least and then the most{limit}")
         return self

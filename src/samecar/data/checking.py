@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from samecar.data.inspecting import Inspection, inspect_files
 from samecar.data.manifest import SPLITS, Manifest
+from samecar.data.placeholders import describe_placeholders
 from samecar.data.sources.opening import as_manifest
 from samecar.data.spelling import label_warnings, similar_paths
+from samecar.labels import Labels, MatchFinder, find_placeholders
 from samecar.progress import Progress, show_progress, silent
 
 Severity = Literal["error", "warning", "note"]
@@ -132,7 +134,7 @@ class _Facts:
     @cached_property
     def labelled(self) -> NDArray[np.bool_]:
         """(pictures,)."""
-        return np.asarray(self.manifest.vehicle_id != "")
+        return self.manifest.labelled
 
     @cached_property
     def tells_cameras(self) -> bool:
@@ -158,12 +160,13 @@ class _Facts:
 
 
 def _summary(manifest: Manifest) -> SplitSummary:
-    vehicles, counts = np.unique(manifest.vehicle_id[manifest.vehicle_id != ""], return_counts=True)
+    labelled = manifest.labelled
+    vehicles, counts = np.unique(manifest.vehicle_id[labelled], return_counts=True)
     return SplitSummary(
         pictures=len(manifest),
         vehicles=len(vehicles),
         cameras=len(np.unique(manifest.camera_id[manifest.camera_id != ""])),
-        unlabelled=int((manifest.vehicle_id == "").sum()),
+        unlabelled=int((~labelled).sum()),
         fewest=int(counts.min(initial=counts.max(initial=0))),
         median=float(np.median(counts)) if len(counts) else 0.0,
         most=int(counts.max(initial=0)),
@@ -207,8 +210,14 @@ def _small(facts: _Facts) -> Iterator[Finding]:
 
 
 def _unlabelled(facts: _Facts) -> Iterator[Finding]:
-    rows = np.flatnonzero(~facts.labelled).tolist()
-    yield from _finding("unlabelled", "note", "pictures without a vehicle_id", facts.paths(rows))
+    vehicles = facts.manifest.vehicle_id
+    yield from _finding(
+        "unlabelled", "note", "pictures without a vehicle_id", facts.paths(np.flatnonzero(vehicles == ""))
+    )
+    rows = np.flatnonzero(find_placeholders(vehicles))
+    if len(rows):
+        examples = tuple(facts.paths(rows.tolist()))
+        yield Finding("placeholders", "warning", describe_placeholders(facts.manifest), len(rows), examples)
     if not facts.tells_cameras:
         yield Finding("no cameras", "note", "the set tells no cameras; pictures are not compared between them")
 
@@ -242,18 +251,18 @@ def _with_one(vehicles: NDArray[np.str_], values: NDArray[np.str_]) -> list[str]
 
 
 def _unmatched_queries(facts: _Facts) -> Iterator[Finding]:
+    """Queries that no evaluation can score: only the picture itself, or what its own camera saw, is in the gallery."""
     manifest = facts.manifest
-    cameras_of: dict[str, set[str]] = {}
-    gallery = manifest.of_split("gallery")
-    for vehicle, camera in gallery.rows(("vehicle_id", "camera_id")):
-        cameras_of.setdefault(vehicle, set()).add(camera)
-    queries = manifest.of_split("query").rows(("path", "vehicle_id", "camera_id"))
-    unmatched = [
-        path for path, vehicle, camera in queries if not vehicle or not cameras_of.get(vehicle, set()) - {camera}
-    ]
+    labels = Labels(manifest.vehicle_id, manifest.camera_id, picture=facts.digests)
+    queries = np.flatnonzero(manifest.split == "query")
+    finder = MatchFinder(labels.select(queries), labels.select(manifest.split == "gallery"))
+    unmatched = [row for place, row in enumerate(queries.tolist()) if not len(finder.of(place)[0])]
     severity: Severity = "error" if len(unmatched) == len(queries) else "warning"
-    sentence = "queries without a picture of their vehicle by another camera in the gallery"
-    yield from _finding("unmatched queries", severity, sentence, unmatched)
+    wanted = (
+        "a picture of their vehicle by another camera" if facts.tells_cameras else "another picture of their vehicle"
+    )
+    sentence = f"queries without {wanted} in the gallery"
+    yield from _finding("unmatched queries", severity, sentence, facts.paths(unmatched))
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------

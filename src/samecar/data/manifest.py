@@ -14,6 +14,7 @@ from samecar.config import digest
 from samecar.data.tables import TABLE_SUFFIXES, csv_bytes, parquet_bytes, path_on_disk, read_table, unknown_name
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
+from samecar.labels import find_labelled
 from samecar.notebook import html_table
 
 SPLITS: Final = ("train", "query", "gallery")
@@ -44,7 +45,7 @@ class Manifest:
     Attributes:
         root: the folder that `path` is relative to.
         path: (pictures,) relative to `root`, with forward slashes, or absolute; unique within a split.
-        vehicle_id: (pictures,) "" is an unlabelled picture.
+        vehicle_id: (pictures,) "" is an unlabelled picture, and so is a placeholder such as -1 or unknown.
         camera_id: (pictures,).
         split: (pictures,) one of `SPLITS`.
         time: (pictures,) as the source writes it.
@@ -92,7 +93,7 @@ class Manifest:
         """What a notebook shows: counts, and the first rows."""
         parts = [(split, self.of_split(split)) for split in SPLITS]
         counts = [
-            (split, *(f"{count:,}" for count in (len(part), _known(part.vehicle_id), _known(part.camera_id))))
+            (split, *(f"{count:,}" for count in (len(part), part.vehicle_count, _known(part.camera_id))))
             for split, part in parts
             if len(part)
         ]
@@ -132,9 +133,19 @@ class Manifest:
         return self.select(self.split == split)
 
     @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Whose vehicle is known; (pictures,). A placeholder such as -1 or unknown is no vehicle."""
+        return find_labelled(self.vehicle_id)
+
+    @property
     def split_counts(self) -> dict[str, int]:
         """Number of pictures in each of `SPLITS`."""
         return {split: int((self.split == split).sum()) for split in SPLITS}
+
+    @property
+    def vehicle_count(self) -> int:
+        """Number of different vehicles that are known."""
+        return len(np.unique(self.vehicle_id[self.labelled]))
 
     @property
     def digest(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from samecar.config import BatchSettings
 from samecar.data.manifest import Manifest
 from samecar.errors import SamecarError
+from samecar.labels import find_labelled
 
 
 class Draw(NamedTuple):
@@ -69,7 +70,7 @@ class IdentityBatches:
             )
         if seed < 0:
             raise SamecarError(f"seed is {seed}; it must be 0 or more")
-        unlabelled = int((vehicle_ids == "").sum())
+        unlabelled = int((~find_labelled(vehicle_ids)).sum())
         if unlabelled:
             raise SamecarError(f"{unlabelled:,} training pictures have no vehicle_id; label them or leave them out")
         if cameras is not None and not (cameras != "").any():

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.manifest import Manifest
+from samecar.data.placeholders import describe_placeholders, without_placeholders
 from samecar.errors import SamecarError, first_few
 
 
@@ -23,7 +24,8 @@ def split_by_identity(
     without any cameras all pictures of vehicles with two or more are gallery, for protocols that draw it at random.
 
     Args:
-        manifest: labelled pictures, all of them in split train.
+        manifest: labelled pictures, all of them in split train. Those whose vehicle_id names no vehicle, such as -1,
+            are left out, and a warning counts them.
         held_out: share of the vehicles (below 1) or their number.
         seed: the same seed, 0 or more, holds out the same vehicles.
         query_cameras: names of cameras.
@@ -36,6 +38,8 @@ def split_by_identity(
             possible, or no vehicle can be held out.
     """
     query_cameras = query_cameras or ()
+    left_out = describe_placeholders(manifest)
+    manifest = without_placeholders(manifest)
     _check_splittable(manifest, seed, query_cameras)
     rows_of = _rows_of_vehicles(manifest)
     wanted = _wanted(held_out, len(rows_of))
@@ -60,6 +64,8 @@ def split_by_identity(
         splits["gallery"] += rows[~is_query].tolist() if query_cameras else rows.tolist()
     splits["train"] = np.concatenate([*rows_of.values()]).tolist() if rows_of else []
     warnings = _warnings(len(rows_of) + len(chosen) - len(matchable), wanted - len(chosen), no_cameras)
+    if left_out:
+        warnings.insert(0, f"left out: {left_out}")
     return replace(_assign_splits(manifest, splits), warnings=(*manifest.warnings, *warnings))
 
 

@@ -286,7 +286,7 @@ class RandomErasing(_RandomRectangle):
     """Makes a rectangle grey (arXiv 1708.04896).
 
     Works on a normalised tensor (3, height, width), in which 0 is the mean. Area and ratio of height to width are drawn
-    uniformly and drawn again while the rectangle does not fit.
+    uniformly and drawn again while the rectangle is not lower and narrower than the picture, as in the paper's code.
 
     Args:
         probability: of the change.
@@ -307,7 +307,7 @@ def _draw_rectangle(
         area = _uniform(*areas) * height * width
         ratio = _uniform(*ratios)
         rows, columns = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < rows <= height and 0 < columns <= width:
+        if 0 < rows < height and 0 < columns < width:
             top = int(torch.randint(height - rows + 1, ()))
             left = int(torch.randint(width - columns + 1, ()))
             return slice(None), slice(top, top + rows), slice(left, left + columns)

@@ -1,18 +1,20 @@
 """Embeddings and the rows that they belong to, saved and loaded; nothing here needs torch."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.data.copies import absolute_paths
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.embedding.npy import read_npy, write_npy
 from samecar.embedding.npz import FACTS, read_npz
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
-from samecar.labels import LABELS, Labels
+from samecar.labels import LABELS, Column, Labels
 from samecar.similarity.products import Matrix
 
 FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
@@ -20,6 +22,9 @@ FLIP = "flip (mean with the mirrored picture); looks at one picture at a time"
 
 FLIPPED = " with flip"
 """Stands behind the digest of the model that made them."""
+
+PICTURE = "picture"
+"""The column of a file that tells copies of a picture."""
 
 NOT_STATED = "not stated"
 """Stands for the model where nobody says which one made them."""
@@ -36,6 +41,7 @@ class Embeddings:
         matrix: (pictures, size); float32 where samecar made it, or as others gave it.
         rows: of the pictures, in the matrix's order: a manifest, which says where they lie, or labels alone.
         model: digest of the model that made them.
+        pictures: (pictures,) names of the pictures, as `name_pictures` gives them; the paths in a manifest if None.
 
     Raises:
         SamecarError: there are more or fewer rows than embeddings.
@@ -44,6 +50,7 @@ class Embeddings:
     matrix: Matrix
     rows: Manifest | Labels
     model: str = NOT_STATED
+    pictures: Column | None = None
 
     def __post_init__(self) -> None:
         if len(self.matrix) != len(self.rows):
@@ -70,12 +77,13 @@ class Embeddings:
             )
         return self.rows
 
-    @property
+    @cached_property
     def labels(self) -> Labels:
         """Who is seen by which camera in each row."""
         if isinstance(self.rows, Labels):
             return self.rows
-        return Labels(**{name: self.rows.column(name) for name in LABELS})
+        pictures = np.array(absolute_paths(self.rows), np.str_) if self.pictures is None else self.pictures
+        return Labels(**{name: self.rows.column(name) for name in LABELS}, picture=pictures)
 
     def select(self, chosen: NDArray[Any]) -> "Embeddings":
         """Some of the rows.
@@ -83,7 +91,8 @@ class Embeddings:
         Args:
             chosen: a mask (pictures,) or row numbers, in the order wanted.
         """
-        return Embeddings(self.matrix[chosen], self.rows.select(chosen), self.model)
+        pictures = None if self.pictures is None else self.pictures[chosen]
+        return Embeddings(self.matrix[chosen], self.rows.select(chosen), self.model, pictures)
 
     def of_split(self, split: str) -> "Embeddings":
         """The rows of one split of the manifest."""
@@ -95,6 +104,8 @@ class Embeddings:
         The .npz file has `embeddings`, `model` and the manifest's columns, without pickle. The table is the manifest;
         which model made the embeddings is not in it.
 
+        Where files are copies of each other it has a column `picture`, which is the same for copies.
+
         Raises:
             SamecarError: the name ends otherwise, there is no manifest, or another table lies beside the .npy file.
         """
@@ -105,6 +116,8 @@ class Embeddings:
             write_npy(path, self.matrix, manifest)
             return
         columns: dict[str, Any] = {name: manifest.column(name) for name in COLUMNS}
+        if self.pictures is not None and self.pictures.tolist() != absolute_paths(manifest):
+            columns[PICTURE] = self.pictures
         with write_file(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -125,13 +138,14 @@ class Embeddings:
         path = as_path(path, "file of embeddings")
         if path.suffix == ".npy":
             return cls(*read_npy(path))
-        content = read_npz(path, (*COLUMNS, *FACTS))
+        content = read_npz(path, (*COLUMNS, *FACTS), (PICTURE,))
         columns: dict[str, Any] = content.columns
+        pictures = columns.pop(PICTURE, None)
         try:
             manifest = Manifest(Path(content.facts["root"]), **columns, source=content.facts["source"])
         except SamecarError as error:
             raise SamecarError(f"{path}: {error}") from error
-        return cls(content.matrix, manifest, content.facts["model"])
+        return cls(content.matrix, manifest, content.facts["model"], pictures)
 
 
 def refuse_name(path: Path) -> None:

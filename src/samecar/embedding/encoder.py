@@ -13,6 +13,7 @@ from PIL import Image
 from torch.nn import functional
 
 from samecar.data import Manifest, evaluation_loader, known_numbers
+from samecar.data.copies import name_pictures
 from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
@@ -68,7 +69,8 @@ def embed(
             progress("embedding", done, len(manifest), describe_speed(done, started, _device_of(model)))
     finally:
         model.train(was_training)
-    return Embeddings(matrix, manifest, model_digest + FLIPPED if flip else model_digest)
+    made_by = model_digest + FLIPPED if flip else model_digest
+    return Embeddings(matrix, manifest, made_by, name_pictures(manifest))
 
 
 @torch.inference_mode()

@@ -1,15 +1,16 @@
 """Embeddings from anywhere: .npz files, or a .npy matrix beside a table."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 from samecar.data.tables import TABLE_SUFFIXES
-from samecar.embedding.embeddings import NOT_STATED, Embeddings
+from samecar.embedding.embeddings import NOT_STATED, PICTURE, Embeddings
 from samecar.embedding.npy import read_npy
 from samecar.embedding.npz import Content, read_npz
 from samecar.errors import SamecarError
-from samecar.labels import LABELS, Labels
+from samecar.labels import LABELS, Column, Labels
 
 NEEDED = ("vehicle_id", "camera_id")
 """Columns without which nothing can be scored."""
@@ -20,9 +21,9 @@ def read_split(path: Path, split: str) -> Embeddings:
 
     Args:
         path: an .npz file with `embeddings` (pictures, size), `vehicle_id` and `camera_id` (pictures,), and if known
-            `path`, `track_id`, `type`, `colour`, `split` and `model`, as `samecar embed` writes it; or a .csv or
-            .parquet manifest, whose embeddings lie beside it in a .npy file of the same name, row by row; or that .npy
-            file.
+            `path`, `track_id`, `type`, `colour`, `picture` (the same for copies of a picture; by default the path),
+            `split` and `model`, as `samecar embed` writes it; or a .csv or .parquet manifest, whose embeddings lie
+            beside it in a .npy file of the same name, row by row; or that .npy file.
         split: 'query' or 'gallery'; where the file tells splits, the rows of this one are taken.
 
     Returns:
@@ -32,9 +33,12 @@ def read_split(path: Path, split: str) -> Embeddings:
         SamecarError: the file is absent, damaged or lacks something, labels and embeddings do not fit, or no row is of
             the split.
     """
-    content = read_npz(path, NEEDED, (*LABELS, "split", "model")) if path.suffix == ".npz" else _read_table(path)
+    known = (*LABELS, PICTURE, "split", "model", "root")
+    content = read_npz(path, NEEDED, known) if path.suffix == ".npz" else _read_table(path)
     columns = content.columns
-    labels = Labels(**{name: columns[name] for name in LABELS if name in columns})
+    if "path" in columns and "root" in content.facts:
+        columns = {PICTURE: _join_paths(content.facts["root"], columns["path"]), **columns}
+    labels = Labels(**{name: columns[name] for name in (*LABELS, PICTURE) if name in columns})
     embeddings = Embeddings(content.matrix, labels, content.facts.get("model", NOT_STATED))
     if "split" not in columns:
         return embeddings
@@ -49,4 +53,10 @@ def _read_table(path: Path) -> Content:
     if path.suffix not in (".npy", *TABLE_SUFFIXES):
         raise SamecarError(f"embeddings {path} end in {path.suffix or 'nothing'!r}; give .npz, .npy, .csv or .parquet")
     matrix, manifest = read_npy(path)
-    return Content(matrix, {name: manifest.column(name) for name in (*LABELS, "split")}, {})
+    columns = {name: manifest.column(name) for name in (*LABELS, "split")}
+    return Content(matrix, columns, {"root": str(manifest.root.absolute())})
+
+
+def _join_paths(root: str, paths: Column) -> Column:
+    """Paths below a folder that may lie on another machine."""
+    return np.array([os.path.normpath(os.path.join(root, path)) for path in paths.tolist()], np.str_)  # noqa: PTH118

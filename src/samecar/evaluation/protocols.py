@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
-from samecar.labels import Labels
+from samecar.labels import Labels, MatchFinder
 
 MATCH, JUNK, OTHER = 1, 0, -1
 
@@ -25,15 +25,15 @@ class Protocol:
 
     Attributes:
         name: what people call it.
-        junk: gallery pictures that are taken out of a query's ranking.
+        junk: gallery pictures that are taken out of a query's ranking. The query's own picture always is.
         gallery: 'all' ranks every gallery picture; 'one per vehicle' draws, for each of `draws`, one picture of every
-            vehicle at random as the gallery and makes all other pictures the queries. Pictures without a vehicle id
-            stay in the gallery.
+            vehicle at random as the gallery and makes all other pictures the queries. Pictures whose vehicle is not
+            known stay in the gallery.
         draws: random galleries over which scores are averaged.
         ranked: what a query is compared with: single pictures, or tracks, whose distance is that of their nearest
             picture.
         ignored: vehicle ids of gallery pictures that are junk to every query.
-        never_matches: vehicle ids of gallery pictures that match no query, as those without an id do not.
+        never_matches: vehicle ids of gallery pictures that match no query, as those of unknown vehicles do not.
         published: queries and gallery pictures that the data set's authors state; None where the rules fit any set.
     """
 
@@ -104,41 +104,37 @@ def with_junk(protocol: Protocol, rule: str | None) -> Protocol:
     return replace(protocol, junk=JUNK_RULES[rule])
 
 
-class Relevance:
-    """What each gallery picture is to each query: 1 match, 0 junk, -1 other.
+class Relevance(MatchFinder):
+    """What each gallery picture is to each query under a protocol: 1 match, 0 junk, -1 other; see `MatchFinder`.
 
-    A gallery picture without a vehicle id is a distractor: it is other to every query. A picture whose camera is
-    unknown was not taken by the same camera as any other. Ids are compared as integers, made once.
+    Args:
+        query: labels of the queries.
+        gallery: labels of the gallery's pictures.
+        protocol: the rules.
+        tracks: which track each gallery picture belongs to, and their labels, as `Labels.tracks` gives them; tracks
+            are then judged in place of pictures.
     """
 
-    def __init__(self, query: Labels, gallery: Labels, protocol: Protocol) -> None:
-        vehicles = np.unique(np.concatenate([query.vehicle_id, gallery.vehicle_id]), return_inverse=True)[1]
-        cameras = np.unique(np.concatenate([query.camera_id, gallery.camera_id]), return_inverse=True)[1]
-        self._query_vehicles, gallery_vehicles = np.split(vehicles, [len(query)])
-        self._query_cameras, self._gallery_cameras = np.split(cameras, [len(query)])
-        self._query_cameras[query.camera_id == ""] = -1
-        self._same_camera_is_junk = protocol.junk == "same vehicle and same camera"
-        self._ignored = np.flatnonzero(np.isin(gallery.vehicle_id, protocol.ignored))
-        asked = np.flatnonzero((gallery.vehicle_id != "") & ~np.isin(gallery.vehicle_id, protocol.never_matches))
-        self._rows = asked[np.argsort(gallery_vehicles[asked], kind="stable")]  # one vehicle after the other
-        sought = np.arange(vehicles.max(initial=-1) + 2)
-        self._starts = np.searchsorted(gallery_vehicles[self._rows], sought)
-        self._gallery = len(gallery)
-
-    def of(self, query: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Gallery rows that are matches of a query, and those that are junk."""
-        vehicle = self._query_vehicles[query]
-        same_vehicle = self._rows[self._starts[vehicle] : self._starts[vehicle + 1]]
-        if not self._same_camera_is_junk:
-            return same_vehicle, self._ignored
-        same_camera = self._gallery_cameras[same_vehicle] == self._query_cameras[query]
-        junk = same_vehicle[same_camera]
-        return same_vehicle[~same_camera], np.concatenate([junk, self._ignored]) if len(self._ignored) else junk
+    def __init__(
+        self,
+        query: Labels,
+        gallery: Labels,
+        protocol: Protocol,
+        tracks: tuple[NDArray[np.int64], Labels] | None = None,
+    ) -> None:
+        super().__init__(
+            query,
+            gallery,
+            same_camera_is_junk=protocol.junk == "same vehicle and same camera",
+            ignored=protocol.ignored,
+            never_matches=protocol.never_matches,
+            tracks=tracks,
+        )
 
     def __call__(self, queries: slice) -> NDArray[np.int8]:
         """Relevance of all gallery pictures to some queries, (queries, gallery)."""
-        rows = range(*queries.indices(len(self._query_vehicles)))
-        relevance = np.full((len(rows), self._gallery), OTHER, np.int8)
+        rows = range(*queries.indices(self.queries))
+        relevance = np.full((len(rows), self.units), OTHER, np.int8)
         for place, query in enumerate(rows):
             matches, junk = self.of(query)
             relevance[place, matches] = MATCH

@@ -61,7 +61,7 @@ class RunComparison:
         queries: that both have scored.
         vehicles: that these show.
         left_out: queries that only one of them has.
-        differences: lines of the card that differ, each with both values.
+        differences: lines of the card that differ, and the matches if a query has others, each with both values.
         metrics: by name.
     """
 
@@ -196,16 +196,20 @@ def _compare(first: Path, second: Path, seed: int) -> RunComparison:
         raise SamecarError(f"{first} and {second} have no scored query in common; score both on the same pictures")
     paired = ours.select(theirs.keys)
     cards = [read_json(path).get("protocol", {}) for path in (first, second)]
+    differences = {
+        name.replace("_", " "): (str(cards[0].get(name)), str(cards[1].get(name)))
+        for name in RULES
+        if cards[0].get(name) != cards[1].get(name)
+    }
+    matches = [_count_matches(path, paired.keys) for path in (first, second)]
+    if matches[0] != matches[1]:  # other rules than the card tells, such as those of an older samecar
+        differences["matches of these queries"] = (f"{sum(matches[0]):,}", f"{sum(matches[1]):,}")
     return RunComparison(
         first.stem,
         len(paired.keys),
         len(np.unique(paired.vehicle_id)),
         len(set(ours.keys) ^ set(theirs.keys)),
-        {
-            name.replace("_", " "): (str(cards[0].get(name)), str(cards[1].get(name)))
-            for name in RULES
-            if cards[0].get(name) != cards[1].get(name)
-        },
+        differences,
         ours.compare(theirs, seed=seed),
     )
 
@@ -220,6 +224,12 @@ def _metrics(rows: list[dict[str, str]]) -> dict[str, Scores]:
         "mINP": Scores(column("inverse_negative_penalty"), alike),
         **{f"rank-{rank}": Scores((first <= rank).astype(np.float64), alike) for rank in (1, 5)},
     }
+
+
+def _count_matches(path: Path, keys: Iterable[tuple[str, str]]) -> list[int]:
+    """How many matches each of some queries had."""
+    rows = _read_queries(path)
+    return [int(rows[key]["matches"]) for key in keys]
 
 
 def _read_queries(path: Path) -> dict[tuple[str, str], dict[str, str]]:

@@ -19,6 +19,8 @@ from samecar.similarity.thresholds import OperatingPoint
 from samecar.uncertainty import Scores
 
 TIES = "a picture that is as near as a match comes before it"
+NEIGHBOUR_TIES = "of equally near neighbours, those first in the order of queries and gallery are taken"
+"""What is said besides where neighbours are averaged or compared, in which nothing tells for or against the model."""
 
 
 @dataclass(frozen=True)

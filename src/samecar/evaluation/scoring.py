@@ -14,7 +14,7 @@ from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
 from samecar.evaluation.options import Options
 from samecar.evaluation.protocols import Protocol, Relevance
-from samecar.evaluation.results import TIES, Evaluation, ProtocolCard, Provenance, QueryScores
+from samecar.evaluation.results import NEIGHBOUR_TIES, TIES, Evaluation, ProtocolCard, Provenance, QueryScores
 from samecar.labels import Labels
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import average_query_expansion, database_augmentation
@@ -128,7 +128,7 @@ def _card(
         junk_rule=protocol.junk,
         gallery_rule=gallery_rule,
         distance=distance,
-        ties=TIES,
+        ties=f"{TIES}; {NEIGHBOUR_TIES}" if options.post_processing else TIES,
         interpolation=options.interpolation,
         precision=_precision(options),
         post_processing="; ".join(steps) or "none",
@@ -157,8 +157,8 @@ def _draws(
     check_embeddings(query.matrix, gallery.matrix)
     matrix = np.concatenate([query.matrix, gallery.matrix]) if len(query) else gallery.matrix
     pool = Embeddings(matrix, Labels.concatenate([query.labels, gallery.labels]))
-    vehicles = pool.labels.vehicle_id
-    labelled, distractors = np.flatnonzero(vehicles != ""), np.flatnonzero(vehicles == "")
+    vehicles, known = pool.labels.vehicle_id, pool.labels.labelled
+    labelled, distractors = np.flatnonzero(known), np.flatnonzero(~known)
     generator = np.random.default_rng(seed)
     for _ in range(protocol.draws):
         order = generator.permutation(labelled)
@@ -186,9 +186,10 @@ def _score_once(
             f"there are {len(query)} query and {len(gallery)} gallery pictures; both are needed to score, "
             "and `samecar data split` makes them"
         )
-    tracks, units = gallery.labels.tracks() if protocol.ranked == "tracks" else (None, gallery.labels)
-    relevant = Relevance(query.labels, units, protocol).of
-    matches = _matches(query.matrix, gallery.matrix, relevant, tracks, distance, options)
+    tracks = gallery.labels.tracks() if protocol.ranked == "tracks" else None
+    track_of, units = tracks or (None, gallery.labels)
+    relevant = Relevance(query.labels, gallery.labels, protocol, tracks).of
+    matches = _matches(query.matrix, gallery.matrix, relevant, track_of, distance, options)
     if not len(matches.ranks):
         raise SamecarError(
             f"none of {len(query)} queries has a match in the gallery under protocol {protocol.name!r} "

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
 from samecar.errors import SamecarError
 from samecar.evaluation.protocols import Protocol, Relevance, default_protocol, find_protocol
@@ -43,18 +44,20 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
         SamecarError: query or gallery pictures are missing, or no query has a match.
     """
     test = of_test(manifest)
+    labels = Labels(test.vehicle_id, test.camera_id, picture=name_pictures(test))
     if protocol.gallery == "one per vehicle":
-        if np.unique(test.vehicle_id[test.vehicle_id != ""], return_counts=True)[1].max(initial=0) < 2:
+        known = labels.select(labels.labelled)
+        pictures = np.unique(np.stack([known.vehicle_id, known.picture]), axis=1)
+        if np.unique(pictures[0], return_counts=True)[1].max(initial=0) < 2:
             raise SamecarError(f"no test vehicle of {manifest.name} has two pictures, query and match; {SEE_CHECK}")
         return
-    query, gallery = (test.of_split(split) for split in ("query", "gallery"))
+    query, gallery = (labels.select(test.split == split) for split in ("query", "gallery"))
     if not len(query) or not len(gallery):
         raise SamecarError(
             f"{manifest.name} has {len(query)} query and {len(gallery)} gallery pictures; protocol {protocol.name!r} "
             "needs both, and `samecar data split` makes them"
         )
-    queries, pictures = (Labels(part.vehicle_id, part.camera_id) for part in (query, gallery))
-    relevance = Relevance(queries, pictures, protocol)
+    relevance = Relevance(query, gallery, protocol)
     if not any(len(relevance.of(row)[0]) for row in range(len(query))):
         raise SamecarError(
             f"none of {len(query)} queries of {manifest.name} has a match in the gallery under protocol "

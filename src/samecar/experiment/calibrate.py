@@ -18,6 +18,7 @@ from samecar.calibration.fitting import (
     matchable_vehicles,
 )
 from samecar.data import Manifest, as_manifest
+from samecar.data.copies import name_pictures
 from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
@@ -95,13 +96,15 @@ def calibrate(
 def unseen_vehicles(run: TrainedModel, manifest: Manifest, test_vehicles: bool = False) -> tuple[Manifest, str]:
     """The labelled pictures of vehicles that a run was not trained on, each once, and which vehicles these are.
 
+    Of copies, by path or by content, the first is taken: a picture compared with itself says nothing.
+
     They are train vehicles: those that the run held out for validation, or all where the source is another one. Test
     vehicles are taken if it is asked for, or if the source holds nothing else.
 
     Raises:
         SamecarError: there are none.
     """
-    unseen = (manifest.vehicle_id != "") & ~np.isin(manifest.vehicle_id, run.data.vehicles)
+    unseen = manifest.labelled & ~np.isin(manifest.vehicle_id, run.data.vehicles)
     is_train = manifest.split == "train"
     testing = test_vehicles or not is_train.any()
     rows = np.flatnonzero(unseen & (is_train != testing))
@@ -115,6 +118,7 @@ def unseen_vehicles(run: TrainedModel, manifest: Manifest, test_vehicles: bool =
         )
     chosen = manifest.select(rows)
     chosen = chosen.select(np.unique(chosen.path, return_index=True)[1])  # queries may be in the gallery too
+    chosen = chosen.select(np.sort(np.unique(name_pictures(chosen), return_index=True)[1]))
     if testing:
         return chosen, "test vehicles, not trained on"
     if manifest.select(np.flatnonzero(is_train)).digest == run.data.digest:

@@ -10,7 +10,7 @@ from samecar.config import Recipe, load_recipe
 from samecar.data import Manifest, as_manifest
 from samecar.errors import SamecarError
 from samecar.experiment.timing import count_steps, seconds_a_picture, time_network, time_reading
-from samecar.experiment.train import pictures_to_train_on
+from samecar.experiment.train import pictures_to_train_on, train_pictures
 from samecar.hardware import Machine, available_cores, machine
 from samecar.models.weights.sources import resolve_weights
 
@@ -122,9 +122,7 @@ def choose_recipe(
 
 
 def _look(manifest: Manifest, on: Machine) -> _Facts:
-    training = manifest.of_split("train")
-    if not len(training):
-        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    training = train_pictures(manifest)
     pictures = np.unique(training.vehicle_id, return_counts=True)[1]
     cameras = set(training.camera_id.tolist()) - {""}
     memory = torch.cuda.get_device_properties(on.device).total_memory / 2**30 if on.device.type == "cuda" else 0.0

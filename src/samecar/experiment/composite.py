@@ -234,7 +234,7 @@ def held_out_vehicles(models: Sequence[TrainedModel], manifest: Manifest) -> Hel
     """Queries and gallery of the train vehicles that none of the models was trained on; there may be none."""
     train = manifest.of_split("train")
     trained = np.concatenate([np.asarray(model.data.vehicles, dtype=np.str_) for model in models])
-    unseen = (train.vehicle_id != "") & ~np.isin(train.vehicle_id, trained)
+    unseen = train.labelled & ~np.isin(train.vehicle_id, trained)
     test_set = make_test_set(train.select(np.flatnonzero(unseen)))
     return HeldOut(test_set, len(np.unique(test_set.vehicle_id)), "held-out train vehicles")
 

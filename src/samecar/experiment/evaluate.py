@@ -51,9 +51,8 @@ class ScoredRun:
     distance: Distance = "euclidean"
 
     def pictures(self) -> Embeddings:
-        """Gallery and queries, but for queries whose file name the gallery has too, as in VeRi-776."""
-        names = {Path(path).name for path in self.gallery.manifest.path.tolist()}
-        new = [row for row, path in enumerate(self.query.manifest.path.tolist()) if Path(path).name not in names]
+        """Gallery and queries, but for query pictures that the gallery has too, as in VeRi-776."""
+        new = np.flatnonzero(~np.isin(self.query.labels.picture, self.gallery.labels.picture))
         return Embeddings(
             np.concatenate([self.gallery.matrix, self.query.matrix[new]]),
             Manifest.concatenate([self.gallery.manifest, self.query.manifest.select(new)]),
@@ -256,7 +255,8 @@ def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) ->
 
 def trained_vehicles(run: TrainedModel, manifest: Manifest) -> int:
     """Number of test vehicles that are called as vehicles that the run was trained on."""
-    return len(np.intersect1d(run.data.vehicles, manifest.vehicle_id[manifest.split != "train"]))
+    tested = (manifest.split != "train") & manifest.labelled
+    return len(np.intersect1d(run.data.vehicles, manifest.vehicle_id[tested]))
 
 
 def score_splits(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def fuse(
     with show_progress(progress) as report:
         embeddings = embed(even, held_out.pictures, workers=on.workers, progress=report)
         columns = np.split(embeddings.matrix * math.sqrt(len(networks)), np.cumsum(even.widths)[:-1], axis=1)
-        scores = _try_weights(columns, held_out.pictures, report)
+        scores = _try_weights(columns, embeddings, report)
     alone = [scores[_only(number, len(models))] for number in range(len(models))]
     best = _choose(scores)
     kept = [number for number, weight in enumerate(best) if weight]
@@ -138,21 +139,21 @@ def _choose(scores: dict[Weights, float]) -> Weights:
 
 
 def _try_weights(
-    columns: Sequence[NDArray[np.float32]], pictures: Manifest, progress: Progress
+    columns: Sequence[NDArray[np.float32]], joined: Embeddings, progress: Progress
 ) -> dict[Weights, float]:
     """The mAP of each of the weights on a grid.
 
     Args:
         columns: of each model, embeddings (pictures, size) of length one.
-        pictures: whose embeddings they are; queries and gallery.
+        joined: the embeddings of all models in one, of the same queries and gallery.
         progress: is told of all weights.
     """
-    protocol, options = protocol_of(pictures), Options(bootstrap=0)
+    protocol, options = protocol_of(joined.manifest), Options(bootstrap=0)
     scores = {}
     grid = grid_of_weights(len(columns))
     for weights in grid:
         parts = [math.sqrt(weight) * part for weight, part in zip(weights, columns, strict=True) if weight]
-        embeddings = Embeddings(np.concatenate(parts, axis=1, dtype=np.float32), pictures)
+        embeddings = replace(joined, matrix=np.concatenate(parts, axis=1, dtype=np.float32))
         scored = score_splits(embeddings, protocol, distance="cosine", options=options)
         scores[weights] = scored.mean_average_precision
         progress("choosing weights", len(scores), len(grid))

@@ -172,7 +172,7 @@ def _measured_on(model: TrainedModel, manifest: Manifest) -> HeldOut:
             return held_out
     if is_test_set(manifest):
         test = of_test(manifest)
-        return HeldOut(test, len(np.unique(test.vehicle_id[test.vehicle_id != ""])), "test vehicles")
+        return HeldOut(test, test.vehicle_count, "test vehicles")
     raise SamecarError(
         f"{manifest.name} has neither held-out train vehicles of {model.folder} nor query and gallery pictures, so the "
         "loss in mAP cannot be measured; train with --validation 0.1, or give a source with a test set"

@@ -16,6 +16,7 @@ from samecar.data import (
     training_loader,
     training_transform,
 )
+from samecar.data.placeholders import without_placeholders
 from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
@@ -179,15 +180,27 @@ def _begin(
     return run, learner, prompts
 
 
+def train_pictures(manifest: Manifest) -> Manifest:
+    """The train pictures, but for those whose vehicle_id names no vehicle, such as -1.
+
+    Raises:
+        SamecarError: there are none.
+    """
+    given = manifest.of_split("train")
+    training = without_placeholders(given)
+    if not len(training):
+        lacking = "train pictures of known vehicles" if len(given) else "train pictures"
+        raise SamecarError(f"{manifest.name} has no {lacking}; `samecar data split` makes some")
+    return training
+
+
 def pictures_to_train_on(recipe: Recipe, manifest: Manifest) -> tuple[Manifest, Manifest | None]:
     """The train pictures that are trained on, and those of vehicles held out to choose the epoch, if any are.
 
     Raises:
         SamecarError: there are no train pictures, or too few vehicles to hold some out.
     """
-    training, settings = manifest.of_split("train"), recipe.training
-    if not len(training):
-        raise SamecarError(f"{manifest.name} has no train pictures; `samecar data split` makes some")
+    training, settings = train_pictures(manifest), recipe.training
     if not settings.validation:
         return training, None
     return hold_out_validation(training, settings.validation, settings.seed)

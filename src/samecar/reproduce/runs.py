@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from samecar.config import Recipe
 from samecar.data import Manifest
 from samecar.errors import SamecarError
@@ -107,7 +105,7 @@ class Data:
     @property
     def train_vehicles(self) -> int:
         """How many vehicles there are to train on."""
-        return len(np.unique(self.manifest.of_split("train").vehicle_id))
+        return self.manifest.of_split("train").vehicle_count
 
 
 def saved_scores(folder: Path, data: Data) -> dict[str, Any] | None:

@@ -78,7 +78,7 @@ class Scale:
         if self.identities is None:
             return manifest
         is_train = manifest.split == "train"
-        vehicles = np.unique(manifest.vehicle_id[is_train])
+        vehicles = np.unique(manifest.vehicle_id[is_train & manifest.labelled])
         if self.identities > len(vehicles):
             raise SamecarError(f"--identities is {self.identities}, but there are {len(vehicles)} train vehicles")
         kept = np.random.default_rng(IDENTITY_SEED).permutation(vehicles)[: self.identities]

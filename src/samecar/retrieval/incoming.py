@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import UnreadablePictureError
+from samecar.data.placeholders import describe_placeholders
 from samecar.data.sources.opening import open_source
 from samecar.data.tables import TABLE_SUFFIXES, find_separator, header_names, known_name, path_on_disk, read_values
 from samecar.errors import SamecarError
@@ -106,7 +107,8 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD
         )
     name = "folder:" if path.is_dir() else "csv:" if path.is_file() else ""
     manifest = open_source(name + source)
-    return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), manifest.warnings)
+    warnings = tuple(filter(None, (*manifest.warnings, describe_placeholders(manifest))))
+    return Pictures(complete(incoming_of_manifest(manifest), defaults), len(manifest), warnings)
 
 
 def complete(pictures: Iterable[Incoming], defaults: Sighting) -> Iterator[Incoming]:

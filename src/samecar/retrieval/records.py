@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
 from samecar.errors import SamecarError
+from samecar.labels import is_placeholder
 from samecar.retrieval.times import time_text
 
 LENGTH_TOLERANCE = 1e-3
@@ -27,7 +28,7 @@ class Sighting:
         camera_id: "" where it is not known, as in all texts below.
         time: seconds since 1970-01-01 UTC, in the years 1 to 9999; None where it is not known.
         track_id: pictures of one passage by one camera.
-        vehicle_id: the vehicle, if somebody knows it.
+        vehicle_id: the vehicle, if somebody knows it; a word that says that nobody does, such as -1, becomes "".
         labels: free texts by name, such as a lane or a note.
 
     Raises:
@@ -45,6 +46,8 @@ class Sighting:
     def __post_init__(self) -> None:
         if self.time is not None:
             time_text(self.time)
+        if is_placeholder(self.vehicle_id):
+            object.__setattr__(self, "vehicle_id", "")
 
     @property
     def known(self) -> dict[str, Any]:

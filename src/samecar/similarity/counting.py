@@ -30,6 +30,7 @@ from samecar.similarity.products import (
     check_real_numbers,
     row_chunks,
 )
+from samecar.similarity.ranges import Tracks, join_ranges, rows_inside
 from samecar.similarity.thresholds import FALSE_POSITIVE_RATES, OtherPairs
 
 Relevant = Callable[[int], tuple[Rows, Rows]]
@@ -50,8 +51,8 @@ BLOCK_ELEMENTS = 250_000
 SHARED_FROM = 8192
 """Gallery rows from which a chunk's queries are shared out among threads; below, handing over costs more."""
 
-BUCKETS = 1024
-"""Steps between a query's first and last doubtful distance in which others are sought."""
+LARGEST, SMALLEST = 1e150, 1e-150
+"""Embeddings that are longer have squares that float64 cannot add up; of shorter ones it loses digits."""
 
 SMALL_PROBLEM = 2**20
 """Pairs up to which the distances of all are counted."""
@@ -64,7 +65,8 @@ class Matches(NamedTuple):
         starts: (queries + 1,) where each query's matches begin and the last one's end.
         rows: (matches,) gallery rows, or tracks.
         ranks: (matches,) from 1, junk taken out; rising within a query.
-        distances: (matches,) squared Euclidean distances, up to the product's rounding; or those that were given.
+        distances: (matches,) squared Euclidean distances, exact where another picture is about as near, otherwise up to
+            the product's rounding; or those that were given.
         others: the distances of pairs of a query that has a match and a picture that is none; None if not asked for.
     """
 
@@ -86,11 +88,12 @@ class _Found(NamedTuple):
     rows: Rows  # (matches,)
     ahead: Rows  # (matches,) others that come before each
     distances: NDArray[np.float64]  # (matches,)
-    others: Matrix  # rising distances of others, as far as pairs are counted
+    others: Matrix  # rising distances of others, as far as pairs are counted, but for those that are
+    settled: NDArray[np.float64]  # about as near as a match: rising and exact
     other_count: int  # of all others
 
 
-_NOTHING = _Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.float32), 0)
+_NOTHING = _Found(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, np.float32), np.empty(0), 0)
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ def _count_given(row: Matrix, matches: Rows, junk: Rows, limit: float) -> _Found
     others = np.sort(row[row <= max(float(near[-1]), limit)])
     ahead = np.searchsorted(others, near, side="right")
     kept = others[: np.searchsorted(others, limit, side="right")]
-    return _Found(matches, ahead, near.astype(np.float64), kept, len(row) - len(matches) - len(junk))
+    counted = len(row) - len(matches) - len(junk)
+    return _Found(matches, ahead, near.astype(np.float64), kept, np.empty(0), counted)
 
 
 def _gather(chunks: Iterator[list[_Found]], pairs: OtherPairs | None) -> Matches:
@@ -187,6 +191,7 @@ def _gather(chunks: Iterator[list[_Found]], pairs: OtherPairs | None) -> Matches
         distances += [query.distances for query in found]
         if pairs is not None:
             pairs.add(np.concatenate([query.others for query in found]), sum(query.other_count for query in found))
+            pairs.add(np.concatenate([query.settled for query in found]), 0)
     return Matches(np.cumsum(counts), np.concatenate(rows), np.concatenate(ranks), np.concatenate(distances), pairs)
 
 
@@ -214,23 +219,22 @@ class _Counter:
         self._queries, self._gallery, self.relevant = queries, gallery, relevant
         self._cosine = distance == "cosine"
         self._threads = work.threads or default_threads()
-        self._tracks = None if tracks is None else _Tracks(tracks)
+        self._tracks = None if tracks is None else Tracks(tracks)
         some = np.unique(np.linspace(0, len(gallery) - 1, 512).astype(np.int64))
         self.centre: NDArray[np.float64] = self._exactly(gallery[some]).mean(
             axis=0
         )  # any point near the gallery will do
         self._centre_length = float(np.sqrt(np.einsum("i,i", self.centre, self.centre)))
         halves, lengths = self._measure(gallery)
-        radii, _ = self._measure(queries)
-        if not (np.isfinite(halves).all() and np.isfinite(radii).all()):
-            check_embeddings(queries, gallery)
-            raise SamecarError("embeddings hold values whose squares are no numbers; divide them all by a large one")
-        self._radii = np.sqrt(2 * radii)  # (queries,) distances from the centre
-        self._radius = float(np.sqrt(2 * halves.max()))  # no gallery row lies farther from it
-        self.farthest = 1.01 * (self._radius + float(self._radii.max(initial=0))) ** 2 + 1e-30
-        size = self._centre_length + self._radius + float(self._radii.max(initial=0))
-        in_range = size == 0 or 1e-12 < size < 1e15  # so that float32 neither overflows nor loses small numbers
-        self._type = np.dtype(work.precision if in_range else "float64")
+        radii, query_lengths = self._measure(queries)  # halves of squared distances from the centre
+        self._radius = float(np.sqrt(2 * halves.max()))  # no gallery row lies farther from the centre
+        query_radius = float(np.sqrt(2 * radii.max(initial=0)))
+        size = self._centre_length + self._radius + query_radius
+        given = np.concatenate([lengths, query_lengths]) if self._cosine else np.array([size])
+        _refuse_lengths(given, size, queries, gallery)
+        self.farthest = 1.01 * (self._radius + query_radius) ** 2 or 1e-30
+        self._in_range = bool(((given == 0) | ((given > 1e-12) & (given < 1e15))).all())  # of float32 with all digits
+        self._type = np.dtype(work.precision if self._in_range else "float64")
         self._halves = halves.astype(self._type)
         self._inverse_lengths = np.where(lengths > 0, 1 / np.maximum(lengths, 1e-300), 0).astype(self._type)
         self._multiply = _product_with(gallery, self._type, work.device)
@@ -273,7 +277,7 @@ class _Counter:
 
     def foreseen_limit(self) -> float:
         """A squared distance that more than the largest false positive rate of others are nearer than, by a sample."""
-        if len(self._queries) * len(self._gallery) <= SMALL_PROBLEM:
+        if len(self._queries) * len(self._gallery) <= SMALL_PROBLEM or not self._in_range:
             return self.farthest
         queries = np.unique(np.linspace(0, len(self._queries) - 1, 128).astype(np.int64))
         columns = np.unique(np.linspace(0, len(self._gallery) - 1, 256).astype(np.int64))
@@ -401,65 +405,27 @@ class _Part:
         before = others.searchsorted(low, side="left")
         until = others.searchsorted(high, side="right")
         doubtful = (until > before).nonzero()[0]
+        distances = 2 * near.astype(np.float64) + offset
+        settled: NDArray[np.float64] = np.empty(0)
         if len(doubtful):
-            positions = _union(before[doubtful], until[doubtful])
-            candidates = np.concatenate([matches[doubtful], _inside(reduced, low[doubtful], high[doubtful])])
+            positions = join_ranges(before[doubtful], until[doubtful])
+            candidates = np.concatenate([matches[doubtful], rows_inside(reduced, low[doubtful], high[doubtful])])
             squares = self._counter.squared_distances(query, candidates)
-            exact, decided = squares[: len(doubtful)], np.sort(squares[len(doubtful) :])
+            exact, settled = squares[: len(doubtful)], np.sort(squares[len(doubtful) :])
             sure = before[doubtful] - positions.searchsorted(before[doubtful])
-            before[doubtful] = sure + decided.searchsorted(exact, side="right")
+            before[doubtful] = sure + settled.searchsorted(exact, side="right")
+            distances[doubtful] = exact
             order = before.argsort(kind="stable")
-            matches, near, before = matches[order], near[order], before[order]
+            matches, distances, before = matches[order], distances[order], before[order]
+            others = np.delete(others, positions)
         return _Found(
             matches,
             before,
-            2 * near.astype(np.float64) + offset,
+            distances,
             2 * others[: others.searchsorted(limit, side="right")] + offset,
+            settled[settled <= self._limit],
             len(reduced) - len(matches) - len(junk),
         )
-
-
-class _Tracks:
-    """Gallery rows by track."""
-
-    def __init__(self, tracks: Rows) -> None:
-        self._order = np.argsort(tracks, kind="stable")  # gallery rows, one track after the other
-        self._starts = np.searchsorted(tracks[self._order], np.arange(tracks.max() + 1))
-        self._sizes = np.diff([*self._starts, len(tracks)])
-
-    def nearest(self, distances: Matrix) -> Matrix:
-        """The smallest distance of each track, (tracks,), from those of gallery rows."""
-        return np.minimum.reduceat(distances[self._order], self._starts)
-
-    def members(self, tracks: Rows) -> tuple[Rows, Rows]:
-        """Gallery rows of some tracks, one track after the other, and where each begins."""
-        starts = self._starts[tracks]
-        rows = [self._order[start : start + size] for start, size in zip(starts, self._sizes[tracks], strict=True)]
-        ends = np.cumsum(self._sizes[tracks])
-        return np.concatenate([np.empty(0, np.int64), *rows]), ends - self._sizes[tracks]
-
-
-def _union(starts: Rows, ends: Rows) -> Rows:
-    """Numbers in any of some ranges, rising; neither their starts nor their ends ever fall."""
-    starts = np.maximum(starts, np.concatenate([[0], ends[:-1]]))
-    counts = ends - starts
-    numbers: Rows = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-    return numbers
-
-
-def _inside(values: Matrix, low: Matrix, high: Matrix) -> Rows:
-    """Where values lie in any of some ranges, whose bounds never fall and belong to them; NaN is in none."""
-    span = float(high[-1]) - float(low[0])
-    scale = np.float32(BUCKETS / span if span > BUCKETS * 1e-30 else 0)
-    first, last = ((bound - low[0]) * scale for bound in (low, high))
-    edges = np.bincount(first.astype(np.int64), minlength=BUCKETS + 3)
-    edges -= np.bincount(last.astype(np.int64) + 1, minlength=BUCKETS + 3)[: len(edges)]
-    touched = np.cumsum(edges) > 0  # buckets that hold a part of a range
-    buckets = (values - low[0]) * scale
-    np.fmin(np.fmax(buckets, 0, out=buckets), BUCKETS + 2, out=buckets)  # NaN and what lies before: looked at below
-    near: Rows = touched.take(buckets.astype(np.int64)).nonzero()[0]
-    found = values[near]
-    return near[low.searchsorted(found, side="right") > high.searchsorted(found, side="left")]
 
 
 def _check_shapes(queries: Matrix, gallery: Matrix) -> None:
@@ -468,6 +434,17 @@ def _check_shapes(queries: Matrix, gallery: Matrix) -> None:
         check_embeddings(queries, gallery)
     if not len(gallery):
         raise SamecarError("the gallery is empty; give the embedding of at least one gallery picture")
+
+
+def _refuse_lengths(lengths: NDArray[np.float64], size: float, queries: Matrix, gallery: Matrix) -> None:
+    """Refuses embeddings whose squared distances float64 cannot hold; `size` bounds what is compared."""
+    if not (size < LARGEST and lengths.max(initial=0) < LARGEST):
+        check_embeddings(queries, gallery)
+        raise SamecarError("embeddings hold values whose squares are no numbers; divide them all by a large one")
+    if lengths.min(initial=1) >= SMALLEST:
+        return
+    if any(0 < np.abs(row).max(initial=0) < SMALLEST for matrix in (queries, gallery) for row in matrix):
+        raise SamecarError("embeddings hold values whose squares are zero; multiply them all by a large number")
 
 
 def _product_with(gallery: Matrix, precision: "np.dtype[np.floating]", device: str) -> Callable[[Matrix, Matrix], None]:

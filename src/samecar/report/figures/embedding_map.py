@@ -105,6 +105,6 @@ def _perplexity(pictures: int) -> float:
 
 def _of_some_vehicles(embeddings: Embeddings, count: int, seed: int) -> Embeddings:
     vehicles = embeddings.labels.vehicle_id
-    known = np.unique(vehicles[vehicles != ""])
+    known = np.unique(vehicles[embeddings.labels.labelled])
     some = np.random.default_rng(seed).permutation(known)[:count]
     return embeddings.select(np.flatnonzero(np.isin(vehicles, some)))

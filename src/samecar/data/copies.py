@@ -1,0 +1,63 @@
+"""Which rows show one and the same picture: by the file's path, or by its bytes."""
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.data.manifest import Manifest
+
+
+def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
+    """Names the picture of each row; rows that show one picture have the same name.
+
+    It is the absolute path; of files of one vehicle that hold the same bytes, the path that comes first. Few files are
+    read: those of one vehicle that are equally long.
+
+    Args:
+        manifest: files that are not there are copies of nothing.
+
+    Returns:
+        (pictures,).
+    """
+    names = absolute_paths(manifest)
+    alike: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for name, vehicle in dict(zip(names, manifest.vehicle_id.tolist(), strict=True)).items():
+        size = _size(name)
+        if size:
+            alike[vehicle, size].add(name)
+    first_of = {name: first for paths in alike.values() for name, first in _find_copies(sorted(paths))}
+    return np.array([first_of.get(name, name) for name in names], dtype=np.str_)
+
+
+def absolute_paths(manifest: Manifest) -> list[str]:
+    """Where the pictures of all rows lie; symbolic links stay."""
+    root = str(manifest.root.absolute())
+    return [os.path.normpath(os.path.join(root, path)) for path in manifest.path.tolist()]  # noqa: PTH118 - many of them
+
+
+def _find_copies(paths: list[str]) -> Iterable[tuple[str, str]]:
+    """Each file that holds the same bytes as one before it, with the first of these."""
+    if len(paths) == 1:
+        return
+    first_with: dict[str, str] = {}
+    for path in paths:
+        try:
+            content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError:  # whoever embeds it says so
+            continue
+        first = first_with.setdefault(content, path)
+        if first != path:
+            yield path, first
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return Path(path).stat().st_size
+    except (OSError, ValueError):  # ValueError: the name holds a null byte
+        return 0
