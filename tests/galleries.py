@@ -83,6 +83,13 @@ def service(gallery: Path, **settings: object) -> FastAPI:
     return create_app(Gallery.open(str(gallery)), ServiceSettings.model_validate(changed))
 
 
+def below(prefix: str, app: FastAPI) -> FastAPI:
+    """An application that has a service below a prefix, and nothing else."""
+    outer = FastAPI(lifespan=lambda _: app.router.lifespan_context(app))
+    outer.mount(prefix, app)
+    return outer
+
+
 @contextlib.contextmanager
 def serving(gallery: Path, **settings: object) -> Iterator[TestClient]:
     """A client of a service in this process, once it is ready."""

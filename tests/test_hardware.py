@@ -1,10 +1,11 @@
+import errno
 import threading
 
 import pytest
 import torch
 
 from samecar.errors import SamecarError
-from samecar.hardware import find_device, in_parts
+from samecar.hardware import find_device, in_parts, process_pool
 
 
 @pytest.fixture
@@ -117,3 +118,15 @@ def test_many_threads_may_ask_at_a_time(cores):
         thread.join()
     for number in range(8):
         assert outcomes[number] == [[sum(range(number, number + 20)), sum(range(number + 20, number + 40))]] * 20
+
+
+def test_processes_that_cannot_be_started_are_one_sentence(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("samecar.hardware.ProcessPoolExecutor", fail)
+    with (
+        pytest.raises(SamecarError, match=r"^no process that draws can be started: Function not implemented; use work"),
+        process_pool(2, "draws"),
+    ):
+        pass

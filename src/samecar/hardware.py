@@ -5,11 +5,14 @@ torch is loaded when a device is asked for, so that importing this module does n
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from multiprocessing import get_context
 from threading import Barrier, Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -104,6 +107,33 @@ def share_machine(whole: Machine, devices: Sequence[str]) -> list[Machine]:
         raise SamecarError("devices are none; give one or more, such as cuda:0,cuda:1")
     workers = max(1, whole.workers // len(devices)) if whole.workers else 0
     return [Machine(find_device(device), workers) for device in devices]
+
+
+@contextmanager
+def process_pool(count: int, work: str) -> Iterator[ProcessPoolExecutor]:
+    """Gives processes for the block; what is still waiting at its end is not begun.
+
+    Args:
+        count: of processes.
+        work: what one of them does, such as "reads pictures".
+
+    Raises:
+        SamecarError: they cannot be started, or one ended before its work was done.
+    """
+    try:
+        pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    except (OSError, ImportError, NotImplementedError) as error:  # the system has no semaphores, or gives no more
+        reason = getattr(error, "strerror", None) or error
+        raise SamecarError(f"no process that {work} can be started: {reason}; use workers=1") from error
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise SamecarError(
+            f"a process that {work} ended too early; use workers=1, and in a script call this under "
+            '`if __name__ == "__main__":`'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def in_parts(work: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:

@@ -152,6 +152,15 @@ def test_even_areas_are_not_compared(healthy):
     assert not findings(healthy, "near-duplicates")
 
 
+def test_grey_pictures_of_fewer_bits_than_their_files_are_named_with_them(healthy):
+    grey = np.random.default_rng(3).integers(0, 256, (64, 64)).astype(np.uint16)
+    Image.fromarray(grey * 16).save(healthy / "train" / "a_1_8.png")
+    Image.fromarray(grey * 257).save(healthy / "train" / "a_1_9.png")
+    (found,) = findings(healthy, "grey bits")
+    assert found.severity == "warning"
+    assert found.examples == ("train/a_1_8.png (12 bits)",)
+
+
 def test_vehicles_with_one_camera_or_one_picture(healthy):
     texture(healthy / "train" / "e_1_0.png", 91)
     texture(healthy / "gallery" / "f_1_0.png", 92)
@@ -245,7 +254,7 @@ def test_a_dead_process_is_one_sentence(tmp_path, monkeypatch):
 
         def shutdown(self, **_): ...
 
-    monkeypatch.setattr("samecar.data.inspecting.ProcessPoolExecutor", Broken)
+    monkeypatch.setattr("samecar.hardware.ProcessPoolExecutor", Broken)
     with pytest.raises(SamecarError, match="ended too early; use workers=1"):
         inspect_files([tmp_path / str(number) for number in range(600)], workers=2)
     assert inspect_files([], 2) == []

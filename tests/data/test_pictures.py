@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
 from samecar.data import UnreadablePictureError, read_picture
-from samecar.data.pictures import BACKGROUND, PIXEL_LIMIT, decode_picture, is_picture_name
+from samecar.data.pictures import BACKGROUND, GREY_BITS_TAKEN, PIXEL_LIMIT, decode_picture, is_picture_name
 
 CORNERS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [128, 128, 128]]], np.uint8)
 
@@ -71,10 +71,85 @@ def test_every_grey_value_of_sixteen_bits_becomes_that_of_eight_in_little_memory
     assert peak < 9 * values.size, "a picture of 25 million pixels takes hundreds of megabytes"
 
 
-def test_grey_of_more_than_sixteen_bits_is_cut_off_at_black_and_white():
-    values = np.array([[-5, 257, 65535, 2**31 - 1]], np.int32)
-    result = decode_picture(encoded(Image.fromarray(values), "TIFF"), "name")
-    assert np.asarray(result)[0, :, 0].tolist() == [0, 1, 255, 255]
+LEVELS = np.arange(256).reshape(16, 16)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_grey_of_fewer_bits_in_a_file_of_sixteen_keeps_its_levels(bits, kind):
+    picture = decode_picture(encoded(Image.fromarray((LEVELS << (bits - 8)).astype(np.uint16)), kind), "name")
+    seen = np.asarray(picture)[..., 0].astype(int)
+    assert np.abs(seen - LEVELS).max() <= 1
+    assert len(np.unique(seen)) >= 255
+    assert picture.info[GREY_BITS_TAKEN] == bits
+
+
+def test_grey_that_uses_all_sixteen_bits_is_not_said_to_have_fewer():
+    assert GREY_BITS_TAKEN not in decode_picture(encoded(Image.fromarray(np.array([[16384]], np.uint16))), "name").info
+
+
+@pytest.mark.parametrize(("highest", "divisor"), [(1.0, 255), (255.0, 1), (4095.0, 255 / 4095)])
+def test_grey_of_floating_point_is_scaled_by_what_it_reaches(highest, divisor):
+    values = (LEVELS / divisor).astype(np.float32)
+    assert values.max() == pytest.approx(highest)
+    seen = np.asarray(decode_picture(encoded(Image.fromarray(values), "TIFF"), "name"))[..., 0]
+    assert np.abs(seen.astype(int) - LEVELS).max() <= 1
+    assert len(np.unique(seen)) >= 240
+
+
+def test_grey_of_twelve_bits_that_the_file_declares_is_scaled_by_them_however_dark():
+    values = np.array([[0, 512, 1024, 900]])  # all would fit into 10 bits
+    packed = bytes.fromhex("".join(f"{value:03x}" for value in values[0].tolist()))
+    content = tiff(packed, width=4, height=1, bits=12)
+    picture = decode_picture(content, "name")
+    assert np.asarray(picture)[0, :, 0].tolist() == [value * 255 // 4095 for value in values[0].tolist()]
+    assert GREY_BITS_TAKEN not in picture.info
+
+
+def test_a_negative_of_sixteen_bits_is_seen_as_the_picture():
+    values = np.array([[0, 65535, 128 * 257]], "<u2")
+    content = tiff(values.tobytes(), width=3, height=1, bits=16, photometric=0)
+    assert np.asarray(decode_picture(content, "name"))[0, :, 0].tolist() == [255, 0, 127]
+
+
+@pytest.mark.parametrize(
+    ("values", "span"),
+    [
+        (np.array([[-5, 257]], np.int32), "-5 to 257"),
+        (np.array([[0, 65536]], np.int32), "0 to 65536"),
+        (np.array([[0, np.inf]], np.float32), "0 to inf"),
+        (np.array([[np.nan, 0.5]], np.float32), "nan to nan"),
+    ],
+)
+def test_grey_values_that_are_no_brightness_are_refused(values, span):
+    with pytest.raises(UnreadablePictureError, match=f"its grey values go from {span}; write it with values from 0"):
+        decode_picture(encoded(Image.fromarray(values), "TIFF"), "name")
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])  # RGB, grey and alpha, RGB and alpha
+def test_colours_of_sixteen_bits_are_read_or_refused_where_only_the_lowest_are_used(kind):
+    bands = {2: 3, 4: 2, 6: 4}[kind]
+    values = np.full((2, 2, bands), 128 * 257, np.uint16)
+    assert decode_picture(png_of(values, kind), "name").getpixel((1, 1)) in ((128, 128, 128), BACKGROUND)
+    values[..., : bands if kind == 2 else -1] = 4095
+    with pytest.raises(UnreadablePictureError, match="of the 16 bits of its colours it uses the lowest alone"):
+        decode_picture(png_of(values, kind), "name")
+
+
+def tiff(strip, width, height, bits, photometric=1):
+    """A grey TIFF file of one strip, whose values lie as they are given."""
+    tags = [(256, width), (257, height), (258, bits), (259, 1), (262, photometric), (273, 8), (278, height)]
+    tags += [(279, len(strip))]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in sorted(tags))
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(strip)) + strip + directory
+
+
+def png_of(values, kind):
+    """A PNG file of 16 bits a value, (height, width, bands)."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png(struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0), zlib.compress(rows))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -154,13 +229,15 @@ def truncated():
     return encoded(gradient(), "JPEG")[:-200]
 
 
-def png_that_claims(width, height):
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-
+def png(header, data):
     def part(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(b"\x00")) + part(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", data) + part(b"IEND", b"")
+
+
+def png_that_claims(width, height):
+    return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), zlib.compress(b"\x00"))
 
 
 @pytest.mark.parametrize(

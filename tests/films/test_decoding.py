@@ -2,7 +2,9 @@ import sys
 import wave
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 from film_making import paint_vehicle, road, turn_film, write_film
@@ -64,8 +66,8 @@ def test_a_clock_that_is_set_back_is_counted_on(tmp_path):
 
 
 def test_frames_out_of_order_are_no_restart(tmp_path, monkeypatch):
-    stamps = iter([0, 0.1, 0.4, 0.3, 0.2, 0.5, 0.6])
-    monkeypatch.setattr(Film, "_timestamp", lambda *_: next(stamps))
+    stamps = [0, 0.1, 0.4, 0.3, 0.2, 0.5, 0.6]
+    monkeypatch.setattr(Film, "_stamped", lambda _, frames: zip(frames, stamps, strict=True))
     film, frames = read(write_film(tmp_path / "film.mov", grey(*range(7)), rate=10), 10)
     assert [frame.time for frame in frames] == [0, 0.1, 0.4, 0.5, 0.6]
     assert film.warnings == []
@@ -93,6 +95,108 @@ def test_a_stream_without_times_is_taken_at_the_rate_that_it_declares(tmp_path):
     assert np.allclose([frame.time for frame in frames], np.arange(0, 2, 0.2))
     assert film.seconds == 0
     assert film.warnings == []
+
+
+def test_a_stream_without_times_goes_by_the_rate_in_it_and_not_by_a_guess(tmp_path):
+    pictures = grey(*range(0, 240, 10))  # 24 of them, 12 a second
+    path = encode(tmp_path / "film.h264", pictures, "libx264", rate=12)
+    film, frames = read(path, 4)
+    assert np.allclose([frame.time for frame in frames], np.arange(0, 2, 0.25))
+    assert film.warnings == []
+
+
+def test_a_stream_that_knows_neither_times_nor_rate_is_assumed_to_have_25_frames_a_second(tmp_path):
+    path = encode(tmp_path / "film.mjpeg", grey(*range(50)), "mjpeg", rate=12, pixels="yuvj420p")
+    film, frames = read(path, 5)
+    assert np.allclose([frame.time for frame in frames], np.arange(0, 2, 0.2))
+    assert film.spacing(100) == 1 / 25
+    (warning,) = film.warnings
+    assert "does not say when its frames were taken: 25 a second are assumed" in warning
+    assert "ffmpeg -framerate RATE -i film.mjpeg" in warning
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video"])
+@pytest.mark.parametrize("damage", ["lost", "broken"])
+def test_a_beginning_that_is_lost_or_broken_is_left_out_and_moves_no_time(tmp_path, codec, damage):
+    pictures = grey(*[200] * 12, *[100] * 24)  # a key frame is every twelfth
+    film, frames = read(encode(tmp_path / "film.mp4", pictures, codec, first=damage), 25)
+    assert {round(frame.picture.mean() / 10) for frame in frames} == {10}
+    assert frames[0].time == pytest.approx(0.48 if damage == "broken" else 0.44, abs=0.01)
+    assert len(frames) == 24
+    assert any("its first 0." in sentence and "cannot be decoded" in sentence for sentence in film.warnings)
+    assert not any("truncated" in sentence for sentence in film.warnings)
+
+
+def test_a_broken_frame_is_left_out_and_counted(tmp_path, monkeypatch):
+    whole = Film._decode_all
+
+    def with_a_broken_one(film):
+        for number, frame in enumerate(whole(film)):
+            yield SimpleNamespace(key_frame=frame.key_frame, is_corrupt=True) if number == 3 else frame
+
+    monkeypatch.setattr(Film, "_decode_all", with_a_broken_one)
+    film, frames = read(write_film(tmp_path / "film.mov", grey(*range(6))), 10)
+    assert [frame.picture[0, 0, 0] for frame in frames] == [0, 1, 2, 4, 5]
+    assert film.warnings == [
+        f"film {tmp_path / 'film.mov'} is damaged: broken frames that are left out: 1; those after them may be blurred"
+    ]
+
+
+def test_frames_without_a_stamp_are_counted_on_from_the_one_before(tmp_path):
+    with open_film(write_film(tmp_path / "film.mov", grey(0, 1), rate=10, clock=10)) as film:
+        times = [None, None, 3.0, None, None, 4.0]
+        frames = [SimpleNamespace(time=time) for time in times]
+        stamps = [stamp for _, stamp in film._stamped(frames)]
+    assert stamps == pytest.approx([0, 0.1, 3.0, 3.1, 3.2, 4.0])
+
+
+@pytest.mark.parametrize("suffix", ["mpg", "h264"])
+def test_of_an_interlaced_film_one_moment_of_each_frame_is_seen(tmp_path, suffix):
+    pictures = []
+    for left in range(10, 90, 8):
+        picture = np.full((96, 160, 3), 60, np.uint8)
+        picture[40:60:2, left : left + 30] = 240
+        picture[41:60:2, left + 12 : left + 42] = 240  # where it is when the other lines are taken
+        pictures.append(picture)
+    path = encode(tmp_path / f"film.{suffix}", pictures, "libx264", options=INTERLACED)
+    film, frames = read(path, 25)
+    assert len(frames) == 10
+    assert film.warnings == []
+    for left, frame in zip(range(10, 90, 8), frames, strict=True):
+        assert frame.picture.shape == (96, 160, 3)
+        bright = frame.picture[44:56, :, 0] > 150
+        assert (bright == bright[0]).all(), "lines of two moments"
+        assert abs(int(np.flatnonzero(bright[0])[0]) - left) <= 2
+
+
+INTERLACED = {"flags": "+ildct+ilme", "x264-params": "tff=1:qp=5"}
+
+
+def encode(path, pictures, codec, rate=25, pixels="yuv420p", first="", options=None):
+    """A film whose every twelfth frame is a key frame; its `first` part may be `lost` or `broken`."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=options or {})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = pixels
+        stream.codec_context.gop_size = 12
+        stream.codec_context.max_b_frames = 0
+        frames = [av.VideoFrame.from_ndarray(picture, format="rgb24") for picture in pictures]
+        packets = [packet for frame in [*frames, None] for packet in stream.encode(frame)]
+        if first == "broken":
+            packets[0] = broken(packets[0])
+        container.mux(packets[1:] if first == "lost" else packets)
+    return path
+
+
+def broken(packet):
+    """The same packet whose data is something else but for its head."""
+    content = bytes(packet)
+    noise = np.random.default_rng(5).integers(0, 256, len(content), np.uint8).tobytes()
+    head = max(4, len(content) // 4)
+    wrong = av.Packet(content[:head] + noise[head:])
+    for name in ("pts", "dts", "time_base", "stream", "is_keyframe"):
+        setattr(wrong, name, getattr(packet, name))
+    return wrong
 
 
 def test_colours_are_red_green_blue(tmp_path):

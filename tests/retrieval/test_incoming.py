@@ -128,9 +128,11 @@ def test_standard_input_may_be_json_lines():
     assert second.picture == Path("b.jpg")
 
 
-def test_any_number_in_a_source_is_seconds():
-    (picture,) = incoming_of_lines(['{"path": "a.jpg", "time": 20240501}\n'])
-    assert picture.known.time == 20240501
+def test_a_number_in_a_source_is_seconds_but_not_one_that_may_be_a_day():
+    (picture,) = incoming_of_lines(['{"path": "a.jpg", "time": 2024}\n'])
+    assert picture.known.time == 2024
+    with pytest.raises(SamecarError, match=r"^line 1 of standard input: time '20240501' may be a date or seconds"):
+        list(incoming_of_lines(['{"path": "a.jpg", "time": 20240501}\n']))
 
 
 def test_empty_standard_input_is_nothing():

@@ -1,4 +1,5 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -38,12 +39,74 @@ def test_a_zone_that_leads_out_of_the_years_is_refused_with_what_was_given(text)
 
 
 @pytest.mark.parametrize("text", ["2024", "20240501", " 20240229 ", "1970", "99991231"])
-def test_digits_that_may_be_a_date_are_seconds_in_sources_alone(text):
+def test_digits_that_may_be_a_date_are_refused_with_both_ways_to_write_them(text):
     with pytest.raises(
         SamecarError, match=rf"^time '{text}' may be a date or seconds since 1970; .* {text.strip()}\.0$"
     ):
         parse_time(text)
-    assert parse_recorded_time(text) == parse_time(f"{text.strip()}.0") == int(text)
+    assert parse_recorded_time(f"{text.strip()}.0") == parse_time(f"{text.strip()}.0") == int(text)
+
+
+def test_in_sources_four_digits_are_seconds_but_a_day_is_refused():
+    assert parse_recorded_time("2024") == 2024
+    for text in ("20240501", " 19991231 "):
+        with pytest.raises(SamecarError, match=f"^time '{text}' may be a date or seconds since 1970"):
+            parse_recorded_time(text)
+
+
+@pytest.mark.parametrize("parse", [parse_time, parse_recorded_time])
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("20240501_123000", "2024-05-01T12:30:00Z"),
+        ("20240501-123000", "2024-05-01T12:30:00Z"),
+        ("20240501123000", "2024-05-01T12:30:00Z"),
+        ("20240501_1230", "2024-05-01T12:30:00Z"),
+        ("2024_05_01", "2024-05-01T00:00:00Z"),
+        ("2024_05_01_12_30_59", "2024-05-01T12:30:59Z"),
+        ("2024-05-01_12-30-59", "2024-05-01T12:30:59Z"),
+        ("2024-05-01-12-30-59", "2024-05-01T12:30:59Z"),
+        ("2024-05-01_12:30:59.25", "2024-05-01T12:30:59.250000Z"),
+        ("20240501T123000+0200", "2024-05-01T10:30:00Z"),
+        ("20240501_123000Z", "2024-05-01T12:30:00Z"),
+    ],
+)
+def test_moments_as_cameras_write_them_into_names(parse, text, iso):
+    assert time_text(parse(text)) == iso
+
+
+@pytest.mark.parametrize("parse", [parse_time, parse_recorded_time])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "240501_123000",  # two digits of a year
+        "240501123000",
+        "200501121500",  # 2020-05-01 12:15, or 2005-01-12 15:00
+        "01052024_123000",
+        "20_05_01",
+        "1714566600000",  # milliseconds
+        "9999999999",
+        "1_714_566_600",
+        "1e9",
+        "１７１４",
+        "2024_05-01",
+        "2024_13_01",
+        "20240501_253000",
+        "2024-05-01+02:00",  # a day with a zone, which Python reads as two o'clock
+        "2024-05-01-05:00",
+        "2024-05-01x12:30",
+    ],
+)
+def test_a_time_that_may_mean_something_else_is_refused_as_it_was_written(parse, text):
+    with pytest.raises(SamecarError, match=f"^time '{re.escape(text)}' "):
+        parse(text)
+
+
+def test_a_number_of_tomorrow_is_seconds_and_one_of_later_days_is_refused():
+    now = time.time()
+    assert parse_time(f"{now + 3600:.3f}") == pytest.approx(now + 3600, abs=0.001)
+    with pytest.raises(SamecarError, match="lies in the future; write the moment as"):
+        parse_recorded_time(str(int(now + 3 * 86400)))
 
 
 @pytest.mark.parametrize("text", ["20241301", "20230229", "00000000", "0000", "12", "202405", "1714566600", "-2024"])

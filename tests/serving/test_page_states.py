@@ -4,8 +4,8 @@ import re
 import threading
 
 import numpy as np
-from browsing import TOKEN, needs_browser, ready, results
-from galleries import listening, service, tiny_model
+from browsing import TOKEN, needs_browser, ready, results, upload
+from galleries import below, listening, service, tiny_model, wait_until
 from playwright.sync_api import expect
 
 from samecar.calibration.fitting import Provenance, fit_calibration
@@ -55,6 +55,26 @@ def test_a_service_that_is_gone(visit, painted_gallery, picture):
     alert = page.get_by_role("alert")
     expect(alert.filter(has_text="The service cannot be reached")).to_be_visible()
     expect(alert.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_below_a_prefix_the_page_asks_nothing_outside_of_it(visit, painted_gallery, picture):
+    app = service(painted_gallery)
+    with listening(below("/cars", app)) as port:
+        wait_until(lambda: app.state.service.is_ready)
+        page = visit(port, "/cars/")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        expect(page.locator("#pictures .card img")).to_have_count(12)
+        upload(page, picture)
+        results(page).first.get_by_role("link").click()
+        expect(page).to_have_url(re.compile(rf"http://127.0.0.1:{port}/cars/\?.*id=\d+"))
+        page.get_by_role("link", name="samecar").click()
+        expect(page.locator("#pictures .card")).to_have_count(12)
+        page.close()
+    addresses = [url for url in asked if not url.startswith("blob:")]
+    assert len(addresses) > 30, "files of the page, searches and thumbnails"
+    assert all(url.startswith(f"http://127.0.0.1:{port}/cars/") for url in addresses)
 
 
 def test_an_answer_that_is_cut_off_can_be_asked_for_again(visit, port):

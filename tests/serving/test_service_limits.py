@@ -10,8 +10,9 @@ import zlib
 
 import httpx2
 import pytest
-from galleries import asking, listening, painted, service, serving, wait_until
+from galleries import asking, below, listening, painted, service, serving, wait_until
 from PIL import Image
+from starlette.testclient import TestClient
 
 from samecar.errors import SamecarError
 from samecar.serving.guard import ADDRESSES, RateLimit
@@ -300,6 +301,16 @@ def test_with_a_token_only_those_who_send_it_are_answered(painted_gallery, query
         assert client.get("/api/gallery", headers=headers).status_code == 200
         assert search(client, query, headers=headers).status_code == 200
         assert client.get("/metrics", headers=headers).status_code == 200
+
+
+def test_below_a_prefix_the_token_is_asked_for_as_well(painted_gallery):
+    app = below("/cars", service(painted_gallery, host="0.0.0.0", token=TOKEN, host_names=()))
+    with TestClient(app) as client:
+        wait_until(lambda: client.get("/cars/ready").status_code == 200)
+        for path in ("/cars/api/gallery", "/cars/api/pictures", "/cars/metrics"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+        assert client.get("/api/gallery").status_code == 404
 
 
 def serving_with_token(gallery, **settings):

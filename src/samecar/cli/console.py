@@ -1,11 +1,14 @@
 """Printing: progress bars, tables of scores, and warnings."""
 
+import io
 import json
 import math
+import os
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -28,8 +31,27 @@ EXAMPLES = 3
 GROUPS = 10
 """Rows of a table of parts that are printed; `--json` has all."""
 
+NARROWEST = 40
+"""Columns below which a table shows nothing; some environments say that they have 0 or 1."""
+
+
+def widen_narrow(columns: str) -> str:
+    """What the environment says of its columns, or `NARROWEST` where it says fewer."""
+    return str(NARROWEST) if columns.isdecimal() and int(columns) < NARROWEST else columns
+
+
+if "COLUMNS" in os.environ:
+    os.environ["COLUMNS"] = widen_narrow(os.environ["COLUMNS"])  # read by each `Console` when it is made
+
 out = Console()
 errors = Console(stderr=True)
+
+
+def escape_unknown_signs(*streams: TextIO) -> None:
+    """Lets streams write signs that their encoding lacks by their numbers, where they would refuse the whole line."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def progress_bars() -> AbstractContextManager[Progress]:
@@ -112,7 +134,9 @@ def interruptible(consequence: str | Callable[[], str] = "") -> Iterator[None]:
 
 def print_json(content: Mapping[str, Any]) -> None:
     """Prints one JSON object and nothing else on standard output; bytes of a name that are no UTF-8 become '?'."""
-    print(json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8"))
+    ascii_only = not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
+    print(json.dumps(json.loads(text), indent=2) if ascii_only else text)
 
 
 def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = None) -> None:

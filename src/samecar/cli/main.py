@@ -52,6 +52,9 @@ class Commands(Group):
         except SamecarError as error:
             console.fail(str(error))
             raise typer.Exit(2) from error
+        except MemoryError as error:
+            console.fail("memory is full; give this process more, or take smaller batches or fewer workers")
+            raise typer.Exit(2) from error
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -86,8 +89,9 @@ def main() -> None:
 
 
 def prepare_process() -> None:
-    """Sets what libraries read when they are loaded, and what the allocator does with freed memory."""
+    """Sets what libraries read when they are loaded, what the allocator does with freed memory, and what is printed."""
     prepare_libraries()
+    console.escape_unknown_signs(sys.stdout, sys.stderr)
     keep_freed_memory()
 
 

@@ -206,6 +206,12 @@ def _small(facts: _Facts) -> Iterator[Finding]:
     yield from _finding("small", "warning", sentence, facts.paths(rows))
 
 
+def _grey_bits(facts: _Facts) -> Iterator[Finding]:
+    bits = {facts.manifest.path[row]: seen.grey_bits for row, seen in enumerate(facts.inspections) if seen.grey_bits}
+    sentence = "grey pictures in files of 16 bits that seem to have fewer, and are made brighter by that"
+    yield from _finding("grey bits", "warning", sentence, [f"{path} ({taken} bits)" for path, taken in bits.items()])
+
+
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +222,7 @@ def _unlabelled(facts: _Facts) -> Iterator[Finding]:
     )
     rows = np.flatnonzero(find_placeholders(vehicles))
     if len(rows):
-        examples = tuple(facts.paths(rows.tolist()))
+        examples = tuple(facts.paths(rows))
         yield Finding("placeholders", "warning", describe_placeholders(facts.manifest), len(rows), examples)
     if not facts.tells_cameras:
         yield Finding("no cameras", "note", "the set tells no cameras; pictures are not compared between them")
@@ -339,5 +345,6 @@ _CHECKS = (
     _source_warnings,
     _rare_vehicles,
     _small,
+    _grey_bits,
     _unlabelled,
 )

@@ -6,12 +6,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.data.sampling import Draw, IdentityBatches
 from samecar.data.transforms import PictureTransform, evaluation_transform
+from samecar.data.workers import BatchLoader
 from samecar.errors import SamecarError, first_few
 from samecar.preprocessing import Preprocessing
 
@@ -152,7 +153,7 @@ def training_loader(
     batches: IdentityBatches,
     workers: int = 0,
     decoded_size: tuple[int, int] | None = None,
-) -> "DataLoader[Any]":
+) -> BatchLoader:
     """Gives the `Batch` objects of an epoch; call `batches.set_epoch` before each.
 
     Pictures that cannot be read are missing from their batch and named in `Batch.failures`; hand these to a
@@ -166,27 +167,20 @@ def training_loader(
         workers: processes that read; 0 reads in this one. They change nothing but the speed.
         decoded_size: as in `PictureDataset`.
     """
-    return DataLoader(
-        PictureDataset(
-            manifest,
-            transform,
-            labels,
-            decoded_size,
-            cameras=known_numbers(manifest.camera_id),
-            views=known_numbers(manifest.view),
-        ),
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # so that starting an epoch draws nothing from the global one
+    dataset = PictureDataset(
+        manifest,
+        transform,
+        labels,
+        decoded_size,
+        cameras=known_numbers(manifest.camera_id),
+        views=known_numbers(manifest.view),
     )
+    return BatchLoader(dataset, collate, workers, batch_sampler=batches, persistent_workers=workers > 0)
 
 
 def unchanged_loader(
     manifest: Manifest, labels: NDArray[np.int64], preprocessing: Preprocessing, batch_size: int, workers: int = 0
-) -> "DataLoader[Any]":
+) -> BatchLoader:
     """Gives all training pictures once, in the manifest's order and without random changes, as `Batch` objects.
 
     Pictures that cannot be read are missing, as in `training_loader`.
@@ -198,14 +192,8 @@ def unchanged_loader(
         batch_size: pictures in a batch; the last one may be smaller.
         workers: processes that read; 0 reads in this one.
     """
-    return DataLoader(
-        PictureDataset(manifest, evaluation_transform(preprocessing), labels, preprocessing.decoded_size),
-        batch_size=batch_size,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),
-    )
+    dataset = PictureDataset(manifest, evaluation_transform(preprocessing), labels, preprocessing.decoded_size)
+    return BatchLoader(dataset, collate, workers, batch_size=batch_size)
 
 
 def evaluation_loader(
@@ -232,14 +220,7 @@ class EvaluationLoader:
 
     def __init__(self, dataset: PictureDataset, batch_size: int, workers: int) -> None:
         self.dataset = dataset
-        self._loader: DataLoader[Any] = DataLoader(
-            dataset,
-            batch_size=batch_size,
-            num_workers=workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),
-        )
+        self._loader = BatchLoader(dataset, collate, workers, batch_size=batch_size)
 
     def __len__(self) -> int:
         """Batches."""

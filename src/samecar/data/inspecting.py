@@ -2,10 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -13,9 +10,8 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from samecar.data.pictures import UnreadablePictureError, decode_picture
-from samecar.errors import SamecarError
-from samecar.hardware import available_cores
+from samecar.data.pictures import GREY_BITS_TAKEN, UnreadablePictureError, decode_picture
+from samecar.hardware import available_cores, process_pool
 from samecar.progress import Progress, silent
 
 FEATURELESS_DEVIATION: Final = 4.0
@@ -36,6 +32,7 @@ class Inspection:
         width: in pixels, upright; 0 if unreadable.
         height: in pixels, upright; 0 if unreadable.
         look: 64-bit perceptual hash; None if unreadable or featureless.
+        grey_bits: bits that its grey values seem to have, where it is fewer than the file's; None otherwise.
     """
 
     missing: bool = False
@@ -44,6 +41,7 @@ class Inspection:
     width: int = 0
     height: int = 0
     look: int | None = None
+    grey_bits: int | None = None
 
 
 def inspect_files(paths: Sequence[Path], workers: int | None = None, progress: Progress = silent) -> list[Inspection]:
@@ -63,16 +61,8 @@ def inspect_files(paths: Sequence[Path], workers: int | None = None, progress: P
     processes = min(available_cores() if workers is None else workers, -(-len(paths) // _CHUNK))
     if processes <= 1 or len(paths) < _WORTH_PROCESSES:
         return list(_report_progress(map(inspect_file, texts), len(paths), progress))
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
-            return list(_report_progress(pool.map(inspect_file, texts, chunksize=_CHUNK), len(paths), progress))
-        except BrokenProcessPool as error:
-            raise SamecarError(
-                "a process that reads pictures ended too early; use workers=1, and in a script call this "
-                'under `if __name__ == "__main__":`'
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with process_pool(processes, "reads pictures") as pool:
+        return list(_report_progress(pool.map(inspect_file, texts, chunksize=_CHUNK), len(paths), progress))
 
 
 def inspect_file(path: str) -> Inspection:
@@ -88,7 +78,8 @@ def inspect_file(path: str) -> Inspection:
         picture = decode_picture(content, path)
     except UnreadablePictureError as error:
         return Inspection(reason=error.reason, digest=digest)
-    return Inspection(digest=digest, width=picture.width, height=picture.height, look=_look(picture))
+    bits = picture.info.get(GREY_BITS_TAKEN)
+    return Inspection(digest=digest, width=picture.width, height=picture.height, look=_look(picture), grey_bits=bits)
 
 
 def _look(picture: Image.Image) -> int | None:

@@ -2,10 +2,11 @@
 
 import io
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from samecar.errors import SamecarError
 
@@ -37,8 +38,22 @@ _TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_SIXTEEN_BIT_MODES: Final = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-"""Grey values of 16 bits; "I" has room for more, which stands for white."""
+_WIDE_GREY_MODES: Final = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+"""Grey values of 16 bits, of 32, and of floating point."""
+
+GREY_BITS: Final = (8, 10, 12, 14, 16)
+"""Bits of which cameras make a grey value; what a file of 16 bits holds is scaled by the fewest that hold it."""
+
+GREY_BITS_TAKEN: Final = "grey_bits"
+"""Key in a picture's `info` of the bits that its grey values seem to have, where it is fewer than the file's."""
+
+_WIDE_BITS: Final = 16
+
+_PNG_BITS_AT: Final = 24
+"""Where a PNG file says how many bits a value has."""
+
+_BRIGHTEST_OF_14_BITS: Final = 63
+"""What is left of the highest of 14 bits when 8 of 16 are kept."""
 
 
 class UnreadablePictureError(SamecarError):
@@ -67,12 +82,14 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
             a half, quarter or eighth, never below `size`, which is quicker. The result is *not* resized to it.
 
     Returns:
-        A picture of mode RGB, turned as its EXIF orientation says. Transparent parts become `BACKGROUND`, grey values
-        of 16 bits are scaled to 8.
+        A picture of mode RGB, turned as its EXIF orientation says. Transparent parts become `BACKGROUND`. Grey values
+        of more than 8 bits are scaled to 8: by the bits that the file declares, if fewer than 16, else by the fewest of
+        `GREY_BITS` that hold its highest value, which `info` then tells under `GREY_BITS_TAKEN`. Grey values of
+        floating point may also be 0 to 1.
 
     Raises:
-        UnreadablePictureError: the file is missing, empty, truncated, corrupt, no picture, or has more than
-            `PIXEL_LIMIT` pixels.
+        UnreadablePictureError: the file is missing, empty, truncated, corrupt, no picture, has more than `PIXEL_LIMIT`
+            pixels, or values that are no brightness, or colours of 16 bits of which only the lowest are used.
     """
     try:
         content = path.read_bytes()
@@ -87,7 +104,7 @@ def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | Non
         raise UnreadablePictureError(name, "the file is empty")
     try:
         return _decode(content, size)
-    except _TooLargeError as error:
+    except _RefusedError as error:
         raise UnreadablePictureError(name, str(error)) from error
     except Image.DecompressionBombError as error:
         raise UnreadablePictureError(name, f"it has more than the {PIXEL_LIMIT:,} pixels allowed") from error
@@ -97,8 +114,8 @@ def decode_picture(content: bytes, name: str | Path, size: tuple[int, int] | Non
         raise UnreadablePictureError(name, f"it is truncated or corrupt ({error})") from error
 
 
-class _TooLargeError(Exception):
-    """Said before a single pixel is decoded."""
+class _RefusedError(Exception):
+    """The file is whole, but no picture to work with."""
 
 
 def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
@@ -106,11 +123,12 @@ def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
     with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
         width, height = picture.size
         if width * height > PIXEL_LIMIT:
-            raise _TooLargeError(f"it has {width * height:,} pixels; at most {PIXEL_LIMIT:,} are allowed")
+            raise _RefusedError(f"it has {width * height:,} pixels; at most {PIXEL_LIMIT:,} are allowed")
         if size is not None:
             _allow_smaller(picture, size)
+        depth = _Depth.read(picture, content)
         picture.load()
-        return _as_rgb(_upright(picture))
+        return _as_rgb(_upright(picture), depth)
 
 
 def _allow_smaller(picture: Image.Image, size: tuple[int, int]) -> None:
@@ -129,14 +147,70 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture if turn is None else picture.transpose(turn)
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode in _SIXTEEN_BIT_MODES:
-        values = np.asarray(picture)  # (height, width)
-        if picture.mode == "I":
-            values = values.clip(0, 65535).astype(np.uint16)
-        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        covered = picture.convert("RGBA")
-        ground = Image.new("RGBA", covered.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(ground, covered).convert("RGB")
-    return picture.convert("RGB")
+class _Depth(NamedTuple):
+    """What a file says of its values.
+
+    Attributes:
+        bits: of each; None where the file does not say it.
+        zero_is_white: whether they are those of a negative.
+    """
+
+    bits: int | None = None
+    zero_is_white: bool = False
+
+    @classmethod
+    def read(cls, picture: Image.Image, content: bytes) -> Self:
+        """Reads it from the head of a file that was opened."""
+        if picture.format == "PNG":
+            return cls(content[_PNG_BITS_AT])
+        if not isinstance(picture, TiffImagePlugin.TiffImageFile):
+            return cls()
+        tags = picture.tag_v2
+        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        return cls(max(bits), tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0)
+
+
+def _as_rgb(picture: Image.Image, depth: _Depth) -> Image.Image:
+    if picture.mode in _WIDE_GREY_MODES:
+        return _grey_as_rgb(np.asarray(picture), depth)
+    opaque = picture.convert("RGB")
+    if depth.bits == _WIDE_BITS:
+        _refuse_lowest_bits(opaque)
+    if not picture.has_transparency_data:
+        return opaque
+    covered = picture.convert("RGBA")
+    ground = Image.new("RGBA", covered.size, (*BACKGROUND, 255))
+    return Image.alpha_composite(ground, covered).convert("RGB")
+
+
+def _refuse_lowest_bits(opaque: Image.Image) -> None:
+    """Refuses a picture of 16 bits a colour of which nothing is left, as only the upper 8 were read."""
+    if np.asarray(opaque).max() <= _BRIGHTEST_OF_14_BITS:
+        raise _RefusedError(
+            "of the 16 bits of its colours it uses the lowest alone, so that it would be nearly black; write it with "
+            "8 bits a colour, or scaled to all 16"
+        )
+
+
+def _grey_as_rgb(values: NDArray[Any], depth: _Depth) -> Image.Image:
+    """Scales grey values of more than 8 bits, (height, width), to 8."""
+    lowest, highest = float(values.min()), float(values.max())
+    if not (lowest >= 0 and highest < 1 << _WIDE_BITS):  # neither holds where one is not a number
+        raise _RefusedError(
+            f"its grey values go from {lowest:g} to {highest:g}; write it with values from 0 to 65535, or 0 to 1"
+        )
+    declared = depth.bits if depth.bits is not None and depth.bits < _WIDE_BITS else None
+    bits = declared or next(bits for bits in GREY_BITS if highest < 1 << bits)
+    if values.dtype.kind == "f" and highest <= 1:
+        scaled = np.rint(values * 255)
+    elif values.dtype.kind == "f" and bits == GREY_BITS[0]:
+        scaled = values
+    else:
+        scaled = values.astype(np.float32 if values.dtype.kind == "f" else np.uint32)
+        scaled *= 255
+        scaled //= (1 << bits) - 1
+    grey = scaled.astype(np.uint8)
+    picture = Image.fromarray(~grey if depth.zero_is_white else grey).convert("RGB")
+    if declared is None and bits < _WIDE_BITS:
+        picture.info[GREY_BITS_TAKEN] = bits
+    return picture

@@ -5,11 +5,9 @@ import math
 import secrets
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +20,7 @@ from samecar.data.sources.veri776 import COLOURS, FOLDERS, TYPES
 from samecar.drawn.layout import Lists, Look, PictureNumbers, copy_lists, picture_numbers, read_lists, write_lists
 from samecar.errors import SamecarError
 from samecar.files import as_path
-from samecar.hardware import available_cores
+from samecar.hardware import available_cores, process_pool
 from samecar.progress import show_progress
 
 DRAWING_VERSION: Final = 1
@@ -289,20 +287,12 @@ def _run(tasks: list[_VehicleTask], folder: Path, processes: int) -> Generator[i
         for task in tasks:
             yield _draw_vehicle_task(task, folder)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        try:
-            running = {pool.submit(_draw_vehicle_task, task, folder) for task in tasks}
-            while running:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        except BrokenProcessPool as error:
-            raise SamecarError(
-                "A drawing process ended before its work was done; draw with workers=1, and in a script call this "
-                'under `if __name__ == "__main__":`.'
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with process_pool(processes, "draws") as pool:
+        running = {pool.submit(_draw_vehicle_task, task, folder) for task in tasks}
+        while running:
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
 
 
 def _draw_vehicle_task(task: _VehicleTask, folder: Path) -> int:

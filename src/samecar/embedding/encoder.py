@@ -15,6 +15,7 @@ from torch.nn import functional
 from samecar.data import Manifest, evaluation_loader, known_numbers
 from samecar.data.copies import name_pictures
 from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
+from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.hardware import find_device, in_parts
@@ -34,6 +35,7 @@ from samecar.preprocessing import Preprocessing
 from samecar.progress import Progress, describe_speed, silent
 
 
+@name_lost_workers()
 def embed(
     model: Network,
     manifest: Manifest,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from samecar.config import Recipe
 from samecar.data import FailureLog, Manifest, known_numbers
 from samecar.data.dataset import unchanged_loader
+from samecar.data.workers import name_lost_workers
 from samecar.errors import SamecarError
 from samecar.losses.image_to_text import ImageToText
 from samecar.models import Embedder
@@ -109,6 +110,7 @@ def teach_texts(
         cast(ImageToText, loss).set_texts(learned.texts)
 
 
+@name_lost_workers()
 @torch.no_grad()
 def read_projections(
     model: Embedder, training: Manifest, labels: NDArray[np.int64], *, workers: int, progress: Progress

@@ -1,7 +1,7 @@
 """Reading films: upright frames at a steady rate, whatever the container, the frame rate and the state of the file."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from samecar.data.pictures import PIXEL_LIMIT
 from samecar.errors import SamecarError, missing_library
 from samecar.files import as_path
+from samecar.films.deinterlacing import deinterlace
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,11 +28,24 @@ RESTART = 1.0
 """Seconds by which a film's clock must be set back to count as started anew; less is frames out of order."""
 
 
+LATE_FRAMES = 4
+"""Frames by which the first one that can be decoded may come after the film's start; more mean that some are lost."""
+
+ASSUMED_RATE = 25.0
+"""Frames a second of a film that says neither when its frames were taken nor how many there are in a second."""
+
+NO_TIMESTAMPS = 0x80
+"""Flag of FFmpeg's formats (AVFMT_NOTIMESTAMPS) whose frames have no times: streams without a container."""
+
+WAITING_DECODERS = ("h264", "hevc", "vvc")
+"""Codecs whose decoder gives nothing before a frame that is whole, which need not be a key frame."""
+
+
 class Frame(NamedTuple):
     """A frame of a film.
 
     Attributes:
-        time: seconds since the film's first frame.
+        time: seconds since the film began.
         picture: (height, width, 3) uint8, red, green, blue, upright.
     """
 
@@ -62,13 +76,15 @@ class Film:
         self._stream.thread_type = "AUTO"
         if threads is not None:
             self._stream.codec_context.thread_count = threads
-        self._frame_seconds = 1 / float(self._stream.average_rate or self._stream.guessed_rate)
+        self._has_clock = not container.format.flags & NO_TIMESTAMPS
+        self._rate = self._declared_rate()
+        self._frame_seconds = 1 / self._rate
         if self._stream.width * self._stream.height > PIXEL_LIMIT:
             raise SamecarError(
                 f"film {path} has frames of {self._stream.width} × {self._stream.height} pixels; at most "
                 f"{PIXEL_LIMIT:,} pixels are allowed, so make it smaller"
             )
-        self.seconds = _declared_seconds(container, self._stream)
+        self.seconds = _declared_seconds(container, self._stream) if self._has_clock else 0.0
 
     def spacing(self, rate: float) -> float:
         """Seconds that commonly lie between two of the frames that are given at a rate."""
@@ -77,15 +93,16 @@ class Film:
     def frames(self, rate: float) -> Iterator[Frame]:
         """Frames at `rate` a second or, where the film has fewer, all of them, chosen by their time.
 
+        A frame of an interlaced film shows one moment.
+
         Raises:
             SamecarError: not one frame can be decoded.
         """
         last_slot = -1
         restarts = 0
         begin: float | None = None  # what the film's clock showed at time 0
-        for number, decoded in enumerate(self._decode_all()):
-            stamp = self._timestamp(decoded, number)
-            begin = stamp if begin is None else begin
+        for decoded, stamp in self._stamped(deinterlace(self._whole_frames())):
+            begin = self._find_begin(stamp) if begin is None else begin
             if stamp - begin < self.reached - RESTART:
                 restarts += 1
                 begin = stamp - self.reached - self._frame_seconds
@@ -107,6 +124,42 @@ class Film:
                 f"film {self.path} is truncated: it ends after {self.reached:.1f} of {self.seconds:.1f} seconds"
             )
 
+    def _find_begin(self, first: float) -> float:
+        """What the film's clock shows at time 0, given what it shows at the first frame that can be decoded."""
+        start = self._stream.start_time
+        if start is None or not self._has_clock:
+            return first
+        began = float(start * self._stream.time_base)
+        lost = first - began
+        if lost <= LATE_FRAMES * self._frame_seconds:
+            return first
+        self.warnings.append(f"film {self.path}: its first {lost:.1f} seconds cannot be decoded and are left out")
+        return began
+
+    def _stamped(self, frames: Iterable[Any]) -> Iterator[tuple[Any, float]]:
+        """Frames with seconds on the film's own clock; by its rate from the last stamp on where frames have none."""
+        last, since = 0.0, 0  # the last stamp, and how many frames came since
+        for decoded in frames:
+            if self._has_clock and decoded.time is not None:
+                last, since = float(decoded.time), 0
+            yield decoded, last + since / self._rate
+            since += 1
+
+    def _whole_frames(self) -> Iterator[Any]:
+        """Frames but those that are broken, and those before the first from which others can be made."""
+        broken, begun = 0, self._stream.codec_context.name in WAITING_DECODERS
+        for decoded in self._decode_all():
+            begun = begun or (decoded.key_frame and not decoded.is_corrupt)
+            if begun and not decoded.is_corrupt:
+                yield decoded
+            else:
+                broken += 1
+        if broken:
+            self.warnings.append(
+                f"film {self.path} is damaged: broken frames that are left out: {broken}; "
+                "those after them may be blurred"
+            )
+
     def _decode_all(self) -> Iterator[Any]:
         """Every frame that can be decoded; damaged parts are left out and told in a warning."""
         av = _pyav()
@@ -121,9 +174,20 @@ class Film:
         if damaged:
             self.warnings.append(f"film {self.path} is damaged: {damaged} of its parts cannot be decoded")
 
-    def _timestamp(self, decoded: Any, number: int) -> float:
-        """Seconds on the film's own clock; by the declared rate in streams that have no clock."""
-        return number / float(self._stream.guessed_rate) if decoded.time is None else float(decoded.time)
+    def _declared_rate(self) -> float:
+        """Frames a second; what the film does not declare is assumed, with a warning."""
+        if self._has_clock:
+            rate = self._stream.average_rate or self._stream.guessed_rate
+        else:  # what is said of the stream is then FFmpeg's own guess
+            rate = self._stream.codec_context.framerate
+        if rate:
+            return float(rate)
+        self.warnings.append(
+            f"film {self.path} does not say when its frames were taken: {ASSUMED_RATE:g} a second are assumed, and "
+            "times are wrong if they are not; put it into a container with its rate (ffmpeg -framerate RATE -i "
+            f"{self.path.name} -c copy film.mp4)"
+        )
+        return ASSUMED_RATE
 
     def _turn_upright(self, decoded: Any) -> NDArray[np.uint8]:
         """Pixels made square, and turned as the camera was held."""

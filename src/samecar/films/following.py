@@ -64,7 +64,7 @@ class Passage:
     Attributes:
         number: of the track, from 1, in the order in which they were found.
         kind: name or number of the vehicle's class.
-        first: when it was first seen, in seconds since the film's first frame.
+        first: when it was first seen, in seconds since the film began.
         last: when it was last seen.
         crops: the best ones, best first; none where all were too small, or cut off by the border.
     """

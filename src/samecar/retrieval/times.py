@@ -1,45 +1,57 @@
 """Times: seconds since 1970 inside, ISO 8601 in UTC outside."""
 
-import math
 import re
+import time
 from datetime import UTC, date, datetime
 
 from samecar.errors import SamecarError
 
-_BARE_DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d))?")
+DAY = 86_400.0
+"""Seconds by which a number may lie ahead of this machine's clock; a later one is hardly seconds since 1970."""
+
+STAMP_YEARS = range(1970, 2100)
+"""Years that a date without ISO's separators may have: another number there is a day, or a year of two digits."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)", re.ASCII)
+_BARE_DATE = re.compile(r"(\d{4})(?:(\d\d)(\d\d))?", re.ASCII)
+_ISO = re.compile(r"[0-9W-]+(?:[Tt ].+)?", re.ASCII)
+_STAMP = re.compile(
+    r"(\d{4})([-_]?)(\d\d)\2(\d\d)"  # the day
+    r"(?:(?!-\d\d:?\d\d$)"  # a zone alone is no moment
+    r"[-_Tt ]?(\d\d)([-_:]?)(\d\d)(?:\6(\d\d)(\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?)?",
+    re.ASCII,
+)
+_DIGITS_OF_A_DAY, _DIGITS_OF_A_MOMENT = 8, 14
 
 
 def parse_time(text: str) -> float:
-    """Seconds since 1970-01-01 UTC, as somebody writes them: ISO 8601 such as 2024-05-01T12:30, or such a number.
+    """Seconds since 1970-01-01 UTC, as somebody writes them.
 
-    Without a zone a time is UTC; a date alone is its first moment.
+    That is ISO 8601 such as 2024-05-01T12:30, a moment as cameras write it into names, such as 20240501_123000 or
+    2024_05_01_12_30_00, or a number of seconds. Without a zone a time is UTC; a date alone is its first moment.
 
     Raises:
-        SamecarError: the text is neither, or may be both, such as 2024 and 20240501.
+        SamecarError: the text is none of these, may be two of them, such as 2024 and 20240501, or is a number that lies
+            in the future.
     """
     if _may_be_date(text.strip()):
-        raise SamecarError(
-            f"time {text!r} may be a date or seconds since 1970; write the date as 2024-05-01, or the seconds with a "
-            f"point, as in {text.strip()}.0"
-        )
+        raise _two_readings(text)
     return parse_recorded_time(text)
 
 
 def parse_recorded_time(text: str) -> float:
-    """The same of a time that stands in a source, where any number is one of seconds: cameras count so.
+    """The same of a time that stands in a source, where four digits are seconds: cameras count so.
 
     Raises:
-        SamecarError: the text is neither.
+        SamecarError: as of `parse_time`.
     """
     stripped = text.strip()
-    try:
-        seconds = float(stripped)
-    except ValueError:
-        return _parse_date(stripped, text)
-    if not math.isfinite(seconds):
-        raise _refusal(text)
-    time_text(seconds)
-    return seconds
+    stamp = _parse_stamp(stripped)
+    if _NUMBER.fullmatch(stripped) and (stamp is None or len(stripped) != _DIGITS_OF_A_MOMENT):
+        if stamp is not None and len(stripped) == _DIGITS_OF_A_DAY:
+            raise _two_readings(text)
+        return _parse_seconds(stripped, text)
+    return _parse_date(stripped, text) if stamp is None else stamp
 
 
 def time_text(seconds: float) -> str:
@@ -59,12 +71,42 @@ def known_time_text(seconds: float | None) -> str | None:
     return None if seconds is None else time_text(seconds)
 
 
-def _parse_date(stripped: str, text: str) -> float:
+def _parse_seconds(stripped: str, text: str) -> float:
+    seconds = float(stripped)
+    if seconds > time.time() + DAY:
+        raise SamecarError(
+            f"time {text!r} is a number and so seconds since 1970, but lies in the future; write the moment as "
+            "2024-05-01T12:30:00, and divide milliseconds by 1000"
+        )
     try:
-        moment = datetime.fromisoformat(stripped)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        seconds = moment.timestamp()
+        time_text(seconds)
+    except SamecarError as error:
+        raise _refusal(text) from error
+    return seconds
+
+
+def _parse_stamp(stripped: str) -> float | None:
+    """The moment of a date that is written as cameras do; None if it is none."""
+    stamp = _STAMP.fullmatch(stripped)
+    if stamp is None or int(stamp[1]) not in STAMP_YEARS:
+        return None
+    year, _, month, day, hour, _, minute, second, fraction, zone = stamp.groups("")
+    try:
+        return _utc_seconds(f"{year}-{month}-{day}T{hour or '00'}:{minute or '00'}:{second or '00'}{fraction}{zone}")
+    except ValueError:
+        return None
+
+
+def _utc_seconds(iso: str) -> float:
+    moment = datetime.fromisoformat(iso)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _parse_date(stripped: str, text: str) -> float:
+    if not _ISO.fullmatch(stripped):  # Python takes any sign between date and time, also that of a zone
+        raise _refusal(text)
+    try:
+        seconds = _utc_seconds(stripped)
         time_text(seconds)  # its zone may take it out of the years 1 to 9999
     except (ValueError, OverflowError, SamecarError) as error:
         raise _refusal(text) from error
@@ -81,6 +123,13 @@ def _may_be_date(digits: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _two_readings(text: str) -> SamecarError:
+    return SamecarError(
+        f"time {text!r} may be a date or seconds since 1970; write the date as 2024-05-01, or the seconds with a "
+        f"point, as in {text.strip()}.0"
+    )
 
 
 def _refusal(text: str) -> SamecarError:

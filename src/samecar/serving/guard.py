@@ -99,7 +99,7 @@ class Guard:
         except ServiceError as error:
             await reply(error)(scope, receive, send)
             return
-        if not scope["path"].startswith(API):
+        if not _path(scope).startswith(API):
             await self.app(scope, receive, send)
             return
         changes = _is_change(scope)
@@ -113,7 +113,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         """Refuses what is not allowed, cheapest first."""
-        path, method, headers = scope["path"], scope["method"], Headers(scope=scope)
+        path, method, headers = _path(scope), scope["method"], Headers(scope=scope)
         if path == READY:
             self._limit_rate(self.probes, scope)
         if path != "/metrics" and not path.startswith(API):
@@ -161,9 +161,16 @@ def address_name(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def _path(scope: Scope) -> str:
+    """The path by which a route is found: without the prefix below which another application has put this one."""
+    path: str = scope["path"]
+    prefix: str = scope.get("root_path", "")
+    return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
+
+
 def _is_change(scope: Scope) -> bool:
     """Whether a request to the gallery is one to change it."""
-    return scope["method"] not in SAFE_METHODS and scope["path"] != SEARCH
+    return scope["method"] not in SAFE_METHODS and _path(scope) != SEARCH
 
 
 def _host_name(host: str) -> str:

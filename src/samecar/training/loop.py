@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from samecar.data import Batch, FailureLog, IdentityBatches
+from samecar.data.workers import name_lost_workers
 from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.progress import Progress, describe_speed, silent
@@ -149,6 +150,7 @@ class TrainingProgress:
         self.report("training", done, self.epochs * self._steps, note)
 
 
+@name_lost_workers()
 def train_epoch(
     learner: Learner, loader: DataLoader[Any], epoch: int, failures: FailureLog, telling: TrainingProgress
 ) -> dict[str, float]:

@@ -1,4 +1,8 @@
-/** Asks the service. Whatever fails is a ServiceError, except that an abandoned request stays an AbortError. */
+/**
+ * Asks the service. Whatever fails is a ServiceError, except that an abandoned request stays an AbortError.
+ *
+ * Addresses are relative to the page's, which may lie below a prefix of a proxy's.
+ */
 
 const TOKEN = "samecar-token";
 
@@ -31,7 +35,7 @@ export function rememberToken(text) {
 
 /** What the gallery is and holds. */
 export async function gallery(signal) {
-  return request("/api/gallery", { signal });
+  return request("api/gallery", { signal });
 }
 
 /** A page of the gallery's pictures, from the first number above `beyond`. */
@@ -40,25 +44,25 @@ export async function pictures(filter, beyond, limit, signal) {
   asked.delete("top");
   asked.set("beyond", beyond);
   asked.set("limit", limit);
-  return request(`/api/pictures?${asked}`, { signal });
+  return request(`api/pictures?${asked}`, { signal });
 }
 
 /** One picture of the gallery. */
 export async function picture(id, signal) {
-  return request(`/api/pictures/${encodeURIComponent(id)}`, { signal });
+  return request(`api/pictures/${encodeURIComponent(id)}`, { signal });
 }
 
 /** What is most similar to a query: one of the gallery by its number, or a file and the part of it that is meant. */
 export async function search(query, filter, signal) {
   const asked = parameters(filter);
   if (query.file === undefined) {
-    return request(`/api/pictures/${encodeURIComponent(query.id)}/similar?${asked}`, { signal });
+    return request(`api/pictures/${encodeURIComponent(query.id)}/similar?${asked}`, { signal });
   }
   const body = new FormData();
   for (const [name, value] of asked) body.append(name, value);
   body.append("picture", query.file, query.file.name);
   if (query.crop !== null) body.append("crop", cropText(query.crop));
-  return request("/api/search", { method: "POST", body, signal });
+  return request("api/search", { method: "POST", body, signal });
 }
 
 /** Keeps somebody's word on whether a query and an entry show the same vehicle. */
@@ -72,13 +76,13 @@ export async function judge(query, entry, same) {
     body.append("query", query.file, query.file.name);
     if (query.crop !== null) body.append("crop", cropText(query.crop));
   }
-  await request("/api/judgements", { method: "PUT", body });
+  await request("api/judgements", { method: "PUT", body });
 }
 
 /** Forgets a judgement, where there is one. */
 export async function withdraw(content, entry) {
   try {
-    await request(`/api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" }, () => null);
+    await request(`api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" }, () => null);
   } catch (error) {
     if (error.status !== 404) throw error;
   }
@@ -86,12 +90,13 @@ export async function withdraw(content, entry) {
 
 /** All judgements as a manifest. */
 export async function manifest() {
-  return request("/api/judgements/manifest", {}, (response) => response.blob());
+  return request("api/judgements/manifest", {}, (response) => response.blob());
 }
 
 /** A thumbnail, from where the service says that it is. */
 export async function thumbnail(path, signal) {
-  return request(path, { signal }, (response) => response.blob()); // an <img> sends no token, nor says why it is empty
+  const below = path.replace(/^\//, ""); // the service does not know of a prefix that a proxy puts before its addresses
+  return request(below, { signal }, (response) => response.blob()); // an <img> sends no token, nor says why it is empty
 }
 
 /** A filter as the service and the page's own address write it. */
