@@ -31,6 +31,13 @@ def test_vehicles_cameras_and_tracks_of_two_sets_are_kept_apart(sets, tmp_path):
     assert (joined.root, joined.source, joined.colour.tolist()) == (tmp_path, "joined", ["", "", "red", ""])
 
 
+def test_placeholders_stay_what_they_are(sets, tmp_path):
+    (tmp_path / "town" / "train.txt").write_text("a.jpg -1 cam1\nb.jpg unknown cam2\n")
+    joined = join_sets(sets)
+    assert joined.vehicle_id.tolist() == ["-1", "unknown", "set/1", ""]
+    assert joined.vehicle_count == 1
+
+
 def test_names_that_mean_the_same_in_all_sets_stay(sets):
     joined = join_sets(sets, same_vehicles=True)
     assert joined.vehicle_id.tolist() == ["1", "2", "1", ""]

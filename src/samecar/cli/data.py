@@ -106,8 +106,7 @@ def join(
     for warning in joined.warnings:
         console.warn(warning)
     joined.write(out, overwrite=overwrite)
-    vehicles = len(set(joined.vehicle_id.tolist()) - {""})
-    console.say(f"{out}: {len(joined):,} pictures of {vehicles:,} vehicles. Use it as csv:{out}")
+    console.say(f"{out}: {len(joined):,} pictures of {joined.vehicle_count:,} vehicles. Use it as csv:{out}")
 
 
 @examples(
@@ -141,8 +140,7 @@ def crop(
         crops = crop_boxes(boxes, frames, out, **settings, progress=progress)
     for warning in crops.warnings:
         console.warn(warning)
-    vehicles = len(set(crops.vehicle_id.tolist()) - {""})
-    console.say(f"{out}: {len(crops):,} crops of {vehicles:,} vehicles. Use them as csv:{out / TABLE}")
+    console.say(f"{out}: {len(crops):,} crops of {crops.vehicle_count:,} vehicles. Use them as csv:{out / TABLE}")
 
 
 for _command in (check, convert, split, join, crop):

@@ -25,7 +25,7 @@ def join_sets(sets: Sequence[Manifest | str | Path], *, same_vehicles: bool = Fa
         'VeRi/0001'
 
     The set's name, that of its folder or table, stands before each vehicle, camera and track; sets of one name are
-    numbered. Unlabelled pictures stay unlabelled, and every picture keeps its split.
+    numbered. Unlabelled pictures stay unlabelled, those called -1 too, and every picture keeps its split.
 
     Args:
         sets: two or more, as manifests or sources such as `veri776:PATH`.
@@ -81,5 +81,6 @@ def _rename(part: Manifest, root: Path, prefix: str) -> Manifest:
     }
     for name in NAMED_IN_A_SET if prefix else ():
         values = part.column(name)
-        columns[name] = np.where(values == "", "", np.char.add(prefix, values))
+        known = part.labelled if name == "vehicle_id" else values != ""
+        columns[name] = np.where(known, np.char.add(prefix, values), values)
     return replace(part, root=root, source="joined", file="", **columns)

@@ -102,7 +102,7 @@ def test_names_of_frames_tell_cameras_times_and_splits(tmp_path):
     ]
     annotations = [
         {"image_id": 1, "bbox": [0, 0, 40, 40], "vehicle_id": "v"},
-        {"image_id": 2, "bbox": [1, 2, 40, 40]},
+        {"image_id": 2, "bbox": [1, 2, 40, 40], "vehicle_id": -1},
         {"image_id": 2, "bbox": [3, 4, 40, 40], "vehicle_id": "v", "camera_id": "own"},
     ]
     file = tmp_path / "boxes.json"
@@ -115,7 +115,7 @@ def test_names_of_frames_tell_cameras_times_and_splits(tmp_path):
     )
     assert crops.rows(("path", "vehicle_id", "camera_id", "time", "split")) == [
         ("query/south/0700-1.png", "v", "south", "0700", "query"),
-        ("train/north/0800north-1.png", "", "north", "0800north", "train"),
+        ("train/north/0800north-1.png", "-1", "north", "0800north", "train"),
         ("train/north/0800north-2.png", "v", "own", "0800north", "train"),
     ]
     crops = crop_boxes(file, tmp_path / "frames", tmp_path / "again")

@@ -19,6 +19,7 @@ from samecar.data.manifest import Manifest
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError, first_few
 from samecar.files import as_path, write_folder
+from samecar.labels import is_placeholder
 from samecar.progress import Progress, show_progress, silent
 
 READERS: Final = {".json": read_coco, ".xml": read_cvat, ".txt": read_mot, ".csv": read_mot}
@@ -231,11 +232,12 @@ def _row(box: Box, frames: Frames, row: int, camera: str, numbers: Counter[str])
     frame: Mapping[str, str] = {name: str(frames.manifest.column(name)[row]) for name in ("camera_id", "time", "split")}
     stem = PurePath(str(frames.manifest.path[row])).with_suffix("").as_posix()
     numbers[stem] += 1
+    is_known = box.vehicle_id != "" and not is_placeholder(box.vehicle_id)
     return {
         "path": f"{stem}-{numbers[stem]}.png",
         "vehicle_id": box.vehicle_id,
         "camera_id": box.camera_id or frame["camera_id"] or camera,
-        "split": frame["split"] if frames.tells_split else "train" if box.vehicle_id else "gallery",
+        "split": frame["split"] if frames.tells_split else "train" if is_known else "gallery",
         "time": frame["time"],
         "track_id": box.track_id,
         "colour": box.colour,
