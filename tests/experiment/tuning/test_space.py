@@ -7,7 +7,7 @@ from samecar.config import change_recipe, load_recipe
 from samecar.errors import SamecarError
 from samecar.experiment.tuning.space import Choices, Numbers, read_space, value_of
 
-RECIPE = load_recipe("small-set")
+RECIPE = load_recipe("edge")
 
 
 @pytest.mark.parametrize(

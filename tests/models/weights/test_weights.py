@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
-from samecar.models import build_embedder, published
+from samecar.models import build_embedder
+from samecar.models.weights import published
 from samecar.models.weights.sources import (
     ResolvedWeights,
     describe_weights,
