@@ -178,7 +178,7 @@ def test_a_camera_that_the_form_does_not_list_is_filtered_too(visit, own_port, p
 def test_judgements_are_kept_taken_back_and_exported(visit, own_port, own_gallery, picture):
     page = visit(own_port)
     page.expected = ["status of 404"]
-    page.get_by_role("link", name="Export labels").click()
+    page.get_by_role("button", name="Export labels").click()
     expect(page.get_by_role("alert").filter(has_text="Nothing was judged yet")).to_be_visible()
 
     upload(page, picture)
@@ -200,7 +200,7 @@ def test_judgements_are_kept_taken_back_and_exported(visit, own_port, own_galler
     ids = [int(card.get_attribute("data-id")) for card in (one, two, three)]
 
     with page.expect_download() as coming:
-        page.get_by_role("link", name="Export labels").click()
+        page.get_by_role("button", name="Export labels").click()
     rows = list(csv.DictReader(io.StringIO(coming.value.path().read_text(encoding="utf-8"))))
     assert coming.value.suggested_filename == "yard-labels.csv"
     with Gallery.open(str(own_gallery)) as gallery:

@@ -233,10 +233,7 @@ at("file").addEventListener("change", (event) => {
 });
 at("widen").addEventListener("click", () => filterForm.clear());
 at("look-again").addEventListener("click", start);
-at("export").addEventListener("click", (event) => {
-  event.preventDefault();
-  exportLabels();
-});
+at("export").addEventListener("click", exportLabels);
 at("show-keys").addEventListener("click", () => at("keys").showModal());
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
