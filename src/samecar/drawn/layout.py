@@ -4,7 +4,6 @@ The layout itself is `samecar.data.sources.veri776`'s.
 """
 
 import shutil
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -116,8 +115,7 @@ def read_lists(names: Path) -> Lists:
     labels = next((names / name for name in TRAIN_LABELS if (names / name).is_file()), names / TRAIN_LABELS[0])
     looks: dict[int, Look] = {}
     for path in (labels, names / LABELS["gallery"]):
-        if path.is_file():
-            looks.update(_read_looks(path))
+        looks.update(_read_looks(path))
     return Lists(found["train"], found["query"], found["gallery"], looks)
 
 
@@ -148,7 +146,7 @@ def _read_looks(path: Path) -> dict[int, Look]:
                     f"{len(COLOURS)} and types from 1 to {len(TYPES)} (0: unknown). Correct that item."
                 )
             looks[int(item["vehicleID"])] = Look(colour, kind)
-    except (ElementTree.ParseError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise SamecarError(
             f"{path} could not be read as VeRi-776's labels ({error}); each Item needs vehicleID, colorID and typeID "
             "as numbers. Correct the file, or remove it to have colours and types drawn by chance."

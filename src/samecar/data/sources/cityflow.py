@@ -1,6 +1,5 @@
 """The source `cityflow:`, the folder of CityFlow-ReID."""
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
@@ -59,18 +58,12 @@ def _row(path: str, split: str, label: Mapping[str, str], track: str) -> dict[st
 
 
 def _read_labels(path: Path) -> Labels:
-    if not path.is_file():
-        return {}
-    try:
-        items = read_label_items(path)
-    except ElementTree.ParseError as error:
-        raise SamecarError(f"labels {path} are not XML ({error}); replace the file, or remove it") from error
     return {
         item.get("imageName", "").strip(): {
             "vehicle_id": item.get("vehicleID", "").strip(),
             "camera_id": item.get("cameraID", "").strip(),
         }
-        for item in items
+        for item in read_label_items(path)
     }
 
 

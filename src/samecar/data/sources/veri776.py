@@ -90,17 +90,21 @@ class Label(NamedTuple):
 
 
 def read_label_items(path: Path) -> list[Mapping[str, str]]:
-    """Reads the attributes of each picture in a label file, as they stand there.
+    """Reads the attributes of each picture in a label file, as they stand there; none if there is no file.
 
     Raises:
-        SamecarError: the file declares a document type, with which XML could be made to grow without end.
-        ElementTree.ParseError: the file is not XML.
+        SamecarError: the file is not XML, or declares a document type, with which XML could grow without end.
     """
+    if not path.is_file():
+        return []
     # Declared gb2312, which Python's XML parser refuses: decode here and drop the declaration.
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", path.read_bytes().decode("gb18030", errors="replace").lstrip("\ufeff"))
     if "<!" in text.replace("<!--", ""):
         raise SamecarError(f"labels {path} declare a document type, which VeRi-776's do not; take its own file")
-    return [item.attrib for item in ElementTree.fromstring(text).iter("Item")]  # noqa: S314 - entities: see above
+    try:
+        return [item.attrib for item in ElementTree.fromstring(text).iter("Item")]  # noqa: S314 - entities: see above
+    except ElementTree.ParseError as error:
+        raise SamecarError(f"labels {path} are not XML ({error}); replace the file, or remove it") from error
 
 
 def read_labels(path: Path, warnings: list[str]) -> dict[str, Label]:
@@ -113,13 +117,7 @@ def read_labels(path: Path, warnings: list[str]) -> dict[str, Label]:
     Raises:
         SamecarError: the file is not XML.
     """
-    if not path.is_file():
-        return {}
-    try:
-        items = read_label_items(path)
-    except ElementTree.ParseError as error:
-        raise SamecarError(f"labels {path} are not XML ({error}); replace the file, or remove it") from error
-    labels = {item.get("imageName", ""): _label(item) for item in items}
+    labels = {item.get("imageName", ""): _label(item) for item in read_label_items(path)}
     warnings += _mend_types(path.name, labels)
     return labels
 
