@@ -150,7 +150,7 @@ def searched(page):
         const given = window.fetch;
         window.sent = null;
         window.fetch = (path, options) => {
-            if (path === "/api/search") {
+            if (path === "api/search") {
                 window.sent = Object.fromEntries([...options.body].map(([name, value]) => [name, value.name ?? value]));
                 window.fetch = given;
             }
@@ -159,7 +159,8 @@ def searched(page):
     }""")
     sent = {}
     yield sent
-    sent |= page.wait_for_function("window.sent").json_value()
+    meanwhile(page, lambda: page.evaluate("window.sent"))
+    sent |= page.evaluate("window.sent")
 
 
 def crop_of(sent):

@@ -248,7 +248,7 @@ def test_going_back_before_the_gallery_is_known_leads_there(visit, port):
     page.reload()
     meanwhile(page, lambda: held)
     page.evaluate("history.back()")
-    page.wait_for_function("location.search === ''")
+    meanwhile(page, lambda: page.evaluate("location.search === ''"))
     page.wait_for_timeout(200)
     let_pass()
     for route in held:
@@ -284,7 +284,7 @@ def test_a_picture_dropped_before_the_gallery_is_known_is_searched_then(visit, p
     page = visit(port)
     held, _ = hold(page, "**/api/gallery")
     page.reload()
-    page.wait_for_function("document.body.classList.contains('busy')")
+    expect(page.locator("body.busy")).to_be_attached()
     hand_over(page, "drop", picture)
     page.wait_for_timeout(200)
     assert page.locator("#uploaded").is_hidden()
