@@ -213,7 +213,7 @@ def test_two_commands_share_the_runs_of_one_folder(painted_source, alone, tmp_pa
 
 @pytest.mark.slow
 def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source, tmp_path):
-    commands = [command(painted_source, tmp_path, "--workers", workers, epochs=10) for workers in (2, 0)]
+    commands = [command(painted_source, tmp_path, "--workers", workers, epochs=40) for workers in (2, 0)]
     first = subprocess.Popen(commands[0], stderr=subprocess.PIPE, text=True)
     until(lambda: any(len(record) > 1 for record in records(tmp_path).values()), [first])
     second = subprocess.Popen(commands[1], stderr=subprocess.PIPE, text=True)
@@ -224,7 +224,7 @@ def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source
     assert second.returncode == 0, said
     found = records(tmp_path)
     assert len(found) == 4
-    assert all([record["epoch"] for record in lines] == list(range(1, 11)) for lines in found.values())
+    assert all([record["epoch"] for record in lines] == list(range(1, 41)) for lines in found.values())
     assert len(scores(tmp_path)) == 4
     assert not list(tmp_path.rglob(LOCK_FILE))
 
