@@ -8,19 +8,16 @@ Which recipe, is decided on held-out train vehicles; row and recipe are then tra
 seeds and scored on the test vehicles in the same run. Writes results/recipe_on_drawn.json.
 """
 
-import argparse
-import os
 import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
-import torch
-from report_on_drawn import CHANGES, DRAWN, SCALE, START, STARTED_ON, THREADS, drawn, learn_start
+from report_on_drawn import CHANGES, DRAWN, SCALE, START, STARTED_ON, drawn, enter_work_folder, learn_start
 from results import read_results, write_results
 
 from samecar.cli.console import say
-from samecar.config import Recipe, load_recipe
+from samecar.config import Recipe, change_recipe, load_recipe
 from samecar.data import Manifest, split_by_identity
 from samecar.experiment.evaluate import score_run
 from samecar.experiment.timing import count_steps
@@ -41,13 +38,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
 
 def main() -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="folder for the drawn set and the runs")
-    options = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    options.work.mkdir(parents=True, exist_ok=True)
-    os.chdir(options.work)  # recipes name the weights as they lie there
-
+    enter_work_folder(__doc__)
     data = SCALE.manifest(drawn(Path("pictures"), DRAWN))
     row = best_row()
     report = Choices(scale=SCALE, changes=CHANGES).recipe(row)
@@ -59,9 +50,10 @@ def main() -> None:
     choosing = {name: _measure(name, recipe, held_out) for name, recipe in {row: report, **candidates}.items()}
     chosen = max(CANDIDATES, key=lambda name: choosing[name]["mAP"])
     sides = {"report": (row, report), "recipe": (chosen, candidates[chosen])}
-    runs = {
-        side: [_measure(name, _seeded(recipe, seed), data) for seed in SEEDS] for side, (name, recipe) in sides.items()
-    }
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for side, (name, recipe) in sides.items():
+        seeded = [change_recipe(recipe, [f"training.seed={seed}"]) for seed in SEEDS]
+        runs[side] = [_measure(name, each, data) for each in seeded]
     content = {
         "drawn": DRAWN,
         "started_on": STARTED_ON,
@@ -98,7 +90,7 @@ def like(report: Recipe, name: str, seen: int, data: Manifest) -> Recipe:
     recipe = load_recipe(name, [*_equal(report), *CANDIDATES[name]])
     while pictures_seen(recipe, data) > seen:
         epochs -= 1
-        recipe = load_recipe(name, [*_equal(report), *CANDIDATES[name], f"training.epochs={epochs}"])
+        recipe = change_recipe(recipe, [f"training.epochs={epochs}"])
     return recipe
 
 
@@ -112,10 +104,6 @@ def _equal(report: Recipe) -> list[str]:
         "schedule.warmup_epochs=1",
         f"training.epochs={report.training.epochs}",
     ]
-
-
-def _seeded(recipe: Recipe, seed: int) -> Recipe:
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": seed})})
 
 
 def _measure(name: str, recipe: Recipe, data: Manifest) -> dict[str, Any]:

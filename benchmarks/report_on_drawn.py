@@ -65,13 +65,7 @@ DIFFERING = ("table1", "table3", "table9")
 
 def main() -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path, help="folder for the drawn set and the runs; taken up again if it is there")
-    options = parser.parse_args()
-    torch.set_num_threads(THREADS)
-    options.work.mkdir(parents=True, exist_ok=True)
-    os.chdir(options.work)  # recipes name the weights as they lie there
-
+    enter_work_folder(__doc__)
     data = Data.of(SCALE.manifest(drawn(Path("pictures"), DRAWN)))
     for backbone in sorted({Choices().recipe(row).model.backbone for row in all_rows()}):
         learn_start(backbone)
@@ -96,6 +90,16 @@ def main() -> None:
         "tables_as_run": {table: table_results(table, as_run, data, Path()) for table in DIFFERING},
     }
     say(f"Wrote {write_results('report_on_drawn', content)}")
+
+
+def enter_work_folder(description: str | None) -> None:
+    """Reads the command line, and goes to the folder that it names: recipes name the weights as they lie there."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for the drawn set and the runs; taken up again if it is there")
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    options.work.mkdir(parents=True, exist_ok=True)
+    os.chdir(options.work)
 
 
 def drawn(folder: Path, settings: dict[str, Any]) -> Manifest:

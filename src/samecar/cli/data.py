@@ -100,9 +100,9 @@ def join(
     overwrite: Overwrite = False,
 ) -> None:
     """Joins sets of pictures to train on all of them; vehicles and cameras of different sets are kept apart."""
-    from samecar.data import join_sets, open_source
+    from samecar.data import join_sets
 
-    joined = join_sets([open_source(source) for source in sources], same_vehicles=same_vehicles)
+    joined = join_sets(sources, same_vehicles=same_vehicles)
     for warning in joined.warnings:
         console.warn(warning)
     joined.write(out, overwrite=overwrite)

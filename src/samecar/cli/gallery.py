@@ -253,10 +253,11 @@ def export(
     engine: Engine = None,
 ) -> None:
     """Writes what a gallery holds as a manifest or as embeddings, or its judgements as labels."""
+    from samecar.embedding.embeddings import SUFFIXES
     from samecar.retrieval.export import export_embeddings, export_judgements, export_manifest
     from samecar.retrieval.gallery import Gallery
 
-    embeddings = () if judgements else (".npz", ".npy")
+    embeddings = () if judgements else SUFFIXES
     suffixes = (".csv", ".parquet", *embeddings)
     if out.suffix not in suffixes:
         raise SamecarError(f"--out is {out}; its name must end in {' or '.join(suffixes)}")

@@ -1,7 +1,6 @@
 """Which rows show one and the same picture: by the file's path, or by its bytes."""
 
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +23,7 @@ def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
     Returns:
         (pictures,).
     """
-    names = absolute_paths(manifest)
+    names = manifest.absolute_paths()
     alike: dict[tuple[str, int], set[str]] = defaultdict(set)
     for name, vehicle in dict(zip(names, manifest.vehicle_id.tolist(), strict=True)).items():
         size = _size(name)
@@ -32,12 +31,6 @@ def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
             alike[vehicle, size].add(name)
     first_of = {name: first for paths in alike.values() for name, first in _find_copies(sorted(paths))}
     return np.array([first_of.get(name, name) for name in names], dtype=np.str_)
-
-
-def absolute_paths(manifest: Manifest) -> list[str]:
-    """Where the pictures of all rows lie; symbolic links stay."""
-    root = str(manifest.root.absolute())
-    return [os.path.normpath(os.path.join(root, path)) for path in manifest.path.tolist()]  # noqa: PTH118 - many of them
 
 
 def _find_copies(paths: list[str]) -> Iterable[tuple[str, str]]:

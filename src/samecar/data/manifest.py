@@ -161,6 +161,10 @@ class Manifest:
         """Where the picture of a row lies."""
         return self.root / str(self.path[row])
 
+    def absolute_paths(self) -> list[str]:
+        """Where the pictures of all rows lie; symbolic links stay."""
+        return join_paths(os.path.abspath(self.root), self.path)  # noqa: PTH100 - keeps symbolic links
+
     @classmethod
     def from_rows(
         cls, root: str | Path, rows: Iterable[Mapping[str, str]], source: str = "csv", warnings: tuple[str, ...] = ()
@@ -255,10 +259,8 @@ class Manifest:
         return [*REQUIRED_COLUMNS, *(name for name in OPTIONAL_COLUMNS if (self.column(name) != "").any())]
 
     def _relative_to(self, folder: Path) -> Self:
-        absolute_folder, root = os.path.abspath(folder), os.path.abspath(self.root)  # noqa: PTH100 - keeps symbolic links
-        prefix = os.path.join(absolute_folder, "")  # noqa: PTH118
-        paths = (os.path.normpath(os.path.join(root, name)) for name in self.path.tolist())  # noqa: PTH118
-        written = [Path(name.removeprefix(prefix)).as_posix() for name in paths]
+        prefix = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118 - keeps symbolic links
+        written = [Path(name.removeprefix(prefix)).as_posix() for name in self.absolute_paths()]
         return replace(self, root=folder, file="", path=np.array(written, dtype=np.str_))
 
     def _check_column(self, name: str) -> NDArray[np.str_]:
@@ -300,6 +302,11 @@ class Manifest:
                 also = "" if other == path else f", also as {other!r}"
                 raise SamecarError(f"picture {path!r} stands twice in split {split}{also}; remove one of its rows")
             seen[split, plain] = path
+
+
+def join_paths(root: str, paths: NDArray[np.str_]) -> list[str]:
+    """Paths, (pictures,), below a folder, which may lie on another machine; those that are absolute stay."""
+    return [os.path.normpath(os.path.join(root, path)) for path in paths.tolist()]  # noqa: PTH118 - many of them
 
 
 def _known(names: NDArray[np.str_]) -> int:

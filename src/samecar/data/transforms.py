@@ -1,6 +1,7 @@
 """What happens to a picture before the model sees it; every random number comes from torch's global generator."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -237,7 +238,7 @@ class RandomBlur:
         return picture.filter(ImageFilter.GaussianBlur(_uniform(*self.sigmas)))
 
 
-class _RandomRectangle:
+class _RandomRectangle(ABC):
     """Changes a rectangle of a tensor (3, height, width) with some probability.
 
     Args:
@@ -260,9 +261,9 @@ class _RandomRectangle:
         changed[place] = self._fill(picture[place])
         return changed
 
+    @abstractmethod
     def _fill(self, part: torch.Tensor) -> torch.Tensor:
         """What a rectangle of the picture becomes."""
-        raise NotImplementedError
 
 
 class GreyPatch(_RandomRectangle):

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.copies import absolute_paths
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.embedding.npy import read_npy, write_npy
 from samecar.embedding.npz import FACTS, read_npz
@@ -82,7 +81,7 @@ class Embeddings:
         """Who is seen by which camera in each row."""
         if isinstance(self.rows, Labels):
             return self.rows
-        pictures = np.array(absolute_paths(self.rows), np.str_) if self.pictures is None else self.pictures
+        pictures = np.array(self.rows.absolute_paths(), np.str_) if self.pictures is None else self.pictures
         return Labels(**{name: self.rows.column(name) for name in LABELS}, picture=pictures)
 
     def select(self, chosen: NDArray[Any]) -> "Embeddings":
@@ -101,10 +100,9 @@ class Embeddings:
     def save(self, path: str | Path) -> None:
         """Writes an .npz file, or a .npy file with a .csv table beside it.
 
-        The .npz file has `embeddings`, `model` and the manifest's columns, without pickle. The table is the manifest;
-        which model made the embeddings is not in it.
-
-        Where files are copies of each other it has a column `picture`, which is the same for copies.
+        The .npz file has `embeddings`, `model` and the manifest's columns, without pickle; where files are copies of
+        each other also a column `picture`, which is the same for copies. The table is the manifest; neither which model
+        made the embeddings nor which files are copies is in it.
 
         Raises:
             SamecarError: the name ends otherwise, there is no manifest, or another table lies beside the .npy file.
@@ -116,7 +114,7 @@ class Embeddings:
             write_npy(path, self.matrix, manifest)
             return
         columns: dict[str, Any] = {name: manifest.column(name) for name in COLUMNS}
-        if self.pictures is not None and self.pictures.tolist() != absolute_paths(manifest):
+        if self.pictures is not None and self.pictures.tolist() != manifest.absolute_paths():
             columns[PICTURE] = self.pictures
         with write_file(path) as temporary, temporary.open("wb") as file:
             np.savez(

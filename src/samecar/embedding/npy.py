@@ -1,6 +1,5 @@
 """Embeddings as a .npy matrix beside a table of its rows, which any tool reads."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +83,5 @@ def _find_table(path: Path) -> Path:
 
 def _described(manifest: Manifest) -> list[tuple[str, ...]]:
     """The rows of a manifest with absolute paths."""
-    paths = (os.path.abspath(manifest.absolute_path(row)) for row in range(len(manifest)))  # noqa: PTH100 - keeps links
     others = manifest.rows([name for name in COLUMNS if name != "path"])
-    return [(path, *rest) for path, rest in zip(paths, others, strict=True)]
+    return [(path, *rest) for path, rest in zip(manifest.absolute_paths(), others, strict=True)]

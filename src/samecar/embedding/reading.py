@@ -1,16 +1,16 @@
 """Embeddings from anywhere: .npz files, or a .npy matrix beside a table."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from samecar.data.manifest import join_paths
 from samecar.data.tables import TABLE_SUFFIXES
 from samecar.embedding.embeddings import NOT_STATED, PICTURE, Embeddings
 from samecar.embedding.npy import read_npy
 from samecar.embedding.npz import Content, read_npz
 from samecar.errors import SamecarError
-from samecar.labels import LABELS, Column, Labels
+from samecar.labels import LABELS, Labels
 
 NEEDED = ("vehicle_id", "camera_id")
 """Columns without which nothing can be scored."""
@@ -37,7 +37,7 @@ def read_split(path: Path, split: str) -> Embeddings:
     content = read_npz(path, NEEDED, known) if path.suffix == ".npz" else _read_table(path)
     columns = content.columns
     if "path" in columns and "root" in content.facts:
-        columns = {PICTURE: _join_paths(content.facts["root"], columns["path"]), **columns}
+        columns = {PICTURE: np.array(join_paths(content.facts["root"], columns["path"]), np.str_), **columns}
     labels = Labels(**{name: columns[name] for name in (*LABELS, PICTURE) if name in columns})
     embeddings = Embeddings(content.matrix, labels, content.facts.get("model", NOT_STATED))
     if "split" not in columns:
@@ -55,8 +55,3 @@ def _read_table(path: Path) -> Content:
     matrix, manifest = read_npy(path)
     columns = {name: manifest.column(name) for name in (*LABELS, "split")}
     return Content(matrix, columns, {"root": str(manifest.root.absolute())})
-
-
-def _join_paths(root: str, paths: Column) -> Column:
-    """Paths below a folder that may lie on another machine."""
-    return np.array([os.path.normpath(os.path.join(root, path)) for path in paths.tolist()], np.str_)  # noqa: PTH118

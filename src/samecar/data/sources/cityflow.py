@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from samecar.data.manifest import Manifest
-from samecar.data.sources.listings import difference_warning, picture_names, read_lines, require_folder
+from samecar.data.sources.listings import difference_warning, read_lines, require_folder
 from samecar.data.sources.veri776 import FOLDERS, read_label_items
+from samecar.data.sources.walking import picture_names
 from samecar.errors import SamecarError, first_few
 
 LABELS: Final = {"train": "train_label.xml", "query": "query_label.xml", "gallery": "test_label.xml"}

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from samecar.data.manifest import Manifest
-from samecar.data.sources.walking import picture_names as picture_names
 from samecar.data.tables import decode_text
 from samecar.errors import SamecarError, first_few
 

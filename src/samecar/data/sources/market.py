@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from samecar.data.manifest import Manifest
-from samecar.data.sources.listings import difference_warning, picture_names, require_folder
+from samecar.data.sources.listings import difference_warning, require_folder
+from samecar.data.sources.walking import picture_names
 from samecar.errors import SamecarError, first_few
 
 FOLDERS: Final = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}

@@ -18,10 +18,10 @@ from samecar.data.sources.listings import (
     count_warnings,
     difference_warning,
     folder_hint,
-    picture_names,
     read_lines,
     require_folder,
 )
+from samecar.data.sources.walking import picture_names
 from samecar.errors import SamecarError, first_few
 
 EXAMPLE_NAME: Final = "0001_c001_00016450_0.jpg"

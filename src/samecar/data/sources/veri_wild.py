@@ -12,10 +12,10 @@ from samecar.data.sources.listings import (
     count_warnings,
     find_list,
     folder_hint,
-    picture_names,
     read_lines,
     require_folder,
 )
+from samecar.data.sources.walking import picture_names
 from samecar.errors import SamecarError, first_few
 
 PUBLISHED_TRAIN: Final = Counts(277797, 30671)
