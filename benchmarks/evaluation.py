@@ -106,7 +106,7 @@ def measure(gallery: int, options: argparse.Namespace) -> dict[str, Any]:
         "mAP": evaluation.mean_average_precision,
     }
     if gallery <= options.plain_up_to:
-        exact = score(*sides, rules, options=Options(bootstrap=0, work=Work("float64")))
+        exact = score(*sides, rules, options=Options(work=Work("float64")))
         row["difference_to_float64"] = abs(exact.mean_average_precision - evaluation.mean_average_precision)
         found, spent = measured(lambda: plain(query, pictures))
         row["plain_seconds"], row["plain_memory_megabytes"] = spent.seconds, spent.megabytes

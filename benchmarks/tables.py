@@ -308,7 +308,7 @@ def parts() -> str:
     lines = [f"| part | {' | '.join(heads)} |", "|---" * (1 + 3 * len(gains)) + "|"]
     names = list(dict.fromkeys(part for found in gains.values() for part in found))
     for part in sorted(names, key=lambda part: (part != "base", -_mean([found.get(part) for found in gains.values()]))):
-        cells = [_gain_cells(found.get(part)) for found in gains.values()]
+        cells = [_gain_cells(part, found.get(part)) for found in gains.values()]
         lines.append(f"| {' | '.join([part, *cells])} |")
     return "\n".join(lines) + "\n"
 
@@ -333,15 +333,33 @@ def _mean(gains: list[tuple[Comparison, int] | None]) -> float:
     return float(np.mean([gain[0].difference for gain in gains if gain]))
 
 
-def _gain_cells(gain: tuple[Comparison, int] | None) -> str:
+def _gain_cells(part: str, gain: tuple[Comparison, int] | None) -> str:
     if not gain:
         return "– | – | –"
     found, seeds = gain
+    if part == "base":
+        return f"{100 * found.second:.1f} | | {seeds}"
     low, high = (100 * end for end in found.interval)
-    if low == high == 0:
-        return f"{100 * found.second:.1f} | | {seeds}"  # the base itself
     change = f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})"
     return f"{100 * found.second:.1f} | {change} | {seeds}"
+
+
+def intervals() -> str:
+    """How often intervals hold the truth, and how wide they are."""
+    lines = [
+        "| vehicles | score | truth | samecar holds | width | percentile bootstrap holds | width |",
+        f"|--:|---{'|--:' * 5}|",
+    ]
+    for kind in read_results("intervals")["kinds"]:
+        for group, found in kind.items():
+            if not isinstance(found, dict):
+                continue
+            for name, row in found.items():
+                sides = [row["samecar"], row.get("percentile bootstrap")]
+                cells = [f"{100 * side[key]:.1f}" if side else "–" for side in sides for key in ("holds", "width")]
+                what = {"scores": name, "differences": f"difference of {name}"}.get(group, name.replace("_", " "))
+                lines.append(f"| {kind['vehicles']} | {what} | {100 * row['truth']:.1f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def options() -> str:
@@ -371,7 +389,7 @@ def recipes() -> str:
     return "\n".join(lines) + "\n"
 
 
-WRITTEN: dict[str, Callable[[], str]] = {"options": options, "parts": parts, "recipes": recipes}
+WRITTEN: dict[str, Callable[[], str]] = {"intervals": intervals, "options": options, "parts": parts, "recipes": recipes}
 """Tables that are made of something else than one result file of their name."""
 
 

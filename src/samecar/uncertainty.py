@@ -1,6 +1,9 @@
 """How far a score could be off by chance, and whether two scores differ by more than that.
 
-Queries of one vehicle succeed and fail together; what is drawn anew or exchanged is therefore always a whole vehicle.
+Queries of one vehicle succeed and fail together: what counts is the number of vehicles. Few vehicles that all succeed
+say little about the one that would not. So every variance is that of the vehicles seen, and of some more that are as
+unlike the others as can be: `UNSEEN` and `UNSEEN_DIFFERENCES` say how many. How often such intervals hold the truth is
+simulated in benchmarks/intervals.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,16 +12,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLES = 1000
-"""Bootstrap samples of vehicles behind a confidence interval."""
-
 PERMUTATIONS = 10_000
 """Random exchanges behind a p-value, which can thus not fall below 1/10,001."""
 
 LEVEL = 0.95
+"""Share of intervals that should hold the truth."""
 
 CHANCE = 0.05
 """A difference with a p-value below this is called more than chance."""
+
+UNSEEN = 2.0
+"""Vehicles that a score's variance is given besides those seen, each of them all right or all wrong."""
+
+UNSEEN_DIFFERENCES = 0.5
+"""The same for a difference, with a vehicle that the one run has all right and the other all wrong."""
+
+
+ROUNDING = 1e-12
+"""Of sums of differences: what is this near is equal."""
 
 
 class Scores(NamedTuple):
@@ -70,30 +81,53 @@ class Comparison(NamedTuple):
     p_value: float
 
 
-def confidence_intervals(
-    metrics: Mapping[str, Scores], vehicle_id: NDArray[np.str_], *, samples: int = SAMPLES, seed: int = 1
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals over vehicles, at the level of 95 %.
-
-    Each sample draws as many vehicles as there are, with replacement, and takes all queries of each (Field and Welsh,
-    "Bootstrapping clustered data", 2007). The gallery stays as it is.
+def confidence_intervals(metrics: Mapping[str, Scores], vehicle_id: NDArray[np.str_]) -> dict[str, tuple[float, float]]:
+    """Intervals at the level of 95 % over the choice of vehicles, see `score_interval`; the gallery stays as it is.
 
     Args:
-        metrics: by name.
+        metrics: by name; values from 0 to 1.
         vehicle_id: (queries,).
-        samples: how many are drawn; with none, or with a single vehicle, there are no intervals.
-        seed: of random draws.
+
+    Returns:
+        By metric; empty where fewer than two vehicles were scored.
     """
     scored = np.logical_or.reduce([np.isfinite(scores.values) for scores in metrics.values()])
-    if samples < 1 or len(np.unique(vehicle_id[scored])) < 2:
+    names, vehicles = np.unique(vehicle_id[scored], return_inverse=True)
+    if len(names) < 2:
         return {}
-    _, vehicles = np.unique(vehicle_id[scored], return_inverse=True)
-    sums = [part for scores in metrics.values() for part in scores.select(scored).by_vehicle(vehicles)]
-    drawn = _resample(np.stack(sums, axis=1), samples, seed)  # (samples, 2 × metrics)
+    sums = {name: scores.select(scored).by_vehicle(vehicles) for name, scores in metrics.items()}
     return {
-        name: _interval(drawn[:, 2 * place] / np.maximum(drawn[:, 2 * place + 1], 1e-300))
-        for place, name in enumerate(metrics)
+        name: score_interval(
+            total.sum() / weight.sum(),
+            _variance_of_mean(total, weight),
+            vehicles=_effective_number(weight),
+            degrees=len(names) - 1,
+        )
+        for name, (total, weight) in sums.items()
     }
+
+
+def score_interval(score: float, variance: float, *, vehicles: float, degrees: int) -> tuple[float, float]:
+    """Wilson's interval with an effective number of vehicles, at the level of 95 %.
+
+    The effective number is that of independent vehicles, each right or wrong, whose share of right ones would vary as
+    much as the score (Wilson, "Probable inference", 1927; Korn and Graubard, "Confidence intervals for proportions with
+    small expected number of positive counts estimated from survey data", 1998). Student's t takes the place of the
+    normal quantile.
+
+    Args:
+        score: from 0 to 1.
+        variance: of the score, estimated.
+        vehicles: how many it was measured on.
+        degrees: of freedom of the estimate.
+    """
+    worst = score * (1 - score) / vehicles  # each vehicle is all right or all wrong
+    variance = (degrees * variance + UNSEEN * worst) / (degrees + UNSEEN)
+    number = score * (1 - score) / variance if variance > 0 else vehicles
+    squared = _quantile(degrees) ** 2
+    middle = (score + squared / (2 * number)) / (1 + squared / number)
+    half = np.sqrt(squared * (score * (1 - score) / number + squared / (4 * number**2))) / (1 + squared / number)
+    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
 
 
 def compare(
@@ -105,39 +139,91 @@ def compare(
     could as well be exchanged. The observed order is counted among the permutations, so that the p-value is never zero
     (Phipson and Smyth, "Permutation P-values should never be zero", 2010).
 
+    The interval holds zero if and only if the p-value is at least `CHANCE`: it holds the differences that the same
+    test would not refuse (Hartigan, "Using subsample values as typical values", 1969). Where few vehicles differ it
+    would be too narrow; away from zero it reaches as far as an interval by Student's t does, if that is further.
+
     Args:
         first: a metric of the one run, by query.
         second: the same of the other run, on the same queries.
         vehicle_id: (queries,).
-        samples: permutations, and bootstrap samples of the interval.
-        seed: of permutations and bootstrap samples.
+        samples: permutations.
+        seed: of permutations.
     """
     scored = np.isfinite(first.values) & np.isfinite(second.values)
     first, second = first.select(scored), second.select(scored)
     _, vehicles = np.unique(vehicle_id[scored], return_inverse=True)
     (ours, weights), (theirs, _) = first.by_vehicle(vehicles), second.by_vehicle(vehicles)
-    differences, total = theirs - ours, weights.sum()
-    observed = differences.sum() / total
+    differences = theirs - ours
+    observed = float(differences.sum() / weights.sum())
     generator = np.random.default_rng(seed)
-    extreme = 1
-    for part in _parts(samples, len(differences)):
-        signs = 2.0 * generator.integers(2, size=(part, len(differences))) - 1
-        extreme += int((np.abs(signs @ differences / total) >= abs(observed) - 1e-12).sum())
-    drawn = _resample(np.stack([differences, weights], axis=1), samples, seed)
-    interval = _interval(drawn[:, 0] / np.maximum(drawn[:, 1], 1e-300))
-    return Comparison(first.mean, second.mean, float(observed), interval, extreme / (samples + 1))
+    signs = (2.0 * generator.integers(2, size=(part, len(weights))) - 1 for part in _parts(samples, len(weights)))
+    sums = np.concatenate([np.stack([part @ differences, part @ weights]) for part in signs], axis=1)  # (2, samples)
+    extreme = int((np.abs(sums[0] / weights.sum()) >= abs(observed) - ROUNDING).sum())
+    p_value = (extreme + 1) / (samples + 1)
+    low, high = _not_refused(sums, differences.sum(), weights.sum())
+    reach = _reach(differences, weights)
+    if low <= ROUNDING:
+        low = min(low, observed - reach, 0.0)
+    if high >= -ROUNDING:
+        high = max(high, observed + reach, 0.0)
+    return Comparison(first.mean, second.mean, observed, (max(-1.0, low), min(1.0, high)), p_value)
 
 
-def _resample(sums: NDArray[np.float64], samples: int, seed: int) -> NDArray[np.float64]:
-    """Sums (vehicles, columns) over samples of as many vehicles, with replacement; (samples, columns)."""
-    vehicles = len(sums)
-    generator = np.random.default_rng(seed)
-    results = []
-    for part in _parts(samples, vehicles):
-        drawn = generator.integers(vehicles, size=(part, vehicles)) + np.arange(part)[:, None] * vehicles
-        times = np.bincount(drawn.ravel(), minlength=part * vehicles).reshape(part, vehicles)
-        results.append(times @ sums)
-    return np.concatenate(results)
+def _not_refused(sums: NDArray[np.float64], difference: float, weight: float) -> tuple[float, float]:
+    """The lowest and the highest difference that a permutation test does not refuse.
+
+    Were the true difference d, the vehicles' differences less d times their weights could be exchanged. A permutation
+    with the sums s and w is as extreme as what was seen where |s - d w| >= |difference - d weight|: between the mean of
+    the vehicles that it exchanges and the mean of the others.
+
+    Args:
+        sums: (2, permutations) of signed differences and of signed weights.
+        difference: the sum of differences.
+        weight: the sum of weights.
+    """
+    signed, signed_weight = sums
+    exchanged, kept = weight - signed_weight, weight + signed_weight  # twice the weight of these vehicles
+    all_or_none = np.minimum(exchanged, kept) <= ROUNDING * weight  # such a permutation is as extreme for every d
+    means = np.stack(
+        [
+            np.divide(difference - signed, exchanged, out=np.full_like(signed, np.inf), where=~all_or_none),
+            np.divide(difference + signed, kept, out=np.full_like(signed, -np.inf), where=~all_or_none),
+        ]
+    )
+    lows, highs = np.sort(means.min(axis=0)), np.sort(means.max(axis=0))
+    needed = int(np.ceil(CHANCE * (sums.shape[1] + 1) - ROUNDING)) - 1  # besides the observed order
+    if needed < 1:
+        return -np.inf, np.inf
+    return float(lows[needed - 1]), float(highs[-needed])
+
+
+def _reach(differences: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Half the width of an interval by Student's t of a weighted mean of differences; 2, all there is, of a vehicle."""
+    degrees = len(weights) - 1
+    if degrees < 1:
+        return 2.0
+    worst = 1 / _effective_number(weights)
+    variance = degrees * _variance_of_mean(differences, weights) + UNSEEN_DIFFERENCES * worst
+    return _quantile(degrees) * float(np.sqrt(variance / (degrees + UNSEEN_DIFFERENCES)))
+
+
+def _variance_of_mean(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Variance of the weighted mean over vehicles, (vehicles,) each: that of a ratio, linearised."""
+    vehicles = len(weights)
+    residuals = sums - sums.sum() / weights.sum() * weights
+    return float(vehicles / (vehicles - 1) * (residuals**2).sum() / weights.sum() ** 2)
+
+
+def _effective_number(weights: NDArray[np.float64]) -> float:
+    """Of equal weights their number; fewer if some weigh more (Kish, "Survey Sampling", 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def _quantile(degrees: int) -> float:
+    from scipy.special import stdtrit  # takes long to import
+
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def _parts(samples: int, vehicles: int) -> Iterator[int]:
@@ -145,8 +231,3 @@ def _parts(samples: int, vehicles: int) -> Iterator[int]:
     step = max(1, 1_000_000 // max(1, vehicles))
     for start in range(0, samples, step):
         yield min(step, samples - start)
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

@@ -45,12 +45,11 @@ def test_one_json_object_is_printed(files):
 
 def test_every_option_is_on_the_card(files):
     options = ["--distance", "cosine", "--junk", "none", "--cmc", "1,3", "--interpolation", "maximum"]
-    options += ["--rerank", "10,3,0.4", "--query-expansion", "2", "--database-augmentation", "3", "--bootstrap", "20"]
+    options += ["--rerank", "10,3,0.4", "--query-expansion", "2", "--database-augmentation", "3"]
     printed = json.loads(call("score", *files, *options, "--json").stdout)
     card = printed["protocol"]
     assert (card["distance"], card["junk_rule"], card["interpolation"]) == ("cosine", "none", "maximum")
     assert set(printed["cmc"]) == {"1", "3"}
-    assert "20 bootstrap samples" in card["confidence"]
     for step in ("k1 10, k2 3, lambda_value 0.4", "expansion (count 2)", "augmentation (count 3)", "whole test set"):
         assert step in card["post_processing"]
 

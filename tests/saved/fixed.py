@@ -39,7 +39,7 @@ SCORED = {
     "query-expansion": ("--query-expansion", "2"),
     "database-augmentation": ("--database-augmentation", "2", "--distance", "cosine"),
     "all": ("--rerank", "4,3,0.5", "--query-expansion", "1", "--database-augmentation", "1"),
-    "vehicleid": ("--protocol", "vehicleid", "--bootstrap", "100"),
+    "vehicleid": ("--protocol", "vehicleid"),
     "trapezoid": ("--junk", "none", "--interpolation", "trapezoid"),
 }
 """Options of `samecar score`, by the name of what they gave."""

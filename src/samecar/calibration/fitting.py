@@ -1,6 +1,6 @@
 """Learns what a model's similarities mean, and measures how true that is of vehicles that it was not learned from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,18 +17,18 @@ from samecar.calibration import (
     Logistic,
     MeasuredRate,
     Method,
-    OpenSet,
     PairCounts,
     Quality,
     ReliabilityBin,
     fit_curve,
     gallery_sizes,
 )
+from samecar.calibration.open_set import MeasuredThresholds
 from samecar.errors import SamecarError
 from samecar.labels import Labels
 from samecar.progress import Progress, silent
 from samecar.similarity.products import Matrix, check_embeddings, row_chunks, unit_length
-from samecar.uncertainty import Scores, confidence_intervals
+from samecar.uncertainty import score_interval
 
 FEWEST_VEHICLES = 8
 """That can be matched: a quarter of them, two, is the smallest gallery that says anything."""
@@ -36,10 +36,17 @@ FEWEST_VEHICLES = 8
 HALVES = 10
 """Random halves of the vehicles behind every measured quality; each vehicle is tested about five times."""
 
+PARTS = 10
+"""Of the vehicles, each left out once to see how much a measured quality depends on who is there; of fewer than twice
+as many vehicles, each is a part."""
+
 PAIR_BINS = 2**12
 """Steps between the lowest and the highest similarity in which pairs are counted."""
 
 RELIABILITY_BINS = 10
+
+RATES = ("false_alarm", "detection", "identification")
+"""Measured of queries, as `Quality` names them."""
 
 DEFAULT_OPTIONS = CalibrationOptions()
 
@@ -99,17 +106,17 @@ def fit_calibration(
     pictures = _Pictures(embeddings, labels)
     pairs = pictures.pairs(np.arange(pictures.vehicles))
     _refuse_uninformative(pairs)
-    halves = _Halves(options.false_alarm_rate, len(embeddings))
+    halves = _Halves(options.false_alarm_rate, pictures)
     generator = np.random.default_rng(options.seed)
     for done in range(HALVES):
-        halves.add(pictures, *pictures.random_halves(generator))
+        halves.add(*pictures.random_halves(generator))
         progress("calibrating", done + 1, HALVES)
     chosen = options.method or halves.best_method()
     calibration = Calibration(
         model=provenance.model,
         pairs=fit_curve(chosen, pairs),
-        open_set=pictures.open_set(np.arange(pictures.vehicles), options.false_alarm_rate),
-        quality=halves.quality(chosen, pictures.vehicle, options.seed),
+        open_set=pictures.thresholds(np.arange(pictures.vehicles), options.false_alarm_rate).extrapolated,
+        quality=halves.quality(chosen),
         evidence=Evidence(
             data=provenance.data,
             digest=provenance.digest,
@@ -192,11 +199,11 @@ class _Pictures:
             different += np.bincount(bins[counted & ~alike], minlength=PAIR_BINS)
         return PairCounts(self._edges, same, different, int(self._matchable[vehicles].sum()))
 
-    def open_set(self, vehicles: NDArray[np.int64], false_alarm_rate: float) -> OpenSet:
+    def thresholds(self, vehicles: NDArray[np.int64], false_alarm_rate: float) -> MeasuredThresholds:
         """Thresholds for queries whose vehicle the gallery lacks, from these vehicles."""
         rows = self.rows(vehicles)
         others = np.where(self.vehicle[rows, None] == vehicles, -np.inf, self.best[np.ix_(rows, vehicles)])
-        return OpenSet.fit(others, float(self.count[vehicles].mean()), false_alarm_rate)
+        return MeasuredThresholds(others, float(self.count[vehicles].mean()), false_alarm_rate)
 
     def random_halves(self, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Two halves of the vehicles, with as many in each that can be matched; these stand before the others."""
@@ -232,75 +239,98 @@ class _Pictures:
             yield part, similarities
 
 
-@dataclass
-class _Asked:
-    """How often each picture was a query, and how often the answer was yes; (pictures,) each."""
+class _Searched:
+    """How often queries were asked, and how often the answer was yes; (3,) of each, in the order of `RATES`."""
 
-    times: NDArray[np.float64]
-    yes: NDArray[np.float64]
+    def __init__(self) -> None:
+        self.asked, self.yes = np.zeros(len(RATES)), np.zeros(len(RATES))
 
-    def add(self, rows: NDArray[np.int64], answers: NDArray[np.bool_]) -> None:
-        self.times[rows] += 1
-        self.yes[rows] += answers
+    def add(self, *answers: NDArray[np.bool_]) -> None:
+        """Takes down the answers to some queries, for each rate."""
+        self.asked += [len(each) for each in answers]
+        self.yes += [each.sum() for each in answers]
 
-    def measure(self, vehicle: NDArray[np.int64], seed: int) -> MeasuredRate:
-        asked = self.times > 0
-        values = np.divide(self.yes, self.times, out=np.full(len(self.yes), np.nan), where=asked)
-        scores = Scores(values, self.times)
-        low, high = confidence_intervals({"": scores}, vehicle.astype(np.str_), seed=seed).get("", (None, None))
-        vehicles = len(np.unique(vehicle[asked]))
-        return MeasuredRate(rate=scores.mean, low=low, high=high, queries=int(asked.sum()), vehicles=vehicles)
+    @property
+    def rates(self) -> NDArray[np.float64]:
+        return self.yes / np.maximum(self.asked, 1)
 
 
 class _Halves:
     """What was seen in the halves of the vehicles that were not fitted to."""
 
-    def __init__(self, false_alarm_rate: float, pictures: int) -> None:
-        self._rate = false_alarm_rate
+    def __init__(self, false_alarm_rate: float, pictures: _Pictures) -> None:
+        self._rate, self._pictures = false_alarm_rate, pictures
         self._number = 0
         self.log_loss: dict[Method, float] = dict.fromkeys(METHODS, 0.0)
         self._seen: dict[Method, _CurveSeen] = {name: _CurveSeen() for name in METHODS}
-        self._false_alarm, self._detection, self._identification = (
-            _Asked(np.zeros(pictures), np.zeros(pictures)) for _ in range(3)
-        )
+        vehicles = np.arange(pictures.vehicles)
+        parts = PARTS if len(vehicles) >= 2 * PARTS else len(vehicles)
+        self._left_out = [vehicles[:0], *(vehicles[part::parts] for part in range(parts))]
+        self._searched = [_Searched() for _ in self._left_out]
+        self._queries = np.zeros((len(RATES), len(pictures.vehicle)), np.bool_)
         self._sizes: dict[int, list[tuple[float, float]]] = {}
 
-    def add(self, pictures: _Pictures, fitted: NDArray[np.int64], tested: NDArray[np.int64]) -> None:
+    def add(self, fitted: NDArray[np.int64], tested: NDArray[np.int64]) -> None:
         """Fits to the one half of the vehicles, and looks at the other."""
-        pairs, unseen = pictures.pairs(fitted), pictures.pairs(tested)
+        pairs, unseen = self._pictures.pairs(fitted), self._pictures.pairs(tested)
         for name in METHODS:
             self.log_loss[name] += self._seen[name].add(fit_curve(name, pairs), unseen)
-        self._search(pictures, pictures.open_set(fitted, self._rate).threshold, tested[::2], tested[1::2])
+        groups = fitted, tested[::2], tested[1::2]
+        for left_out, searched in zip(self._left_out, self._searched, strict=True):
+            self._search(searched, *(group[~np.isin(group, left_out)] for group in groups))
+        self._measure_sizes(*groups)
         self._number += 1
 
     def _search(
         self,
-        pictures: _Pictures,
-        threshold: Callable[[float], float],
+        searched: _Searched,
+        fitted: NDArray[np.int64],
         absent: NDArray[np.int64],
         present: NDArray[np.int64],
     ) -> None:
         """Searches a gallery of the vehicles `present` for themselves and for those that are absent."""
-        gallery = pictures.count[present].sum()
-        rows = pictures.rows(absent)
-        self._false_alarm.add(rows, pictures.best[np.ix_(rows, present)].max(axis=1) >= threshold(gallery))
+        pictures = self._pictures
+        threshold = pictures.thresholds(fitted, self._rate).threshold(pictures.count[present].sum())
+        strangers, members = pictures.rows(absent), pictures.rows(present)
+        members = members[np.isfinite(pictures.own[members])]
+        best = pictures.best[np.ix_(members, present)].max(axis=1)
+        detected = best >= threshold
+        alarms = pictures.best[np.ix_(strangers, present)].max(axis=1) >= threshold
+        searched.add(alarms, detected, detected & (pictures.own[members] == best))
+        self._queries[0, strangers] = True
+        self._queries[1:, members] = True
+
+    def _measure_sizes(self, fitted: NDArray[np.int64], absent: NDArray[np.int64], present: NDArray[np.int64]) -> None:
+        """Searches smaller galleries for vehicles that are absent."""
+        pictures = self._pictures
+        threshold, rows = pictures.thresholds(fitted, self._rate).threshold, pictures.rows(absent)
         for size in gallery_sizes(len(present)):
             part = present[-size:]
             held, best = pictures.count[part].sum(), pictures.best[np.ix_(rows, part)].max(axis=1)
             self._sizes.setdefault(size, []).append((held, float(np.mean(best >= threshold(held)))))
-        rows = pictures.rows(present)
-        rows = rows[np.isfinite(pictures.own[rows])]
-        best = pictures.best[np.ix_(rows, present)].max(axis=1)
-        detected = best >= threshold(gallery)
-        self._detection.add(rows, detected)
-        self._identification.add(rows, detected & (pictures.own[rows] == best))
+
+    def _measured_rates(self) -> dict[str, MeasuredRate]:
+        """By name; intervals by the delete-a-group jackknife (Kott, "The delete-a-group jackknife", 2001).
+
+        A vehicle that is left out is missing in all its parts: as one that is fitted to, as a query and in galleries.
+        """
+        rates = self._searched[0].rates
+        without = np.stack([searched.rates for searched in self._searched[1:]])  # (parts, rates)
+        degrees = len(without) - 1
+        variances = degrees * without.var(axis=0)
+        measured = {}
+        for name, rate, variance, queries in zip(RATES, rates.tolist(), variances.tolist(), self._queries, strict=True):
+            vehicles = len(np.unique(self._pictures.vehicle[queries]))
+            low, high = score_interval(rate, variance, vehicles=vehicles, degrees=degrees)
+            measured[name] = MeasuredRate(rate=rate, low=low, high=high, queries=int(queries.sum()), vehicles=vehicles)
+        return measured
 
     def best_method(self) -> Method:
         """The one with the lowest log loss."""
         losses = self.log_loss
         return min(METHODS, key=lambda name: losses[name])
 
-    def quality(self, method: Method, vehicle: NDArray[np.int64], seed: int) -> Quality:
+    def quality(self, method: Method) -> Quality:
         """What was seen, on average."""
         seen = self._seen[method]
         reliability = seen.reliability()
@@ -312,9 +342,7 @@ class _Halves:
             reliability=reliability,
             true_positive_rate=seen.true_positives / self._number,
             false_positive_rate=seen.false_positives / self._number,
-            false_alarm=self._false_alarm.measure(vehicle, seed),
-            detection=self._detection.measure(vehicle, seed),
-            identification=self._identification.measure(vehicle, seed),
+            **self._measured_rates(),
             sizes=tuple(
                 GallerySize(pictures=float(held), rate=float(rate))
                 for held, rate in (np.mean(seen, axis=0) for _, seen in sorted(self._sizes.items()))

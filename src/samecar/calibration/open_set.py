@@ -1,5 +1,7 @@
 """Whether a vehicle is in a gallery at all: thresholds on a query's best similarity."""
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -46,48 +48,76 @@ class OpenSet(Part):
 
     @classmethod
     def fit(cls, best: NDArray[np.floating], pictures_per_vehicle: float, false_alarm_rate: float) -> "OpenSet":
-        """Measures thresholds on galleries of so many of the vehicles, exactly over all such galleries.
-
-        A vehicle that comes later is one more than those seen here, and may turn out to be the worst of them: it is
-        counted among those that reach the threshold, so that the rate holds on average for few vehicles too.
-
-        Args:
-            best: (queries, vehicles) similarity of each query's most similar picture of each vehicle that a gallery
-                may hold; -infinite for the query's own, and where there is nothing to compare.
-            pictures_per_vehicle: mean over a gallery.
-            false_alarm_rate: above 0 and below 1.
-        """
-        falling = -np.sort(-best.astype(np.float64), axis=1)  # (queries, vehicles)
-        falling = falling[np.isfinite(falling[:, 0])]
-        known = np.isfinite(falling).sum(axis=1)  # (queries,)
-        order = np.argsort(-falling, axis=None, kind="stable")
-        values = falling.ravel()[order]
-        vehicles = falling.shape[1]
-        reaching = (false_alarm_rate * (vehicles + 1) - 1) / vehicles + ROUNDING
-        last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # of equal values, which are reached together
-        sizes = gallery_sizes(int(known.min()))
-        thresholds = []
-        for size in sizes:
-            shares = _share_of_best(known, vehicles, size).ravel()[order] / len(falling)
-            few_enough = last[np.cumsum(shares)[last] <= reaching]
-            thresholds.append(values[few_enough[-1]] if len(few_enough) else np.nextafter(values[0], np.inf))
-        shape, scale = _tail(values[np.isfinite(values)], thresholds[-1])
-        return cls(
-            false_alarm_rate=false_alarm_rate,
-            pictures=tuple(size * pictures_per_vehicle for size in sizes),
-            thresholds=tuple(np.maximum.accumulate(thresholds).tolist()),
-            shape=shape,
-            scale=scale,
-        )
+        """Measures thresholds on galleries of some vehicles, see `MeasuredThresholds`, and fits the tail above them."""
+        return MeasuredThresholds(best, pictures_per_vehicle, false_alarm_rate).extrapolated
 
     def threshold(self, gallery_pictures: float) -> float:
         """The similarity from which a best match counts, at most 1."""
         if gallery_pictures <= self.pictures[-1]:
-            size = np.log(max(gallery_pictures, 1))
-            return float(np.interp(size, np.log(self.pictures), self.thresholds))
+            return _interpolate(gallery_pictures, self.pictures, self.thresholds)
         times = gallery_pictures / self.pictures[-1]
         beyond = np.log(times) if self.shape == 0 else np.expm1(self.shape * np.log(times)) / self.shape
         return float(min(1.0, self.thresholds[-1] + self.scale * beyond))
+
+
+class MeasuredThresholds:
+    """Thresholds for galleries that can be made of some vehicles; each is measured when it is asked for.
+
+    A vehicle that comes later is one more than those seen here, and may turn out to be the worst of them: it is counted
+    among those that reach the threshold, so that the rate holds on average for few vehicles too.
+
+    Args:
+        best: (queries, vehicles) similarity of each query's most similar picture of each vehicle that a gallery may
+            hold; -infinite for the query's own, and where there is nothing to compare.
+        pictures_per_vehicle: mean over a gallery.
+        false_alarm_rate: above 0 and below 1.
+    """
+
+    def __init__(self, best: NDArray[np.floating], pictures_per_vehicle: float, false_alarm_rate: float) -> None:
+        falling = -np.sort(-best.astype(np.float64), axis=1)  # (queries, vehicles)
+        falling = falling[np.isfinite(falling[:, 0])]
+        self._shape = falling.shape
+        self._known = np.isfinite(falling).sum(axis=1)  # (queries,)
+        self._order = np.argsort(-falling, axis=None, kind="stable")
+        self._values = values = falling.ravel()[self._order]
+        self._last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # of equal values, reached together
+        self._rate = false_alarm_rate
+        self._sizes = gallery_sizes(int(self._known.min()))
+        self._pictures = tuple(size * pictures_per_vehicle for size in self._sizes)
+        self._measured: dict[int, float] = {}
+
+    @property
+    def extrapolated(self) -> OpenSet:
+        """The same for a gallery of any size; fitting what lies above takes most of the time."""
+        thresholds = np.maximum.accumulate([self._at(size) for size in self._sizes]).tolist()
+        shape, scale = _tail(self._values[np.isfinite(self._values)], thresholds[-1])
+        return OpenSet(
+            false_alarm_rate=self._rate, pictures=self._pictures, thresholds=tuple(thresholds), shape=shape, scale=scale
+        )
+
+    def threshold(self, gallery_pictures: float) -> float:
+        """The similarity from which a best match counts, as `OpenSet.threshold` gives it."""
+        if gallery_pictures > self._pictures[-1]:
+            return self.extrapolated.threshold(gallery_pictures)
+        above = min(bisect_left(self._pictures, gallery_pictures), len(self._sizes) - 1)
+        between = slice(max(0, above - 1), above + 1)
+        measured = np.maximum.accumulate([self._at(size) for size in self._sizes[between]]).tolist()
+        return _interpolate(gallery_pictures, self._pictures[between], measured)
+
+    def _at(self, size: int) -> float:
+        """For a gallery of so many vehicles, exactly over all such galleries."""
+        if size not in self._measured:
+            queries, vehicles = self._shape
+            reaching = (self._rate * (vehicles + 1) - 1) / vehicles + ROUNDING
+            shares = _share_of_best(self._known, vehicles, size).ravel()[self._order] / queries
+            few_enough = self._last[np.cumsum(shares)[self._last] <= reaching]
+            values = self._values
+            self._measured[size] = float(values[few_enough[-1]] if len(few_enough) else np.nextafter(values[0], np.inf))
+        return self._measured[size]
+
+
+def _interpolate(gallery_pictures: float, pictures: Sequence[float], thresholds: Sequence[float]) -> float:
+    return float(np.interp(np.log(max(gallery_pictures, 1)), np.log(pictures), thresholds))
 
 
 def gallery_sizes(most: int) -> list[int]:

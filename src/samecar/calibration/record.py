@@ -34,7 +34,8 @@ class MeasuredRate(Part):
 
     Attributes:
         rate: the share.
-        low: lower end of its 95 % bootstrap interval over vehicles; None where there is one vehicle only.
+        low: lower end of its 95 % interval over the choice of vehicles, those fitted to among them; None where there
+            is one vehicle only.
         high: upper end.
         queries: how many different ones.
         vehicles: that they show.

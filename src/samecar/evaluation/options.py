@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from samecar.errors import SamecarError
 from samecar.evaluation.metrics import Interpolation
 from samecar.similarity.counting import Work
-from samecar.uncertainty import SAMPLES
 
 if TYPE_CHECKING:
     from samecar.similarity.expansion import AverageQueryExpansion, DatabaseAugmentation, PostProcessing
@@ -25,7 +24,6 @@ class Options:
         database_augmentation: average each gallery picture with its nearest; done first, looks at the whole test set.
         query_expansion: average each query with its nearest; done second, looks at the whole test set.
         rerank: k-reciprocal re-ranking, such as 20,6,0.3; done last, looks at the whole test set.
-        bootstrap: samples of vehicles behind the confidence intervals; 0 leaves them out.
         work: how ranks are counted; changes no number by more than rounding.
 
     Raises:
@@ -37,7 +35,6 @@ class Options:
     database_augmentation: "DatabaseAugmentation | None" = None
     query_expansion: "AverageQueryExpansion | None" = None
     rerank: "KReciprocal | None" = None
-    bootstrap: int = SAMPLES
     work: Work = field(default_factory=Work)
 
     def __post_init__(self) -> None:

@@ -139,7 +139,7 @@ class SavedQueries:
 
         Args:
             other: at least one query of it must be among these.
-            seed: of permutations and bootstrap samples.
+            seed: of permutations.
         """
         ours, theirs = self.select(other.keys), other.select(self.keys)
         return {
@@ -153,7 +153,7 @@ def compare_runs(first: str | PathLike[str], second: str | PathLike[str], *, see
     Args:
         first: a run, its folder, or the JSON file of an evaluation.
         second: another; of two folders, all evaluations of the same name are compared.
-        seed: of permutations and bootstrap samples.
+        seed: of permutations.
 
     Raises:
         SamecarError: there is nothing to compare.

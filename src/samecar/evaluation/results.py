@@ -19,6 +19,7 @@ from samecar.similarity.thresholds import OperatingPoint
 from samecar.uncertainty import Scores
 
 TIES = "a picture that is as near as a match comes before it"
+CONFIDENCE = "95 % over the choice of vehicles, with gallery and thresholds as they are"
 NEIGHBOUR_TIES = "of equally near neighbours, those first in the order of queries and gallery are taken"
 """What is said besides where neighbours are averaged or compared, in which nothing tells for or against the model."""
 

@@ -14,7 +14,15 @@ from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
 from samecar.evaluation.options import Options
 from samecar.evaluation.protocols import Protocol, Relevance
-from samecar.evaluation.results import NEIGHBOUR_TIES, TIES, Evaluation, ProtocolCard, Provenance, QueryScores
+from samecar.evaluation.results import (
+    CONFIDENCE,
+    NEIGHBOUR_TIES,
+    TIES,
+    Evaluation,
+    ProtocolCard,
+    Provenance,
+    QueryScores,
+)
 from samecar.labels import Labels
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import average_query_expansion, database_augmentation
@@ -42,7 +50,7 @@ def score(
             gallery are one pool.
         protocol: the rules.
         distance: between embeddings: euclidean or cosine.
-        seed: of random galleries, if the protocol draws any, and of confidence intervals.
+        seed: of random galleries, if the protocol draws any.
         provenance: what the card says of data and model.
         options: what else may be chosen.
 
@@ -61,8 +69,6 @@ def score(
     intervals = confidence_intervals(
         {name: queries.metrics[name] for name in _metric_names(options)},
         queries.labels.vehicle_id,
-        samples=options.bootstrap,
-        seed=seed,
     )
     gallery_rule = protocol.gallery_rule
     deviation: dict[str, float] = {}
@@ -86,7 +92,7 @@ def score(
             options,
             distance=distance,
             gallery_rule=gallery_rule,
-            confidence=f"95 %, {options.bootstrap:,} bootstrap samples of vehicles" if intervals else "none",
+            confidence=CONFIDENCE if intervals else "none",
             sizes=sizes,
             skipped=skipped,
         ),

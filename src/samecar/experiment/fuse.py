@@ -13,7 +13,6 @@ from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Options
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.composite import (
     FEWEST_HELD_OUT,
@@ -148,13 +147,13 @@ def _try_weights(
         joined: the embeddings of all models in one, of the same queries and gallery.
         progress: is told of all weights.
     """
-    protocol, options = protocol_of(joined.manifest), Options(bootstrap=0)
+    protocol = protocol_of(joined.manifest)
     scores = {}
     grid = grid_of_weights(len(columns))
     for weights in grid:
         parts = [math.sqrt(weight) * part for weight, part in zip(weights, columns, strict=True) if weight]
         embeddings = replace(joined, matrix=np.concatenate(parts, axis=1, dtype=np.float32))
-        scored = score_splits(embeddings, protocol, distance="cosine", options=options)
+        scored = score_splits(embeddings, protocol, distance="cosine")
         scores[weights] = scored.mean_average_precision
         progress("choosing weights", len(scores), len(grid))
     return scores

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
-from samecar.evaluation import Options
 from samecar.evaluation.test_sets import is_test_set, of_test, protocol_of
 from samecar.experiment.composite import (
     FEWEST_HELD_OUT,
@@ -181,5 +180,5 @@ def _measured_on(model: TrainedModel, manifest: Manifest) -> HeldOut:
 
 def _mean_average_precision(model: CompositeEmbedder, pictures: Manifest, on: Machine, progress: Progress) -> float:
     embeddings = embed(model, pictures, workers=on.workers, progress=progress)
-    scored = score_splits(embeddings, protocol_of(pictures), distance="cosine", options=Options(bootstrap=0))
+    scored = score_splits(embeddings, protocol_of(pictures), distance="cosine")
     return scored.mean_average_precision

@@ -133,7 +133,7 @@ def _chance(content: Mapping[str, Any]) -> list[str]:
     sentences = []
     averaged = ", each query with the mean of its values over the seeds" if len(content["seeds"]) > 1 else ""
     if _shows(content, "intervals"):
-        sentences.append(f"95 % interval: bootstrap over test vehicles{averaged}.")
+        sentences.append(f"95 % interval over test vehicles{averaged}.")
     if _shows(content, "comparison"):
         sentences.append(
             f"Outside chance (p < 5 %) are differences with {OUTSIDE}, others are inside: paired permutation test over "
