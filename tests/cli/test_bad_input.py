@@ -113,6 +113,7 @@ def test_splits_that_cannot_be_made(painted_folder, painted_source, tmp_path):
     for arguments, part in {
         (source, "-o", "new.txt"): "must end in .csv or .parquet",
         (source, "-o", "new.csv", "--held-out", "a third"): "--held-out is 'a third'; give a share such as 0.3",
+        (source, "-o", "new.csv", "--held-out", "0_3"): "--held-out is '0_3'; give a share such as 0.3",
         (source, "-o", "new.csv", "--held-out", "8"): "8 of 8 vehicles cannot be held out",
         (source, "-o", "new.csv", "--query-camera", "3"): "query camera '3' took no picture; cameras are c0, c1",
         (source, "-o", "new.csv", "--seed", "-1"): "seed is -1; it must be 0 or more",

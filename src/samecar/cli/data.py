@@ -75,9 +75,10 @@ def split(
     """Holds vehicles out for testing: all of a vehicle's pictures are for training, or none is."""
     from samecar.data import open_source, split_by_identity
     from samecar.errors import SamecarError
+    from samecar.numerals import read_number, read_whole_number
 
     try:
-        number = float(held_out) if "." in held_out else int(held_out)
+        number = read_number(held_out) if "." in held_out else read_whole_number(held_out)
     except ValueError:
         raise SamecarError(f"--held-out is {held_out!r}; give a share such as 0.3 or a number such as 100") from None
     manifest = split_by_identity(

@@ -23,6 +23,7 @@ from samecar.cli.options import (
     name_option,
 )
 from samecar.errors import SamecarError
+from samecar.numerals import read_number, read_whole_number
 
 if TYPE_CHECKING:
     from samecar.calibration.options import CalibrationOptions
@@ -46,7 +47,7 @@ def _interpolation(name: str) -> str:
 
 def _ranks(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(read_whole_number(part) for part in text.split(","))
     except ValueError:
         raise SamecarError(f"--cmc is {text!r}; give whole numbers, such as 1,5,10") from None
 
@@ -56,7 +57,7 @@ def _k_reciprocal(text: str) -> "KReciprocal":
 
     try:
         k1, k2, lambda_value = text.split(",")
-        numbers = int(k1), int(k2), float(lambda_value)
+        numbers = read_whole_number(k1), read_whole_number(k2), read_number(lambda_value)
     except ValueError:
         raise SamecarError(f"--rerank is {text!r}; give k1, k2 and lambda, such as 20,6,0.3") from None
     return KReciprocal(*numbers)

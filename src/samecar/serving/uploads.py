@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from PIL import Image
 
 from samecar.data.pictures import PICTURE_FORMATS, UnreadablePictureError, decode_picture
+from samecar.numerals import read_number
 from samecar.retrieval.records import picture_content
 from samecar.serving.errors import ServiceError, invalid
 from samecar.serving.settings import ServiceSettings
@@ -100,7 +101,7 @@ def parse_crop(text: str) -> Crop:
         ServiceError: it is none, or does not lie within the picture.
     """
     try:
-        crop = Crop(*(float(part) for part in text.split(",")))
+        crop = Crop(*(read_number(part) for part in text.split(",")))
     except (TypeError, ValueError) as error:
         raise invalid("crop: give left,top,width,height as shares of the picture, such as 0.1,0.2,0.5,0.5") from error
     inside = 0 <= crop.left < 1 and 0 <= crop.top < 1 and 0 < crop.width <= 1 and 0 < crop.height <= 1

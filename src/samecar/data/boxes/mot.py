@@ -1,12 +1,12 @@
 """Boxes in MOTChallenge's text files."""
 
-import math
 from pathlib import Path
 from typing import Final
 
 from samecar.data.boxes.annotations import Annotations, Box
 from samecar.data.sources.listings import read_lines
 from samecar.errors import SamecarError
+from samecar.numerals import read_number
 
 FORM: Final = "FRAME,ID,LEFT,TOP,WIDTH,HEIGHT and, if known, CONFIDENCE,CLASS, as in 1,7,912,484,97,109,1,3"
 
@@ -35,10 +35,10 @@ def read_mot(path: Path) -> Annotations:
 
 def _box(values: list[str]) -> Box | None:
     try:
-        numbers = [float(value) for value in values[:8]]
+        numbers = [read_number(value) for value in values[:8]]
     except ValueError:
         return None
-    if len(numbers) < 6 or not all(map(math.isfinite, numbers)) or any(number % 1 for number in numbers[:2]):
+    if len(numbers) < 6 or any(number % 1 for number in numbers[:2]):
         return None
     frame, track, left, top, width, height = numbers[:6]
     return Box(
