@@ -161,6 +161,15 @@ def test_grey_pictures_of_fewer_bits_than_their_files_are_named_with_them(health
     assert found.examples == ("train/a_1_8.png (12 bits)",)
 
 
+@pytest.mark.parametrize("suffix", ["tif", "webp", "png"])
+def test_files_with_several_frames_are_named(suffix, healthy):
+    frames = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8)) for seed in (1, 2)]
+    frames[0].save(healthy / "train" / f"a_1_8.{suffix}", save_all=True, append_images=frames[1:])
+    frames[0].save(healthy / "train" / f"a_1_9.{suffix}")
+    (found,) = findings(healthy, "several frames")
+    assert (found.severity, found.examples) == ("warning", (f"train/a_1_8.{suffix}",))
+
+
 def test_vehicles_with_one_camera_or_one_picture(healthy):
     texture(healthy / "train" / "e_1_0.png", 91)
     texture(healthy / "gallery" / "f_1_0.png", 92)

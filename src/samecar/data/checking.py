@@ -212,6 +212,12 @@ def _grey_bits(facts: _Facts) -> Iterator[Finding]:
     yield from _finding("grey bits", "warning", sentence, [f"{path} ({taken} bits)" for path, taken in bits.items()])
 
 
+def _several_frames(facts: _Facts) -> Iterator[Finding]:
+    rows = [row for row, seen in enumerate(facts.inspections) if seen.first_of_several]
+    sentence = "files with several frames or pages, of which only the first is used"
+    yield from _finding("several frames", "warning", sentence, facts.paths(rows))
+
+
 # --- labels ----------------------------------------------------------------------------------------------------------
 
 
@@ -346,5 +352,6 @@ _CHECKS = (
     _rare_vehicles,
     _small,
     _grey_bits,
+    _several_frames,
     _unlabelled,
 )

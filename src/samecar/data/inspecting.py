@@ -10,7 +10,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from samecar.data.pictures import GREY_BITS_TAKEN, UnreadablePictureError, decode_picture
+from samecar.data.pictures import FIRST_OF_SEVERAL, GREY_BITS_TAKEN, UnreadablePictureError, decode_picture
 from samecar.hardware import available_cores, process_pool
 from samecar.progress import Progress, silent
 
@@ -33,6 +33,7 @@ class Inspection:
         height: in pixels, upright; 0 if unreadable.
         look: 64-bit perceptual hash; None if unreadable or featureless.
         grey_bits: bits that its grey values seem to have, where it is fewer than the file's; None otherwise.
+        first_of_several: whether the file holds more frames or pages.
     """
 
     missing: bool = False
@@ -42,6 +43,7 @@ class Inspection:
     height: int = 0
     look: int | None = None
     grey_bits: int | None = None
+    first_of_several: bool = False
 
 
 def inspect_files(paths: Sequence[Path], workers: int | None = None, progress: Progress = silent) -> list[Inspection]:
@@ -78,8 +80,14 @@ def inspect_file(path: str) -> Inspection:
         picture = decode_picture(content, path)
     except UnreadablePictureError as error:
         return Inspection(reason=error.reason, digest=digest)
-    bits = picture.info.get(GREY_BITS_TAKEN)
-    return Inspection(digest=digest, width=picture.width, height=picture.height, look=_look(picture), grey_bits=bits)
+    return Inspection(
+        digest=digest,
+        width=picture.width,
+        height=picture.height,
+        look=_look(picture),
+        grey_bits=picture.info.get(GREY_BITS_TAKEN),
+        first_of_several=picture.info[FIRST_OF_SEVERAL],
+    )
 
 
 def _look(picture: Image.Image) -> int | None:

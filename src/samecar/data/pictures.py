@@ -47,6 +47,12 @@ GREY_BITS: Final = (8, 10, 12, 14, 16)
 GREY_BITS_TAKEN: Final = "grey_bits"
 """Key in a picture's `info` of the bits that its grey values seem to have, where it is fewer than the file's."""
 
+FIRST_OF_SEVERAL: Final = "first_of_several"
+"""Key in a picture's `info`, true where its file holds more frames or pages, which are not used.
+
+The second picture of a JPEG does not count: it is a preview or a depth map of a phone.
+"""
+
 _WIDE_BITS: Final = 16
 
 _PNG_BITS_AT: Final = 24
@@ -82,7 +88,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
             a half, quarter or eighth, never below `size`, which is quicker. The result is *not* resized to it.
 
     Returns:
-        A picture of mode RGB, turned as its EXIF orientation says. Transparent parts become `BACKGROUND`. Grey values
+        A picture of mode RGB, turned as its EXIF orientation says; `info` has `FIRST_OF_SEVERAL`. Transparent parts become `BACKGROUND`. Grey values
         of more than 8 bits are scaled to 8: by the bits that the file declares, if fewer than 16, else by the fewest of
         `GREY_BITS` that hold its highest value, which `info` then tells under `GREY_BITS_TAKEN`. Grey values of
         floating point may also be 0 to 1.
@@ -127,8 +133,11 @@ def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
         if size is not None:
             _allow_smaller(picture, size)
         depth = _Depth.read(picture, content)
+        several = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
         picture.load()
-        return _as_rgb(_upright(picture), depth)
+        decoded = _as_rgb(_upright(picture), depth)
+        decoded.info[FIRST_OF_SEVERAL] = several
+        return decoded
 
 
 def _allow_smaller(picture: Image.Image, size: tuple[int, int]) -> None:
