@@ -1,10 +1,13 @@
 import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from samecar.errors import SamecarError
-from samecar.files import write_file, write_folder
+from samecar.files import MANY_FILES, clear_unfinished, make_folder, write_file, write_folder
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
@@ -38,6 +41,97 @@ def test_a_folder_appears_whole_with_the_rights_that_others_get(tmp_path, umask)
     assert (path / "part").read_text() == "1"
     assert mode(path) == 0o777 & ~umask
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What is asked of the system, in order: to keep a file or folder safe, and to rename one."""
+    calls = []
+    fsync, replace, rename = os.fsync, Path.replace, Path.rename
+
+    def note_fsync(descriptor):
+        calls.append(("sync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def noting(move):
+        def note_move(path, target):
+            calls.append(("move", path.stat().st_ino))
+            return move(path, target)
+
+        return note_move
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", noting(replace))
+    monkeypatch.setattr(Path, "rename", noting(rename))
+    return calls
+
+
+def test_a_file_is_safe_on_the_disk_before_it_gets_its_name_and_then_the_name_is(tmp_path, asked):
+    with write_file(tmp_path / "new" / "file") as temporary:
+        temporary.write_text("all of it")
+        asked.clear()
+    file, folder = (tmp_path / "new" / "file").stat().st_ino, (tmp_path / "new").stat().st_ino
+    assert asked == [("sync", file), ("move", file), ("sync", folder)]
+
+
+@pytest.mark.parametrize("files", [3, MANY_FILES])
+def test_all_that_is_in_a_folder_is_safe_before_it_gets_its_name(files, tmp_path, asked, monkeypatch):
+    monkeypatch.setattr(os, "sync", lambda: asked.append(("sync", "all")), raising=False)
+    with write_folder(tmp_path / "folder") as temporary:
+        (temporary / "inner").mkdir()
+        for number in range(files):
+            (temporary / "inner" / str(number)).write_text("part")
+        asked.clear()
+    moved = asked.index(("move", (tmp_path / "folder").stat().st_ino))
+    written = {path.stat().st_ino for path in (tmp_path / "folder", *(tmp_path / "folder").rglob("*"))}
+    before = {what for _, what in asked[:moved]}
+    assert before == ({"all"} if files >= MANY_FILES else written)
+    assert asked[moved + 1 :] == [("sync", tmp_path.stat().st_ino)]
+
+
+def test_folders_that_are_made_are_safe_in_those_that_they_lie_in(tmp_path, asked):
+    make_folder(tmp_path / "a" / "b")
+    assert asked == [("sync", place.stat().st_ino) for place in (tmp_path, tmp_path / "a")]
+    make_folder(tmp_path / "a" / "b")
+    assert len(asked) == 2
+
+
+def test_files_that_a_library_keeps_for_their_owner_get_the_rights_of_others(tmp_path, umask):
+    def write_secretly(path):
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+    with write_file(tmp_path / "file") as temporary:
+        write_secretly(temporary)
+    with write_folder(tmp_path / "folder") as temporary:
+        write_secretly(temporary / "part")
+    assert mode(tmp_path / "file") == mode(tmp_path / "folder" / "part") == 0o666 & ~umask
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from samecar.files import write_file, write_folder
+with write_file(Path(sys.argv[1]) / "file") as file, write_folder(Path(sys.argv[1]) / "folder") as folder:
+    file.write_text("half")
+    (folder / "part").write_text("half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path):
+    (tmp_path / ".mine").write_text("keep")
+    with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        before = set(tmp_path.iterdir())
+        clear_unfinished(tmp_path)
+        assert set(tmp_path.iterdir()) == before
+        assert len(before) == 3
+        process.kill()
+        process.wait()
+    clear_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / ".mine"]
 
 
 def fail_within(written, path, error):

@@ -16,7 +16,7 @@ def test_numbers_are_read(text, number):
 @pytest.mark.parametrize("text", ["1_000", "٣", "１", "", "three", "0x10"])
 def test_what_only_python_takes_is_refused(text):
     for read in (read_whole_number, read_number):
-        with pytest.raises(ValueError, match="number|literal|convert"):
+        with pytest.raises(ValueError, match=r"number|literal|convert"):
             read(text)
 
 

@@ -1,8 +1,10 @@
-"""Writing files and folders so that nobody ever sees one half-written."""
+"""Writing files and folders so that nobody ever sees one half-written, not even after a power cut."""
 
+import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,47 +40,134 @@ def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
     return os.fspath(given)
 
 
+UNFINISHED = ".unfinished-"
+"""Begins the names of folders in which something is written that has not got its name yet."""
+
+MANY_FILES = 100
+"""From so many on, one request for everything that the system has not written yet is quicker than one for each file."""
+
+
 @contextmanager
 def write_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, and renames it to `path` when the block ends without an error.
+    """Gives a temporary path in a folder beside `path`, and renames it to `path` when the block ends without an error.
+
+    By then it is safe on the disk: after a power cut `path` is what it was before, or what was written.
 
     Raises:
         SamecarError: nothing can be written there.
     """
-    with _name_path(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
-    temporary.chmod(0o666 & ~_umask())
-    try:
+    with _unfinished_beside(path) as folder:
+        temporary = folder / path.name
+        temporary.touch()
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # some libraries make files that their owner alone can read
+        sync(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        sync(path.parent)
 
 
 @contextmanager
 def write_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `path`, and renames it to `path`, which must not exist, when the block ends.
+    """Gives a temporary folder, and renames it to `path`, which must not exist, when the block ends without an error.
+
+    By then all that is in it is safe on the disk.
 
     Raises:
         SamecarError: nothing can be written there, or it is there already.
     """
-    with _name_path(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    temporary.chmod(0o777 & ~_umask())
-    try:
+    with _unfinished_beside(path) as folder:
+        temporary = folder / path.name
+        temporary.mkdir()
         yield temporary
+        _sync_all(temporary)
         try:
             temporary.rename(path)
         except OSError as error:  # a link, or where a disk is mounted, cannot be replaced, even if it is empty
             raise SamecarError(
                 f"{path} cannot be made: {error.strerror}; name a new folder, such as {path / 'new'}"
             ) from error
+        sync(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those that it lies in, if they are not there, so that a power cut does not take them away."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are safe on the disk, where a system can be asked for it."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks know no such request
+            raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        os.close(descriptor)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Removes what killed processes left behind while they wrote into a folder; what is being written now stays."""
+    for unfinished in folder.glob(f"{UNFINISHED}*"):
+        with _lock_folder(unfinished) as locked:
+            if locked:
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def _unfinished_beside(path: Path) -> Iterator[Path]:
+    """A locked folder beside a path, which is removed in the end."""
+    with _name_path(path):
+        make_folder(path.parent)
+        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=path.parent))
+    try:
+        with _lock_folder(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[bool]:
+    """Locks a folder for this process, and tells whether that could be done; Windows does not lock folders."""
+    if sys.platform == "win32":
+        yield False
+        return
+    import fcntl
+
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # it has just been removed
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # somebody else has locked it, or nothing can be locked there
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def _sync_all(folder: Path) -> None:
+    """Gives a new folder and all files in it the modes of other files, and waits until they are safe on the disk."""
+    umask, written = _umask(), [folder, *folder.rglob("*")]
+    for path in written:
+        if not path.is_symlink():
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+    if len(written) >= MANY_FILES and hasattr(os, "sync"):
+        os.sync()
+        return
+    for path in reversed(written):
+        if not path.is_symlink():
+            sync(path)
 
 
 @contextmanager

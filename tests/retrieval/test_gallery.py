@@ -313,7 +313,7 @@ def test_a_gallery_whose_model_cannot_be_written_is_not_there(model, tmp_path, m
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     with monkeypatch.context() as broken:
-        broken.setattr("samecar.retrieval.folder.engine.durable_file", full)
+        broken.setattr("samecar.retrieval.folder.engine.replaced_file", full)
         with pytest.raises(SamecarError, match="is full; free some space"):
             Gallery.create(str(tmp_path / "gallery"), model)
     assert not list(tmp_path.iterdir())

@@ -88,10 +88,10 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
             a half, quarter or eighth, never below `size`, which is quicker. The result is *not* resized to it.
 
     Returns:
-        A picture of mode RGB, turned as its EXIF orientation says; `info` has `FIRST_OF_SEVERAL`. Transparent parts become `BACKGROUND`. Grey values
-        of more than 8 bits are scaled to 8: by the bits that the file declares, if fewer than 16, else by the fewest of
-        `GREY_BITS` that hold its highest value, which `info` then tells under `GREY_BITS_TAKEN`. Grey values of
-        floating point may also be 0 to 1.
+        A picture of mode RGB, turned as its EXIF orientation says; `info` has `FIRST_OF_SEVERAL`. Transparent parts
+        become `BACKGROUND`. Grey values of more than 8 bits are scaled to 8: by the bits that the file declares, if
+        fewer than 16, else by the fewest of `GREY_BITS` that hold its highest value, which `info` then tells under
+        `GREY_BITS_TAKEN`. Grey values of floating point may also be 0 to 1.
 
     Raises:
         UnreadablePictureError: the file is missing, empty, truncated, corrupt, no picture, has more than `PIXEL_LIMIT`

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from samecar.errors import SamecarError
+from samecar.files import clear_unfinished, make_folder
 
 LOCK_FILE = "training.lock"
 """Stands in a run folder while a process holds it, and names that process; a killed one leaves it behind, unlocked."""
@@ -23,7 +24,8 @@ def hold(folder: Path) -> Iterator[None]:
     """Keeps everybody else from training in a folder, which is made if it is not there, for as long as the block lasts.
 
     The system ends the hold with the process, however that ends; processes that were forked meanwhile have no share in
-    it. The thread that holds a folder may hold it again. Folders that were made for nothing are removed.
+    it. What killed ones left half-written there is removed. The thread that holds a folder may hold it again. Folders
+    that were made for nothing are removed.
 
     Raises:
         HeldError: somebody else holds the folder; it is not waited for.
@@ -32,7 +34,7 @@ def hold(folder: Path) -> Iterator[None]:
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = _lock_of(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock.acquire()
     except Timeout:
         raise HeldError(
@@ -45,6 +47,8 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):  # the words are a help, not the lock; Windows writes to no locked file
             (folder / LOCK_FILE).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        for place in (folder, *filter(Path.is_dir, folder.iterdir())):
+            clear_unfinished(place)
         yield
     finally:
         if lock.lock_counter == 1:

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from samecar.config import ModelSettings, Recipe, digest, parse_recipe
 from samecar.errors import SamecarError
-from samecar.files import as_path, read_json, write_file, write_json
+from samecar.files import UNFINISHED, as_path, make_folder, read_json, sync, write_file, write_json
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import (
     DESCRIPTION_FILE,
@@ -130,7 +130,7 @@ class Run:
         """
         folder = as_path(folder, "run folder")
         cls.refuse_used(folder, recipe)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         noted: dict[str, Any] = {"sessions": []}
         if model is not None and model.weights is not None:
             noted = {
@@ -162,7 +162,7 @@ class Run:
                 ", or train it longer with --resume" if is_longer(other.recipe, recipe) else ""
             )
             raise SamecarError(f"{folder} holds a run of another recipe: {differences(other.recipe, recipe)}; {way}")
-        if folder.exists() and (not folder.is_dir() or any(path.name != LOCK_FILE for path in folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(map(_is_used, folder.iterdir()))):
             raise SamecarError(f"{folder} is not an empty folder; choose another one for the run")
 
     @classmethod
@@ -280,8 +280,10 @@ class Run:
 
     def append_metrics(self, record: Mapping[str, float]) -> None:
         """Adds an epoch's line to metrics.jsonl."""
-        with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+        path = self.folder / METRICS_FILE
+        with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        sync(path)
 
     def metrics(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl, one for each epoch trained: 1, 2, 3 and so on.
@@ -397,6 +399,11 @@ class Run:
         model = build_embedder(self.model_settings, len(self.data.vehicles), load_weights=False)
         load_model_tensors(model, folder / TENSORS_FILE)
         return model.eval()
+
+
+def _is_used(path: Path) -> bool:
+    """Whether a file in a folder is more than what a process that began a run and was killed leaves behind."""
+    return path.name != LOCK_FILE and not path.name.startswith(UNFINISHED)
 
 
 def _resolved_digest(recipe: Recipe, weights: Mapping[str, Any], preprocessing: Preprocessing) -> str:

@@ -18,6 +18,7 @@ import pytest
 from engine_contract import FACTS, SIZE, assert_nearest, random_additions, random_embeddings, unit
 
 from samecar.errors import SamecarError
+from samecar.files import UNFINISHED
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.following import measure_recall
@@ -146,7 +147,8 @@ class FakeLocks:
 def windows(monkeypatch: pytest.MonkeyPatch) -> FakeLocks:
     """Lets the lock and the folder's safety believe that this is Windows, which has no fcntl and opens no folders."""
     locks = FakeLocks()
-    monkeypatch.setattr("samecar.retrieval.folder.writing.sys", SimpleNamespace(platform="win32"))
+    for module in ("samecar.retrieval.folder.writing", "samecar.files"):
+        monkeypatch.setattr(f"{module}.sys", SimpleNamespace(platform="win32"))
     monkeypatch.setitem(sys.modules, "msvcrt", locks)
     monkeypatch.setitem(sys.modules, "fcntl", None)
     return locks
@@ -375,7 +377,9 @@ def test_an_empty_folder_becomes_a_gallery(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_was_writing_is_removed(folder: Path) -> None:
-    (folder / ".index-abc.faiss").write_bytes(b"half an index")
+    unfinished = folder / f"{UNFINISHED}abc"
+    unfinished.mkdir()
+    (unfinished / "index.faiss").write_bytes(b"half an index")
     with closing(FolderEngine.open(folder)) as engine:
         engine.rebuild("exact")
-    assert not (folder / ".index-abc.faiss").exists()
+    assert not unfinished.exists()

@@ -21,7 +21,7 @@ from filelock import FileLock
 from samecar.config import Recipe
 from samecar.errors import SamecarError, missing_library
 from samecar.experiment.tuning.space import Choices, Searched
-from samecar.files import read_json, write_json
+from samecar.files import UNFINISHED, make_folder, read_json, write_json
 from samecar.report.figures.tuning import TriedRecipe
 from samecar.training.lock import hold, is_held
 
@@ -107,7 +107,7 @@ class Study:
         path = folder / STUDY_FILE
         if not path.is_file() and folder.exists() and (not folder.is_dir() or _strangers(folder)):
             raise SamecarError(f"{folder} is not an empty folder and holds no study; choose another one")
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with _locked(folder):
             if path.is_file():
                 _refuse_other(folder, read_json(path), description)
@@ -252,7 +252,7 @@ class Study:
 
 
 def _strangers(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != LOCK_FILE]
+    return [path for path in folder.iterdir() if path.name != LOCK_FILE and not path.name.startswith(UNFINISHED)]
 
 
 def _locked(folder: Path) -> FileLock:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from samecar.errors import SamecarError
-from samecar.files import read_json, write_folder
+from samecar.files import clear_unfinished, read_json, write_folder
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.folder.catalogue import Catalogue
@@ -21,7 +21,7 @@ from samecar.retrieval.folder.entries import CatalogueEngine
 from samecar.retrieval.folder.following import FollowingIndex
 from samecar.retrieval.folder.index import KINDS
 from samecar.retrieval.folder.library import faiss_module
-from samecar.retrieval.folder.writing import WriterLock, durable_file, sync_folder, translate_errors
+from samecar.retrieval.folder.writing import WriterLock, replaced_file, translate_errors
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
@@ -78,6 +78,7 @@ class FolderEngine(CatalogueEngine):
         with translate_errors(folder):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
+            clear_unfinished(folder.absolute().parent)
             with write_folder(folder) as temporary:
                 (temporary / _ATTACHED).mkdir()
                 with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
@@ -85,7 +86,6 @@ class FolderEngine(CatalogueEngine):
                         _attach(temporary, name, content)
                     Catalogue.create(temporary / _CATALOGUE)
                     _write_facts(temporary, facts)
-            sync_folder(folder.absolute().parent)
         return cls(folder)
 
     @classmethod
@@ -187,12 +187,12 @@ def _path_of_attached(folder: Path, name: str) -> Path:
 
 
 def _attach(folder: Path, name: str, content: bytes) -> None:
-    with durable_file(_path_of_attached(folder, name)) as temporary:
+    with replaced_file(_path_of_attached(folder, name)) as temporary:
         temporary.write_bytes(content)
 
 
 def _write_facts(folder: Path, facts: GalleryFacts) -> None:
-    with durable_file(folder / _FACTS) as temporary:
+    with replaced_file(folder / _FACTS) as temporary:
         temporary.write_text(facts.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

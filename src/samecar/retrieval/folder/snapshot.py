@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from samecar.files import clear_unfinished
 from samecar.retrieval.folder.catalogue import Changes
 from samecar.retrieval.folder.index import VectorIndex
 from samecar.retrieval.folder.library import faiss_module
 from samecar.retrieval.folder.screen import Screen
-from samecar.retrieval.folder.writing import durable_file
+from samecar.retrieval.folder.writing import replaced_file
 
 _MARK = b"\nsamecar index "
 
@@ -70,9 +71,8 @@ def write_snapshot(path: Path, index: VectorIndex, size: int, holds: Changes, co
     Raises:
         SamecarError: it cannot be written.
     """
-    for unfinished in path.parent.glob(f".{path.stem}-*{path.suffix}"):  # of a process that was killed
-        unfinished.unlink()
-    with durable_file(path) as temporary:
+    clear_unfinished(path.parent)
+    with replaced_file(path) as temporary:
         try:
             _write(index, temporary)
         except RuntimeError as error:  # whose text ends in the system's own words

@@ -114,25 +114,10 @@ def unlock_file(descriptor: int) -> None:
 
 
 @contextmanager
-def durable_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path; what was written there is safe on the disk under `path` when the block has ended."""
-    with translate_errors(path.parent):
-        with write_file(path) as temporary:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes sure that a folder's names are safe on the disk, where the system lets a program ask for that."""
-    if sys.platform == "win32":  # opens no folders
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Does what `write_file` does with a file of a gallery."""
+    with translate_errors(path.parent), write_file(path) as temporary:
+        yield temporary
 
 
 @contextmanager
