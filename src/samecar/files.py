@@ -56,7 +56,7 @@ def write_file(path: Path) -> Iterator[Path]:
     Raises:
         SamecarError: nothing can be written there.
     """
-    with _unfinished_beside(path) as folder:
+    with _say_if_full(path), _unfinished_beside(path) as folder:
         temporary = folder / path.name
         temporary.touch()
         yield temporary
@@ -75,7 +75,7 @@ def write_folder(path: Path) -> Iterator[Path]:
     Raises:
         SamecarError: nothing can be written there, or it is there already.
     """
-    with _unfinished_beside(path) as folder:
+    with _say_if_full(path), _unfinished_beside(path) as folder:
         temporary = folder / path.name
         temporary.mkdir()
         yield temporary
@@ -170,12 +170,38 @@ def _sync_all(folder: Path) -> None:
             sync(path)
 
 
+NO_ROOM = {
+    errno.ENOSPC: "the disk that holds {path} is full",
+    errno.EDQUOT: "no more may be stored on the disk that holds {path}",
+    errno.EFBIG: "no file as large as {path} may be written",
+}
+"""What the system says where there is no room, and how to say it."""
+
+
+def no_room_sentence(path: Path, number: int) -> str:
+    """Says that there is no room for a file or folder, for a number of `NO_ROOM`."""
+    return f"{NO_ROOM[number].format(path=path)}; free some space and do it again, what was stored before is safe"
+
+
+@contextmanager
+def _say_if_full(path: Path) -> Iterator[None]:
+    """Says which path there is no room for."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise SamecarError(no_room_sentence(path, error.errno)) from error
+
+
 @contextmanager
 def _name_path(path: Path) -> Iterator[None]:
     """Says which path cannot be written, not which temporary one."""
     try:
         yield
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise SamecarError(f"{path} cannot be written: {error.strerror}; choose another place") from error
 
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,23 @@ def save_model(model: Network, folder: Path, **facts: Any) -> None:
 def save_described(model: Network, folder: Path, description: Mapping[str, Any]) -> None:
     """Does what `save_model` does, with a description that holds all that `describe_model` gives."""
     with write_file(folder / TENSORS_FILE) as path:
-        save_file(model_tensors(model), path)
+        save_tensors(model_tensors(model), path)
     write_json(folder / DESCRIPTION_FILE, description)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes tensors as a safetensors file.
+
+    Raises:
+        OSError: the system cannot write it.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=dict(metadata) if metadata else None)
+    except SafetensorError as error:  # whose text ends in the system's number
+        told = re.search(r"\(os error (\d+)\)$", str(error))
+        if told is None:
+            raise
+        raise OSError(int(told[1]), os.strerror(int(told[1])), str(path)) from error
 
 
 def parse_description(content: bytes) -> Description:

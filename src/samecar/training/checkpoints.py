@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
@@ -16,7 +15,7 @@ from torch.optim import Optimizer
 from samecar.errors import SamecarError
 from samecar.files import read_json, write_folder
 from samecar.models import Embedder
-from samecar.models.saved import TENSORS_FILE, load_model_tensors, load_tensors, model_tensors
+from samecar.models.saved import TENSORS_FILE, load_model_tensors, load_tensors, model_tensors, save_tensors
 
 STATES = "checkpoints"
 """The folder of states in a run's folder."""
@@ -48,10 +47,10 @@ class Checkpoint:
         if device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(device)
         state = {"epoch": epoch, "optimizer": numbers, "scaler": self.scaler.state_dict()}
-        save_file(model_tensors(self.model), folder / TENSORS_FILE)
-        save_file(tensors, folder / "state.safetensors")
+        save_tensors(model_tensors(self.model), folder / TENSORS_FILE)
+        save_tensors(tensors, folder / "state.safetensors")
         for name, module in self._further():
-            save_file(model_tensors(module), folder / name)
+            save_tensors(model_tensors(module), folder / name)
         (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
     def load(self, folder: Path) -> int:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Adam
 
@@ -16,6 +15,7 @@ from samecar.config import PromptSettings, ScheduleSettings
 from samecar.errors import SamecarError
 from samecar.files import write_file
 from samecar.losses.contrast import picture_to_text_contrast, text_to_picture_contrast
+from samecar.models.saved import save_tensors
 from samecar.models.texts.prompts import VehiclePrompts
 from samecar.progress import Progress, silent
 from samecar.training.optim import learning_rate
@@ -47,7 +47,7 @@ class LearnedPrompts:
         """Writes a safetensors file, whole or not at all."""
         metadata = {**self.origin, "vehicles": json.dumps(self.vehicles, ensure_ascii=False)}
         with write_file(path) as temporary:
-            save_file({"tokens": self.tokens, "texts": self.texts}, temporary, metadata=metadata)
+            save_tensors({"tokens": self.tokens, "texts": self.texts}, temporary, metadata=metadata)
 
     @classmethod
     def load(cls, path: Path) -> "LearnedPrompts":

@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 
 import timm
 import torch
-from safetensors.torch import save_file
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from samecar.errors import SamecarError, first_few
 from samecar.files import write_file
 from samecar.models.backbones import Backbone, build_backbone, check_known
 from samecar.models.layers.instance_norm import InstanceNorm
+from samecar.models.saved import save_tensors
 from samecar.models.weights.foreign import NAMINGS, POSITIONS, Given, name_program, use_global_branch
 from samecar.models.weights.layouts import CLASSIFIER, COUNTER, LEAST_SHARE, match_by_order
 from samecar.models.weights.sources import read_weights
@@ -173,7 +173,7 @@ def import_weights(
         "licence": "not stated",
     }
     with write_file(target) as temporary:
-        save_file(tensors, temporary, metadata=facts)
+        save_tensors(tensors, temporary, metadata=facts)
     return ImportedWeights(target, network.name, instance_norm, layout, sha256, reading.share, matches)
 
 

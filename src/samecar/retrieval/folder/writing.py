@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from samecar.errors import SamecarError
-from samecar.files import write_file
+from samecar.files import NO_ROOM, no_room_sentence, write_file
 
 PATIENCE = 10.0
 """Seconds that a writer waits for another one; adding a batch takes less than one."""
@@ -21,8 +21,6 @@ _PAUSE = 0.02  # seconds between two attempts
 _PROCESS_DIGITS = 10  # the file keeps its length, so that a full disk is no hindrance
 
 _LOCKED_BYTE = 1 << 10  # Windows locks single bytes, and lets nobody read them: this one lies behind the file's end
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class WriterLock:
@@ -134,8 +132,8 @@ def translate_errors(folder: Path) -> Iterator[None]:
     except UnicodeEncodeError as error:
         raise SamecarError(f"{error.object!r} is not valid text; give names that UTF-8 can write") from error
     except OSError as error:
-        if error.errno in _FULL:
-            raise SamecarError(_full_sentence(folder)) from error
+        if error.errno in NO_ROOM:
+            raise SamecarError(no_room_sentence(folder, error.errno)) from error
         raise SamecarError(f"{folder} cannot be used: {error.strerror or error}") from error
 
 
@@ -143,11 +141,7 @@ def _sqlite_sentence(folder: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF  # the higher bits tell details
     if primary == sqlite3.SQLITE_FULL:
-        return _full_sentence(folder)
+        return no_room_sentence(folder, errno.ENOSPC)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return f"{folder / 'catalogue.sqlite'} is damaged ({error}); put the gallery back from a backup"
     return f"{folder / 'catalogue.sqlite'} cannot be used: {error}"
-
-
-def _full_sentence(folder: Path) -> str:
-    return f"the disk that holds {folder} is full; free some space and do it again, what was stored before is safe"
