@@ -1,7 +1,8 @@
 """Connections to a PostgreSQL server, and in one sentence what goes wrong with them."""
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, Final, LiteralString, TypeVar
@@ -14,20 +15,71 @@ from psycopg.conninfo import conninfo_to_dict
 from samecar.errors import SamecarError
 
 Cursor = psycopg.Cursor[Any]
-Connection = psycopg.Connection[Any]
 Result = TypeVar("Result")
 
 SECONDS_TO_CONNECT: Final = 10
 """Where the address gives no `connect_timeout`; long enough for a busy server, short enough for somebody who waits."""
 
+SECONDS_TO_ANSWER: Final = 60
+"""How long a server may be silent while it is asked, but for what may take hours, such as making an index."""
+
+KEEPALIVE: Final[dict[str, int]] = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, and milliseconds, after which a host that is not there any more counts as lost, also in the longest work."""
+
 SECONDS_FOR_OTHERS: Final = 30
 """How long a writer waits for others of the same gallery: a few batches of theirs, but not the making of an index."""
 
-READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-"""One state of the gallery for all statements of a call; also allowed on a replica."""
+READ: Final = f"""
+BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+SELECT set_config('statement_timeout', '{SECONDS_TO_ANSWER}s', true) WHERE current_setting('statement_timeout') = '0'
+"""
+"""One state of the gallery for all statements of a call; also allowed on a replica.
+
+The server does not work on for somebody who has given up, unless its own settings say otherwise.
+"""
+
+READ_LONG: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+"""The same for work that takes as long as it takes."""
 
 WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what others committed before it, so that waiting for them makes sense."""
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that does not wait for ever.
+
+    Attributes:
+        patience: seconds for which the server may be silent; None for any time.
+    """
+
+    patience: float | None = SECONDS_TO_ANSWER
+
+    def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
+        """Waits for an answer, as psycopg does."""
+        return super().wait(gen if self.patience is None else _limit(gen, self.patience), *args, **kwargs)
+
+
+def _limit(answer: Generator[Any, Any, Result], seconds: float) -> Generator[Any, Any, Result]:
+    """The same steps of waiting, until nothing has come for so long."""
+    end = time.monotonic() + seconds
+    try:
+        wanted = next(answer)
+        while True:
+            ready = yield wanted
+            if ready:
+                end = time.monotonic() + seconds
+            elif time.monotonic() > end:
+                raise psycopg.OperationalError(f"it has not answered for {seconds:g} s")
+            wanted = answer.send(ready)
+    except StopIteration as finished:
+        result: Result = finished.value
+        return result
 
 
 class Connections:
@@ -57,20 +109,21 @@ class Connections:
         places = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
         return f"postgresql://{user and user + '@'}{places}/{database}"
 
-    def read(self, work: Callable[[Cursor], Result]) -> Result:
-        """What `work` gives in a transaction that only reads."""
+    def read(self, work: Callable[[Cursor], Result], *, long: bool = False) -> Result:
+        """What `work` gives in a transaction that only reads; `long` if its statements may take their time."""
+        begin, patience = (READ_LONG, None) if long else (READ, SECONDS_TO_ANSWER)
         with self._translate_errors():
             try:
-                return self._run(READ, work)
+                return self._run(begin, work, patience)
             except psycopg.OperationalError as error:
                 if not _is_lost(error):
                     raise
-                return self._run(READ, work)
+                return self._run(begin, work, patience)
 
-    def write(self, work: Callable[[Cursor], Result]) -> Result:
-        """What `work` gives in a transaction that is kept whole or not at all."""
+    def write(self, work: Callable[[Cursor], Result], *, long: bool = False) -> Result:
+        """What `work` gives in a transaction that is kept whole or not at all; `long` as in `read`."""
         with self._translate_errors():
-            return self._run(WRITE, work)
+            return self._run(WRITE, work, None if long else SECONDS_TO_ANSWER)
 
     def prepare(self, work: Callable[[Cursor], Result]) -> Result:
         """The same on a database that may have no vectors yet."""
@@ -88,8 +141,8 @@ class Connections:
         while connection := self._take_idle():
             connection.close()
 
-    def _run(self, begin: LiteralString, work: Callable[[Cursor], Result]) -> Result:
-        connection = self._begin(begin)
+    def _run(self, begin: LiteralString, work: Callable[[Cursor], Result], patience: float | None) -> Result:
+        connection = self._begin(begin, patience)
         try:
             with connection.cursor(binary=True) as cursor:
                 result = work(cursor)
@@ -100,10 +153,11 @@ class Connections:
         self._idle.append(connection)
         return result
 
-    def _begin(self, begin: LiteralString) -> Connection:
+    def _begin(self, begin: LiteralString, patience: float | None) -> Connection:
         if self._closed:
             raise SamecarError(f"the gallery on {self.server} was closed; open it again")
         while connection := self._take_idle():
+            connection.patience = patience
             try:
                 connection.execute(begin)
             except psycopg.OperationalError:
@@ -111,6 +165,7 @@ class Connections:
             else:
                 return connection
         connection = self._connect()
+        connection.patience = patience
         try:
             register_vector(connection)
         except psycopg.ProgrammingError as error:
@@ -134,12 +189,13 @@ class Connections:
         A plan for any value would not know how many entries a filter leaves, nor how many are asked for.
         """
         try:
-            return psycopg.connect(
+            return Connection.connect(
                 self._address,
                 autocommit=True,
                 prepare_threshold=None,
                 connect_timeout=self._parts.get("connect_timeout", SECONDS_TO_CONNECT),
                 fallback_application_name="samecar",
+                **{name: self._parts.get(name, value) for name, value in KEEPALIVE.items()},
             )
         except psycopg.Error as error:
             reason = self._without_password(" ".join(str(error).split()))

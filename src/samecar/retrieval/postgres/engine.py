@@ -140,8 +140,8 @@ class PostgresEngine(Engine):
             raise SamecarError(f"gallery {self._name!r} on {self._connections.server} was replaced; open it again")
         return facts
 
-    def _write(self, work: Callable[[Cursor], Result]) -> Result:
-        """Writes while no other writer of this gallery does.
+    def _write(self, work: Callable[[Cursor], Result], *, long: bool = False) -> Result:
+        """Writes while no other writer of this gallery does; `long` if it may take its time.
 
         Raises:
             SamecarError: others have written for too long, or the gallery was removed.
@@ -163,7 +163,7 @@ class PostgresEngine(Engine):
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")  # an index that took hours is not given up for a search
             return work(cursor)
 
-        return self._connections.write(alone)
+        return self._connections.write(alone, long=long)
 
     def _rows(self, text: LiteralString, values: Any = None) -> list[tuple[Any, ...]]:
         return self._connections.read(lambda cursor: cursor.execute(self._tables.statement(text), values).fetchall())
@@ -346,10 +346,12 @@ class PostgresEngine(Engine):
                 self._tables.write_index_settings(cursor, settings)
 
         progress("index", 0, 1)
-        settings = self._write(replace)
+        settings = self._write(replace, long=True)
         progress("index", 1, 1)
         if kind == HNSW:
-            recall, queries = self._connections.read(lambda cursor: measure_recall(cursor, self._tables, progress))
+            recall, queries = self._connections.read(
+                lambda cursor: measure_recall(cursor, self._tables, progress), long=True
+            )
             settings = settings.model_copy(update={"recall": recall, "measured_on": queries})
             self._write(note)
         return settings
