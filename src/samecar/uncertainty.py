@@ -24,6 +24,9 @@ CHANCE = 0.05
 UNSEEN = 2.0
 """Vehicles that a score's variance is given besides those seen, each of them all right or all wrong."""
 
+LEAST_EFFECTIVE = 0.5
+"""Share of the vehicles that is the least effective number; one below comes of a variance that was overestimated."""
+
 UNSEEN_DIFFERENCES = 0.5
 """The same for a difference, with a vehicle that the one run has all right and the other all wrong."""
 
@@ -123,7 +126,7 @@ def score_interval(score: float, variance: float, *, vehicles: float, degrees: i
     """
     worst = score * (1 - score) / vehicles  # each vehicle is all right or all wrong
     variance = (degrees * variance + UNSEEN * worst) / (degrees + UNSEEN)
-    number = score * (1 - score) / variance if variance > 0 else vehicles
+    number = max(score * (1 - score) / variance, vehicles * LEAST_EFFECTIVE) if variance > 0 else vehicles
     squared = _quantile(degrees) ** 2
     middle = (score + squared / (2 * number)) / (1 + squared / number)
     half = np.sqrt(squared * (score * (1 - score) / number + squared / (4 * number**2))) / (1 + squared / number)
