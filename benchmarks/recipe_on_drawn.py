@@ -70,7 +70,7 @@ def main() -> None:
         "started_on": STARTED_ON,
         "row": row,
         "recipe": chosen,
-        "changes": [*_equal(report), *CANDIDATES[chosen]],
+        "changes": [*_equal(report, candidates[chosen].training.epochs), *CANDIDATES[chosen]],
         "pictures_seen": {"report": seen, "recipe": pictures_seen(candidates[chosen], data)},
         "chosen_on_held_out": choosing,
         "seeds": SEEDS,
@@ -98,14 +98,14 @@ def pictures_seen(recipe: Recipe, data: Manifest) -> int:
 def like(report: Recipe, name: str, seen: int, data: Manifest) -> Recipe:
     """A shipped recipe with the row's network, pictures and at most as many pictures seen."""
     epochs = report.training.epochs
-    recipe = load_recipe(name.split()[0], [*_equal(report), *CANDIDATES[name]])
+    recipe = load_recipe(name.split()[0], [*_equal(report, epochs), *CANDIDATES[name]])
     while pictures_seen(recipe, data) > seen:
         epochs -= 1
         recipe = change_recipe(recipe, [f"training.epochs={epochs}"])
     return recipe
 
 
-def _equal(report: Recipe) -> list[str]:
+def _equal(report: Recipe, epochs: int) -> list[str]:
     model = report.model
     return [
         f"model.backbone={model.backbone}",
@@ -113,7 +113,7 @@ def _equal(report: Recipe) -> list[str]:
         f"model.height={model.height}",
         f"model.width={model.width}",
         "schedule.warmup_epochs=1",
-        f"training.epochs={report.training.epochs}",
+        f"training.epochs={epochs}",
     ]
 
 

@@ -350,7 +350,8 @@ def intervals() -> str:
         "| vehicles | score | truth | samecar holds | width | percentile bootstrap holds | width |",
         f"|--:|---{'|--:' * 5}|",
     ]
-    for kind in read_results("intervals")["kinds"]:
+    results = read_results("intervals")
+    for kind in results["kinds"]:
         for group, found in kind.items():
             if not isinstance(found, dict):
                 continue
@@ -359,6 +360,14 @@ def intervals() -> str:
                 cells = [f"{100 * side[key]:.1f}" if side else "–" for side in sides for key in ("holds", "width")]
                 what = {"scores": name, "differences": f"difference of {name}"}.get(group, name.replace("_", " "))
                 lines.append(f"| {kind['vehicles']} | {what} | {100 * row['truth']:.1f} | {' | '.join(cells)} |")
+    rows = [row for kind in results["kinds"] for row in kind.get("differences", {}).values()]
+    contradicting = sum(row["contradicting"] for row in rows)
+    sets, compared = results["sets"], results["sets"] * len(rows)
+    stated = f"{sets} sets of each kind, so that a share of 95 may be off by 4."
+    lines += [
+        "",
+        f"{stated} Of {compared:,} intervals of differences {contradicting or 'none'} contradicted the p-value.",
+    ]
     return "\n".join(lines) + "\n"
 
 
