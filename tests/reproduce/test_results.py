@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+from scipy import stats
 from tiny_reproduction import run_rows
 
 from samecar.reproduce.pages import latex
@@ -177,17 +178,18 @@ def test_p_values_are_those_of_all_exchanges_of_vehicles(content, reproduced, pl
 
 
 @pytest.mark.parametrize("place", [0, 4])
-def test_intervals_hold_the_middle_of_all_samples_of_vehicles(content, reproduced, place):
+def test_intervals_are_where_a_score_test_with_as_many_vehicles_ends(content, reproduced, place):
     work, _ = reproduced
     values = per_vehicle(work, content["rows"][place])
-    drawn = np.array(list(itertools.product(range(len(values)), repeat=len(values))))
-    means = 100 * values[drawn].mean(axis=1)  # (samples, 2)
+    count = len(values)
     for column, metric in enumerate(METRICS):
-        low, high = content["rows"][place]["intervals"][metric]
-        assert (means[:, column] < low - 1e-9).mean() <= 0.05
-        assert (means[:, column] > high + 1e-9).mean() <= 0.05
-        assert (means[:, column] <= low + 1e-9).mean() >= 0.005
-        assert (means[:, column] >= high - 1e-9).mean() >= 0.005
+        score = values[:, column].mean()
+        seen, worst = values[:, column].var(ddof=1) / count, score * (1 - score) / count
+        variance = ((count - 1) * seen + 2 * worst) / (count + 1)  # two vehicles more, all right or all wrong
+        number = max(score * (1 - score) / variance, count / 2) if variance else count
+        squared = stats.t.ppf(0.975, count - 1) ** 2 / number
+        ends = np.roots([1 + squared, -2 * score - squared, score**2])
+        assert content["rows"][place]["intervals"][metric] == pytest.approx(sorted(100 * ends), abs=1e-6)
 
 
 def test_differences_outside_chance_are_marked_and_the_mark_is_explained(content):
