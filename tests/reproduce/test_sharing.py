@@ -217,7 +217,7 @@ def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source
     first = subprocess.Popen(commands[0], stderr=subprocess.PIPE, text=True)
     until(lambda: any(len(record) > 1 for record in records(tmp_path).values()), [first])
     second = subprocess.Popen(commands[1], stderr=subprocess.PIPE, text=True)
-    until(lambda: len(list(tmp_path.rglob(LOCK_FILE))) == 2, [first, second])
+    until(lambda: len(list(tmp_path.glob(f"runs/*/{LOCK_FILE}"))) == 2, [first, second])
     first.kill()
     first.communicate()
     _, said = second.communicate(timeout=PATIENCE)
