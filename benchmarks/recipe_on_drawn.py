@@ -31,10 +31,7 @@ SEEDS = (1, 2, 3)
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "small-set": ("augmentation.pad=2", "augmentation.blur_sigma=[0.1, 0.75]"),
     "demo": (),
-    "demo in batches of 30": (
-        "batch.size=30",
-        "batch.pictures_per_vehicle=6",
-    ),
+    "demo in batches of 30": ("batch.size=30", "batch.pictures_per_vehicle=6"),
     "demo with a pyramid": ("model.fusion=pyramid",),
     "demo with a gated sum": ("model.fusion=gated-sum",),
     "veri-r50-ibn": ("augmentation.pad=2", "batch.pictures_per_vehicle=8", "training.freeze_backbone_epochs=0"),

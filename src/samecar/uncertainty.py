@@ -24,12 +24,11 @@ CHANCE = 0.05
 UNSEEN = 2.0
 """Vehicles that a score's variance is given besides those seen, each of them all right or all wrong."""
 
-LEAST_EFFECTIVE = 0.5
-"""Share of the vehicles that is the least effective number; one below comes of a variance that was overestimated."""
-
 UNSEEN_DIFFERENCES = 0.5
 """The same for a difference, with a vehicle that the one run has all right and the other all wrong."""
 
+LEAST_EFFECTIVE = 0.5
+"""Share of the vehicles that is the least effective number; one below comes of a variance that was overestimated."""
 
 ROUNDING = 1e-12
 """Of sums of differences: what is this near is equal."""

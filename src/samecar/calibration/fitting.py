@@ -265,8 +265,8 @@ class _Halves:
         self._seen: dict[Method, _CurveSeen] = {name: _CurveSeen() for name in METHODS}
         vehicles = np.arange(pictures.vehicles)
         parts = PARTS if len(vehicles) >= 2 * PARTS else len(vehicles)
-        self._left_out = [vehicles[:0], *(vehicles[part::parts] for part in range(parts))]
-        self._searched = [_Searched() for _ in self._left_out]
+        self._searched = _Searched()
+        self._without = [(vehicles[part::parts], _Searched()) for part in range(parts)]
         self._queries = np.zeros((len(RATES), len(pictures.vehicle)), np.bool_)
         self._sizes: dict[int, list[tuple[float, float]]] = {}
 
@@ -275,47 +275,56 @@ class _Halves:
         pairs, unseen = self._pictures.pairs(fitted), self._pictures.pairs(tested)
         for name in METHODS:
             self.log_loss[name] += self._seen[name].add(fit_curve(name, pairs), unseen)
-        groups = fitted, tested[::2], tested[1::2]
-        for left_out, searched in zip(self._left_out, self._searched, strict=True):
-            self._search(searched, *(group[~np.isin(group, left_out)] for group in groups))
-        self._measure_sizes(*groups)
+        absent, present = tested[::2], tested[1::2]
+        thresholds = self._pictures.thresholds(fitted, self._rate)
+        strangers, members = self._search(self._searched, thresholds, absent, present)
+        self._queries[0, strangers] = True
+        self._queries[1:, members] = True
+        self._measure_sizes(thresholds, strangers, present)
+        for left_out, searched in self._without:
+            kept = [group[~np.isin(group, left_out)] for group in (fitted, absent, present)]
+            self._search(searched, self._pictures.thresholds(kept[0], self._rate), *kept[1:])
         self._number += 1
 
     def _search(
         self,
         searched: _Searched,
-        fitted: NDArray[np.int64],
+        thresholds: MeasuredThresholds,
         absent: NDArray[np.int64],
         present: NDArray[np.int64],
-    ) -> None:
-        """Searches a gallery of the vehicles `present` for themselves and for those that are absent."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Searches a gallery of the vehicles `present` for themselves and for those that are absent.
+
+        Returns:
+            The pictures of absent and of present vehicles that were searched for.
+        """
         pictures = self._pictures
-        threshold = pictures.thresholds(fitted, self._rate).threshold(pictures.count[present].sum())
+        threshold = thresholds.threshold(pictures.count[present].sum())
         strangers, members = pictures.rows(absent), pictures.rows(present)
         members = members[np.isfinite(pictures.own[members])]
         best = pictures.best[np.ix_(members, present)].max(axis=1)
         detected = best >= threshold
         alarms = pictures.best[np.ix_(strangers, present)].max(axis=1) >= threshold
         searched.add(alarms, detected, detected & (pictures.own[members] == best))
-        self._queries[0, strangers] = True
-        self._queries[1:, members] = True
+        return strangers, members
 
-    def _measure_sizes(self, fitted: NDArray[np.int64], absent: NDArray[np.int64], present: NDArray[np.int64]) -> None:
-        """Searches smaller galleries for vehicles that are absent."""
+    def _measure_sizes(
+        self, thresholds: MeasuredThresholds, strangers: NDArray[np.int64], present: NDArray[np.int64]
+    ) -> None:
+        """Searches smaller galleries for pictures of vehicles that are absent."""
         pictures = self._pictures
-        threshold, rows = pictures.thresholds(fitted, self._rate).threshold, pictures.rows(absent)
         for size in gallery_sizes(len(present)):
             part = present[-size:]
-            held, best = pictures.count[part].sum(), pictures.best[np.ix_(rows, part)].max(axis=1)
-            self._sizes.setdefault(size, []).append((held, float(np.mean(best >= threshold(held)))))
+            held, best = pictures.count[part].sum(), pictures.best[np.ix_(strangers, part)].max(axis=1)
+            self._sizes.setdefault(size, []).append((held, float(np.mean(best >= thresholds.threshold(held)))))
 
     def _measured_rates(self) -> dict[str, MeasuredRate]:
         """By name; intervals by the delete-a-group jackknife (Kott, "The delete-a-group jackknife", 2001).
 
         A vehicle that is left out is missing in all its parts: as one that is fitted to, as a query and in galleries.
         """
-        rates = self._searched[0].rates
-        without = np.stack([searched.rates for searched in self._searched[1:]])  # (parts, rates)
+        rates = self._searched.rates
+        without = np.stack([searched.rates for _, searched in self._without])  # (parts, rates)
         degrees = len(without) - 1
         variances = degrees * without.var(axis=0)
         measured = {}

@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from samecar.config import ModelSettings, Recipe, digest, parse_recipe
 from samecar.errors import SamecarError
-from samecar.files import UNFINISHED, as_path, make_folder, read_json, sync, write_file, write_json
+from samecar.files import as_path, contents, make_folder, read_json, sync, write_file, write_json
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import (
     DESCRIPTION_FILE,
@@ -162,7 +162,7 @@ class Run:
                 ", or train it longer with --resume" if is_longer(other.recipe, recipe) else ""
             )
             raise SamecarError(f"{folder} holds a run of another recipe: {differences(other.recipe, recipe)}; {way}")
-        if folder.exists() and (not folder.is_dir() or any(map(_is_used, folder.iterdir()))):
+        if folder.exists() and (not folder.is_dir() or contents(folder, LOCK_FILE)):
             raise SamecarError(f"{folder} is not an empty folder; choose another one for the run")
 
     @classmethod
@@ -399,11 +399,6 @@ class Run:
         model = build_embedder(self.model_settings, len(self.data.vehicles), load_weights=False)
         load_model_tensors(model, folder / TENSORS_FILE)
         return model.eval()
-
-
-def _is_used(path: Path) -> bool:
-    """Whether a file in a folder is more than what a process that began a run and was killed leaves behind."""
-    return path.name != LOCK_FILE and not path.name.startswith(UNFINISHED)
 
 
 def _resolved_digest(recipe: Recipe, weights: Mapping[str, Any], preprocessing: Preprocessing) -> str:

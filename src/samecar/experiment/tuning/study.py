@@ -21,7 +21,7 @@ from filelock import FileLock
 from samecar.config import Recipe
 from samecar.errors import SamecarError, missing_library
 from samecar.experiment.tuning.space import Choices, Searched
-from samecar.files import UNFINISHED, make_folder, read_json, write_json
+from samecar.files import contents, make_folder, read_json, write_json
 from samecar.report.figures.tuning import TriedRecipe
 from samecar.training.lock import hold, is_held
 
@@ -105,7 +105,7 @@ class Study:
         """
         _load_optuna()
         path = folder / STUDY_FILE
-        if not path.is_file() and folder.exists() and (not folder.is_dir() or _strangers(folder)):
+        if not path.is_file() and folder.exists() and (not folder.is_dir() or contents(folder, LOCK_FILE)):
             raise SamecarError(f"{folder} is not an empty folder and holds no study; choose another one")
         make_folder(folder)
         with _locked(folder):
@@ -249,10 +249,6 @@ class Study:
     def logarithmic(self) -> list[str]:
         """Options that are searched over their logarithm."""
         return [each.option for each in self.space if not isinstance(each, Choices) and each.log]
-
-
-def _strangers(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != LOCK_FILE and not path.name.startswith(UNFINISHED)]
 
 
 def _locked(folder: Path) -> FileLock:

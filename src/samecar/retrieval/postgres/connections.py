@@ -35,17 +35,14 @@ KEEPALIVE: Final[dict[str, int]] = {
 SECONDS_FOR_OTHERS: Final = 30
 """How long a writer waits for others of the same gallery: a few batches of theirs, but not the making of an index."""
 
+READ_LONG: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+"""One state of the gallery for all statements of a call, which may take their time; also allowed on a replica."""
+
 READ: Final = f"""
-BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+{READ_LONG};
 SELECT set_config('statement_timeout', '{SECONDS_TO_ANSWER}s', true) WHERE current_setting('statement_timeout') = '0'
 """
-"""One state of the gallery for all statements of a call; also allowed on a replica.
-
-The server does not work on for somebody who has given up, unless its own settings say otherwise.
-"""
-
-READ_LONG: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-"""The same for work that takes as long as it takes."""
+"""The same, but the server does not work on for somebody who has given up, unless its own settings say otherwise."""
 
 WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what others committed before it, so that waiting for them makes sense."""
