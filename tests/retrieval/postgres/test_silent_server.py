@@ -41,10 +41,12 @@ class Proxy:
             each.close()
 
     def _pass_on(self, ready, pairs) -> None:
-        content = ready.recv(65536)
-        if content:
+        try:
+            content = ready.recv(65536)
             pairs[ready].sendall(content)
-        else:
+        except (ConnectionResetError, BrokenPipeError):  # who gave up has closed its end
+            content = b""
+        if not content:
             other = pairs.pop(ready)
             pairs.pop(other)
             ready.close()
