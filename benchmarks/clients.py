@@ -108,6 +108,13 @@ def decode(model: Encoder, file: bytes) -> Image.Image:
 @contextmanager
 def service(gallery: Path) -> Iterator[int]:
     """A running service that is ready; gives its port."""
+    with running_service(gallery) as (port, _):
+        yield port
+
+
+@contextmanager
+def running_service(gallery: Path) -> Iterator[tuple[int, int]]:
+    """A running service that is ready; gives its port and its process's number."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -117,7 +124,7 @@ def service(gallery: Path) -> Iterator[int]:
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/ready", running)
-        yield port
+        yield port, running.pid
     finally:
         running.terminate()
         running.wait(PATIENCE)

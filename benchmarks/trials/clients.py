@@ -1,0 +1,77 @@
+"""Clients ask a service for minutes while its memory is watched."""
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import clients as asking
+import numpy as np
+import service
+
+from samecar.progress import Progress
+from trials.record import Record
+
+CLIENTS = 32
+BACKBONE = "mobilenetv3_small_100"
+ENTRIES = 2000
+SIZES = {(300, 240): 60, (1600, 1200): 4}
+"""Widths and heights of the pictures that are sent, and how many are of each."""
+
+TURN = 10.0
+"""Seconds after which memory is read and the clients begin anew, each with a new connection."""
+
+
+def run(record: Record, size: int, progress: Progress) -> None:
+    """Asks for so many seconds; begins with another service, and so from nothing, where it was ended before."""
+    if record.done >= size:
+        return
+    record.found.update(clients=CLIENTS, backbone=BACKBONE, entries=ENTRIES, turns=[], memory=[], failed=0, faults=[])
+    pictures = [file for size_, count in SIZES.items() for file in asking.draw_pictures(size_, seed=1)[:count]]
+    with tempfile.TemporaryDirectory(prefix="samecar-clients-") as folder:
+        gallery = Path(folder) / "gallery"
+        model = asking.random_model(BACKBONE, pictures, seed=1)
+        service.fill(gallery, model, pictures, argparse.Namespace(entries=ENTRIES, seed=1))
+        # The clients' process is begun first, so that it is none of the service's.
+        with multiprocessing.get_context("spawn").Pool(1) as pool, asking.running_service(gallery) as (port, pid):
+            began = time.monotonic()
+            record.found["memory"].append([0, megabytes(pid)])
+            while (spent := time.monotonic() - began) < size:
+                progress("clients", int(spent), size, f"{record.found['memory'][-1][1]:,.0f} MB")
+                turn = min(TURN, size - spent)
+                try:
+                    answered = pool.apply(asking.ask, (port, pictures, CLIENTS, turn))
+                except (ConnectionError, EOFError, OSError) as error:
+                    record.add_fault(second=round(spent), fault=f"{type(error).__name__}: {error}"[:300])
+                    break
+                record.found["turns"].append(_summary(answered))
+                record.found["memory"].append([round(time.monotonic() - began), megabytes(pid)])
+                record.keep(min(size, round(time.monotonic() - began)) if time.monotonic() - began >= size else 0)
+    progress("clients", size, size)
+
+
+def _summary(answered: asking.Answered) -> dict[str, Any]:
+    return {
+        "answers": len(answered.latencies),
+        "p50": round(float(np.median(answered.latencies)) * 1000),
+        "p99": round(float(np.percentile(answered.latencies, 99)) * 1000),
+    }
+
+
+def megabytes(pid: int) -> float:
+    """Memory of a process and of those that it has begun, what they share counted once; 10⁶ bytes (Linux)."""
+    total = 0
+    for process in _family(pid):
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return round(total * 1.024e-3, 1)
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            yield from _family(int(child))
