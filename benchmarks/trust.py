@@ -2,10 +2,10 @@
 
     python benchmarks/trust.py [--only kills power-cuts] [--kills 20] [--lines 1000]
 
-kills: a training is killed in five ways and resumed; power-cuts: the disk of a training is copied while it writes, which
-needs a system that mounts disk images; pictures: damaged ones are read; lines: hostile ones are; clients: 32 ask a service
-for minutes while its memory is watched. Results are kept after each step in results/trust.json, and the same command goes
-on from there. The exit status is 1 where a promise was broken.
+kills: a training is killed in five ways and resumed; power-cuts: a training's disk is copied while it writes, which
+needs a system that mounts disk images; pictures: damaged ones are read; lines: hostile ones are; clients: 32 ask a
+service while its memory is watched, in one go. Results are kept after each step in results/trust.json, and the same
+command goes on from there. The exit status is 1 where a promise was broken.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from samecar.data.boxes.coco import read_coco
 from samecar.data.boxes.cvat import read_cvat
 from samecar.data.boxes.mot import read_mot
 from samecar.data.manifest import Manifest
-from samecar.data.sources.folder import folder
+from samecar.data.sources.opening import open_source
 from samecar.data.sources.plain_list import plain_list
 from samecar.errors import SamecarError
 from samecar.numerals import read_number, read_whole_number
@@ -74,7 +74,7 @@ def _numbers(line: bytes, _: Path) -> object:
 
 def _folder(line: bytes, place: Path) -> object:
     pattern = _text(line.replace(b"..", b"."))  # it must not lead out of the trial's own folder
-    return folder(Path(f"{place}/names/{pattern}"))
+    return open_source(f"folder:{place}/names/{pattern}")
 
 
 MANIFEST = b"path,vehicle_id,camera_id,split\na.jpg,1,c1,train\n"

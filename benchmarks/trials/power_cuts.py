@@ -1,4 +1,4 @@
-"""The power is cut while a training writes: its disk's image is copied then, mounted, and the training goes on there."""
+"""The power is cut while a training writes: its disk is copied then, the copy mounted, and the training goes on."""
 
 import shutil
 import subprocess

@@ -17,6 +17,7 @@ from samecar.data.placeholders import describe_placeholders
 from samecar.data.sources.opening import open_source
 from samecar.data.tables import TABLE_SUFFIXES, find_separator, header_names, known_name, path_on_disk, read_values
 from samecar.errors import SamecarError
+from samecar.files import expand_home
 from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time
 
@@ -97,7 +98,7 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD
     """
     if source == "-":
         return Pictures(complete(incoming_of_lines(lines), defaults), None)
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         return Pictures(complete([_parse_fields(path, {}, "")], defaults), 1)
     if ":" not in source and not path.exists():
