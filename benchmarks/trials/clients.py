@@ -21,7 +21,7 @@ ENTRIES = 2000
 SIZES = {(300, 240): 60, (1600, 1200): 4}
 """Widths and heights of the pictures that are sent, and how many are of each."""
 
-TURN = 10.0
+TURN = 30.0
 """Seconds after which memory is read and the clients begin anew, each with a new connection."""
 
 
@@ -37,19 +37,18 @@ def run(record: Record, size: int, progress: Progress) -> None:
         service.fill(gallery, model, pictures, argparse.Namespace(entries=ENTRIES, seed=1))
         # The clients' process is begun first, so that it is none of the service's.
         with multiprocessing.get_context("spawn").Pool(1) as pool, asking.running_service(gallery) as (port, pid):
-            began = time.monotonic()
+            began, seconds = time.monotonic(), 0.0
             record.found["memory"].append([0, megabytes(pid)])
-            while (spent := time.monotonic() - began) < size:
-                progress("clients", int(spent), size, f"{record.found['memory'][-1][1]:,.0f} MB")
-                turn = min(TURN, size - spent)
+            while seconds < size and not record.found["failed"]:
+                progress("clients", int(seconds), size, f"{record.found['memory'][-1][1]:,.0f} MB")
                 try:
-                    answered = pool.apply(asking.ask, (port, pictures, CLIENTS, turn))
-                except (ConnectionError, EOFError, OSError) as error:
-                    record.add_fault(second=round(spent), fault=f"{type(error).__name__}: {error}"[:300])
-                    break
-                record.found["turns"].append(_summary(answered))
-                record.found["memory"].append([round(time.monotonic() - began), megabytes(pid)])
-                record.keep(min(size, round(time.monotonic() - began)) if time.monotonic() - began >= size else 0)
+                    answered = pool.apply(asking.ask, (port, pictures, CLIENTS, min(TURN, size)))
+                    record.found["turns"].append(_summary(answered))
+                except (OSError, EOFError) as error:
+                    record.add_fault(second=round(seconds), fault=f"{type(error).__name__}: {error}"[:300])
+                seconds = time.monotonic() - began
+                record.found["memory"].append([round(seconds), megabytes(pid)])
+                record.keep(size if seconds >= size else 0)
     progress("clients", size, size)
 
 

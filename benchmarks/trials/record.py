@@ -36,6 +36,10 @@ class Record:
         begun = {"seed": seed, "done": 0, "commits": [], "failed": 0, "faults": []}
         return cls(file, trial, begun | {name: value for name, value in found.items() if name != "not_run"})
 
+    def __str__(self) -> str:
+        told = f"{self.trial}: {self.done:,} done, {self.found['failed']:,} faults"
+        return f"{told}; {self.found['not_run']}" if "not_run" in self.found else told
+
     @property
     def done(self) -> int:
         """How much of the trial is done."""
