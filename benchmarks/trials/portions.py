@@ -23,6 +23,9 @@ BOUND: Final = 5.0
 HUNG: Final = 120.0
 """Seconds after which an input is given up; the machine may be busy."""
 
+LOOK: Final = 1.0
+"""Seconds between two looks at what is being tried."""
+
 Attempt = Callable[[int], str]
 """Makes the input of a number and tries it; says how it ended, in a word or two. Whatever it raises is a fault."""
 
@@ -99,7 +102,7 @@ def _in_a_process(attempt: Attempt, numbers: range) -> tuple[Found | None, int, 
     process.start()
     sending.close()
     last, since = at.value, time.monotonic()
-    while not receiving.poll(1):
+    while not receiving.poll(LOOK):
         if at.value != last:
             last, since = at.value, time.monotonic()
         elif time.monotonic() - since > HUNG:
