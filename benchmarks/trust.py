@@ -9,6 +9,8 @@ command goes on from there. The exit status is 1 where a promise was broken.
 """
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable
 
 from rich.console import Console
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--anew", action="store_true", help="forget what was found before of these trials")
     parser.add_argument("--result", default="trust", help="name of the result file: %(default)s")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # nothing is left running or mounted
     records = [Record.open(options.result, name, options.seed, anew=options.anew) for name in options.only]
     with progress_bars(Console(stderr=True)) as progress:
         for record in records:

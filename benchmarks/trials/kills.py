@@ -6,6 +6,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from samecar.progress import Progress
 from trials.record import Record
-from trials.training import EPOCHS, Training, difference, draw_pictures, processes_of
+from trials.training import EPOCHS, Training, difference, draw_pictures, processes_of, train_to_end
 
 ORPHANS_END_WITHIN = 60.0
 """Seconds until processes that read pictures have noticed that theirs is gone; on an idle machine 5."""
@@ -46,7 +47,7 @@ def run(record: Record, size: int, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix="samecar-kills-") as place:
         folder = Path(place)
         source, seconds = draw_pictures(folder), -time.monotonic()
-        Training(source, folder / "undisturbed", folder / "log").end()
+        train_to_end(source, folder / "undisturbed", folder / "log")
         seconds += time.monotonic()
         progress("kills", record.done, size)
         while record.done < size:
@@ -65,21 +66,22 @@ def _disturb(
 ) -> list[dict[str, Any]]:
     """One run that is killed in these ways, at moments of its own, and then goes on to its end; gives its faults."""
     faults, groups, out, log = [], [], folder / "run", folder / "log"
-    for way in order:
-        log.unlink(missing_ok=True)
-        training = Training(source, out, log)
-        training.wait_for(int(generator.integers(3)), float(generator.uniform(0, epoch)))
-        if not training.runs:
-            break
-        WAYS[way](training)
-        status = training.end()
-        ways[way] += 1
-        groups.append(training.pid)
-        told = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        begun = (out / "run.json").is_file()
-        if way in SAY_WHY and begun and (status != SAY_WHY[way] or "Traceback" in told):
-            faults.append({"way": way, "status": status, "printed": told[-500:]})
-    status = Training(source, out, log).end()
+    with ExitStack() as trainings:
+        for way in order:
+            log.unlink(missing_ok=True)
+            training = trainings.enter_context(Training(source, out, log))
+            training.wait_for(int(generator.integers(3)), float(generator.uniform(0, epoch)))
+            if not training.runs:
+                break
+            WAYS[way](training)
+            status = training.end()
+            ways[way] += 1
+            groups.append(training.pid)
+            told = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+            begun = (out / "run.json").is_file()
+            if way in SAY_WHY and begun and (status != SAY_WHY[way] or "Traceback" in told):
+                faults.append({"way": way, "status": status, "printed": told[-500:]})
+    status = train_to_end(source, out, log)
     different = difference(out, folder / "undisturbed") if status == 0 else f"resuming ends with status {status}"
     if different:
         faults.append({"ways": order, "different": different, "printed": log.read_text(encoding="utf-8")[-500:]})

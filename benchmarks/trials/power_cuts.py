@@ -12,7 +12,7 @@ import numpy as np
 
 from samecar.progress import Progress
 from trials.record import Record
-from trials.training import EPOCHS, Training, difference, draw_pictures, finished_epochs
+from trials.training import EPOCHS, Training, difference, draw_pictures, finished_epochs, train_to_end
 
 BYTES = 64 << 20
 """Of the disk."""
@@ -30,7 +30,7 @@ def run(record: Record, size: int, progress: Progress) -> None:
             record.refuse(f"no disk image can be made or mounted here: {said.strip()}")
             return
         source, seconds = draw_pictures(folder), -time.monotonic()
-        Training(source, folder / "undisturbed", folder / "log").end()
+        train_to_end(source, folder / "undisturbed", folder / "log")
         seconds += time.monotonic()
         record.found["epochs"] = EPOCHS
         for number in range(record.done, size):
@@ -51,19 +51,28 @@ def _cut(source: str, folder: Path, epoch: float, generator: np.random.Generator
     """Trains on a disk of its own and copies the disk at a moment; gives the epochs that were finished before it."""
     image = _make_disk(folder / "live.img")
     with _mounted(image, folder / "live"):
-        training = Training(source, folder / "live" / "run", folder / "log")
-        training.wait_for(int(generator.integers(EPOCHS - 1)), float(generator.uniform(0, epoch)))
-        finished = finished_epochs(folder / "live" / "run")
-        shutil.copyfile(image, folder / "cut.img")
-        training.kill()
+        out = folder / "live" / "run"
+        with Training(source, out, folder / "log") as training:
+            training.wait_for(int(generator.integers(EPOCHS - 1)), float(generator.uniform(0, epoch)))
+            finished = finished_epochs(out)
+            training.stop()
+            _copy_moment(image, folder / "cut.img")
     return finished
+
+
+def _copy_moment(image: Path, copy: Path) -> None:
+    """Copies a disk as it is at one moment: again, if the system has written to it meanwhile."""
+    while True:
+        shutil.copyfile(image, copy)
+        if image.read_bytes() == copy.read_bytes():
+            return
 
 
 def _go_on(source: str, folder: Path) -> str:
     """Resumes what the cut has left, or begins anew where there is no run yet; gives what is wrong with it."""
     out, log = folder / "after" / "run", folder / "log"
     log.unlink(missing_ok=True)
-    status = Training(source, out, log).end()
+    status = train_to_end(source, out, log)
     if status:
         return f"resuming ends with status {status}: {log.read_text(encoding='utf-8')[-500:]}"
     return difference(out, folder / "undisturbed")

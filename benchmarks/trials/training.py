@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from samecar.cli.main import main as run_samecar
 from samecar.data.sources.opening import open_source
@@ -35,6 +35,12 @@ POLL = 0.02
 """Seconds between two looks at a training."""
 
 
+def train_to_end(source: str, out: Path, log: Path) -> int:
+    """Trains, or goes on with a run, to its end; gives the status."""
+    with Training(source, out, log) as training:
+        return training.end()
+
+
 def draw_pictures(folder: Path) -> str:
     """Draws a few vehicles to train on; gives their source. What training needs is loaded, before it is forked."""
     importlib.import_module("samecar.experiment.train")
@@ -47,6 +53,8 @@ def draw_pictures(folder: Path) -> str:
 @dataclass
 class Training:
     """`samecar train` in a process of its own, forked from this one, which heads a group of its own.
+
+    At the end of its block nothing of it runs any more.
 
     Attributes:
         source: what is trained on.
@@ -66,6 +74,12 @@ class Training:
         self._began_with = finished_epochs(self.out)
         self._process = multiprocessing.get_context("fork").Process(target=_run, args=(command, self.log))
         self._process.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def pid(self) -> int:
@@ -104,12 +118,22 @@ class Training:
             raise TimeoutError(f"training into {self.out} has not ended within {PATIENCE:.0f} s")
         return self._process.exitcode
 
-    def kill(self) -> None:
-        """Ends it and all of its processes at once."""
+    def stop(self) -> None:
+        """Stops it and all of its processes, each between two calls of the system, until they are killed."""
         with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGSTOP)
+        while set(processes_of(self.pid).values()) - {"T"}:
+            time.sleep(POLL)
+
+    def kill(self) -> None:
+        """Ends it and all of its processes at once; if it has ended, its number may be another's by now."""
+        if not self.runs:
+            return
+        for signal_group in (os.killpg, os.kill):  # it may not head its group yet
+            with suppress(ProcessLookupError):
+                signal_group(self.pid, signal.SIGKILL)
         self._process.join()
-        while list(processes_of(self.pid)):
+        while processes_of(self.pid):
             time.sleep(POLL)
 
 
@@ -124,13 +148,15 @@ def _run(command: list[str], log: Path) -> None:
     run_samecar()
 
 
-def processes_of(group: int) -> Iterator[int]:
-    """Processes of a group that run."""
+def processes_of(group: int) -> dict[int, str]:
+    """Processes of a group that have not ended, and the state of each, such as "T" for stopped."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state not in "ZX":
-                yield int(path.parent.name)
+                found[int(path.parent.name)] = state
+    return found
 
 
 def finished_epochs(run: Path) -> int:
