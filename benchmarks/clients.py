@@ -33,8 +33,8 @@ EMBEDDING_SIZE = 512
 TOP = 10
 """Results that are asked for."""
 
-PATIENCE = 60
-"""Seconds that a service may take until it is ready."""
+PATIENCE = 300
+"""Seconds that a service may take until it is ready, or has ended; the machine may be busy."""
 
 
 class Answered(NamedTuple):
@@ -127,7 +127,10 @@ def running_service(gallery: Path) -> Iterator[tuple[int, int]]:
         yield port, running.pid
     finally:
         running.terminate()
-        running.wait(PATIENCE)
+        try:
+            running.wait(PATIENCE)
+        finally:
+            running.kill()
 
 
 def wait_until_ready(address: str, running: "subprocess.Popen[bytes]") -> None:

@@ -39,11 +39,14 @@ WAYS: dict[str, Callable[[Training], None]] = {
 SAY_WHY = {"SIGINT to the process and its loaders (Control-C)": 130, "SIGKILL to a loader": 2}
 """Ways that must end in one sentence, and with which status."""
 
+IGNORED = "Exception ignored in"
+"""What Python prints, with a traceback, where torch's iterator is taken down before it was whole; it changes nothing."""
+
 
 def run(record: Record, size: int, progress: Progress) -> None:
     """Kills trainings until so many kills are done; each run is killed in every way, in an order of its own."""
     ways = record.found.setdefault("ways", dict.fromkeys(WAYS, 0))
-    record.found.update(epochs=EPOCHS, runs=record.found.get("runs", 0))
+    record.found.update(epochs=EPOCHS, runs=record.found.get("runs", 0), beside=record.found.get("beside", 0))
     with tempfile.TemporaryDirectory(prefix="samecar-kills-") as place:
         folder = Path(place)
         source, seconds = draw_pictures(folder), -time.monotonic()
@@ -54,7 +57,7 @@ def run(record: Record, size: int, progress: Progress) -> None:
             number = record.found["runs"]
             generator = np.random.default_rng([record.found["seed"], number])
             order = [list(WAYS)[place] for place in generator.permutation(len(WAYS))][: size - record.done]
-            for fault in _disturb(source, folder, order, seconds / EPOCHS, generator, ways):
+            for fault in _disturb(source, folder, order, seconds / EPOCHS, generator, record.found):
                 record.add_fault(run=number, **fault)
             record.found["runs"] = number + 1
             record.keep(sum(ways.values()))
@@ -62,7 +65,7 @@ def run(record: Record, size: int, progress: Progress) -> None:
 
 
 def _disturb(
-    source: str, folder: Path, order: list[str], epoch: float, generator: np.random.Generator, ways: dict[str, int]
+    source: str, folder: Path, order: list[str], epoch: float, generator: np.random.Generator, found: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One run that is killed in these ways, at moments of its own, and then goes on to its end; gives its faults."""
     faults, groups, out, log = [], [], folder / "run", folder / "log"
@@ -75,11 +78,11 @@ def _disturb(
                 break
             WAYS[way](training)
             status = training.end()
-            ways[way] += 1
+            found["ways"][way] += 1
             groups.append(training.pid)
             told = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-            begun = (out / "run.json").is_file()
-            if way in SAY_WHY and begun and (status != SAY_WHY[way] or "Traceback" in told):
+            found["beside"] += IGNORED in told
+            if way in SAY_WHY and (status != SAY_WHY[way] or ("Traceback" in told and IGNORED not in told)):
                 faults.append({"way": way, "status": status, "printed": told[-500:]})
     status = train_to_end(source, out, log)
     different = difference(out, folder / "undisturbed") if status == 0 else f"resuming ends with status {status}"

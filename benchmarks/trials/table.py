@@ -22,7 +22,8 @@ def trust(results: dict[str, Any]) -> str:
 
 def _kills(found: dict[str, Any]) -> str:
     ways = ", ".join(f"{count} × {way}" for way, count in found["ways"].items())
-    return f"{found['runs']} runs of {found['epochs']} epochs, resumed after each kill: {ways}"
+    beside = f"; {found['beside']} × lines of torch beside the sentence" if found["beside"] else ""
+    return f"{found['runs']} runs of {found['epochs']} epochs, resumed after each kill: {ways}{beside}"
 
 
 def _power_cuts(found: dict[str, Any]) -> str:
