@@ -71,7 +71,6 @@ def _copy_moment(image: Path, copy: Path) -> None:
 def _go_on(source: str, folder: Path) -> str:
     """Resumes what the cut has left, or begins anew where there is no run yet; gives what is wrong with it."""
     out, log = folder / "after" / "run", folder / "log"
-    log.unlink(missing_ok=True)
     status = train_to_end(source, out, log)
     if status:
         return f"resuming ends with status {status}: {log.read_text(encoding='utf-8')[-500:]}"

@@ -59,7 +59,7 @@ class Training:
     Attributes:
         source: what is trained on.
         out: the run folder, which is resumed if a run was begun there.
-        log: takes what it prints.
+        log: takes what it prints, instead of what an earlier one has printed.
     """
 
     source: str
@@ -72,8 +72,11 @@ class Training:
         command += ["--workers", str(LOADERS), "--device", "cpu"]
         command += ["--resume"] if (self.out / "run.json").is_file() else []
         self._began_with = finished_epochs(self.out)
+        self.log.unlink(missing_ok=True)
         self._process = multiprocessing.get_context("fork").Process(target=_run, args=(command, self.log))
         self._process.start()
+        while self.runs and not self.log.exists():  # until then it is still a part of this process
+            time.sleep(POLL)
 
     def __enter__(self) -> Self:
         return self
@@ -141,10 +144,10 @@ def _run(command: list[str], log: Path) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    sys.argv = command
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(descriptor, stream.fileno())
-    sys.argv = command
     run_samecar()
 
 
