@@ -151,18 +151,26 @@ def wait_until_ready(address: str, running: "subprocess.Popen[bytes]") -> None:
 
 def ask(port: int, pictures: list[bytes], clients: int, seconds: float) -> Answered:
     """Searches with as many clients, in a process of its own."""
+    answers = ask_each(port, pictures, clients, seconds)
+    inside = [moment for moment, _ in sorted(answers) if moment <= seconds][clients - 1 :]
+    if len(inside) <= clients:
+        raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
+    return Answered((len(inside) - 1) / (inside[-1] - inside[0]), [latency for _, latency in answers])
+
+
+def ask_each(port: int, pictures: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
+    """Does the same; gives of each answer the second in which it came, and how many seconds it took."""
     return asyncio.run(_ask(port, [request(picture) for picture in pictures], clients, seconds))
 
 
-async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -> Answered:
-    latencies: list[float] = []
-    answered: list[float] = []
-    end = time.perf_counter() + seconds
+async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
+    answers: list[tuple[float, float]] = []
+    began = time.perf_counter()
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         place = number
-        while time.perf_counter() < end:
+        while time.perf_counter() < began + seconds:
             sent = time.perf_counter()
             writer.write(requests[place % len(requests)])
             head = await reader.readuntil(b"\r\n\r\n")
@@ -171,17 +179,13 @@ async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -
             lines = head.lower().split(b"\r\n")
             length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
             await reader.readexactly(length)
-            answered.append(time.perf_counter())
-            latencies.append(answered[-1] - sent)
+            answers.append(((now := time.perf_counter()) - began, now - sent))
             place += clients
         writer.close()
         await writer.wait_closed()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    inside = [moment for moment in sorted(answered) if moment <= end][clients - 1 :]
-    if len(inside) <= clients:
-        raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
-    return Answered((len(inside) - 1) / (inside[-1] - inside[0]), latencies)
+    return answers
 
 
 def request(picture: bytes) -> bytes:

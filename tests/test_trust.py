@@ -41,21 +41,22 @@ def found(result, trial):
     return read_results(result)["trials"][trial]
 
 
-def test_damaged_pictures_and_hostile_lines_in_two_goes_and_in_one(tmp_path, result):
-    for pictures, lines in ((17, 22), (34, 44)):
-        status = trust.main(
-            ["--only", "pictures", "lines", "--pictures", str(pictures), "--lines", str(lines), "--result", result]
-        )
-        assert status == 0
-        assert found(result, "pictures")["done"] == pictures
-    whole = str(tmp_path / "whole")
-    trust.main(["--only", "pictures", "lines", "--pictures", "34", "--lines", "44", "--result", whole])
-    for trial, size in (("pictures", 34), ("lines", 44)):
-        endings = found(result, trial)["endings"]
-        assert sum(endings.values()) == size
-        assert endings == found(whole, trial)["endings"]
+def test_damaged_pictures_and_hostile_lines(result):
+    sizes = {"pictures": 34, "lines": 44}
+    options = [word for trial, size in sizes.items() for word in (f"--{trial}", str(size))]
+    assert trust.main(["--only", *sizes, *options, "--result", result]) == 0
+    for trial, size in sizes.items():
+        assert found(result, trial)["done"] == sum(found(result, trial)["endings"].values()) == size
     assert "| damaged pictures | 34 | 100,000 | 0 | 17 kinds; " in table(read_results(result))
     assert "| kills of trainings | 0 | 200 | – | not run yet |" in table(read_results(result))
+
+
+def test_a_trial_in_two_goes_finds_what_it_finds_in_one(tmp_path, result):
+    whole = str(tmp_path / "whole")
+    for size, name in ((7, result), (30, result), (30, whole)):
+        trust.main(["--only", "lines", "--lines", str(size), "--result", name])
+        assert found(name, "lines")["done"] == size
+    assert found(result, "lines")["endings"] == found(whole, "lines")["endings"]
 
 
 def test_a_trial_goes_on_with_its_own_seed_or_begins_anew(result):
@@ -104,10 +105,10 @@ def test_all_faults_are_counted_and_some_told(result):
     assert (found(result, "lines")["failed"], len(found(result, "lines")["faults"])) == (MOST_FAULTS + 5, MOST_FAULTS)
 
 
-def test_clients_ask_while_memory_is_read(painted_gallery, result, monkeypatch):
+def test_clients_ask_while_memory_is_read(result, monkeypatch):
     @contextlib.contextmanager
-    def in_this_process(_):
-        app = service(painted_gallery, host_names=("127.0.0.1",))
+    def in_this_process(gallery):
+        app = service(gallery, host_names=("127.0.0.1",))
         with listening(app) as port:
             wait_until(lambda: app.state.service.is_ready)
             yield port, os.getpid()
@@ -120,7 +121,7 @@ def test_clients_ask_while_memory_is_read(painted_gallery, result, monkeypatch):
         monkeypatch.setattr(clients, name, value)
     assert trust.main(["--only", "clients", "--clients", "1", "--result", result]) == 0
     told = found(result, "clients")
-    assert told["turns"][0]["answers"] > 2
+    assert told["turns"][0]["answers"] >= 2
     assert all(megabytes > 50 for _, megabytes in told["memory"])
     assert "answers; 99 % within " in table(read_results(result))
 

@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import clients as asking
 import numpy as np
@@ -42,8 +41,8 @@ def run(record: Record, size: int, progress: Progress) -> None:
             while seconds < size and not record.found["failed"]:
                 progress("clients", int(seconds), size, f"{record.found['memory'][-1][1]:,.0f} MB")
                 try:
-                    answered = pool.apply(asking.ask, (port, pictures, CLIENTS, min(TURN, size)))
-                    record.found["turns"].append(_summary(answered))
+                    answers = pool.apply(asking.ask_each, (port, pictures, CLIENTS, min(TURN, size)))
+                    record.found["turns"].append(_summary([latency for _, latency in answers]))
                 except (OSError, EOFError) as error:
                     record.add_fault(second=round(seconds), fault=f"{type(error).__name__}: {error}"[:300])
                 seconds = time.monotonic() - began
@@ -52,12 +51,10 @@ def run(record: Record, size: int, progress: Progress) -> None:
     progress("clients", size, size)
 
 
-def _summary(answered: asking.Answered) -> dict[str, Any]:
-    return {
-        "answers": len(answered.latencies),
-        "p50": round(float(np.median(answered.latencies)) * 1000),
-        "p99": round(float(np.percentile(answered.latencies, 99)) * 1000),
-    }
+def _summary(latencies: list[float]) -> dict[str, int]:
+    """Milliseconds until answers of a turn came."""
+    shares = {f"p{share}": round(1000 * float(np.percentile(latencies, share))) for share in (50, 99)}
+    return {"answers": len(latencies), **shares}
 
 
 def megabytes(pid: int) -> float:
