@@ -69,6 +69,9 @@ APP1: Final = 0xE1
 ALONE: Final = frozenset({0x01, 0xD8, EOI})
 """Markers without a length."""
 
+BMP_HEADS: Final = (12, 40, 52, 56, 64, 108, 124)
+"""Sizes of a BMP's head; the first one has no run lengths."""
+
 TIFF_TAGS: Final[Mapping[int, str]] = {
     256: "width",
     257: "height",
@@ -179,7 +182,9 @@ def _read_png(content: bytes) -> Costs:
 
 def _read_bmp(content: bytes) -> Costs:
     """Width and height; run lengths, where they are used."""
-    if int.from_bytes(content[14:18], "little") < 40:  # the size of any head but the oldest
+    if int.from_bytes(content[14:18], "little") not in BMP_HEADS:
+        return
+    if content[14] == BMP_HEADS[0]:
         width, height = (int.from_bytes(content[at : at + 2], "little") for at in (18, 20))
         yield width * height, ROW * height
         return
@@ -193,7 +198,7 @@ def _read_bmp(content: bytes) -> Costs:
 def _read_webp(content: bytes) -> Costs:
     """Width and height of the canvas, which is gone over twice; only the first picture of several is decoded."""
     width = height = 0
-    kind = content[12:16]
+    kind = content[12:16] if content[8:12] == b"WEBP" else b""
     if kind == b"VP8X":
         width, height = (1 + int.from_bytes(content[at : at + 3], "little") for at in (24, 27))
     elif kind == b"VP8 ":
@@ -207,7 +212,8 @@ def _read_webp(content: bytes) -> Costs:
 def _read_tiff(content: bytes) -> Costs:
     """Tags; strips or tiles, which may be larger than the picture, lie over each other, and hold JPEG of many scans."""
     tags = _TiffTags.read(content)
-    yield 0, PART * tags.number + (DECEIT if tags.repeated else 0)
+    deceives = tags.repeated or content.startswith(b"MM\0+")  # Pillow takes this for a plain TIFF, libtiff does not
+    yield 0, PART * tags.number + (DECEIT if deceives else 0)
     width, height = tags.first("width"), tags.first("height")
     yield width * height, ROW * height
     tiled = "tile_offsets" in tags.values
@@ -276,10 +282,14 @@ class _TiffTags(NamedTuple):
 
 
 _READERS: Final[Mapping[bytes, Callable[[bytes], Costs]]] = {
-    b"\xff\xd8": _read_jpeg,
-    b"\x89PNG": _read_png,
+    b"\xff\xd8\xff": _read_jpeg,
+    b"\x89PNG\r\n\x1a\n": _read_png,
     b"BM": _read_bmp,
     b"RIFF": _read_webp,
-    b"II": _read_tiff,
-    b"MM": _read_tiff,
+    b"II*\0": _read_tiff,
+    b"II\0*": _read_tiff,
+    b"II+\0": _read_tiff,
+    b"MM\0*": _read_tiff,
+    b"MM*\0": _read_tiff,
+    b"MM\0+": _read_tiff,
 }
