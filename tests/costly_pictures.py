@@ -3,8 +3,8 @@
 import struct
 import zlib
 
-CODE = bytes([1, 1] + 14 * [0]) + b"\xe0\x00"
-"""A table of Huffman's codes: "0" says that 16,384 blocks and more hold nothing new, "10" that one does."""
+LENGTHS = bytes([1, 1] + 14 * [0])
+"""Of Huffman's codes: "0" and "10"."""
 
 
 def segment(marker: int, data: bytes = b"") -> bytes:
@@ -18,12 +18,15 @@ def scan(components: list[int], first: int, last: int, bits: int, data: bytes = 
 
 def jpeg(width: int, height: int, scans: int, *, frame: int = 0xC2, before: bytes = b"") -> bytes:
     """A grey-blue JPEG of many scans that say nothing new; the first one shows all colours where scans refine them."""
+    # "0" and 14 bits say that up to 32,767 blocks hold nothing new
     blocks = -(-width // 8) * -(-height // 8)
     runs = -(-blocks // 32767)
     bits = int("0".join(["", *["1" * 14] * runs]) + "1" * (-15 * runs % 8), 2)
     nothing = bits.to_bytes(-(-15 * runs // 8), "big").replace(b"\xff", b"\xff\x00")
     size = struct.pack(">BHHB", 8, height, width, 3) + bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
-    head = segment(0xDB, bytes(1) + bytes(64 * [1])) + segment(0xC4, b"\0" + CODE) + segment(0xC4, b"\x10" + CODE)
+    head = segment(0xDB, bytes(1) + bytes(64 * [1])) + segment(
+        0xC4, b"\0" + LENGTHS + b"\0\1" + b"\x10" + LENGTHS + b"\xe0\0"
+    )
     more = [scan([1 + place % 3], 1, 63, 0x10, nothing) for place in range(scans - 1)]
     first = scan([1, 2, 3], 0, 0, 1) if frame in (0xC2, 0xCA) else scan([1], 0, 63, 0)
     return b"\xff\xd8" + before + head + segment(frame, size) + first + b"".join(more) + b"\xff\xd9"

@@ -5,13 +5,16 @@ import time
 import httpx2
 import pytest
 from costly_pictures import chunk, jpeg, png
-from galleries import ask, painted, served, serving
+from galleries import ask, painted, served, serving, wait_until
 
-PIXELS = 4_000_000
+SECONDS = 30
+"""Beyond what a slow machine needs, and far below what one picture took that was not refused."""
+
+PIXELS = 1_000_000
 """That pictures may have: the most costly one that is allowed then takes a fraction of a second."""
 
-REFUSED = {"scans": jpeg(2000, 2000, 20_000), "chunks": png(4, 4, before=chunk(b"abCd") * 50_000)}
-ALLOWED = jpeg(2000, 2000, 28)
+REFUSED = {"scans": jpeg(1000, 1000, 2000), "chunks": png(4, 4, before=chunk(b"abCd") * 50_000)}
+ALLOWED = jpeg(1000, 1000, 28)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -43,28 +46,28 @@ def test_while_costly_pictures_are_decoded_others_are_answered_and_the_service_e
     answered = []
 
     def ask_for_much(port):
-        while process.poll() is None and len(answered) < 200:
-            try:
+        try:
+            for _ in range(20):
                 answered.append(search(port, ALLOWED))
-            except httpx2.TransportError:  # it has ended
-                return
+                time.sleep(0.5 if answered[-1][0] == 503 else 0)
+        except httpx2.TransportError:  # it has ended
+            return
 
     with served(own_gallery, "--max-pixels", PIXELS, "--rate", 0) as (process, port):
-        clients = [threading.Thread(target=ask_for_much, args=(port,)) for _ in range(14)]
+        clients = [threading.Thread(target=ask_for_much, args=(port,)) for _ in range(12)]
         for client in clients:
             client.start()
-        while len(answered) < 14:
-            time.sleep(0.05)
+        wait_until(lambda: any(status == 503 for status, _ in answered))  # as many wait as may
         began = time.monotonic()
-        assert [search(port, query)[0] for _ in range(3)] == [200] * 3
+        assert search(port, query)[0] == 200
         assert (ask(port, "/ready")[0], ask(port, "/health")[0]) == (200, 200)
         assert search(port, REFUSED["scans"])[0] == 413
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < SECONDS
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(SECONDS) == 0
         for client in clients:
             client.join()
-    assert {200, 503} >= {status for status, _ in answered} >= {200}
+    assert {status for status, _ in answered} == {200, 503}
     assert all(json.loads(body)["error"]["code"] == "busy" for status, body in answered if status == 503)
 
 

@@ -32,7 +32,7 @@ SUMMARY_SECONDS = 2.0
 OTHERS = 4
 """Threads beside the model's that decode pictures, and as many that read the gallery."""
 
-COSTLY_WAITING = 8
+COSTLY_WAITING = 4
 """Costly pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one."""
 
 SOON = 2.0
