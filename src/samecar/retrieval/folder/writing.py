@@ -18,9 +18,19 @@ PATIENCE = 10.0
 
 _PAUSE = 0.02  # seconds between two attempts
 
+_DAMAGE = {
+    sqlite3.SQLITE_INTERRUPT: "it takes more work than anything of its size can need",
+    sqlite3.SQLITE_TOOBIG: "it holds a value that is larger than any that samecar writes",
+}
+"""What SQLite says where a limit of ours was passed, and how to say it."""
+
 _PROCESS_DIGITS = 10  # the file keeps its length, so that a full disk is no hindrance
 
 _LOCKED_BYTE = 1 << 10  # Windows locks single bytes, and lets nobody read them: this one lies behind the file's end
+
+
+class DamagedCatalogueError(Exception):
+    """What is wrong with a catalogue, said of "it"; `translate_errors` makes a sentence of it."""
 
 
 class WriterLock:
@@ -129,6 +139,8 @@ def translate_errors(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise SamecarError(_sqlite_sentence(folder, error)) from error
+    except DamagedCatalogueError as error:
+        raise SamecarError(_damaged_sentence(folder, str(error))) from error
     except UnicodeEncodeError as error:
         raise SamecarError(f"{error.object!r} is not valid text; give names that UTF-8 can write") from error
     except OSError as error:
@@ -142,6 +154,11 @@ def _sqlite_sentence(folder: Path, error: sqlite3.Error) -> str:
     primary = None if code is None else code & 0xFF  # the higher bits tell details
     if primary == sqlite3.SQLITE_FULL:
         return no_room_sentence(folder, errno.ENOSPC)
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"{folder / 'catalogue.sqlite'} is damaged ({error}); put the gallery back from a backup"
+    reason = _DAMAGE.get(primary, str(error))
+    if primary in _DAMAGE or primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged_sentence(folder, reason)
     return f"{folder / 'catalogue.sqlite'} cannot be used: {error}"
+
+
+def _damaged_sentence(folder: Path, reason: str) -> str:
+    return f"{folder / 'catalogue.sqlite'} is damaged ({reason}); put the gallery back from a backup"
