@@ -61,8 +61,8 @@ def refuse_other_schema(connection: sqlite3.Connection, version: int) -> None:
     """
     found, expected = _read_schema(connection), _expected_schema(version)
     for kind, name in sorted(found.keys() ^ expected.keys()):
-        said = "lacks the" if (kind, name) in expected else "has a"
-        raise DamagedCatalogueError(f"it {said} {kind} {name!r}, unlike those that samecar makes")
+        said = f"it lacks the {kind}" if (kind, name) in expected else f"somebody else has added the {kind}"
+        raise DamagedCatalogueError(f"{said} {name!r}")
     for kind, name in sorted(found):
         if found[kind, name] != expected[kind, name]:
             raise DamagedCatalogueError(f"its {kind} {name!r} is not the one that samecar makes")
