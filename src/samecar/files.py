@@ -43,6 +43,9 @@ def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
 UNFINISHED = ".unfinished-"
 """Begins the names of folders in which something is written that has not got its name yet."""
 
+LARGEST_TEXT = 1 << 28
+"""Bytes of a description, a table or a picture that are read; there is hardly one that comes near."""
+
 MANY_FILES = 100
 """From so many on, one request for everything that the system has not written yet is quicker than one for each file."""
 
@@ -217,9 +220,42 @@ def read_json(path: Path) -> Any:
         SamecarError: the file is absent or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return parse_json(read_whole(path).decode())
+    except OSError as error:
+        raise SamecarError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise SamecarError(f"{path} cannot be read: {error}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Reads JSON as `json.loads` does.
+
+    Raises:
+        ValueError: it is none, or nested too deep.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def read_whole(path: Path, most: int = LARGEST_TEXT) -> bytes:
+    """The bytes of a file that others may have made.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, has more bytes, or is a pipe, a device or a folder, some of which never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -13,7 +13,6 @@ from samecar.models.embedder import Embedder, build_embedder
 from samecar.models.layers.side_information import refuse_side_information
 from samecar.preprocessing import Preprocessing
 
-
 MOST_PARTS = 32
 """Models that can be fused to one."""
 

@@ -331,11 +331,8 @@ class Gallery:
         """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""
         findings: list[str] = []
         with show_progress(progress) as report:
-            for part in (
-                lambda: findings.extend(self.engine.check(report)),
-                self._check_model,
-                lambda: self.calibration,
-            ):
+            parts = (lambda: findings.extend(self.engine.check(report)), self._check_model, lambda: self.calibration)
+            for part in parts:
                 try:
                     part()
                 except SamecarError as error:

@@ -106,7 +106,7 @@ class Screen:
         """
         expected = cls.empty(size)
         screen = cls(faiss_index)
-        if (faiss_index.d, screen._blocks.d, screen._points.shape) != (  # noqa: SLF001 - its own class
+        if (faiss_index.d, screen._blocks.d, screen._points.shape) != (
             size,
             expected._blocks.d,  # noqa: SLF001
             expected._points.shape,  # noqa: SLF001
