@@ -1,7 +1,6 @@
 """A model on disk: its tensors as safetensors, its description as JSON; nothing is pickled."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from samecar.errors import SamecarError
-from samecar.files import write_file, write_json
+from samecar.files import parse_json, write_file, write_json
 from samecar.models.building import no_larger_than
 from samecar.models.composite import Description, Network, describe_model, read_description
 from samecar.models.folders import DESCRIPTION_FILE as DESCRIPTION_FILE
@@ -60,12 +59,12 @@ def parse_description(content: bytes) -> Description:
         SamecarError: it is damaged.
     """
     try:
-        return read_description(json.loads(content))
+        return read_description(parse_json(content))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         reason = str(error).splitlines()[0] if isinstance(error, ValueError) else repr(error)
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            reason = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {reason}") from error
 
 
