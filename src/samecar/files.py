@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,8 +44,11 @@ def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
 UNFINISHED = ".unfinished-"
 """Begins the names of folders in which something is written that has not got its name yet."""
 
-LARGEST_TEXT = 1 << 28
-"""Bytes of a description, a table or a picture that are read; there is hardly one that comes near."""
+LARGEST_FILE = 1 << 30
+"""Bytes of a description, a list, a table or a picture that are read; none that is meant so comes near."""
+
+LARGEST_MODEL = 1 << 32
+"""Bytes of a model's file that are read: a billion numbers."""
 
 MANY_FILES = 100
 """From so many on, one request for everything that the system has not written yet is quicker than one for each file."""
@@ -239,7 +243,7 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deep") from error
 
 
-def read_whole(path: Path, most: int = LARGEST_TEXT) -> bytes:
+def read_whole(path: Path, most: int = LARGEST_FILE) -> bytes:
     """The bytes of a file that others may have made.
 
     Args:
@@ -249,13 +253,12 @@ def read_whole(path: Path, most: int = LARGEST_TEXT) -> bytes:
     Raises:
         OSError: it cannot be read, has more bytes, or is a pipe, a device or a folder, some of which never end.
     """
-    if path.exists() and not path.is_file():
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is no file", str(path))
-    with path.open("rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+    if found.st_size > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
-    return content
+    return path.read_bytes()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -99,11 +99,12 @@ def create(
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
     from samecar.experiment.evaluate import bound_model
+    from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
     model = bound_model(run)
     path = run / CALIBRATION_FILE
-    calibration = path.read_bytes() if path.is_file() else None
+    calibration = read_whole(path) if path.is_file() else None
     with Gallery.create(name, model, calibration=calibration, engine=engine, **thumbnail) as made:
         facts = made.facts
     known = "not calibrated" if calibration is None else "calibrated"
@@ -113,13 +114,14 @@ def create(
 @examples("samecar gallery calibrate garage --run runs/first")
 def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     """Gives a gallery the calibration that `samecar calibrate` made of its model."""
+    from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
     path = run / CALIBRATION_FILE
     if not path.is_file():
         raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
     with Gallery.open(name, engine=engine) as opened:
-        opened.attach_calibration(path.read_bytes())
+        opened.attach_calibration(read_whole(path))
     console.say(f"{name}: calibrated by {path}")
 
 

@@ -10,7 +10,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from samecar.errors import SamecarError
 
-SPARE: Final = 1 << 28
+SPARE: Final = 1 << 27
 """Numbers beyond those of the file that a network may be made with: it loses the classifier that timm gives it."""
 
 

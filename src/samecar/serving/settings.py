@@ -8,9 +8,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from samecar.errors import SamecarError
+from samecar.files import read_whole
 
 TOKEN_LENGTH = 16
 """Fewest characters of a token: fewer can be guessed."""
+
+LARGEST_TOKEN = 1 << 12
+"""Bytes of a token's file."""
 
 
 class ServiceSettings(BaseModel):
@@ -109,6 +113,6 @@ def read_token(file: Path | None) -> SecretStr | None:
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return read_whole(file, LARGEST_TOKEN).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SamecarError(f"--token-file {file} cannot be read: {error}; give a file that holds the token") from error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from samecar.errors import SamecarError
-from samecar.files import clear_unfinished, read_json, write_folder
+from samecar.files import LARGEST_MODEL, clear_unfinished, read_json, read_whole, write_folder
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.folder.catalogue import Catalogue
@@ -116,7 +116,7 @@ class FolderEngine(CatalogueEngine):
     def attached(self, name: str) -> bytes | None:
         path = _path_of_attached(self._folder, name)
         with translate_errors(self._folder):
-            return path.read_bytes() if path.is_file() else None
+            return read_whole(path, LARGEST_MODEL) if path.is_file() else None
 
     def add(self, additions: Sequence[Addition]) -> list[int]:
         matrix = prepare_embeddings(additions, self._facts.size)

@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 _PAUSE = 0.02  # seconds between two attempts
 
-_DAMAGE = {
+_DAMAGE: dict[int | None, str] = {
     sqlite3.SQLITE_INTERRUPT: "it takes more work than anything of its size can need",
     sqlite3.SQLITE_TOOBIG: "it holds a value that is larger than any that samecar writes",
 }
@@ -154,9 +154,10 @@ def _sqlite_sentence(folder: Path, error: sqlite3.Error) -> str:
     primary = None if code is None else code & 0xFF  # the higher bits tell details
     if primary == sqlite3.SQLITE_FULL:
         return no_room_sentence(folder, errno.ENOSPC)
-    reason = _DAMAGE.get(primary, str(error))
-    if primary in _DAMAGE or primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged_sentence(folder, reason)
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return _damaged_sentence(folder, str(error))
+    if primary in _DAMAGE:
+        return _damaged_sentence(folder, _DAMAGE[primary])
     return f"{folder / 'catalogue.sqlite'} cannot be used: {error}"
 
 
