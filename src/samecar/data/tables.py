@@ -30,7 +30,7 @@ _BYTE_ORDER_MARKS: Final = (
 """The longer ones first, as one begins with another."""
 
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
-"""How a value begins that a spreadsheet takes for a formula; and such a value behind apostrophes, of which one is ours."""
+"""How a value begins that a spreadsheet takes for a formula, also behind apostrophes, of which one may be ours."""
 
 _NUMBER: Final = re.compile(r"[+-]?[\d.]+([eE][+-]?\d+)?", re.ASCII)
 

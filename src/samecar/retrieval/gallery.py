@@ -119,6 +119,7 @@ class Gallery:
         calibration: bytes | None = None,
         engine: str | None = None,
         thumbnail: int = THUMBNAIL,
+        group: str | None = None,
         device: str = "auto",
     ) -> Self:
         """Makes an empty gallery, searched by 'exact'; another index is made of pictures, by `engine.rebuild`.
@@ -129,6 +130,7 @@ class Gallery:
             calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+            group: whose members may use a folder too; None lets its owner alone.
             device: where the model runs: auto, cpu, cuda or cuda:N.
 
         Raises:
@@ -147,7 +149,7 @@ class Gallery:
             _read_calibration(calibration, model.digest)
             files[CALIBRATION_FILE] = calibration
         name = as_text(name, "gallery", "its folder or name")
-        return cls(create_engine(name, engine, facts, files), device, name)
+        return cls(create_engine(name, engine, facts, files, group), device, name)
 
     @classmethod
     def open(cls, name: str | Path, *, engine: str | None = None, device: str = "auto") -> Self:

@@ -2,6 +2,8 @@
 
 import ipaddress
 import os
+import stat
+import sys
 from pathlib import Path
 from typing import Self
 
@@ -109,6 +111,13 @@ def read_token(file: Path | None) -> SecretStr | None:
             "32` makes one"
         )
     return SecretStr(token)
+
+
+def warn_of_token(file: Path | None) -> str | None:
+    """A sentence if everybody on the machine can read a token's file, where the system tells."""
+    if file is None or sys.platform == "win32" or not file.stat().st_mode & stat.S_IROTH:
+        return None
+    return f"--token-file {file} can be read by everybody on this machine; make it yours alone with `chmod 600 {file}`"
 
 
 def _read(file: Path) -> str:

@@ -41,6 +41,9 @@ _INDEX = "index.faiss"
 _ATTACHED = "model"
 _LOCK = "writer.lock"
 
+OWNER_ALONE, OWNER_AND_GROUP = 0o700, 0o770
+"""Modes of a gallery's folder: where and when a vehicle was seen is for those alone who are let in."""
+
 
 class FolderEngine(CatalogueEngine):
     """Keeps a gallery in a folder; made by `create` and `open`.
@@ -61,13 +64,16 @@ class FolderEngine(CatalogueEngine):
         self._closed = False
 
     @classmethod
-    def create(cls, folder: Path, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Self:
+    def create(
+        cls, folder: Path, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES, group: str | None = None
+    ) -> Self:
         """Makes an empty gallery, all of it or nothing.
 
         Args:
             folder: must not exist, or be empty.
             facts: what the gallery is.
             files: attached to it from the beginning, by name.
+            group: whose members may use it too; None lets its owner alone.
 
         Raises:
             SamecarError: there is something already, it cannot be written, or there is no such index.
@@ -79,7 +85,7 @@ class FolderEngine(CatalogueEngine):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
             clear_unfinished(folder.absolute().parent)
-            with write_folder(folder) as temporary:
+            with write_folder(folder, OWNER_ALONE if group is None else OWNER_AND_GROUP, group) as temporary:
                 (temporary / _ATTACHED).mkdir()
                 with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
                     for name, content in files.items():

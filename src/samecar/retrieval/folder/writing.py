@@ -67,7 +67,7 @@ class WriterLock:
 
     def _take(self, patience: float) -> int:
         with translate_errors(self._path.parent):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, file_mode(self._path.parent))
             try:
                 self._wait(descriptor, time.monotonic() + patience)
                 os.lseek(descriptor, 0, os.SEEK_SET)
@@ -123,9 +123,14 @@ def unlock_file(descriptor: int) -> None:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Does what `write_file` does with a file of a gallery."""
-    with translate_errors(path.parent), write_file(path) as temporary:
+    """Does what `write_file` does with a file of a gallery, for those who may use its folder."""
+    with translate_errors(path.parent), write_file(path, file_mode(path.parent)) as temporary:
         yield temporary
+
+
+def file_mode(folder: Path) -> int:
+    """The mode of files for those who may use the folder that they lie in."""
+    return folder.stat().st_mode & 0o666
 
 
 @contextmanager
