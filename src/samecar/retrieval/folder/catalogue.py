@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from samecar.errors import SamecarError
 from samecar.retrieval.folder.connecting import connect, limit_work, refuse_other_schema
 from samecar.retrieval.folder.schema import VERSION, as_numbers, check_version, migrate, write_schema
-from samecar.retrieval.folder.writing import PATIENCE, DamagedCatalogueError, WriterLock, translate_errors
+from samecar.retrieval.folder.writing import PATIENCE, DamagedCatalogueError, WriterLock, lacks_room, translate_errors
 
 _ATTEMPTS = 5  # to read what others write to, without being able to hold them up
 
@@ -53,7 +53,7 @@ class _State(NamedTuple):
         file: number of the file on its disk.
         size: bytes in it.
         changed: when, in nanoseconds.
-        log: number of the file beside it that tells of a writer; None if there is none.
+        log: number of the file beside it that tells of a writer; None if there is none, or nothing in it.
     """
 
     file: int
@@ -116,8 +116,8 @@ class Catalogue:
         """What some work finds in the catalogue as it is now, whatever is written meanwhile.
 
         SQLite keeps files beside the catalogue while it is in use, also by readers. Where none can be made, because
-        disk or folder cannot be written to, and no writer's lie there, the catalogue is read without them. Nobody holds
-        up a writer then: if there was one the work is done again, from the beginning.
+        the disk is full or disk or folder cannot be written to, and no writer's lie there, the catalogue is read
+        without them. Nobody holds up a writer then: if there was one the work is done again, from the beginning.
 
         Args:
             work: reads with the connection that it is given; may be done several times.
@@ -126,8 +126,12 @@ class Catalogue:
             SamecarError: the catalogue cannot be read, or was written to during every attempt.
         """
         if os.access(self._path.parent, os.W_OK):
-            with self._transaction("BEGIN") as connection:
-                return work(connection)
+            try:
+                with self._transaction("BEGIN") as connection:
+                    return work(connection)
+            except SamecarError as error:
+                if not lacks_room(error.__cause__) or self._read_state().log is not None:
+                    raise
         for _ in range(_ATTEMPTS):
             before = self._read_state()
             try:
@@ -185,7 +189,8 @@ class Catalogue:
         with translate_errors(self._path.parent):
             file = self._path.stat()
             try:
-                log = self._path.with_name(f"{self._path.name}-wal").stat().st_ino
+                beside = self._path.with_name(f"{self._path.name}-wal").stat()
+                log = beside.st_ino if beside.st_size else None
             except FileNotFoundError:
                 log = None
             return _State(file.st_ino, file.st_size, file.st_mtime_ns, log)

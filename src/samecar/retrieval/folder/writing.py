@@ -18,6 +18,8 @@ PATIENCE = 10.0
 
 _PAUSE = 0.02  # seconds between two attempts
 
+_NO_ROOM_BESIDE = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_WRITE)
+
 _DAMAGE: dict[int | None, str] = {
     sqlite3.SQLITE_INTERRUPT: "it takes more work than anything of its size can need",
     sqlite3.SQLITE_TOOBIG: "it holds a value that is larger than any that samecar writes",
@@ -154,10 +156,16 @@ def translate_errors(folder: Path) -> Iterator[None]:
         raise SamecarError(f"{folder} cannot be used: {error.strerror or error}") from error
 
 
+def lacks_room(error: BaseException | None) -> bool:
+    """Whether SQLite found no room for a file, be it one that it keeps beside a catalogue while that is read."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF == sqlite3.SQLITE_FULL or code in _NO_ROOM_BESIDE)
+
+
 def _sqlite_sentence(folder: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF  # the higher bits tell details
-    if primary == sqlite3.SQLITE_FULL:
+    if lacks_room(error):
         return no_room_sentence(folder, errno.ENOSPC)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return _damaged_sentence(folder, str(error))
