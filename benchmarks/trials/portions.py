@@ -101,21 +101,28 @@ def _in_a_process(attempt: Attempt, numbers: range) -> tuple[Found | None, int, 
     process = context.Process(target=_try_all, args=(attempt, numbers, at, sending))
     process.start()
     sending.close()
+    try:
+        if not _answers(receiving, at):
+            return None, at.value, f"not ended after {HUNG:.0f} s"
+        outcome: Found = receiving.recv()
+    except EOFError:
+        process.join()
+        return None, at.value, f"its process ended with status {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+    return outcome, at.value, ""
+
+
+def _answers(receiving: Connection, at: Any) -> bool:
+    """Waits for a process that tries inputs; whether it tells something, or ends, before an input takes too long."""
     last, since = at.value, time.monotonic()
     while not receiving.poll(LOOK):
         if at.value != last:
             last, since = at.value, time.monotonic()
         elif time.monotonic() - since > HUNG:
-            process.kill()
-            process.join()
-            return None, last, f"not ended after {HUNG:.0f} s"
-    try:
-        outcome: Found = receiving.recv()
-    except EOFError:
-        process.join()
-        return None, at.value, f"its process ended with status {process.exitcode}"
-    process.join()
-    return outcome, at.value, ""
+            return False
+    return True
 
 
 def _try_all(attempt: Attempt, numbers: range, at: Any, sending: Connection) -> None:
