@@ -104,6 +104,8 @@ class FolderEngine(CatalogueEngine):
         _check_name(folder)
         if not (folder / _FACTS).is_file():
             raise SamecarError(f"{folder} is no gallery, it has no {_FACTS}; make one with `samecar gallery create`")
+        for written in (folder, folder / _ATTACHED):
+            clear_unfinished(written)
         return cls(folder)
 
     @property
