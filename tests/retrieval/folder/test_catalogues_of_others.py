@@ -1,5 +1,8 @@
 """Catalogues that somebody else has changed: one sentence in time, and `check` names what is wrong."""
 
+import os
+import resource
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -162,3 +165,25 @@ def test_leftovers_of_killed_writers_go_at_the_next_opening(folder):
         (place / f"{UNFINISHED}left" / "model.safetensors").write_bytes(bytes(1000))
     FolderEngine.open(folder).close()
     assert not list(folder.rglob(f"{UNFINISHED}*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not copy processes")
+@pytest.mark.parametrize("index", [True, False])
+def test_without_room_a_gallery_is_still_read(folder, index):
+    if not index:
+        (folder / "index.faiss").unlink()
+    before = everything(folder)
+    process = os.fork()
+    if not process:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        try:
+            engine = FolderEngine.open(folder)
+            fine = engine.check() == [] and everything(folder) == before
+            with pytest.raises(SamecarError, match=r"free some space and do it again"):
+                engine.remove([3])
+            os._exit(0 if fine else 2)
+        finally:
+            os._exit(1)
+    assert os.waitpid(process, 0)[1] == 0
+    assert everything(folder) == before
