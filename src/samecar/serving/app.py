@@ -16,7 +16,8 @@ from fastapi.security import HTTPBearer
 
 from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
-from samecar.serving.connections import connection_maker
+from samecar.serving.admission import Admission
+from samecar.serving.connections import HEAD_BYTES, connection_maker
 from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
@@ -72,8 +73,9 @@ def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=connection_maker(settings),
+        h11_max_incomplete_event_size=HEAD_BYTES,
         access_log=False,
-        log_level="warning",
+        log_level="error",  # what it warns of any client can bring about, as often as it likes
         server_header=False,
         ws="none",
         proxy_headers=bool(settings.proxy),
@@ -132,13 +134,14 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.service = service
+    app.state.admission = Admission(settings, metrics)
     token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
     for part in (search, pictures, judgements):
         app.include_router(part.router, dependencies=token)
     app.include_router(operation.router)
     answer_errors(app)
-    app.add_middleware(Guard, settings=settings, metrics=metrics)
-    app.add_middleware(AddHeaders)
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(AddHeaders, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)  # the last one is the outermost
     return app
 

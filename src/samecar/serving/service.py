@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,12 @@ from PIL import Image
 from samecar.hardware import available_cores
 from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
-from samecar.retrieval.records import Entry, Filter, Summary, picture_content
+from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
 from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, open_upload, unreadable
+from samecar.serving.uploads import Crop, Upload, count_pixels, open_upload, read_upload, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,12 @@ SUMMARY_SECONDS = 2.0
 
 OTHERS = 4
 """Threads beside the model's that decode pictures and read the gallery."""
+
+LARGE_PIXELS = 2_000_000
+"""Pixels above which pictures are decoded one after the other; 24 bytes of memory for each are common."""
+
+LARGE_BYTES = 1_000_000
+"""Bytes above which a picture counts as large too; until its turn comes, its file lies on the disk."""
 
 
 class Question(NamedTuple):
@@ -106,6 +112,8 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
+        self._large_read = asyncio.Lock()
+        self._large_added = asyncio.Lock()  # another one, since adding may wait for another writer
         self._changes = 0
         self._counted: Counted | None = None
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
@@ -193,26 +201,34 @@ class Service:
         if self.settings.read_only:
             raise ServiceError(403, "read_only", "this service only searches; it was started with --read-only")
 
-    async def decode(self, file: bytes, crop: Crop | None) -> Upload:
-        """Decodes a picture.
+    async def decode(self, file: BinaryIO, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
+        """What a function makes of a picture that it is given decoded; large ones are decoded one after the other.
 
         Raises:
             ServiceError: it is too large or no picture.
         """
-        return await self.read(self._decode, file, crop)
 
-    async def prepare(self, file: bytes, crop: Crop | None) -> "tuple[str, torch.Tensor]":
+        def decode(content: bytes) -> Value:
+            return use(open_upload(content, crop, self.gallery.model.preprocessing.decoded_size))
+
+        def decode_small() -> tuple[Value] | None:
+            content = read_upload(file)
+            return None if self._is_large(content) else (decode(content),)
+
+        if (decoded := await self.read(decode_small)) is not None:
+            return decoded[0]
+        async with self._large_read:
+            return await self.read(lambda: decode(read_upload(file)))
+
+    async def prepare(self, file: BinaryIO, crop: Crop | None) -> "tuple[str, torch.Tensor]":
         """Decodes a picture for the model; gives its content too.
 
         Raises:
             ServiceError: it is too large or no picture.
         """
-
-        def prepare() -> "tuple[str, torch.Tensor]":
-            upload = self._decode(file, crop)
-            return upload.content, self.gallery.model.prepare(upload.picture)
-
-        return await self.read(prepare)
+        return await self.decode(
+            file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
+        )
 
     async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
@@ -235,17 +251,27 @@ class Service:
 
         return await self.read(search)
 
-    async def add(self, incoming: Incoming) -> tuple[int, bool]:
-        """Adds a picture; its entry's number, and whether it is new.
+    async def add(self, file: BinaryIO, known: Sighting) -> tuple[int, bool]:
+        """Adds a picture, large ones one after the other; its entry's number, and whether it is new.
+
+        Args:
+            file: the picture.
+            known: what is known of it.
 
         Raises:
-            ServiceError: the gallery is only read, the picture is unreadable, or too many are waiting.
+            ServiceError: the gallery is only read, the picture is too large or unreadable, or too many are waiting.
         """
         self.refuse_if_read_only()
-        try:
-            number, new = await self._adder(incoming)
-        except QueueFullError as error:
-            raise busy() from error
+
+        def read_small() -> bytes | None:
+            content = read_upload(file)
+            return None if self._is_large(content) else content
+
+        if (content := await self.read(read_small)) is not None:
+            number, new = await self._add_waiting(Incoming(content, known))
+        else:
+            async with self._large_added:
+                number, new = await self._add_waiting(Incoming(await self.read(read_upload, file), known))
         self._changes += 1
         if number is None:
             raise unreadable("it is truncated or corrupt")
@@ -284,8 +310,15 @@ class Service:
         self._gallery.search([blank], 1)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
 
-    def _decode(self, file: bytes, crop: Crop | None) -> Upload:
-        return open_upload(file, crop, self.settings.pixels, self.gallery.model.preprocessing.decoded_size)
+    def _is_large(self, content: bytes) -> bool:
+        """Whether memory should hold only one such picture; refuses one that is too large, or none."""
+        return count_pixels(content, self.settings.pixels) > LARGE_PIXELS or len(content) > LARGE_BYTES
+
+    async def _add_waiting(self, incoming: Incoming) -> tuple[int | None, bool]:
+        try:
+            return await self._adder(incoming)
+        except QueueFullError as error:
+            raise busy() from error
 
     def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()

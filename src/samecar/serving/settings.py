@@ -28,6 +28,7 @@ class ServiceSettings(BaseModel):
         rate: requests a second by one address in the long run; 0 does not limit them.
         burst: requests that one address may make at once.
         waiting: requests to the gallery that may be in progress at a time, half of them changes; more are turned away.
+        uploads: bodies that one address may be sending at a time; 0 does not limit them.
         connections: connections that may be open at a time; below the 1,024 files that a process may commonly open.
         head_seconds: how long a connection may wait for a request's head.
         batch: most pictures that go through the model together.
@@ -51,6 +52,7 @@ class ServiceSettings(BaseModel):
     rate: int = Field(default=50, ge=0)
     burst: int = Field(default=250, ge=1)
     waiting: int = Field(default=128, ge=1)
+    uploads: int = Field(default=32, ge=0)
     connections: int = Field(default=512, ge=1)
     head_seconds: float = Field(default=10, gt=0)
     batch: int = Field(default=32, ge=1)

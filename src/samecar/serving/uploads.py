@@ -5,7 +5,7 @@ import hashlib
 import io
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -14,6 +14,7 @@ from PIL import Image
 from samecar.data.pictures import PICTURE_FORMATS, UnreadablePictureError, decode_picture
 from samecar.numerals import read_number
 from samecar.retrieval.records import picture_content
+from samecar.serving.admission import Visit
 from samecar.serving.errors import ServiceError, invalid
 from samecar.serving.settings import ServiceSettings
 
@@ -27,19 +28,37 @@ FIELD_BYTES = 100_000
 """Most bytes of a field that is no file: the largest labels, written as JSON."""
 
 
+PLAIN_BYTES = 500_000
+"""Most bytes of a body that brings no file: the largest labels, each letter written as JSON may write it.
+
+Of much more a parser would make lists that take many times the memory.
+"""
+
+
 class LimitedRequest(Request):
-    """A request whose body is refused as soon as it is larger, or takes longer, than allowed."""
+    """A request whose body is refused as soon as it is larger, or takes longer, than allowed.
+
+    Args:
+        request: as it came.
+        visit: is told when all of the body is there.
+    """
+
+    def __init__(self, request: Request, visit: Visit) -> None:
+        super().__init__(request.scope, request.receive)
+        self.visit = visit
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Gives the body piece by piece.
 
         Raises:
-            ServiceError: it is too large or too slow.
+            ServiceError: it is too large or too slow, or there is no room for the request now that it is there.
         """
         settings: ServiceSettings = self.app.state.settings
-        too_large = ServiceError(413, "too_large", f"the body is larger than the {settings.bytes:,} bytes allowed")
+        brings_file = self.headers.get("content-type", "").lower().startswith(MULTIPART)
+        most = settings.bytes if brings_file else min(settings.bytes, PLAIN_BYTES)
+        too_large = ServiceError(413, "too_large", f"the body is larger than the {most:,} bytes allowed")
         stated = self.headers.get("content-length", "")
-        if stated.isdigit() and int(stated) > settings.bytes:
+        if stated.isdigit() and int(stated) > most:
             raise too_large
         deadline = asyncio.get_running_loop().time() + settings.upload_seconds
         received = 0
@@ -49,12 +68,13 @@ class LimitedRequest(Request):
                 async with asyncio.timeout_at(deadline):
                     piece = await anext(pieces)
             except StopAsyncIteration:
+                self.visit.begin()
                 return
             except TimeoutError as error:
                 message = f"the body took longer than the {settings.upload_seconds:g} s allowed"
                 raise ServiceError(408, "too_slow", message) from error
             received += len(piece)
-            if received > settings.bytes:
+            if received > most:
                 raise too_large
             yield piece
 
@@ -71,7 +91,8 @@ class LimitedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_limited(request: Request) -> Response:
-            return await handle(LimitedRequest(request.scope, request.receive))
+            with Visit(request.app.state.admission, request.scope, sends=self.body_field is not None) as visit:
+                return await handle(LimitedRequest(request, visit))
 
         return handle_limited
 
@@ -123,19 +144,23 @@ class Upload(NamedTuple):
     picture: Image.Image
 
 
-def open_upload(file: bytes, crop: Crop | None, pixels: int, size: tuple[int, int]) -> Upload:
+def read_upload(file: BinaryIO) -> bytes:
+    """The bytes of a file that came with a form, which may lie on the disk."""
+    file.seek(0)
+    return file.read()
+
+
+def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload:
     """Decodes what a client sent.
 
     Args:
         file: its bytes.
         crop: which part is meant; None means all.
-        pixels: most that it may have.
         size: height and width below which it is not decoded.
 
     Raises:
-        ServiceError: it has too many pixels or is no picture.
+        ServiceError: it is no picture.
     """
-    refuse_bomb(file, pixels)
     try:
         picture = decode_picture(file, "", None if crop else size)
     except UnreadablePictureError as error:
@@ -147,8 +172,8 @@ def open_upload(file: bytes, crop: Crop | None, pixels: int, size: tuple[int, in
     return Upload(hashlib.sha256(f"{content} {box}".encode()).hexdigest(), picture.crop(box))
 
 
-def refuse_bomb(file: bytes, pixels: int) -> None:
-    """Refuses a picture by the size that its head states, before a pixel is decoded.
+def count_pixels(file: bytes, most: int) -> int:
+    """How many pixels a picture has, as its head states, before one is decoded.
 
     Raises:
         ServiceError: it has too many pixels, or is no picture.
@@ -160,8 +185,9 @@ def refuse_bomb(file: bytes, pixels: int) -> None:
         count = math.inf
     except Exception as error:  # decoders raise whatever a broken file leads them into
         raise unreadable("it is not a picture of a known format") from error
-    if count > pixels:
-        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {pixels:,} pixels allowed")
+    if count > most:
+        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {most:,} pixels allowed")
+    return int(count)
 
 
 def unreadable(reason: str) -> ServiceError:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import UNREAD, Entry, Sighting
 from samecar.serving.dependencies import Number, Served
 from samecar.serving.errors import error_responses, invalid, not_found
@@ -24,7 +23,7 @@ from samecar.serving.messages import (
     parse_seconds,
 )
 from samecar.serving.service import Service
-from samecar.serving.uploads import MULTIPART, LimitedRoute, refuse_bomb
+from samecar.serving.uploads import MULTIPART, LimitedRoute
 
 router = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 
@@ -63,9 +62,7 @@ async def add_picture(
         "time": parse_seconds(form.time, "time"),
         "labels": _parse_labels(form.labels),
     }
-    incoming = Incoming(await form.picture.read(), replace(UNREAD, **known))
-    await service.read(refuse_bomb, incoming.read(), service.settings.pixels)
-    number, added = await service.add(incoming)
+    number, added = await service.add(form.picture.file, replace(UNREAD, **known))
     response.status_code = 201 if added else 200
     return AdditionReply(id=number, added=added)
 

@@ -56,7 +56,7 @@ async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(
     service.refuse_more(form.top)
     allowed = form.to_filter()
     crop = parse_crop(form.crop) if form.crop else None
-    content, picture = await service.prepare(await form.picture.read(), crop)
+    content, picture = await service.prepare(form.picture.file, crop)
     found = await service.search(content, picture, form.top, allowed)
     return _reply(QueryFacts(id=None, content=content), found, service, began)
 
