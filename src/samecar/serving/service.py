@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, count_pixels, open_upload, read_upload, unreadable
+from samecar.serving.uploads import Crop, Upload, is_heavy, open_upload, read_upload, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +30,16 @@ SUMMARY_SECONDS = 2.0
 """How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
 
 OTHERS = 4
-"""Threads beside the model's that decode pictures and read the gallery."""
+"""Threads beside the model's that decode pictures, and as many that read the gallery."""
 
-LARGE_PIXELS = 2_000_000
-"""Pixels above which pictures are decoded one after the other; 24 bytes of memory for each are common."""
+HEAVY_WAITING = 32
+"""Heavy pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one.
 
-LARGE_BYTES = 1_000_000
-"""Bytes above which a picture counts as large too; until its turn comes, its file lies on the disk."""
+Memory then holds one of them, and until its turn comes its file lies on the disk.
+"""
+
+SOON = 2.0
+"""Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
 
 
 class Question(NamedTuple):
@@ -101,6 +104,7 @@ class Service:
         self.keeps_thumbnails = False
         self._gallery = gallery
         self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
+        self._decoders = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="decoding")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._embedder = Batcher(
             self._embed,
@@ -112,8 +116,8 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
-        self._large_read = asyncio.Lock()
-        self._large_added = asyncio.Lock()  # another one, since adding may wait for another writer
+        self._heavy = Batcher(_do_each, largest=1, waiting=HEAVY_WAITING, name="heavy")
+        self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=HEAVY_WAITING, name="heavy-adding")
         self._changes = 0
         self._counted: Counted | None = None
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
@@ -150,8 +154,9 @@ class Service:
 
     async def close(self) -> None:
         """Finishes what was begun and closes the gallery."""
-        for batcher in (self._embedder, self._searcher, self._adder):
+        for batcher in (self._heavy, self._heavy_adder, self._embedder, self._searcher, self._adder):
             await batcher.close()
+        self._decoders.shutdown()
         self._writer.shutdown()
         self._threads.shutdown()
         self._gallery.close()
@@ -201,30 +206,42 @@ class Service:
         if self.settings.read_only:
             raise ServiceError(403, "read_only", "this service only searches; it was started with --read-only")
 
-    async def decode(self, file: BinaryIO, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
-        """What a function makes of a picture that it is given decoded; large ones are decoded one after the other.
+    async def refuse_if_busy(self) -> None:
+        """Refuses where no thread is soon free to decode a picture.
 
         Raises:
-            ServiceError: it is too large or no picture.
+            ServiceError: all of them are at work.
         """
+        try:
+            async with asyncio.timeout(SOON):
+                await asyncio.get_running_loop().run_in_executor(self._decoders, _do_each, ())
+        except TimeoutError as error:
+            raise busy() from error
 
-        def decode(content: bytes) -> Value:
-            return use(open_upload(content, crop, self.gallery.model.preprocessing.decoded_size))
+    async def decode(self, file: BinaryIO, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
+        """Decodes a picture and does something with it in the same thread; heavy ones wait for each other.
 
-        def decode_small() -> tuple[Value] | None:
-            content = read_upload(file)
-            return None if self._is_large(content) else (decode(content),)
+        Raises:
+            ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
+        """
+        size = self.gallery.model.preprocessing.decoded_size
 
-        if (decoded := await self.read(decode_small)) is not None:
-            return decoded[0]
-        async with self._large_read:
-            return await self.read(lambda: decode(read_upload(file)))
+        def decode() -> Value:
+            return use(open_upload(read_upload(file), crop, size))
+
+        if not await self.read(is_heavy, file, self.settings.pixels):
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+        try:
+            value: Value = await self._heavy(decode)
+        except QueueFullError as error:
+            raise busy() from error
+        return value
 
     async def prepare(self, file: BinaryIO, crop: Crop | None) -> "tuple[str, torch.Tensor]":
         """Decodes a picture for the model; gives its content too.
 
         Raises:
-            ServiceError: it is too large or no picture.
+            ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
         """
         return await self.decode(
             file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
@@ -252,26 +269,25 @@ class Service:
         return await self.read(search)
 
     async def add(self, file: BinaryIO, known: Sighting) -> tuple[int, bool]:
-        """Adds a picture, large ones one after the other; its entry's number, and whether it is new.
+        """Adds a picture; its entry's number, and whether it is new.
 
         Args:
             file: the picture.
             known: what is known of it.
 
         Raises:
-            ServiceError: the gallery is only read, the picture is too large or unreadable, or too many are waiting.
+            ServiceError: the gallery is only read, the picture is too large, too much work or unreadable, or too many
+                are waiting.
         """
         self.refuse_if_read_only()
-
-        def read_small() -> bytes | None:
-            content = read_upload(file)
-            return None if self._is_large(content) else content
-
-        if (content := await self.read(read_small)) is not None:
-            number, new = await self._add_waiting(Incoming(content, known))
-        else:
-            async with self._large_added:
-                number, new = await self._add_waiting(Incoming(await self.read(read_upload, file), known))
+        heavy = await self.read(is_heavy, file, self.settings.pixels)
+        try:
+            if heavy:
+                number, new = await self._heavy_adder((file, known))
+            else:
+                number, new = await self._adder(Incoming(await self.read(read_upload, file), known))
+        except QueueFullError as error:
+            raise busy() from error
         self._changes += 1
         if number is None:
             raise unreadable("it is truncated or corrupt")
@@ -309,16 +325,6 @@ class Service:
         blank = Image.new("RGB", (taken.width, taken.height))
         self._gallery.search([blank], 1)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
-
-    def _is_large(self, content: bytes) -> bool:
-        """Whether memory should hold only one such picture; refuses one that is too large, or none."""
-        return count_pixels(content, self.settings.pixels) > LARGE_PIXELS or len(content) > LARGE_BYTES
-
-    async def _add_waiting(self, incoming: Incoming) -> tuple[int | None, bool]:
-        try:
-            return await self._adder(incoming)
-        except QueueFullError as error:
-            raise busy() from error
 
     def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
@@ -360,3 +366,11 @@ class Service:
             (after.get(content), content not in before and content in after and first[content] == place)
             for place, content in enumerate(contents)
         ]
+
+    def _add_heavy(self, pictures: list[tuple[BinaryIO, Sighting]]) -> Sequence[tuple[int | None, bool]]:
+        """The same of pictures whose files are read only now."""
+        return self._add([Incoming(read_upload(file), known) for file, known in pictures])
+
+
+def _do_each(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [work() for work in works]

@@ -11,7 +11,8 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from PIL import Image
 
-from samecar.data.pictures import PICTURE_FORMATS, UnreadablePictureError, decode_picture
+from samecar.data.decoding_work import estimate_work
+from samecar.data.pictures import PICTURE_FORMATS, TOO_MUCH_WORK, UnreadablePictureError, decode_picture
 from samecar.numerals import read_number
 from samecar.retrieval.records import picture_content
 from samecar.serving.admission import Visit
@@ -33,6 +34,12 @@ PLAIN_BYTES = 500_000
 
 Of much more a parser would make lists that take many times the memory.
 """
+
+HEAVY_PIXELS = 2_000_000
+"""Pixels above which a picture is heavy; decoding takes up to 24 bytes of memory for each."""
+
+HEAVY_BYTES = 1_000_000
+"""Bytes above which a picture is heavy, and lies on the disk meanwhile."""
 
 
 class LimitedRequest(Request):
@@ -154,7 +161,7 @@ def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload
     """Decodes what a client sent.
 
     Args:
-        file: its bytes.
+        file: its bytes, which `is_heavy` has let pass.
         crop: which part is meant; None means all.
         size: height and width below which it is not decoded.
 
@@ -172,22 +179,34 @@ def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload
     return Upload(hashlib.sha256(f"{content} {box}".encode()).hexdigest(), picture.crop(box))
 
 
-def count_pixels(file: bytes, most: int) -> int:
-    """How many pixels a picture has, as its head states, before one is decoded.
+def is_heavy(file: BinaryIO, most: int) -> bool:
+    """Whether decoding a picture may take much memory or long, by what its file states, before a pixel is decoded.
+
+    Args:
+        file: the picture.
+        most: pixels that it may have.
 
     Raises:
-        ServiceError: it has too many pixels, or is no picture.
+        ServiceError: it has too many pixels, takes too much work, or is no picture.
     """
+    content = read_upload(file)
+    work = estimate_work(content, most)
+    if work.pixels <= most and work.exceeds(most):  # opening it may already take too long
+        raise ServiceError(413, "too_much_work", f"the picture cannot be read: {TOO_MUCH_WORK}")
+    pixels = most + 1 if work.pixels > most else _count_pixels(content)
+    if pixels > most:
+        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {most:,} pixels allowed")
+    return pixels > HEAVY_PIXELS or len(content) > HEAVY_BYTES or work.pixels + work.extra > most
+
+
+def _count_pixels(content: bytes) -> float:
     try:
-        with Image.open(io.BytesIO(file), formats=PICTURE_FORMATS) as picture:
-            count: float = picture.width * picture.height
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
+            return picture.width * picture.height
     except Image.DecompressionBombError:
-        count = math.inf
+        return math.inf
     except Exception as error:  # decoders raise whatever a broken file leads them into
         raise unreadable("it is not a picture of a known format") from error
-    if count > most:
-        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {most:,} pixels allowed")
-    return int(count)
 
 
 def unreadable(reason: str) -> ServiceError:
