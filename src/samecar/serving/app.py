@@ -18,6 +18,7 @@ from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.admission import Admission
 from samecar.serving.connections import HEAD_BYTES, connection_maker
+from samecar.serving.description import describe_limits
 from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
@@ -140,6 +141,7 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
         app.include_router(part.router, dependencies=token)
     app.include_router(operation.router)
     answer_errors(app)
+    describe_limits(app, settings)
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(AddHeaders, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)  # the last one is the outermost

@@ -16,6 +16,7 @@ from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
 from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
+from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
 from samecar.serving.uploads import Crop, Upload, is_heavy, open_upload, read_upload, unreadable
@@ -188,14 +189,22 @@ class Service:
             raise not_found(f"entry {number}")
         return entries[number]
 
-    def refuse_more(self, top: int) -> None:
-        """Refuses to give more results than allowed.
+    def number_of_results(self, asked: EntryFilter, name: str) -> int:
+        """How many results a client asks for; where it names no number, no more than are allowed.
+
+        Args:
+            asked: what it asks.
+            name: of the field that says how many.
 
         Raises:
-            ServiceError: it is more.
+            ServiceError: it is more than are allowed.
         """
-        if top > self.settings.top:
-            raise invalid(f"{top} are asked for; at most {self.settings.top} are given at a time")
+        number: int = getattr(asked, name)
+        if number <= self.settings.top:
+            return number
+        if name in asked.model_fields_set:
+            raise invalid(f"{name}: {number} are asked for; at most {self.settings.top} are given at a time")
+        return self.settings.top
 
     def refuse_if_read_only(self) -> None:
         """Refuses to change anything where the service may not.

@@ -39,10 +39,10 @@ _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 @router.get("/api/pictures", responses=error_responses())
 async def list_pictures(service: Served, query: Annotated[PageQuery, Query()]) -> PicturesReply:
     """Lists entries in the order of their numbers, a page at a time."""
-    service.refuse_more(query.limit)
+    limit = service.number_of_results(query, "limit")
     listed = service.gallery.engine.listed
-    entries = await service.read(listed, query.to_filter(), beyond=query.beyond, limit=query.limit + 1)
-    shown = entries[: query.limit]
+    entries = await service.read(listed, query.to_filter(), beyond=query.beyond, limit=limit + 1)
+    shown = entries[:limit]
     following = shown[-1].id if len(entries) > len(shown) else None
     return PicturesReply(pictures=[_reply(entry, service) for entry in shown], next=following)
 
