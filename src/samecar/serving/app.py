@@ -37,6 +37,24 @@ BACKLOG = 2048
 """Connections that may wait to be taken up; as many as servers commonly allow."""
 
 
+class Server(uvicorn.Server):
+    """What takes connections for a service, and tells it when it has to end.
+
+    Args:
+        config: of uvicorn.
+        service: whose requests are finished before it ends.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no more connections, and finishes what was begun."""
+        self.service.prepare_to_end()
+        await super().shutdown(sockets)
+
+
 def create_app(gallery: Gallery, settings: ServiceSettings | None = None) -> FastAPI:
     """Makes a service of an open gallery.
 
@@ -69,7 +87,7 @@ def listen(settings: ServiceSettings) -> socket.socket:
         ) from error
 
 
-def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
+def make_server(app: FastAPI, settings: ServiceSettings) -> Server:
     """Makes what takes connections for a service."""
     config = uvicorn.Config(
         app,
@@ -83,7 +101,7 @@ def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
         forwarded_allow_ips=settings.proxy or None,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    return uvicorn.Server(config)
+    return Server(config, app.state.service)
 
 
 def run_service(gallery: Gallery, settings: ServiceSettings, listening: socket.socket) -> None:

@@ -30,6 +30,12 @@ Value = TypeVar("Value")
 SUMMARY_SECONDS = 2.0
 """How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
 
+SECONDS_FOR_OTHERS = 30
+"""How long a change may wait for other writers before the server says so."""
+
+LAST_SECONDS = 3.0
+"""How long the gallery's server may be silent when the service ends."""
+
 OTHERS = 4
 """Threads beside the model's that decode pictures, and as many that read the gallery."""
 
@@ -104,6 +110,7 @@ class Service:
         self.loaded: Future[None] = Future()
         self.keeps_thumbnails = False
         self._gallery = gallery
+        gallery.engine.limit_silence(settings.answer_seconds, settings.answer_seconds + SECONDS_FOR_OTHERS)
         self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
         self._decoders = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="decoding")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
@@ -153,8 +160,13 @@ class Service:
         else:
             self.loaded.set_result(None)
 
+    def prepare_to_end(self) -> None:
+        """Waits no longer for a server that has fallen silent."""
+        self._gallery.engine.limit_silence(LAST_SECONDS, LAST_SECONDS)
+
     async def close(self) -> None:
         """Finishes what was begun and closes the gallery."""
+        self.prepare_to_end()
         for batcher in (self._heavy, self._heavy_adder, self._embedder, self._searcher, self._adder):
             await batcher.close()
         self._decoders.shutdown()

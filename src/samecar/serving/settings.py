@@ -33,6 +33,7 @@ class ServiceSettings(BaseModel):
         head_seconds: how long a connection may wait for a request's head.
         batch: most pictures that go through the model together.
         upload_seconds: how long sending a body may take.
+        answer_seconds: how long the server that holds the gallery may be silent; changes wait longer, for others.
         unread_seconds: how long a client may take nothing of an answer.
         shutdown_seconds: how long requests that were begun may go on after the service was told to end.
         read_only: let nobody add, change, remove or judge.
@@ -57,6 +58,7 @@ class ServiceSettings(BaseModel):
     head_seconds: float = Field(default=10, gt=0)
     batch: int = Field(default=32, ge=1)
     upload_seconds: float = Field(default=30, gt=0)
+    answer_seconds: float = Field(default=10, gt=0)
     unread_seconds: float = Field(default=30, gt=0)
     shutdown_seconds: int = Field(default=30, ge=0)
     read_only: bool = False
