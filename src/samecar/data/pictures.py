@@ -10,6 +10,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from samecar.data.decoding_work import estimate_work
 from samecar.errors import SamecarError
+from samecar.files import read_whole
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """File names that count as pictures, in any case of letters."""
@@ -106,7 +107,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
             only the lowest are used.
     """
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
     except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
         raise UnreadablePictureError(path, (getattr(error, "strerror", None) or str(error)).lower()) from error
     return decode_picture(content, path, size)

@@ -18,6 +18,7 @@ from samecar.data.transforms import PictureTransform, TensorTransform, normalise
 from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.errors import SamecarError
+from samecar.files import LARGEST_MODEL, read_whole
 from samecar.hardware import find_device, in_parts
 from samecar.models import Embedder
 from samecar.models.composite import Network, PlainDescription
@@ -174,7 +175,7 @@ class Encoder:
         files = {}
         for name in MODEL_FILES:
             try:
-                files[name] = (folder / name).read_bytes()
+                files[name] = read_whole(folder / name, LARGEST_MODEL)
             except OSError as error:
                 raise SamecarError(f"{folder / name} cannot be read: {error.strerror}; mend it") from error
         return cls(files, device)

@@ -39,11 +39,16 @@ LAST_SECONDS = 3.0
 OTHERS = 4
 """Threads beside the model's that decode pictures, and as many that read the gallery."""
 
+<<<<<<< HEAD
 HEAVY_WAITING = 32
 """Heavy pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one.
 
 Memory then holds one of them, and until its turn comes its file lies on the disk.
 """
+=======
+COSTLY_WAITING = 4
+"""Costly pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one."""
+>>>>>>> main
 
 SOON = 2.0
 """Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
