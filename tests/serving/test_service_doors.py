@@ -17,7 +17,7 @@ from PIL import Image
 from test_service_connections import connected, is_over, running, status
 
 from samecar.serving import service as serving_service
-from samecar.serving.uploads import HEAVY_PIXELS
+from samecar.serving.uploads import LARGE_PIXELS
 
 UNREAD_ANSWERS = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 120
 HALF_SENT = (
@@ -235,7 +235,7 @@ def test_of_heavy_pictures_one_is_decoded_at_a_time_and_others_do_not_wait(own_g
             return small, await asyncio.gather(*heavy)
 
     small, heavy = asyncio.run(main())
-    assert HEAVY_PIXELS < 1500 * 1500
+    assert LARGE_PIXELS < 1500 * 1500
     assert (small.status_code, [each.status_code for each in heavy], most) == (200, [200] * 6, 1)
 
 

@@ -19,7 +19,7 @@ from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, is_heavy, open_upload, read_upload, unreadable
+from samecar.serving.uploads import Crop, Upload, Weight, open_upload, read_upload, unreadable, weigh
 
 if TYPE_CHECKING:
     import torch
@@ -39,16 +39,14 @@ LAST_SECONDS = 3.0
 OTHERS = 4
 """Threads beside the model's that decode pictures, and as many that read the gallery."""
 
-<<<<<<< HEAD
-HEAVY_WAITING = 32
-"""Heavy pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one.
+LARGE_WAITING = 16
+"""Large pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one.
 
 Memory then holds one of them, and until its turn comes its file lies on the disk.
 """
-=======
+
 COSTLY_WAITING = 4
-"""Costly pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one."""
->>>>>>> main
+"""Large or costly pictures for which another costly one may wait, as each may take seconds."""
 
 SOON = 2.0
 """Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
@@ -129,8 +127,8 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
-        self._heavy = Batcher(_do_each, largest=1, waiting=HEAVY_WAITING, name="heavy")
-        self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=HEAVY_WAITING, name="heavy-adding")
+        self._heavy = Batcher(_do_each, largest=1, waiting=LARGE_WAITING, name="heavy")
+        self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=LARGE_WAITING, name="heavy-adding")
         self._changes = 0
         self._counted: Counted | None = None
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
@@ -255,8 +253,10 @@ class Service:
         def decode() -> Value:
             return use(open_upload(read_upload(file), crop, size))
 
-        if not await self.read(is_heavy, file, self.settings.pixels):
+        weight = await self.read(weigh, file, self.settings.pixels)
+        if weight is Weight.LIGHT:
             return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+        _refuse_costly(weight, self._heavy)
         try:
             value: Value = await self._heavy(decode)
         except QueueFullError as error:
@@ -306,12 +306,13 @@ class Service:
                 are waiting.
         """
         self.refuse_if_read_only()
-        heavy = await self.read(is_heavy, file, self.settings.pixels)
+        weight = await self.read(weigh, file, self.settings.pixels)
+        _refuse_costly(weight, self._heavy_adder)
         try:
-            if heavy:
-                number, new = await self._heavy_adder((file, known))
-            else:
+            if weight is Weight.LIGHT:
                 number, new = await self._adder(Incoming(await self.read(read_upload, file), known))
+            else:
+                number, new = await self._heavy_adder((file, known))
         except QueueFullError as error:
             raise busy() from error
         self._changes += 1
@@ -396,6 +397,16 @@ class Service:
     def _add_heavy(self, pictures: list[tuple[BinaryIO, Sighting]]) -> Sequence[tuple[int | None, bool]]:
         """The same of pictures whose files are read only now."""
         return self._add([Incoming(read_upload(file), known) for file, known in pictures])
+
+
+def _refuse_costly(weight: Weight, lane: Batcher[Any, Any]) -> None:
+    """Refuses a costly picture where many would be decoded before it.
+
+    Raises:
+        ServiceError: too many are waiting.
+    """
+    if weight is Weight.COSTLY and len(lane.queue) >= COSTLY_WAITING:
+        raise busy()
 
 
 def _do_each(works: Sequence[Callable[[], Any]]) -> list[Any]:

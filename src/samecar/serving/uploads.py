@@ -5,6 +5,7 @@ import hashlib
 import io
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from enum import Enum
 from typing import Any, BinaryIO, NamedTuple
 
 from fastapi import Request, Response
@@ -35,11 +36,19 @@ PLAIN_BYTES = 500_000
 Of much more a parser would make lists that take many times the memory.
 """
 
-HEAVY_PIXELS = 2_000_000
-"""Pixels above which a picture is heavy; decoding takes up to 24 bytes of memory for each."""
+LARGE_PIXELS = 2_000_000
+"""Pixels above which a picture is large; decoding takes up to 24 bytes of memory for each."""
 
-HEAVY_BYTES = 1_000_000
-"""Bytes above which a picture is heavy, and lies on the disk meanwhile."""
+LARGE_BYTES = 1_000_000
+"""Bytes above which a picture is large, and lies on the disk meanwhile."""
+
+
+class Weight(Enum):
+    """What decoding a picture takes."""
+
+    LIGHT = "little memory and time"
+    LARGE = "much memory"
+    COSTLY = "more time than a plain picture of the most pixels, and perhaps much memory"
 
 
 class LimitedRequest(Request):
@@ -161,7 +170,7 @@ def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload
     """Decodes what a client sent.
 
     Args:
-        file: its bytes, which `is_heavy` has let pass.
+        file: its bytes, which `weigh` has let pass.
         crop: which part is meant; None means all.
         size: height and width below which it is not decoded.
 
@@ -179,8 +188,8 @@ def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload
     return Upload(hashlib.sha256(f"{content} {box}".encode()).hexdigest(), picture.crop(box))
 
 
-def is_heavy(file: BinaryIO, most: int) -> bool:
-    """Whether decoding a picture may take much memory or long, by what its file states, before a pixel is decoded.
+def weigh(file: BinaryIO, most: int) -> Weight:
+    """Tells what decoding a picture takes, by what its file states, before a pixel is decoded.
 
     Args:
         file: the picture.
@@ -196,7 +205,9 @@ def is_heavy(file: BinaryIO, most: int) -> bool:
     pixels = most + 1 if work.pixels > most else _count_pixels(content)
     if pixels > most:
         raise ServiceError(413, "too_many_pixels", f"the picture has more than the {most:,} pixels allowed")
-    return pixels > HEAVY_PIXELS or len(content) > HEAVY_BYTES or work.pixels + work.extra > most
+    if work.pixels + work.extra > most:
+        return Weight.COSTLY
+    return Weight.LARGE if pixels > LARGE_PIXELS or len(content) > LARGE_BYTES else Weight.LIGHT
 
 
 def _count_pixels(content: bytes) -> float:
