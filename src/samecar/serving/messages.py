@@ -45,7 +45,13 @@ Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 
 Content = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-Labels = Annotated[dict[Text, LabelText], Field(max_length=LABELS)]
+Labels = Annotated[
+    dict[Text, LabelText],
+    Field(
+        max_length=LABELS,
+        json_schema_extra={"propertyNames": {"maxLength": 256}, "additionalProperties": False},  # but for its patterns
+    ),
+]
 
 
 class EntryFilter(BaseModel):

@@ -46,7 +46,7 @@ Memory then holds one of them, and until its turn comes its file lies on the dis
 """
 
 COSTLY_WAITING = 4
-"""Large or costly pictures for which another costly one may wait, as each may take seconds."""
+"""Pictures behind which a costly one may wait, as each may take seconds."""
 
 SOON = 2.0
 """Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
