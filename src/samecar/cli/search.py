@@ -10,6 +10,7 @@ from samecar.cli import console
 from samecar.cli.gallery import Allowed, Name
 from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
 from samecar.errors import SamecarError
+from samecar.notebook import visible
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,7 +96,7 @@ def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", pat
         sighting = found.entry.sighting
         lines = (sighting.camera_id, known_time_text(sighting.time), sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
-        texts = tuple(console.visible(line) for line in lines if line)
+        texts = tuple(visible(line) for line in lines if line)
         pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
     with write_file(path) as temporary:
         found_figure(query, pictures).savefig(temporary)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -333,7 +333,11 @@ class Gallery:
         """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""
         findings: list[str] = []
         with show_progress(progress) as report:
-            parts = (lambda: findings.extend(self.engine.check(report)), self._check_model, lambda: self.calibration)
+            parts: tuple[Callable[[], object], ...] = (
+                lambda: findings.extend(self.engine.check(report)),
+                self._check_model,
+                lambda: self.calibration,
+            )
             for part in parts:
                 try:
                     part()
