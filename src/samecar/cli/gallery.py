@@ -36,7 +36,8 @@ Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gall
 Run = Annotated[
     Path,
     typer.Option(
-        metavar="RUN", help="run folder of `samecar train`, or a fused or reduced model, that the gallery is bound to"
+        metavar="RUN",
+        help="run folder of `samecar train`, or a fused, reduced or exported model, that the gallery is bound to",
     ),
 ]
 
@@ -98,11 +99,13 @@ def create(
     engine: Engine = None,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
+    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import bound_model
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
-    model = bound_model(run)
-    path = run / CALIBRATION_FILE
+    opened = as_model(run)
+    model = bound_model(opened)
+    path = opened.folder / CALIBRATION_FILE
     calibration = path.read_bytes() if path.is_file() else None
     with Gallery.create(name, model, calibration=calibration, engine=engine, **thumbnail) as made:
         facts = made.facts
@@ -113,9 +116,10 @@ def create(
 @examples("samecar gallery calibrate garage --run runs/first")
 def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     """Gives a gallery the calibration that `samecar calibrate` made of its model."""
+    from samecar.experiment.composite import as_model
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
-    path = run / CALIBRATION_FILE
+    path = as_model(run).folder / CALIBRATION_FILE
     if not path.is_file():
         raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
     with Gallery.open(name, engine=engine) as opened:

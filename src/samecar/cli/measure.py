@@ -179,7 +179,7 @@ def evaluate(
     else:
         console.print_evaluation(evaluation)
         console.print_details(evaluation)
-        console.say(f"Open the report: {run / 'report.html'}")
+        console.say(f"Open the report: {opened.folder / 'report.html'}")
 
 
 @examples(
@@ -303,12 +303,12 @@ def calibrate(
     with console.progress_bars() as progress:
         calibrated = calibrate_run(opened, manifest, options, on=place, progress=progress)
     figure = calibration_figure(*calibrated, title=f"Calibration: {run.resolve().name}")
-    pictures = save_figure(figure, run / Path(CALIBRATION_FILE).stem)
+    pictures = save_figure(figure, opened.folder / Path(CALIBRATION_FILE).stem)
     if json:
         console.print_json(calibrated.calibration.model_dump(mode="json"))
         return
     console.print_calibration(calibrated.calibration)
-    console.say(f"Written: {run / CALIBRATION_FILE}, {', '.join(str(path) for path in pictures)}")
+    console.say(f"Written: {opened.folder / CALIBRATION_FILE}, {', '.join(str(path) for path in pictures)}")
 
 
 @examples("samecar compare a.jpg b.jpg --run runs/first", "samecar compare a.jpg b.jpg --gallery garage --json")
@@ -316,7 +316,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="a picture of a vehicle")],
     second: Annotated[Path, typer.Argument(metavar="B", help="another")],
     device: Device,
-    run: Annotated[Path | None, typer.Option(metavar="RUN", help="run folder whose model compares")] = None,
+    run: Annotated[Path | None, typer.Option(metavar="RUN", help="run, or exported model, that compares")] = None,
     gallery: Annotated[
         str | None, typer.Option(metavar="GALLERY", help="gallery whose model compares, instead of --run")
     ] = None,

@@ -401,7 +401,8 @@ Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"worker
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`, or a fused or reduced model")
+    Path,
+    typer.Argument(metavar="RUN", help="run folder of `samecar train`, a fused or reduced model, or an exported one"),
 ]
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]

@@ -16,6 +16,7 @@ import numpy as np
 from samecar.config import digest
 from samecar.data import Manifest, make_test_set
 from samecar.errors import SamecarError
+from samecar.experiment.exported import ExportedModel, is_exported
 from samecar.files import as_path, read_json, write_folder, write_json
 from samecar.models.composite import CompositeEmbedder, describe_model
 from samecar.models.saved import (
@@ -121,19 +122,21 @@ class CompositeModel:
         return model.eval()
 
 
-TrainedModel = Run | CompositeModel
+TrainedModel = Run | CompositeModel | ExportedModel
 """What can embed, and knows which vehicles it was trained on."""
 
 
 def as_model(given: TrainedModel | str | Path) -> TrainedModel:
-    """A run or a composite that was given itself, or by its folder.
+    """A run, a composite or an exported model that was given itself, or by its folder or file.
 
     Raises:
-        SamecarError: there is neither in the folder.
+        SamecarError: there is none of them.
     """
-    if isinstance(given, Run | CompositeModel):
+    if isinstance(given, Run | CompositeModel | ExportedModel):
         return given
     folder = as_path(given, "run folder")
+    if is_exported(folder):
+        return ExportedModel.open(folder)
     return CompositeModel.open(folder) if (folder / COMPOSITE_FILE).is_file() else Run.open(folder)
 
 

@@ -14,6 +14,15 @@ TENSORS_FILE = "model.safetensors"
 MODEL_FILES = (DESCRIPTION_FILE, TENSORS_FILE)
 """All that a model is made of again."""
 
+EXPORTED_FILE = "model.onnx"
+"""An exported model, as a gallery keeps it; as a file of the user's it has any name with this ending."""
+
+EXPORTED_SUFFIX = ".onnx"
+"""Ends the name of an exported model."""
+
+KEPT_FILES = (*MODEL_FILES, EXPORTED_FILE)
+"""Whatever a gallery may keep of its model."""
+
 RUN_FILE = "run.json"
 """Says that a folder is that of a run, whose model lies in the folder `model` below."""
 

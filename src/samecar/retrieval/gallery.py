@@ -197,9 +197,9 @@ class Gallery:
 
     def _open_model(self) -> "Encoder":
         from samecar.embedding.encoder import Encoder
-        from samecar.models.saved import MODEL_FILES
+        from samecar.models.folders import KEPT_FILES
 
-        files = {name: content for name in MODEL_FILES if (content := self.engine.attached(name)) is not None}
+        files = {name: content for name in KEPT_FILES if (content := self.engine.attached(name)) is not None}
         model = Encoder(files, self._device)
         if model.digest != self.facts.model:
             raise SamecarError(

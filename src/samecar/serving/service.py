@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from samecar.hardware import available_cores
+from samecar.preprocessing import Pixels
 from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Summary, picture_content
@@ -19,9 +20,6 @@ from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
 from samecar.serving.uploads import Crop, Upload, open_upload, unreadable
-
-if TYPE_CHECKING:
-    import torch
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -201,20 +199,20 @@ class Service:
         """
         return await self.read(self._decode, file, crop)
 
-    async def prepare(self, file: bytes, crop: Crop | None) -> "tuple[str, torch.Tensor]":
+    async def prepare(self, file: bytes, crop: Crop | None) -> tuple[str, Pixels]:
         """Decodes a picture for the model; gives its content too.
 
         Raises:
             ServiceError: it is too large or no picture.
         """
 
-        def prepare() -> "tuple[str, torch.Tensor]":
+        def prepare() -> tuple[str, Pixels]:
             upload = self._decode(file, crop)
             return upload.content, self.gallery.model.prepare(upload.picture)
 
         return await self.read(prepare)
 
-    async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> SearchOutcome:
+    async def search(self, content: str, picture: Pixels, top: int, allowed: Filter) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
 
         Raises:
@@ -287,7 +285,7 @@ class Service:
     def _decode(self, file: bytes, crop: Crop | None) -> Upload:
         return open_upload(file, crop, self.settings.pixels, self.gallery.model.preprocessing.decoded_size)
 
-    def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
+    def _embed(self, pictures: list[Pixels]) -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
         embeddings = self.gallery.model.embed_prepared(pictures)  # (pictures, size)
         self.metrics.embedding.inc(time.perf_counter() - began)
