@@ -99,7 +99,7 @@ def read_facts(session: "InferenceSession") -> ExportFacts:
     told = {name.removeprefix(PREFIX): text for name, text in metadata.items() if name.startswith(PREFIX)}
     if not told:
         raise SamecarError("the ONNX file is none that `samecar export` wrote; export a run to have one")
-    if int(told.get("format", FORMAT)) > FORMAT:
+    if told.get("format", "").isdecimal() and int(told["format"]) > FORMAT:
         raise SamecarError(
             f"the ONNX file has format {told['format']} and this samecar knows {FORMAT}; take a newer samecar"
         )

@@ -1,10 +1,11 @@
 """From a network of torch to an ONNX file that takes pictures as they are, and how well the two agree."""
 
+import contextlib
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ BATCHES = (1, 3, 32)
 
 QUANTISED = ("Conv", "Gemm", "MatMul")
 """Operators that int8 changes: nearly all of the work; the rest, scaling and length among it, stays exact."""
+
+
+PERCENTILE = 99.99
+"""Share of the numbers between layers that int8 has room for; the largest ones would make all others coarse."""
 
 
 class Exported(nn.Module):
@@ -92,7 +97,7 @@ def quantise(path: Path, quantised: Path, pictures: Sequence[Pixels]) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = path.with_suffix(".prepared.onnx")
-    with _quiet_exporter():
+    with _quiet_exporter(), contextlib.redirect_stdout(io.StringIO()):
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
@@ -104,19 +109,31 @@ def quantise(path: Path, quantised: Path, pictures: Sequence[Pixels]) -> None:
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={
+                "CalibPercentile": PERCENTILE,
+                "CalibStridedMinMax": 1,  # batches that are looked at together; without it memory holds all of them
+            },
         )
 
 
 class _Reader:
-    """Hands pictures to onnxruntime's calibration, a few at a time."""
+    """Hands pictures to onnxruntime's calibration, batch by batch; `set_range` says which of them come next."""
 
     def __init__(self, pictures: Sequence[Pixels], size: int = 8) -> None:
-        self._batches = iter([pictures[first : first + size] for first in range(0, len(pictures), size)])
+        self._batches = [pictures[first : first + size] for first in range(0, len(pictures), size)]
+        self._coming = iter(self._batches)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Begins anew with a part of the batches."""
+        self._coming = iter(self._batches[start_index:end_index])
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         """The next batch; None after the last one."""
-        batch = next(self._batches, None)
+        batch = next(self._coming, None)
         return None if batch is None else {PICTURES: np.stack(batch)}
 
 
@@ -166,7 +183,7 @@ def sample_pictures(preprocessing: Preprocessing, count: int, seed: int = 0) -> 
     return pictures
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Keeps back what torch and onnxruntime say while they write; the file is checked afterwards."""
     former = logging.root.manager.disable
@@ -183,20 +200,18 @@ def _quiet_exporter() -> Iterator[None]:
 
 def _resize(graph: Any, pictures: Any, size: Any, align: Any, *scales: Any) -> Any:  # noqa: ARG001
     """Antialiased bilinear interpolation, which torch's exporter does not know."""
-    lengths = graph.op("Constant", value_t=torch.tensor(pictures.type().sizes()[1:2], dtype=torch.int64))
-    batch = graph.op(
-        "Slice",
-        graph.op("Shape", pictures),
-        *(graph.op("Constant", value_t=torch.tensor([bound], dtype=torch.int64)) for bound in (0, 1)),
-    )
-    wanted = graph.op("Concat", batch, lengths, size, axis_i=0)
-    none = graph.op("Constant", value_t=torch.tensor([], dtype=torch.float32))
+
+    def constant(numbers: list[int], kind: torch.dtype = torch.int64) -> Any:
+        return graph.op("Constant", value_t=torch.tensor(numbers, dtype=kind))
+
+    kept = graph.op("Slice", graph.op("Shape", pictures), constant([0]), constant([2]))  # batch and channels
+    none = constant([], torch.float32)
     return graph.op(
         "Resize",
         pictures,
         none,
         none,
-        wanted,
+        graph.op("Concat", kept, size, axis_i=0),
         mode_s="linear",
         antialias_i=1,
         coordinate_transformation_mode_s="half_pixel",
