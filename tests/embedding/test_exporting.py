@@ -210,7 +210,7 @@ def _tell(model, name, value):
 def test_what_is_no_onnx_is_refused(file, tmp_path):
     for name, content in (("cut.onnx", file.read_bytes()[:1000]), ("text.onnx", b"hello"), ("empty.onnx", b"")):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(SamecarError, match="the model cannot be read as ONNX.*; export it again"):
+        with pytest.raises(SamecarError, match=r"the model cannot be read as ONNX.*; export it again"):
             Encoder.open(tmp_path / name, device="cpu").load()
     with pytest.raises(SamecarError, match=re.escape("gone.onnx is not there; give a run folder")):
         Encoder.open(tmp_path / "gone.onnx")

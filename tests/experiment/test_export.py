@@ -75,10 +75,8 @@ def cosine_scores(embeddings):
     query, gallery = (np.flatnonzero(manifest.split == split) for split in ("query", "gallery"))
     found = []
     for row in query:
-        others = gallery[
-            (manifest.vehicle_id[gallery] != manifest.vehicle_id[row])
-            | (manifest.camera_id[gallery] != manifest.camera_id[row])
-        ]
+        same_vehicle = manifest.vehicle_id[gallery] == manifest.vehicle_id[row]
+        others = gallery[~(same_vehicle & (manifest.camera_id[gallery] == manifest.camera_id[row]))]
         order = others[np.argsort(-(unit[others] @ unit[row]), kind="stable")]
         found.append(1 / (1 + int(np.flatnonzero(manifest.vehicle_id[order] == manifest.vehicle_id[row])[0])))
     return float(np.mean(found))
@@ -131,9 +129,7 @@ def test_what_does_not_agree_is_not_written(run, source, tmp_path, monkeypatch):
     write = exporting.write_onnx
     stranger = tiny_run(tmp_path / "stranger", seed=2).load_model()
     monkeypatch.setattr(exporting, "write_onnx", lambda network, path: write(stranger, path))
-    with pytest.raises(
-        SamecarError, match=r"m\.onnx is not written: an embedding of it has cosine .* and cosine is 0.9"
-    ):
+    with pytest.raises(SamecarError, match=r"m\.onnx is not written: an embedding of it has cosine .*, and"):
         export(run, tmp_path / "m.onnx", on=HERE)
     monkeypatch.setattr(exporting, "_compare_scores", lambda *_: (0.6049, 0.6020))
     sentence = r"m\.onnx is not written: its mAP is 60.20 and that of torch 60.49, and tolerance is 0.2 points"
@@ -167,7 +163,7 @@ def test_what_cannot_be_exported_is_named(run, exported, tmp_path):
     told = tiny_run(tmp_path / "told")
     settings = told.recipe.model.model_copy(update={"side_information": "camera"})
     told.recipe = told.recipe.model_copy(update={"model": settings})
-    with pytest.raises(SamecarError, match="side_information 'camera'.*which an exported file cannot tell it"):
+    with pytest.raises(SamecarError, match=r"side_information 'camera'.*which an exported file cannot tell it"):
         export(told, out, on=HERE)
     assert not out.exists()
 
@@ -244,9 +240,7 @@ def test_a_gallery_is_bound_to_the_files_digest_and_keeps_it(exported, source, t
             copy_gallery(gallery.engine, copied.engine)
             assert copied.check() == []
             assert copied.engine.summary().pictures == gallery.engine.summary().pictures == 40
-    with pytest.raises(
-        SamecarError, match="the gallery's model is an exported file already; export the run that it came"
-    ):
+    with pytest.raises(SamecarError, match="the gallery's model is an exported file already; export the run"):
         export(Gallery.open(garage), tmp_path / "m.onnx", on=HERE)
 
 

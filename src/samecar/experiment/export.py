@@ -313,7 +313,7 @@ def _compare_scores(
 
 
 def _measure_speed(before: Encoder, after: Encoder, pictures: list[Pixels]) -> Speed:
-    """Pictures a second of two encoders, by turns; each by its quickest batch, as other work of the machine slows some."""
+    """Pictures a second of two encoders, by turns; of each its quickest batch, as other work slows some of them."""
     batch = pictures[: max(BATCHES)]
     quickest = {encoder.digest: math.inf for encoder in (before, after)}
     began = time.perf_counter()
