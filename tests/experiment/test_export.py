@@ -40,7 +40,7 @@ def source(tmp_path_factory):
         split = "train" if vehicle < 12 else "gallery"
         for camera in (1, 2):
             path = folder / split / f"v{vehicle:02d}_c{camera}.png"
-            paint_picture(path, vehicle // 4, 4 * camera, vehicle)
+            paint_picture(path, vehicle // 2, 4 * camera, vehicle)
             if camera == 1 and split == "gallery":
                 (folder / "query").mkdir(exist_ok=True)
                 shutil.copy(path, folder / "query" / path.name)
@@ -110,6 +110,7 @@ def test_scores_of_an_earlier_model_are_not_told(run, source, tmp_path):
     assert samecar.ExportedModel.open(tmp_path / "m.onnx").facts.scores == ()
 
 
+@pytest.mark.slow
 def test_int8_is_calibrated_on_train_pictures(run, source, tmp_path):
     with pytest.raises(SamecarError, match="precision is 'int8', which is calibrated on train pictures; give their"):
         export(run, tmp_path / "m.onnx", precision="int8", on=HERE)
@@ -168,6 +169,7 @@ def test_what_cannot_be_exported_is_named(run, exported, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_composite_is_exported_with_what_it_is_made_of(tmp_path):
     torch_model = tiny_run(tmp_path / "a").load_model()
     fused = CompositeEmbedder([torch_model, build_embedder(torch_model.settings, 0)], [0.3, 0.7]).eval()
@@ -209,6 +211,7 @@ def test_embed_gives_what_torch_gives(exported, run, source, tmp_path):
     np.testing.assert_allclose(ours.matrix, theirs / np.linalg.norm(theirs, axis=1, keepdims=True), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_calibrate_and_compare_take_it(exported, source, tmp_path):
     done("calibrate", exported.path, "--data", source, "--test-vehicles", "--workers", 0)
     kept = json.loads((exported.path.with_name("first.onnx.results") / "calibration.json").read_text())
