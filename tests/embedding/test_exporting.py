@@ -13,9 +13,11 @@ from torch import nn
 import samecar
 from samecar.config import load_recipe
 from samecar.data.transforms import resize_transform
+from samecar.embedding import runtimes
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import ExportFacts, TrainedOn
 from samecar.embedding.exporting import lowest_cosine, quantise, sample_pictures, write_facts, write_onnx
+from samecar.embedding.runtimes import _find_providers
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.models.composite import CompositeEmbedder
@@ -223,3 +225,17 @@ def test_a_run_without_batch_norms_agrees_too(tmp_path):
     path = write(run.load_model(), tmp_path / "run.onnx")
     pixels = sample_pictures(run.load_model().preprocessing, 36)
     assert lowest_cosine(Encoder.open(run, device="cpu"), Encoder.open(path, device="cpu"), pixels) > 0.999999
+
+
+def test_a_gpu_is_taken_where_onnxruntime_has_it():
+    one, processor = ["CPUExecutionProvider"], "CPUExecutionProvider"
+    both = ["CUDAExecutionProvider", processor]
+    assert _find_providers("cpu", both) == one
+    assert _find_providers(torch.device("cuda", 1), both) == [("CUDAExecutionProvider", {"device_id": 1}), processor]
+    assert _find_providers(torch.device("cuda"), one) == one
+
+
+def test_a_gpu_that_was_asked_for_by_name_is_not_replaced(monkeypatch):
+    monkeypatch.setattr(runtimes, "find_device", torch.device)
+    with pytest.raises(SamecarError, match="device is 'cuda:0' but the onnxruntime that is installed runs on the proc"):
+        _find_providers("cuda:0", ["CPUExecutionProvider"])

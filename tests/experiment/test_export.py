@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import done, refused
 from conftest import TINY, paint_picture
+from galleries import serving
 from PIL import Image
 from tiny_run import tiny_run
 
@@ -22,6 +24,7 @@ from samecar.models import build_embedder
 from samecar.models.composite import CompositeEmbedder
 from samecar.retrieval.export import copy_gallery
 from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.records import Sighting
 from samecar.training import Run, RunData
 
 HERE = machine("cpu", 0)
@@ -245,6 +248,19 @@ def test_a_gallery_is_bound_to_the_files_digest_and_keeps_it(exported, source, t
             assert copied.engine.summary().pictures == gallery.engine.summary().pictures == 40
     with pytest.raises(SamecarError, match="the gallery's model is an exported file already; export the run"):
         export(Gallery.open(garage), tmp_path / "m.onnx", on=HERE)
+
+
+def test_a_service_and_a_passage_are_embedded_by_it(exported, source, tmp_path):
+    pictures = [Image.open(picture_of(source, f"gallery/v12_c{camera}.png")).convert("RGB") for camera in (1, 2)]
+    with Gallery.create(tmp_path / "garage", Encoder.open(exported.path)) as gallery:
+        number = gallery.add_pooled(Sighting("one passage"), pictures)
+        (kept,) = gallery.engine.embeddings([number])
+    mean = Encoder.open(exported.path).embed(pictures).mean(axis=0)
+    np.testing.assert_allclose(kept, mean / np.linalg.norm(mean), atol=1e-3)  # which a gallery keeps in 16 bits
+    with serving(tmp_path / "garage") as client, Path(picture_of(source, "gallery/v12_c1.png")).open("rb") as file:
+        answer = client.post("/api/search", files={"picture": file}).json()
+    first = Encoder.open(exported.path).embed(pictures[:1])[0]
+    assert answer["results"][0]["similarity"] == pytest.approx(float(first @ kept), abs=1e-3)
 
 
 def test_a_gallerys_model_is_exported_without_its_run(run, tmp_path):
