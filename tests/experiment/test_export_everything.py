@@ -15,21 +15,22 @@ from samecar.reproduce.rows import derive, report_tables, row_ids
 
 SMALLER = {
     "vit_base_patch16_clip_quickgelu_224": tiny_clip.BACKBONE,
-    "vit_base_patch16_dinov3": "vit_small_patch16_dinov3",
+    "vit_base_patch16_dinov3": "eva02_tiny_patch14_224",
     "convnext_base": "test_convnext",
     "mobilenetv4_conv_medium": "mobilenetv4_conv_small",
 }
 """Backbones of the same kind that are quick to build; networks of other kinds become small ResNets."""
+
+SIZES = {tiny_clip.BACKBONE: (32, 32), "eva02_tiny_patch14_224": (56, 56)}
+"""Height and width, where 64 × 96 does not fit."""
 
 KEPT = {*SMALLER, "mobilenetv3_small_100", "mobilenetv2_100", "test_resnet"}
 
 
 def smaller(settings):
     backbone = SMALLER.get(settings.backbone, settings.backbone if settings.backbone in KEPT else "test_resnet")
-    size = {"height": 64, "width": 96} if "dinov3" not in backbone else {"height": 64, "width": 64}
-    if backbone == tiny_clip.BACKBONE:
-        size = {"height": 64, "width": 64}
-    return settings.model_copy(update={"backbone": backbone, "weights": "none", **size})
+    height, width = SIZES.get(backbone, (64, 96))
+    return settings.model_copy(update={"backbone": backbone, "weights": "none", "height": height, "width": width})
 
 
 def compositions():

@@ -15,11 +15,13 @@ from samecar.cli.options import (
     Json,
     OptionsOf,
     Spelling,
+    Stated,
     add_command,
     examples,
     gallery_words,
     group_with,
     name_option,
+    open_model,
 )
 from samecar.errors import SamecarError
 
@@ -97,13 +99,13 @@ def create(
     run: Run,
     thumbnail: Thumbnail,
     engine: Engine = None,
+    preprocessing: Stated = None,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
-    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import bound_model
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
-    opened = as_model(run)
+    opened = open_model(run, preprocessing)
     model = bound_model(opened)
     path = opened.folder / CALIBRATION_FILE
     calibration = path.read_bytes() if path.is_file() else None

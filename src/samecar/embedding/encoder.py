@@ -20,7 +20,14 @@ from samecar.embedding.runtimes import choose_runtime
 from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.models.composite import Network
-from samecar.models.folders import EXPORTED_FILE, EXPORTED_SUFFIX, MODEL_FILES, find_model
+from samecar.models.folders import (
+    EXPORTED_FILE,
+    EXPORTED_SUFFIX,
+    MODEL_FILES,
+    STATED_FILE,
+    find_model,
+    stated_beside,
+)
 from samecar.models.layers.side_information import Side
 from samecar.preprocessing import Pixels, Preprocessing
 from samecar.progress import Progress, describe_speed, silent
@@ -157,7 +164,8 @@ class Encoder:
 
         Args:
             source: a run, a run's folder, a fused or reduced model, a folder with model.json and model.safetensors,
-                that model.safetensors, or an .onnx file of `samecar export`.
+                that model.safetensors, an .onnx file of `samecar export`, or one of others whose preprocessing was
+                stated.
             device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
         Raises:
@@ -247,7 +255,8 @@ def _find_files(place: Path) -> dict[str, Path]:
         SamecarError: there is no model, or the run has not ended.
     """
     if place.suffix == EXPORTED_SUFFIX and place.is_file():
-        return {EXPORTED_FILE: place}
+        stated = stated_beside(place)
+        return {EXPORTED_FILE: place, **({STATED_FILE: stated} if stated.is_file() else {})}
     folder = find_model(place)
     return {name: folder / name for name in MODEL_FILES}
 

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from samecar.errors import SamecarError
 from samecar.preprocessing import Preprocessing
@@ -98,15 +98,18 @@ def read_facts(session: "InferenceSession") -> ExportFacts:
     metadata = session.get_modelmeta().custom_metadata_map
     told = {name.removeprefix(PREFIX): text for name, text in metadata.items() if name.startswith(PREFIX)}
     if not told:
-        raise SamecarError("the ONNX file is none that `samecar export` wrote; export a run to have one")
+        raise SamecarError(
+            "the ONNX file is none that `samecar export` wrote; say how it takes pictures with --preprocessing, as in "
+            "--preprocessing 256x128:imagenet, or export a run"
+        )
     if told.get("format", "").isdecimal() and int(told["format"]) > FORMAT:
         raise SamecarError(
             f"the ONNX file has format {told['format']} and this samecar knows {FORMAT}; take a newer samecar"
         )
     try:
         facts = ExportFacts.model_validate({name: json.loads(text) for name, text in told.items()})
-    except (ValueError, ValidationError) as error:
-        raise SamecarError(f"what the ONNX file says of itself is damaged: {error}; export it again") from error
+    except ValueError as error:  # pydantic's are ValueErrors too
+        raise SamecarError("what the ONNX file says of itself is damaged; export it again") from error
     taken, given = session.get_inputs(), session.get_outputs()
     size = [3, facts.preprocessing.height, facts.preprocessing.width]
     fits = len(taken) == len(given) == 1 and (taken[0].type, taken[0].shape[1:]) == ("tensor(uint8)", size)

@@ -11,10 +11,11 @@ from torch.nn import functional
 
 from samecar.data.transforms import normalise_transform
 from samecar.embedding.exported import ExportFacts, read_facts
+from samecar.embedding.foreign import facts_of_foreign, parse_stated
 from samecar.errors import SamecarError, missing_library
 from samecar.hardware import available_cores, find_device, in_parts
 from samecar.models.composite import Network, PlainDescription
-from samecar.models.folders import DESCRIPTION_FILE, EXPORTED_FILE, MODEL_FILES, TENSORS_FILE
+from samecar.models.folders import DESCRIPTION_FILE, EXPORTED_FILE, MODEL_FILES, STATED_FILE, TENSORS_FILE
 from samecar.models.layers.side_information import refuse_side_information
 from samecar.models.saved import parse_description, parse_model, tensors_digest
 from samecar.preprocessing import Pixels, Preprocessing
@@ -78,14 +79,16 @@ def choose_runtime(files: Mapping[str, bytes], device: torch.device | str) -> "T
     """The runtime of a model's files.
 
     Args:
-        files: content by name: each of `MODEL_FILES`, or `EXPORTED_FILE`.
+        files: content by name: each of `MODEL_FILES`, or `EXPORTED_FILE`, for a model of others with `STATED_FILE`.
         device: where it runs.
 
     Raises:
         SamecarError: a file is missing, the description is damaged, the model reads side information, or the device is
             not there.
     """
-    return OnnxRuntime(files, device) if EXPORTED_FILE in files else TorchRuntime(files, device)
+    if EXPORTED_FILE not in files:
+        return TorchRuntime(files, device)
+    return ForeignRuntime(files, device) if STATED_FILE in files else OnnxRuntime(files, device)
 
 
 class TorchRuntime:
@@ -227,8 +230,11 @@ class OnnxRuntime:
         with self._lock:
             if self._session is None:
                 session = open_session(self._content, self._device)
-                self._facts = read_facts(session)
+                self._facts = self._read_facts(session)
                 self._session = session
+
+    def _read_facts(self, session: "InferenceSession") -> ExportFacts:
+        return read_facts(session)
 
     def embed(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Embeds one picture or more in one batch; (pictures, size) of length one."""
@@ -237,6 +243,38 @@ class OnnxRuntime:
         given = {self._session.get_inputs()[0].name: np.stack(pictures)}
         embeddings: NDArray[np.float32] = self._session.run(None, given)[0]
         return embeddings
+
+
+class ForeignRuntime(OnnxRuntime):
+    """An ONNX model of others, whose preprocessing was stated; what it gives is brought to length one.
+
+    Args:
+        files: content by name, with `EXPORTED_FILE` and `STATED_FILE`.
+        device: as for `OnnxRuntime`.
+
+    Raises:
+        SamecarError: what was stated is damaged.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], device: torch.device | str) -> None:
+        super().__init__(files, device)
+        self.digest = tensors_digest(files[EXPORTED_FILE] + files[STATED_FILE])
+        self._stated = parse_stated(files[STATED_FILE])
+
+    def _read_facts(self, session: "InferenceSession") -> ExportFacts:
+        return facts_of_foreign(session, self._stated, tensors_digest(self._content))
+
+    def embed(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Embeds one picture or more in one batch; (pictures, size) of length one."""
+        self.load()
+        mean, deviation = (
+            np.array(values, np.float32)[:, None, None] for values in (self._stated.mean, self._stated.deviation)
+        )
+        assert self._session is not None
+        given = (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / deviation
+        found = self._session.run(None, {self._session.get_inputs()[0].name: given})[0]
+        embeddings: NDArray[np.float32] = found.reshape(len(pictures), -1).astype(np.float32)
+        return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), np.float32(1e-12))
 
 
 def open_session(content: bytes, device: torch.device | str = "cpu") -> "InferenceSession":
@@ -257,7 +295,8 @@ def open_session(content: bytes, device: torch.device | str = "cpu") -> "Inferen
     try:
         return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime raises classes of its own, which share no base
-        raise SamecarError(f"the model cannot be read as ONNX: {error}; export it again") from error
+        reason = str(error).partition("\n")[0]
+        raise SamecarError(f"the model cannot be read as ONNX: {reason}; export it again") from error
 
 
 def _find_providers(device: torch.device | str, available: Sequence[str]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import NoReturn
 from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import ExportFacts
-from samecar.embedding.runtimes import OnnxRuntime
+from samecar.embedding.runtimes import ForeignRuntime, OnnxRuntime
 from samecar.errors import SamecarError
 from samecar.files import as_path
 from samecar.models.folders import EXPORTED_SUFFIX
@@ -14,7 +14,7 @@ from samecar.training import RunData
 
 
 class ExportedModel:
-    """A file of `samecar export`; found by `open`, and taken wherever a run is that is not trained further.
+    """A file of `samecar export`, or of others; found by `open`, and taken wherever a run is not trained further.
 
         >>> exported = ExportedModel.open("first.onnx")
         >>> exported.composition
@@ -65,6 +65,8 @@ class ExportedModel:
     @property
     def composition(self) -> str:
         """What it was made of, as the protocol card says it."""
+        if isinstance(self._encoder.runtime, ForeignRuntime):
+            return f"ONNX model of others, file {self.facts.model}"
         calibrated = f", calibrated on {self.facts.calibrated_on}" if self.facts.calibrated_on else ""
         made_of = f": {self.facts.composition}" if self.facts.composition else ""
         return f"exported as ONNX, {self.facts.precision}{calibrated}, of model {self.facts.model}{made_of}"
