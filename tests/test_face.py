@@ -322,6 +322,8 @@ def test_an_evaluation_says_its_scores_and_protocol():
     assert repr(evaluation) == "Evaluation(mAP 100.0, rank-1 100.0; veri776, 2 queries)"
     html = evaluation._repr_html_()
     assert "<td>mAP</td><td>100.0</td>" in html
+    low, high = evaluation.intervals["mAP"]
+    assert f"<td>{100 * low:.1f} to {100 * high:.1f}</td>" in html
     assert "<td>junk rule</td>" in html
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -43,15 +44,25 @@ def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
 UNFINISHED = ".unfinished-"
 """Begins the names of folders in which something is written that has not got its name yet."""
 
+LARGEST_FILE = 1 << 30
+"""Bytes of a description, a list, a table or a picture that are read; none that is meant so comes near."""
+
+LARGEST_MODEL = 1 << 32
+"""Bytes of a model's file that are read: a billion numbers."""
+
 MANY_FILES = 100
 """From so many on, one request for everything that the system has not written yet is quicker than one for each file."""
 
 
 @contextmanager
-def write_file(path: Path) -> Iterator[Path]:
+def write_file(path: Path, mode: int | None = None) -> Iterator[Path]:
     """Gives a temporary path in a folder beside `path`, and renames it to `path` when the block ends without an error.
 
     By then it is safe on the disk: after a power cut `path` is what it was before, or what was written.
+
+    Args:
+        path: of the file.
+        mode: of the file; None gives it that of other files.
 
     Raises:
         SamecarError: nothing can be written there.
@@ -60,25 +71,31 @@ def write_file(path: Path) -> Iterator[Path]:
         temporary = folder / path.name
         temporary.touch()
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # some libraries make files that their owner alone can read
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)  # some libraries make files with one of their own
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)
 
 
 @contextmanager
-def write_folder(path: Path) -> Iterator[Path]:
+def write_folder(path: Path, mode: int | None = None, group: str | None = None) -> Iterator[Path]:
     """Gives a temporary folder, and renames it to `path`, which must not exist, when the block ends without an error.
 
     By then all that is in it is safe on the disk.
 
+    Args:
+        path: of the folder.
+        mode: of the folder, and without the right to execute of the files in it; None gives them that of others.
+        group: that they are to belong to, and what is written into them later too; None leaves it to the system.
+
     Raises:
-        SamecarError: nothing can be written there, or it is there already.
+        SamecarError: nothing can be written there, it is there already, or there is no such group of this user's.
     """
     with _say_if_full(path), _unfinished_beside(path) as folder:
         temporary = folder / path.name
         temporary.mkdir()
         yield temporary
+        _set_modes(temporary, mode, group)
         _sync_all(temporary)
         try:
             temporary.rename(path)
@@ -161,12 +178,31 @@ def _lock_folder(folder: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
+def _set_modes(folder: Path, mode: int | None, group: str | None) -> None:
+    """Gives a new folder and all files in it a mode and a group."""
+    given = 0o777 & ~_umask() if mode is None else mode
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            continue
+        if group is not None:
+            _give_to_group(path, group)
+        inherited = stat.S_ISGID if group is not None and path.is_dir() else 0  # what is written into it has its group
+        path.chmod(given | inherited if path.is_dir() else given & 0o666)
+
+
+def _give_to_group(path: Path, group: str) -> None:
+    try:
+        shutil.chown(path, group=group)
+    except (LookupError, OSError, ImportError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "there is none of that name"
+        raise SamecarError(
+            f"group {group!r} cannot be given the files: {reason}; name a group that this user is in"
+        ) from error
+
+
 def _sync_all(folder: Path) -> None:
-    """Gives a new folder and all files in it the modes of other files, and waits until they are safe on the disk."""
-    umask, written = _umask(), [folder, *folder.rglob("*")]
-    for path in written:
-        if not path.is_symlink():
-            path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+    """Waits until a new folder and all files in it are safe on the disk."""
+    written = [folder, *folder.rglob("*")]
     if len(written) >= MANY_FILES and hasattr(os, "sync"):
         os.sync()
         return
@@ -217,9 +253,41 @@ def read_json(path: Path) -> Any:
         SamecarError: the file is absent or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return parse_json(read_whole(path).decode())
+    except OSError as error:
+        raise SamecarError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise SamecarError(f"{path} cannot be read: {error}") from error
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Reads JSON as `json.loads` does.
+
+    Raises:
+        ValueError: it is none, or nested too deep.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def read_whole(path: Path, most: int = LARGEST_FILE) -> bytes:
+    """The bytes of a file that others may have made.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
+
+    Raises:
+        OSError: it cannot be read, has more bytes, or is a pipe, a device or a folder, some of which never end.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    if found.st_size > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return path.read_bytes()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -196,8 +196,9 @@ def test_intervals_of_saved_queries_are_those_of_their_evaluation(tmp_path):
     scored = evaluation(1.5)
     save_evaluation(scored, tmp_path / "a.json")
     found = SavedQueries.read([tmp_path / "a.json"]).intervals()
-    for name in ("mAP", "rank-1"):
-        assert found[name] == pytest.approx(scored.intervals[name])
+    assert list(found) == ["mAP", "mINP", "rank-1", "rank-5"]
+    for name, interval in found.items():
+        assert interval == pytest.approx(scored.intervals[name])
 
 
 def test_runs_that_were_scored_by_other_matches_are_told_apart(tmp_path):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
+from costly_pictures import jpeg
 from film_making import paint_vehicle, road, turn_film, write_film
 
 from samecar.errors import SamecarError
@@ -270,6 +271,44 @@ def test_too_large_frames_are_refused_before_they_are_decoded(tmp_path, monkeypa
     monkeypatch.setattr("samecar.films.decoding.PIXEL_LIMIT", 1000)
     with pytest.raises(SamecarError, match="has frames of 48 × 32 pixels; at most 1,000 pixels are allowed"):
         read(write_film(tmp_path / "film.mov", grey(1)), 5)
+
+
+def test_frames_that_grow_or_are_drawn_out_beyond_what_is_allowed_are_refused(tmp_path, monkeypatch):
+    write_film(tmp_path / "film.mov", grey(1), pixel=Fraction(4))
+    monkeypatch.setattr("samecar.films.decoding.PIXEL_LIMIT", 48 * 32 * 2)
+    with pytest.raises(SamecarError, match="has frames of 192 × 32 pixels; at most 3,072 pixels are allowed"):
+        read(tmp_path / "film.mov", 5)
+
+
+def test_a_frame_of_too_many_scans_is_refused_before_it_is_decoded(tmp_path):
+    assert len(read(film_of(tmp_path / "film.avi", jpeg(160, 160, 12)), 5)[1]) == 1
+    with pytest.raises(SamecarError, match="has a frame that takes too much work to decode, as it has too many scans"):
+        read(film_of(tmp_path / "film.avi", jpeg(4000, 4000, 200)), 5)
+
+
+def film_of(path, frame):
+    """A film whose only frame is a JPEG file."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 160, 160, "yuvj444p"
+        packet = av.Packet(frame)
+        packet.stream, packet.pts, packet.dts, packet.time_base = stream, 0, 0, Fraction(1, 5)
+        container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("live.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{film}\n"),
+        ("list.txt", "ffconcat version 1.0\n" + "file {film}\n" * 3),
+    ],
+)
+def test_a_list_of_films_is_none(tmp_path, name, content):
+    write_film(tmp_path / "film.mov", grey(1))
+    (tmp_path / name).write_text(content.format(film="film.mov"))
+    with pytest.raises(SamecarError, match=r"cannot be opened: .*it is no film, only a list of films"):
+        read(tmp_path / name, 5)
 
 
 def test_without_pyav_the_sentence_says_what_to_install(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from samecar.calibration.open_set import OpenSet
 from samecar.calibration.options import Method
 from samecar.calibration.part import Part, Rate
 from samecar.errors import SamecarError
-from samecar.files import as_path
+from samecar.files import as_path, read_whole
 
 
 class ReliabilityBin(Part):
@@ -220,7 +220,7 @@ class Calibration(Part):
         """
         path = as_path(path, "calibration")
         try:
-            content = path.read_bytes()
+            content = read_whole(path)
         except OSError as error:
             raise SamecarError(
                 f"calibration {path} cannot be read: {error.strerror}; make it with `samecar calibrate`"

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import sys
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from samecar import progress
+from samecar.notebook import visible
 from samecar.progress import Progress
 
 if TYPE_CHECKING:
@@ -68,14 +68,6 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Prints a warning on standard error."""
     errors.print(visible(f"warning: {text}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
-
-
-def visible(text: str) -> str:
-    """A text in which control characters are written out, as names may hold some and a terminal would obey them.
-
-    So are bytes of a name that are no UTF-8, which cannot be printed.
-    """
-    return "".join(repr(sign)[1:-1] if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
 def cell(text: str) -> str:
@@ -133,10 +125,16 @@ def interruptible(consequence: str | Callable[[], str] = "") -> Iterator[None]:
 
 
 def print_json(content: Mapping[str, Any]) -> None:
-    """Prints one JSON object and nothing else on standard output; bytes of a name that are no UTF-8 become '?'."""
+    """Prints one JSON object and nothing else on standard output; bytes of a name that are no UTF-8 become '?'.
+
+    Signs that a terminal would obey are written by their numbers, which JSON reads as the signs.
+    """
     ascii_only = not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
     text = json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
-    print(json.dumps(json.loads(text), indent=2) if ascii_only else text)
+    if ascii_only:
+        print(json.dumps(json.loads(text), indent=2))
+        return
+    print("".join(sign if sign == "\n" or visible(sign) == sign else f"\\u{ord(sign):04x}" for sign in text))
 
 
 def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = None) -> None:
@@ -153,7 +151,7 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     card.add_column(style="dim")
     card.add_column(overflow="fold")
     for heading, value in evaluation.card.lines():
-        card.add_row(heading, escape(value))
+        card.add_row(heading, cell(value))
     out.print(card)
 
 
@@ -174,7 +172,7 @@ def print_details(evaluation: "Evaluation") -> None:
             table.add_column(heading, justify="right")
         for row in shown:
             table.add_row(
-                escape(" → ".join(row.group)),
+                cell(" → ".join(row.group)),
                 f"{row.queries:,}",
                 *(f"{100 * value:.1f}" for value in row.scores.values()),
             )

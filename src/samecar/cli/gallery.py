@@ -88,6 +88,12 @@ Thumbnail = Annotated[
     dict[str, Any],
     OptionsOf("samecar.retrieval.gallery:Gallery.create", {"thumbnail": Spelling(low=0)}, only=("thumbnail",)),
 ]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False, help="a group of the system whose members may use the folder too, such as a service's"
+    ),
+]
 Threads = Annotated[
     dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.add", {"workers": Spelling(low=1)}, only=("workers",))
 ]
@@ -100,16 +106,18 @@ def create(
     thumbnail: Thumbnail,
     engine: Engine = None,
     preprocessing: Stated = None,
+    group: Group = None,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
     from samecar.experiment.evaluate import bound_model
+    from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
     opened = open_model(run, preprocessing)
     model = bound_model(opened)
     path = opened.folder / CALIBRATION_FILE
-    calibration = path.read_bytes() if path.is_file() else None
-    with Gallery.create(name, model, calibration=calibration, engine=engine, **thumbnail) as made:
+    calibration = read_whole(path) if path.is_file() else None
+    with Gallery.create(name, model, calibration=calibration, engine=engine, group=group, **thumbnail) as made:
         facts = made.facts
     known = "not calibrated" if calibration is None else "calibrated"
     console.say(f"{name}: an empty gallery for model {facts.model}, {facts.index.kind} search, {known}")
@@ -119,13 +127,14 @@ def create(
 def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     """Gives a gallery the calibration that `samecar calibrate` made of its model."""
     from samecar.experiment.composite import as_model
+    from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
     path = as_model(run).folder / CALIBRATION_FILE
     if not path.is_file():
         raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
     with Gallery.open(name, engine=engine) as opened:
-        opened.attach_calibration(path.read_bytes())
+        opened.attach_calibration(read_whole(path))
     console.say(f"{name}: calibrated by {path}")
 
 
@@ -288,6 +297,7 @@ def copy(
         str, typer.Option(help="how the copy is searched; another index than exact is made and measured in the end")
     ] = "exact",
     resume: Annotated[bool, typer.Option("--resume", help="go on with a copy that was begun")] = False,
+    group: Group = None,
 ) -> None:
     """Copies a gallery, also to another engine, without embedding anything again; pictures get new numbers."""
     from samecar.retrieval.export import copy_gallery
@@ -297,7 +307,7 @@ def copy(
     with closing(open_engine(name, engine)) as source:
         check_index(index, to_engine, source.facts.size)
         facts = source.facts.model_copy(update={"index": IndexSettings()})
-        opened = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts)
+        opened = open_engine(target, to_engine) if resume else create_engine(target, to_engine, facts, group=group)
         with (
             closing(opened) as copied,
             console.interruptible("what was copied is kept, and --resume copies the rest"),

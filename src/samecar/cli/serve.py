@@ -42,13 +42,15 @@ def serve(
     try:
         from samecar.serving.app import listen, run_service
         from samecar.serving.guard import address_name
-        from samecar.serving.settings import read_token
+        from samecar.serving.settings import read_token, warn_of_token
     except ModuleNotFoundError as error:
         raise missing_library("serving needs", str(error.name), "serve") from error
     from samecar.retrieval.gallery import Gallery
 
     name = Path(gallery).resolve().name if engine is None else gallery
     settings = limits.model_copy(update={"name": name, "token": read_token(token_file)})
+    if warning := warn_of_token(token_file):
+        console.warn(warning)
     with Gallery.open(gallery, engine=engine, **device) as opened, listen(settings) as listening:
         address = f"http://{address_name(settings.host)}:{listening.getsockname()[1]}/"
         console.say(f"Serving {gallery} at {address} until Ctrl+C")

@@ -16,7 +16,7 @@ LATER: dict[str, JsonValue] = {"later": True}
 class Settings(BaseModel):
     """A group of options; it cannot be changed and an unknown option is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def refuse_unread(settings: Settings, options: Iterable[str], reason: str) -> None:

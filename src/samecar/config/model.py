@@ -173,20 +173,22 @@ class ModelSettings(Settings):
         "more for fewer pictures",
         json_schema_extra=LATER,
     )
-    branches: PositiveInt = Field(
+    branches: Annotated[int, Field(ge=1, le=16)] = Field(
         1,
         description="how many copies of the backbone's last stage read what the stages before it give, each with its "
         "own pooling, head, neck and classifier; the embedding is theirs, each of length one, side by side",
         json_schema_extra=LATER,
     )
-    stripes: NonNegativeInt = Field(
+    stripes: Annotated[int, Field(ge=0, le=64)] = Field(
         0,
         description="how many horizontal stripes of the last map are pooled beside the whole of it, each with its own "
         "head, neck and classifier; the embedding is all of theirs, side by side; 0 is none",
         json_schema_extra=LATER,
     )
-    height: PositiveInt = Field(224, description="pictures are resized to this height in pixels")
-    width: PositiveInt = Field(224, description="pictures are resized to this width in pixels")
+    height: Annotated[int, Field(ge=1, le=4096)] = Field(
+        224, description="pictures are resized to this height in pixels"
+    )
+    width: Annotated[int, Field(ge=1, le=4096)] = Field(224, description="pictures are resized to this width in pixels")
 
     @model_validator(mode="after")
     def _side_options_belong_to_side_information(self) -> Self:

@@ -12,7 +12,11 @@ from pydantic import ValidationError
 
 from samecar.config.recipe import Recipe
 from samecar.errors import SamecarError
+from samecar.files import read_whole
 from samecar.options import OptionDescription, describe_groups, describe_settings, settings_as_toml
+
+LARGEST_RECIPE = 1 << 16
+"""Bytes of a recipe's file; one with every option and what it means has a third."""
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -127,16 +131,32 @@ def _recipe_file(name_or_path: str) -> Path:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_whole(path, LARGEST_RECIPE).decode()
+    except OSError as error:
+        raise SamecarError(f"recipe {path} cannot be read: {error.strerror}; give a recipe's own file") from error
     except UnicodeDecodeError as error:
         raise SamecarError(f"recipe {path} is not valid TOML: {error}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Reads TOML.
+
+    Raises:
+        ValueError: it is none, nested too deep, or has numbers of thousands of digits.
+    """
+    try:
+        content = tomllib.loads(text)
+        repr(content)  # which fails where a number has more digits than Python writes
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    return content
 
 
 def _read(name_or_path: str, read_before: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = _recipe_file(name_or_path)
     try:
-        content = tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(_read_text(path))
+    except ValueError as error:
         raise SamecarError(f"recipe {path} is not valid TOML: {error}") from error
     base = content.pop("base", None)
     if base is None:
@@ -167,8 +187,8 @@ def _apply_change(content: dict[str, Any], change: str) -> None:
     if option not in known_options():
         raise SamecarError(f"--set {change!r}: {_unknown_option(option)}")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except ValueError:
         value = text.strip()
     *groups, name = option.split(".")
     for group in groups:

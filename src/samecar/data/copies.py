@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.manifest import Manifest
+from samecar.files import read_whole
 
 
 def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
@@ -40,7 +41,7 @@ def _find_copies(paths: list[str]) -> Iterable[tuple[str, str]]:
     first_with: dict[str, str] = {}
     for path in paths:
         try:
-            content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+            content = hashlib.sha256(read_whole(Path(path))).hexdigest()
         except OSError:  # whoever embeds it says so
             continue
         first = first_with.setdefault(content, path)

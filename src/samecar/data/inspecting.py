@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from samecar.data.pictures import FIRST_OF_SEVERAL, GREY_BITS_TAKEN, UnreadablePictureError, decode_picture
+from samecar.files import read_whole
 from samecar.hardware import available_cores, process_pool
 from samecar.progress import Progress, silent
 
@@ -70,7 +71,7 @@ def inspect_files(paths: Sequence[Path], workers: int | None = None, progress: P
 def inspect_file(path: str) -> Inspection:
     """Reads a file once and tells what it is."""
     try:
-        content = Path(path).read_bytes()
+        content = read_whole(Path(path))
     except FileNotFoundError:
         return Inspection(missing=True)
     except (OSError, ValueError) as error:  # ValueError: the name holds a null byte

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
+from samecar.data.decoding_work import estimate_work
 from samecar.errors import SamecarError
+from samecar.files import read_whole
 
 PICTURE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """File names that count as pictures, in any case of letters."""
@@ -24,6 +26,12 @@ PIXEL_LIMIT: Final = 80_000_000
 
 It lies below the number at which Pillow begins to warn.
 """
+
+TOO_MUCH_WORK: Final = (
+    "decoding it takes too much work, as it has too many scans, chunks, tags, strips or run lengths; open it in a "
+    "picture program and save it anew"
+)
+"""Why a small file is refused that would keep a decoder busy."""
 
 BACKGROUND: Final = (128, 128, 128)
 """Grey that shows through transparent parts; close to what erased and padded parts of training pictures become."""
@@ -95,10 +103,11 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image
 
     Raises:
         UnreadablePictureError: the file is missing, empty, truncated, corrupt, no picture, has more than `PIXEL_LIMIT`
-            pixels, or values that are no brightness, or colours of 16 bits of which only the lowest are used.
+            pixels, takes too much work to decode, or has values that are no brightness, or colours of 16 bits of which
+            only the lowest are used.
     """
     try:
-        content = path.read_bytes()
+        content = read_whole(path)
     except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
         raise UnreadablePictureError(path, (getattr(error, "strerror", None) or str(error)).lower()) from error
     return decode_picture(content, path, size)
@@ -126,6 +135,7 @@ class _RefusedError(Exception):
 
 def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
     picture: Image.Image
+    _refuse_costly(content)
     with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
         width, height = picture.size
         if width * height > PIXEL_LIMIT:
@@ -138,6 +148,16 @@ def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
         decoded = _as_rgb(_upright(picture), depth)
         decoded.info[FIRST_OF_SEVERAL] = several
         return decoded
+
+
+def _refuse_costly(content: bytes) -> None:
+    """Refuses what would keep its decoder longer than any ordinary picture; opening it may already take so long."""
+    work = estimate_work(content, PIXEL_LIMIT)
+    if not work.exceeds(PIXEL_LIMIT):
+        return
+    if work.pixels > PIXEL_LIMIT:
+        raise _RefusedError(f"it has {work.pixels:,} pixels; at most {PIXEL_LIMIT:,} are allowed")
+    raise _RefusedError(TOO_MUCH_WORK)
 
 
 def _allow_smaller(picture: Image.Image, size: tuple[int, int]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from samecar.errors import SamecarError, missing_library
+from samecar.files import read_whole
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -27,6 +28,11 @@ _BYTE_ORDER_MARKS: Final = (
     (b"\xfe\xff", "utf-16"),
 )
 """The longer ones first, as one begins with another."""
+
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+"""How a value begins that a spreadsheet takes for a formula, also behind apostrophes, of which one may be ours."""
+
+_NUMBER: Final = re.compile(r"[+-]?[\d.]+([eE][+-]?\d+)?", re.ASCII)
 
 _COUNTING: Final = re.compile(r"|index|unnamed: ?\d+|__index_level_\d+__", re.IGNORECASE)
 """Headings under which spreadsheets and pandas number the rows."""
@@ -131,12 +137,22 @@ def read_values(lines: Iterable[str], header: str, sign: str) -> "Reader":
 
 
 def csv_bytes(names: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
-    """A table as CSV."""
+    """A table as CSV, in which spreadsheets execute no value; `read_table` gives the values as they were."""
     text = io.StringIO()
     writer = csv.writer(text)  # its line end, as RFC 4180 has it, lets line breaks within values be told apart
     writer.writerow(names)
-    writer.writerows(rows)
+    writer.writerows(map(_disarm, row) for row in rows)
     return text.getvalue().encode()
+
+
+def _disarm(value: str) -> str:
+    """A value with an apostrophe before it where a spreadsheet would take it for a formula; plain numbers are none."""
+    return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
+
+
+def rearm(value: str) -> str:
+    """A value as it was before `_disarm`."""
+    return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
 
 
 def parquet_bytes(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
@@ -156,7 +172,7 @@ def parquet_bytes(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
 
 def _read_csv(path: Path, known: Sequence[str]) -> Table:
     try:
-        text = decode_text(path.read_bytes())
+        text = decode_text(read_whole(path))
         if "\0" in text:
             raise SamecarError(f"manifest {path} is not a CSV file in UTF-8: it holds null bytes; save it as CSV UTF-8")
         return _parse_csv(text, f"manifest {path}", known)
@@ -184,7 +200,7 @@ def _parse_csv(text: str, name: str, known: Sequence[str]) -> Table:
                 f"{name}, line {before.count(chr(10)) + reader.line_num}, has {len(row)} values; the header names "
                 f"{len(names)}"
             )
-        rows.append(row[: len(names)])
+        rows.append([rearm(value) for value in row[: len(names)]])
     return Table(names, rows)
 
 

@@ -18,6 +18,7 @@ from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.embedding.runtimes import choose_runtime
 from samecar.errors import SamecarError
+from samecar.files import LARGEST_MODEL, read_whole
 from samecar.models import Embedder
 from samecar.models.composite import Network
 from samecar.models.folders import (
@@ -263,6 +264,6 @@ def _find_files(place: Path) -> dict[str, Path]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path, LARGEST_MODEL)
     except OSError as error:
         raise SamecarError(f"{path} cannot be read: {error.strerror}; mend it") from error

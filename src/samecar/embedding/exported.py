@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from samecar.errors import SamecarError
+from samecar.files import parse_json
 from samecar.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def read_facts(session: "InferenceSession") -> ExportFacts:
             f"the ONNX file has format {told['format']} and this samecar knows {FORMAT}; take a newer samecar"
         )
     try:
-        facts = ExportFacts.model_validate({name: json.loads(text) for name, text in told.items()})
+        facts = ExportFacts.model_validate({name: parse_json(text) for name, text in told.items()})
     except ValueError as error:  # pydantic's are ValueErrors too
         raise SamecarError("what the ONNX file says of itself is damaged; export it again") from error
     taken, given = session.get_inputs(), session.get_outputs()

@@ -1,6 +1,5 @@
 """ONNX models of others: how they take pictures is stated once, and remembered beside the file."""
 
-import json
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import TypeAdapter
 from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.exported import ExportFacts
 from samecar.errors import SamecarError
-from samecar.files import write_json
+from samecar.files import parse_json, write_json
 from samecar.models.folders import EXPORTED_SUFFIX, stated_beside
 from samecar.preprocessing import Preprocessing
 from samecar.version import __version__
@@ -61,7 +60,7 @@ def parse_stated(content: bytes) -> Preprocessing:
         SamecarError: it is damaged.
     """
     try:
-        stated = TypeAdapter(Preprocessing).validate_python(json.loads(content))
+        stated = TypeAdapter(Preprocessing).validate_python(parse_json(content))
     except ValueError as error:  # pydantic's are ValueErrors too
         raise SamecarError(DAMAGED) from error
     colours = len(stated.mean), len(stated.deviation)

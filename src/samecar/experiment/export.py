@@ -247,7 +247,8 @@ def _facts_of_files(encoder: Encoder) -> dict[str, Any]:
 def _read_scores(model: TrainedModel) -> tuple[dict[str, Any], ...]:
     """The scores of a model in its folder, each with its card; those of an earlier state of the model are left out."""
     every = [read_json(path) for path in sorted((model.folder / "evaluations").glob("*.json"))]
-    mine = [scores for scores in every if str(scores["protocol"]["model"]).startswith(model.model_digest())]
+    digest = model.model_digest()
+    mine = [scores for scores in every if str((scores.get("protocol") or {}).get("model")).startswith(digest)]
     return tuple({name: scores[name] for name in KEPT_SCORES if name in scores} for scores in mine)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.data.decoding_work import estimate_work
 from samecar.data.pictures import PIXEL_LIMIT
 from samecar.errors import SamecarError, missing_library
 from samecar.files import as_path
@@ -36,6 +37,12 @@ ASSUMED_RATE = 25.0
 
 NO_TIMESTAMPS = 0x80
 """Flag of FFmpeg's formats (AVFMT_NOTIMESTAMPS) whose frames have no times: streams without a container."""
+
+PLAYLISTS = frozenset({"concat", "dash", "hls", "imf", "rtp", "rtsp", "sap", "sdp", "vobsub", "webm_dash_manifest"})
+"""FFmpeg's formats that are no film but name others, which may be anything, and without end."""
+
+PICTURE_CODECS = ("bmp", "mjpeg", "png", "tiff", "webp")
+"""Codecs whose frames are the files of pictures."""
 
 WAITING_DECODERS = ("h264", "hevc", "vvc")
 """Codecs whose decoder gives nothing before a frame that is whole, which need not be a key frame."""
@@ -76,14 +83,11 @@ class Film:
         self._stream.thread_type = "AUTO"
         if threads is not None:
             self._stream.codec_context.thread_count = threads
+        self._stream.codec_context.options = {"max_pixels": str(PIXEL_LIMIT)}  # frames may grow later on
         self._has_clock = not container.format.flags & NO_TIMESTAMPS
         self._rate = self._declared_rate()
         self._frame_seconds = 1 / self._rate
-        if self._stream.width * self._stream.height > PIXEL_LIMIT:
-            raise SamecarError(
-                f"film {path} has frames of {self._stream.width} × {self._stream.height} pixels; at most "
-                f"{PIXEL_LIMIT:,} pixels are allowed, so make it smaller"
-            )
+        self._refuse_large(self._stream.width, self._stream.height)
         self.seconds = _declared_seconds(container, self._stream) if self._has_clock else 0.0
 
     def spacing(self, rate: float) -> float:
@@ -166,13 +170,32 @@ class Film:
         damaged, packets = 0, self._container.demux(self._stream)
         while True:
             try:
-                yield from next(packets).decode()
+                packet = next(packets)
+                self._refuse_costly(packet)
+                yield from packet.decode()
             except StopIteration:
                 break
             except av.error.FFmpegError:
                 damaged += 1
         if damaged:
             self.warnings.append(f"film {self.path} is damaged: {damaged} of its parts cannot be decoded")
+
+    def _refuse_costly(self, packet: Any) -> None:
+        """Refuses a frame that would keep its decoder longer than any ordinary picture."""
+        if packet.stream.codec_context.name not in PICTURE_CODECS:
+            return
+        if estimate_work(bytes(packet), PIXEL_LIMIT).exceeds(PIXEL_LIMIT):
+            raise SamecarError(
+                f"film {self.path} has a frame that takes too much work to decode, as it has too many scans, chunks, "
+                "tags, strips or run lengths; encode the film anew (ffmpeg -i FILM film.mp4)"
+            )
+
+    def _refuse_large(self, width: int, height: int) -> None:
+        if width * height > PIXEL_LIMIT:
+            raise SamecarError(
+                f"film {self.path} has frames of {width} × {height} pixels; at most {PIXEL_LIMIT:,} pixels are "
+                "allowed, so make it smaller"
+            )
 
     def _declared_rate(self) -> float:
         """Frames a second; what the film does not declare is assumed, with a warning."""
@@ -192,7 +215,9 @@ class Film:
     def _turn_upright(self, decoded: Any) -> NDArray[np.uint8]:
         """Pixels made square, and turned as the camera was held."""
         shape = self._stream.sample_aspect_ratio or 1
-        picture = decoded.to_ndarray(format="rgb24", width=round(decoded.width * shape), height=decoded.height)
+        width = round(decoded.width * shape)
+        self._refuse_large(width, decoded.height)
+        picture = decoded.to_ndarray(format="rgb24", width=width, height=decoded.height)
         return np.ascontiguousarray(np.rot90(picture, round(decoded.rotation / 90)))
 
 
@@ -205,19 +230,22 @@ def open_film(path: str | Path, threads: int | None = None) -> Iterator[Film]:
         threads: that decode it; None leaves their number to the decoder.
 
     Raises:
-        SamecarError: the file is missing, no film, has no video stream or too large frames.
+        SamecarError: the file is missing, no film but a list of others, has no video stream or too large frames.
     """
     av = _pyav()
     path = as_path(path, "film")
     if not path.is_file():
         raise SamecarError(f"film {path} is not there; give the path of a file such as MP4, AVI or Matroska")
     try:
-        container = av.open(str(path.resolve()))  # absolute, so that no colon in a name reads as a protocol
+        container = av.open(  # absolute, so that no colon in a name reads as a protocol
+            str(path.resolve()),
+            options={"format_whitelist": ",".join(sorted(av.formats_available - PLAYLISTS))},
+        )
     except (av.error.FFmpegError, OSError) as error:
         reason = (error.strerror or str(error)).lower()
         raise SamecarError(
-            f"film {path} cannot be opened: {reason}; it is no film, or its beginning or end is missing: give another "
-            "copy of it"
+            f"film {path} cannot be opened: {reason}; it is no film, only a list of films, or its beginning or end is "
+            "missing: give another copy of it"
         ) from error
     with container:
         yield Film(path, container, threads)

@@ -13,6 +13,9 @@ from samecar.models.embedder import Embedder, build_embedder
 from samecar.models.layers.side_information import refuse_side_information
 from samecar.preprocessing import Preprocessing
 
+MOST_PARTS = 32
+"""Models that can be fused to one."""
+
 
 class Reduction(nn.Module):
     """A last linear layer that makes embeddings shorter: minus a mean, times components.
@@ -185,9 +188,9 @@ def read_description(content: Mapping[str, Any]) -> Description:
     """
     if "parts" not in content:
         return PlainDescription(ModelSettings.model_validate(content["model"]), int(content["vehicles"]))
+    if not 1 <= len(content["parts"]) <= MOST_PARTS:
+        raise ValueError(f"it has {len(content['parts'])} parts; 1 to {MOST_PARTS} are allowed")
     parts = tuple(read_description(part) for part in content["parts"])
-    if not parts:
-        raise ValueError("parts is empty")
     reduction = content["reduction"]
     return CompositeDescription(parts, None if reduction is None else int(reduction["size"]))
 

@@ -1,7 +1,6 @@
 """A model on disk: its tensors as safetensors, its description as JSON; nothing is pickled."""
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from samecar.errors import SamecarError
-from samecar.files import write_file, write_json
+from samecar.files import parse_json, write_file, write_json
+from samecar.models.building import no_larger_than
 from samecar.models.composite import Description, Network, describe_model, read_description
 from samecar.models.folders import DESCRIPTION_FILE as DESCRIPTION_FILE
 from samecar.models.folders import MODEL_FILES as MODEL_FILES
@@ -59,9 +59,13 @@ def parse_description(content: bytes) -> Description:
         SamecarError: it is damaged.
     """
     try:
-        return read_description(json.loads(content))
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {error}") from error
+        return read_description(parse_json(content))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if isinstance(error, ValueError) else repr(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise SamecarError(f"{DESCRIPTION_FILE} is no description of a model: {reason}") from error
 
 
 def parse_model(description: Description, content: bytes) -> Network:
@@ -70,11 +74,12 @@ def parse_model(description: Description, content: bytes) -> Network:
     Raises:
         SamecarError: the tensors are damaged or of another model.
     """
-    model = description.build()
     try:
         tensors = read_tensors(content)
-    except SafetensorError as error:
+    except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
         raise SamecarError(f"{TENSORS_FILE} cannot be read: {error}; take the model from its run again") from error
+    with no_larger_than(sum(tensor.numel() for tensor in tensors.values())):
+        model = description.build()
     fill_model(model, tensors, TENSORS_FILE)
     return model
 
@@ -106,7 +111,9 @@ def fill_model(model: nn.Module, tensors: Mapping[str, Tensor], name: str) -> No
     """
     expected = model.state_dict()
     wrong = sorted(expected.keys() ^ tensors.keys()) or sorted(
-        name for name, tensor in expected.items() if tensor.shape != tensors[name].shape
+        name
+        for name, tensor in expected.items()
+        if (tensor.shape, tensor.dtype) != (tensors[name].shape, tensors[name].dtype)
     )
     if wrong:
         raise SamecarError(f"{name} belongs to another model: {len(wrong)} tensors differ, first {wrong[0]}")

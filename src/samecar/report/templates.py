@@ -6,7 +6,14 @@ from typing import Any
 
 import jinja2
 
+from samecar.notebook import visible_lines
+
 Filter = Callable[[Any], str]
+
+
+def _show(value: Any) -> Any:
+    """What a template writes of a value: of a text that is not markup, nothing that acts on what stands beside it."""
+    return visible_lines(value) if type(value) is str else value
 
 
 @cache
@@ -24,6 +31,7 @@ def find_template(package: str, name: str, filters: tuple[tuple[str, Filter], ..
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_show,
     )
     environment.filters.update(filters)
     return environment.get_template(name)

@@ -21,7 +21,7 @@ from samecar.retrieval.records import (
     Summary,
 )
 
-FORMAT = 1
+FORMAT = 2
 """Of galleries that this version writes; older ones are brought up to it, newer ones refused."""
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})

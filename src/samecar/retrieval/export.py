@@ -11,7 +11,7 @@ import numpy as np
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.errors import SamecarError, first_few
-from samecar.files import write_file
+from samecar.files import read_whole, write_file
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
@@ -148,7 +148,7 @@ class _Rows:
         try:
             if sighting.content[:CONTENT_MARK] in path.name:  # a pooled track's, whose content is not that of one file
                 return path.is_file()
-            return picture_content(path.read_bytes()) == sighting.content
+            return picture_content(read_whole(path)) == sighting.content
         except OSError:
             return False
 

@@ -1,5 +1,6 @@
 """The gallery: sightings of vehicles, bound to one model, searched by picture."""
 
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from samecar.data.pictures import BACKGROUND
 from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
@@ -117,6 +119,7 @@ class Gallery:
         calibration: bytes | None = None,
         engine: str | None = None,
         thumbnail: int = THUMBNAIL,
+        group: str | None = None,
         device: str = "auto",
     ) -> Self:
         """Makes an empty gallery, searched by 'exact'; another index is made of pictures, by `engine.rebuild`.
@@ -127,6 +130,7 @@ class Gallery:
             calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+            group: whose members may use a folder too; None lets its owner alone.
             device: where the model runs: auto, cpu, cuda or cuda:N.
 
         Raises:
@@ -138,13 +142,14 @@ class Gallery:
             size=model.embedding_size,
             thumbnail=thumbnail,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            description=_digest_description(model),
         )
         files = dict(model.files)
         if calibration is not None:
             _read_calibration(calibration, model.digest)
             files[CALIBRATION_FILE] = calibration
         name = as_text(name, "gallery", "its folder or name")
-        return cls(create_engine(name, engine, facts, files), device, name)
+        return cls(create_engine(name, engine, facts, files, group), device, name)
 
     @classmethod
     def open(cls, name: str | Path, *, engine: str | None = None, device: str = "auto") -> Self:
@@ -205,6 +210,11 @@ class Gallery:
             raise SamecarError(
                 f"the gallery's embeddings are of model {self.facts.model}, but the model that lies in it is "
                 f"{model.digest}; put the right one back, or make the gallery again"
+            )
+        if self.facts.description not in ("", _digest_description(model)):
+            raise SamecarError(
+                "the gallery's model is described otherwise than when the gallery was made; put the right "
+                "description back, or make the gallery again"
             )
         return model
 
@@ -321,14 +331,28 @@ class Gallery:
 
     def check(self, progress: Progress | bool | None = silent) -> list[str]:
         """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""
+        findings: list[str] = []
         with show_progress(progress) as report:
-            findings = self.engine.check(report)
-        for part in (lambda: self.model.load(), lambda: self.calibration):
-            try:
-                part()
-            except SamecarError as error:
-                findings.append(str(error))
+            parts = (lambda: findings.extend(self.engine.check(report)), self._check_model, lambda: self.calibration)
+            for part in parts:
+                try:
+                    part()
+                except SamecarError as error:
+                    findings.append(str(error))
         return findings
+
+    def _check_model(self) -> None:
+        """Embeds a grey picture.
+
+        Raises:
+            SamecarError: the model is damaged, is another one, or does not give such embeddings as the gallery holds.
+        """
+        embedding = self.model.embed([Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)])[0]
+        if len(embedding) != self.facts.size or not np.isfinite(embedding).all():
+            raise SamecarError(
+                f"the gallery's model gives {len(embedding)} numbers, {np.isfinite(embedding).sum()} of them finite, "
+                f"and its embeddings have {self.facts.size}; put the right one back, or make the gallery again"
+            )
 
     # what is asked of it
 
@@ -384,6 +408,12 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
+
+
+def _digest_description(model: "Encoder") -> str:
+    from samecar.models.saved import DESCRIPTION_FILE
+
+    return hashlib.sha256(model.files[DESCRIPTION_FILE]).hexdigest()[:16]
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":

@@ -1,7 +1,6 @@
 """What comes into a gallery, and where from: a folder, a source, standard input, or embeddings made before."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,8 +14,17 @@ from samecar.data.manifest import COLUMNS, Manifest
 from samecar.data.pictures import UnreadablePictureError
 from samecar.data.placeholders import describe_placeholders
 from samecar.data.sources.opening import open_source
-from samecar.data.tables import TABLE_SUFFIXES, find_separator, header_names, known_name, path_on_disk, read_values
+from samecar.data.tables import (
+    TABLE_SUFFIXES,
+    find_separator,
+    header_names,
+    known_name,
+    path_on_disk,
+    read_values,
+    rearm,
+)
 from samecar.errors import SamecarError
+from samecar.files import parse_json, read_whole
 from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time
 
@@ -58,9 +66,7 @@ class Incoming:
         if isinstance(self.picture, bytes):
             return self.picture
         try:
-            if self.picture.exists() and not self.picture.is_file():
-                raise UnreadablePictureError(self.name, "it is no file")
-            return self.picture.read_bytes()
+            return read_whole(self.picture)
         except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
             raise UnreadablePictureError(self.name, (getattr(error, "strerror", None) or str(error)).lower()) from error
 
@@ -200,7 +206,7 @@ def _read_json(lines: Iterable[str]) -> Iterator[Incoming]:
             continue
         place = f"line {number} of standard input"
         try:
-            fields = json.loads(line)
+            fields = parse_json(line)
         except ValueError as error:
             raise SamecarError(f"{place} is not JSON: {error}; give one object a line") from error
         if not isinstance(fields, dict) or not isinstance(fields.get("labels", {}), dict):
@@ -219,7 +225,7 @@ def _read_csv(lines: Iterable[str], header: str, sign: str) -> Iterator[Incoming
             place = f"line {reader.line_num} of standard input"
             if len(values) != len(names):
                 raise SamecarError(f"{place} has not as many values as the header names columns; mend it")
-            yield _parse_line(dict(zip(names, values, strict=True)), place)
+            yield _parse_line(dict(zip(names, map(rearm, values), strict=True)), place)
     except csv.Error as error:
         raise SamecarError(f"line {reader.line_num} of standard input is not CSV: {error}") from error
 

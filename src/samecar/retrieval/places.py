@@ -14,7 +14,13 @@ SERVER_SCHEMES = ("postgresql", "postgres")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
-def create_engine(name: str, engine: str | None, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Engine:
+def create_engine(
+    name: str,
+    engine: str | None,
+    facts: GalleryFacts,
+    files: Mapping[str, bytes] = NO_FILES,
+    group: str | None = None,
+) -> Engine:
     """Makes an empty gallery.
 
     Args:
@@ -22,14 +28,17 @@ def create_engine(name: str, engine: str | None, facts: GalleryFacts, files: Map
         engine: address of a server, such as postgresql://user@host/database; None for a folder.
         facts: what it is.
         files: attached to it from the beginning, by name.
+        group: whose members may use a folder too; None lets its owner alone.
 
     Raises:
-        SamecarError: there is one already, or the place cannot be written to.
+        SamecarError: there is one already, the place cannot be written to, or a server was given a group.
     """
     if engine is None:
         from samecar.retrieval.folder.engine import FolderEngine
 
-        return FolderEngine.create(Path(name), facts, files)
+        return FolderEngine.create(Path(name), facts, files, group)
+    if group is not None:
+        raise SamecarError(f"--group is {group!r}, which only a gallery in a folder has; leave it out")
     _refuse_scheme(engine)
     from samecar.retrieval.postgres import PostgresEngine
 

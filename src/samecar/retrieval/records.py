@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from samecar.errors import SamecarError
 from samecar.labels import is_placeholder
@@ -15,6 +15,9 @@ from samecar.retrieval.times import time_text
 
 LENGTH_TOLERANCE = 1e-3
 """How far from 1 the length of an embedding may be; half precision alone takes it up to 0.0005 away."""
+
+LARGEST_SIZE = 1 << 16
+"""Numbers that an embedding can have; those of several fused networks have a few thousand."""
 
 
 @dataclass(frozen=True)
@@ -222,16 +225,18 @@ class GalleryFacts(BaseModel):
         thumbnail: longer side of thumbnails in pixels; 0 keeps none.
         created: when, as ISO 8601 in UTC.
         index: how it is searched.
+        description: digest of the file that describes the model; "" in galleries of before, which do not say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int
     model: str
-    size: int
-    thumbnail: int
+    size: int = Field(ge=1, le=LARGEST_SIZE)
+    thumbnail: int = Field(ge=0)
     created: str
     index: IndexSettings = IndexSettings()
+    description: str = ""
 
 
 CONTENT_MARK = 12

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, open_upload, unreadable
+from samecar.serving.uploads import Crop, Upload, open_upload, refuse_bomb, unreadable
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -28,7 +28,13 @@ SUMMARY_SECONDS = 2.0
 """How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
 
 OTHERS = 4
-"""Threads beside the model's that decode pictures and read the gallery."""
+"""Threads beside the model's that decode pictures, and as many that read the gallery."""
+
+COSTLY_WAITING = 4
+"""Costly pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one."""
+
+SOON = 2.0
+"""Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
 
 
 class Question(NamedTuple):
@@ -93,6 +99,7 @@ class Service:
         self.keeps_thumbnails = False
         self._gallery = gallery
         self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
+        self._decoders = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="decoding")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._embedder = Batcher(
             self._embed,
@@ -104,6 +111,8 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
+        self._costly = Batcher(_do_each, largest=1, waiting=COSTLY_WAITING, name="costly")
+        self._costly_adder = Batcher(self._add, largest=1, waiting=COSTLY_WAITING, name="costly-adding")
         self._changes = 0
         self._counted: Counted | None = None
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
@@ -140,8 +149,9 @@ class Service:
 
     async def close(self) -> None:
         """Finishes what was begun and closes the gallery."""
-        for batcher in (self._embedder, self._searcher, self._adder):
+        for batcher in (self._costly, self._costly_adder, self._embedder, self._searcher, self._adder):
             await batcher.close()
+        self._decoders.shutdown()
         self._writer.shutdown()
         self._threads.shutdown()
         self._gallery.close()
@@ -191,26 +201,35 @@ class Service:
         if self.settings.read_only:
             raise ServiceError(403, "read_only", "this service only searches; it was started with --read-only")
 
+    async def refuse_if_busy(self) -> None:
+        """Refuses where no thread is soon free to decode a picture.
+
+        Raises:
+            ServiceError: all of them are at work.
+        """
+        try:
+            async with asyncio.timeout(SOON):
+                await asyncio.get_running_loop().run_in_executor(self._decoders, _do_each, ())
+        except TimeoutError as error:
+            raise busy() from error
+
     async def decode(self, file: bytes, crop: Crop | None) -> Upload:
         """Decodes a picture.
 
         Raises:
-            ServiceError: it is too large or no picture.
+            ServiceError: it is too large, too much work or no picture, or too many costly ones are waiting.
         """
-        return await self.read(self._decode, file, crop)
+        return await self._decode_with(file, crop, lambda upload: upload)
 
     async def prepare(self, file: bytes, crop: Crop | None) -> tuple[str, Pixels]:
         """Decodes a picture for the model; gives its content too.
 
         Raises:
-            ServiceError: it is too large or no picture.
+            ServiceError: it is too large, too much work or no picture, or too many costly ones are waiting.
         """
-
-        def prepare() -> tuple[str, Pixels]:
-            upload = self._decode(file, crop)
-            return upload.content, self.gallery.model.prepare(upload.picture)
-
-        return await self.read(prepare)
+        return await self._decode_with(
+            file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
+        )
 
     async def search(self, content: str, picture: Pixels, top: int, allowed: Filter) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
@@ -237,11 +256,13 @@ class Service:
         """Adds a picture; its entry's number, and whether it is new.
 
         Raises:
-            ServiceError: the gallery is only read, the picture is unreadable, or too many are waiting.
+            ServiceError: the gallery is only read, the picture is too large, too much work or unreadable, or too many
+                are waiting.
         """
         self.refuse_if_read_only()
+        costly = await self.read(refuse_bomb, incoming.read(), self.settings.pixels)
         try:
-            number, new = await self._adder(incoming)
+            number, new = await (self._costly_adder if costly else self._adder)(incoming)
         except QueueFullError as error:
             raise busy() from error
         self._changes += 1
@@ -282,8 +303,20 @@ class Service:
         self._gallery.search([blank], 1)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
 
-    def _decode(self, file: bytes, crop: Crop | None) -> Upload:
-        return open_upload(file, crop, self.settings.pixels, self.gallery.model.preprocessing.decoded_size)
+    async def _decode_with(self, file: bytes, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
+        """Decodes a picture and does something with it in the same thread; a costly one waits for the other costly."""
+        size = self.gallery.model.preprocessing.decoded_size
+
+        def work() -> Value:
+            return use(open_upload(file, crop, size))
+
+        if not await self.read(refuse_bomb, file, self.settings.pixels):
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+        try:
+            value: Value = await self._costly(work)
+        except QueueFullError as error:
+            raise busy() from error
+        return value
 
     def _embed(self, pictures: list[Pixels]) -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
@@ -325,3 +358,7 @@ class Service:
             (after.get(content), content not in before and content in after and first[content] == place)
             for place, content in enumerate(contents)
         ]
+
+
+def _do_each(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    return [work() for work in works]

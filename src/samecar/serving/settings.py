@@ -2,15 +2,21 @@
 
 import ipaddress
 import os
+import stat
+import sys
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from samecar.errors import SamecarError
+from samecar.files import read_whole
 
 TOKEN_LENGTH = 16
 """Fewest characters of a token: fewer can be guessed."""
+
+LARGEST_TOKEN = 1 << 12
+"""Bytes of a token's file."""
 
 
 class ServiceSettings(BaseModel):
@@ -107,8 +113,15 @@ def read_token(file: Path | None) -> SecretStr | None:
     return SecretStr(token)
 
 
+def warn_of_token(file: Path | None) -> str | None:
+    """A sentence if everybody on the machine can read a token's file, where the system tells."""
+    if file is None or sys.platform == "win32" or not file.stat().st_mode & stat.S_IROTH:
+        return None
+    return f"--token-file {file} can be read by everybody on this machine; make it yours alone with `chmod 600 {file}`"
+
+
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return read_whole(file, LARGEST_TOKEN).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SamecarError(f"--token-file {file} cannot be read: {error}; give a file that holds the token") from error

@@ -11,7 +11,8 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from PIL import Image
 
-from samecar.data.pictures import PICTURE_FORMATS, UnreadablePictureError, decode_picture
+from samecar.data.decoding_work import estimate_work
+from samecar.data.pictures import PICTURE_FORMATS, TOO_MUCH_WORK, UnreadablePictureError, decode_picture
 from samecar.numerals import read_number
 from samecar.retrieval.records import picture_content
 from samecar.serving.errors import ServiceError, invalid
@@ -123,19 +124,17 @@ class Upload(NamedTuple):
     picture: Image.Image
 
 
-def open_upload(file: bytes, crop: Crop | None, pixels: int, size: tuple[int, int]) -> Upload:
+def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload:
     """Decodes what a client sent.
 
     Args:
-        file: its bytes.
+        file: its bytes, which `refuse_bomb` has let pass.
         crop: which part is meant; None means all.
-        pixels: most that it may have.
         size: height and width below which it is not decoded.
 
     Raises:
-        ServiceError: it has too many pixels or is no picture.
+        ServiceError: it is no picture.
     """
-    refuse_bomb(file, pixels)
     try:
         picture = decode_picture(file, "", None if crop else size)
     except UnreadablePictureError as error:
@@ -147,21 +146,31 @@ def open_upload(file: bytes, crop: Crop | None, pixels: int, size: tuple[int, in
     return Upload(hashlib.sha256(f"{content} {box}".encode()).hexdigest(), picture.crop(box))
 
 
-def refuse_bomb(file: bytes, pixels: int) -> None:
-    """Refuses a picture by the size that its head states, before a pixel is decoded.
+def refuse_bomb(file: bytes, pixels: int) -> bool:
+    """Refuses a picture by the size and the work that its file states, before a pixel is decoded.
+
+    Returns:
+        Whether it is costly: decoding it may take longer than a plain picture of `pixels` would.
 
     Raises:
-        ServiceError: it has too many pixels, or is no picture.
+        ServiceError: it has too many pixels, takes too much work, or is no picture.
     """
+    work = estimate_work(file, pixels)
+    if work.pixels <= pixels and work.exceeds(pixels):  # opening it may already take too long
+        raise ServiceError(413, "too_much_work", f"the picture cannot be read: {TOO_MUCH_WORK}")
+    if work.pixels > pixels or _count_pixels(file) > pixels:
+        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {pixels:,} pixels allowed")
+    return work.pixels + work.extra > pixels
+
+
+def _count_pixels(file: bytes) -> float:
     try:
         with Image.open(io.BytesIO(file), formats=PICTURE_FORMATS) as picture:
-            count: float = picture.width * picture.height
+            return picture.width * picture.height
     except Image.DecompressionBombError:
-        count = math.inf
+        return math.inf
     except Exception as error:  # decoders raise whatever a broken file leads them into
         raise unreadable("it is not a picture of a known format") from error
-    if count > pixels:
-        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {pixels:,} pixels allowed")
 
 
 def unreadable(reason: str) -> ServiceError:

@@ -410,7 +410,7 @@ def test_absent_galleries_are_answered_with_those_there_are(postgres):
 
 def test_a_newer_format_is_refused(engine, address, name, postgres, database):
     postgres.execute(
-        f"""UPDATE samecar.galleries SET format = 2, facts = facts || '{{"format": 2, "unheard_of": 1}}'
+        f"""UPDATE samecar.galleries SET format = 3, facts = facts || '{{"format": 3, "unheard_of": 1}}'
         WHERE name = '{name}'""",
         database,
     )

@@ -1,6 +1,5 @@
 """Boxes in COCO's JSON."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from samecar.data.boxes.annotations import Annotations, Box, known_labels
 from samecar.errors import SamecarError
+from samecar.files import parse_json, read_whole
 
 
 def read_coco(path: Path) -> Annotations:
@@ -20,11 +20,11 @@ def read_coco(path: Path) -> Annotations:
         SamecarError: the file is no such JSON.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(read_whole(path).decode("utf-8-sig"))
         images = {image["id"]: image for image in content["images"]}
         kinds = {kind["id"]: str(kind["name"]) for kind in content.get("categories", ())}
         return _read(content["annotations"], images, kinds)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise SamecarError(
             f"{path} holds no boxes in COCO's form: {reason}; give a JSON file with images, annotations and categories"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from samecar.data.boxes.annotations import Annotations, Box, known_labels
 from samecar.errors import SamecarError
+from samecar.files import read_whole
 
 
 def read_cvat(path: Path) -> Annotations:
@@ -20,7 +21,7 @@ def read_cvat(path: Path) -> Annotations:
         SamecarError: the file is no such XML.
     """
     try:
-        text = path.read_bytes()
+        text = read_whole(path)
         if b"<!DOCTYPE" in text:
             raise SamecarError(f"{path} declares a document type, which CVAT's files do not; give CVAT's own file")
         return _read(ElementTree.fromstring(text))  # noqa: S314 - entities need a document type

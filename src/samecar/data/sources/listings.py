@@ -10,6 +10,7 @@ import numpy as np
 from samecar.data.manifest import Manifest
 from samecar.data.tables import decode_text
 from samecar.errors import SamecarError, first_few
+from samecar.files import read_whole
 
 
 class Counts(NamedTuple):
@@ -27,7 +28,7 @@ def read_lines(path: Path) -> list[str]:
         SamecarError: the file is not text in UTF-8, or UTF-16 with a byte order mark, or cannot be read.
     """
     try:
-        text = decode_text(path.read_bytes())
+        text = decode_text(read_whole(path))
     except (UnicodeError, OSError) as error:
         raise SamecarError(f"list {path} cannot be read as text: {error}; save it in UTF-8") from error
     return [line for line in (line.strip() for line in text.splitlines()) if line]

@@ -23,6 +23,7 @@ from samecar.data.sources.listings import (
 )
 from samecar.data.sources.walking import picture_names
 from samecar.errors import SamecarError, first_few
+from samecar.files import read_whole
 
 EXAMPLE_NAME: Final = "0001_c001_00016450_0.jpg"
 NAME: Final = re.compile(r"(?P<vehicle_id>[0-9]{4})_(?P<camera_id>c[0-9]{3})_(?P<time>[0-9]{8})_(?P<order>[0-9]+)\.jpg")
@@ -98,7 +99,7 @@ def read_label_items(path: Path) -> list[Mapping[str, str]]:
     if not path.is_file():
         return []
     # Declared gb2312, which Python's XML parser refuses: decode here and drop the declaration.
-    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", path.read_bytes().decode("gb18030", errors="replace").lstrip("\ufeff"))
+    text = re.sub(r"^\s*<\?xml[^>]*\?>", "", read_whole(path).decode("gb18030", errors="replace").lstrip("\ufeff"))
     if "<!" in text.replace("<!--", ""):
         raise SamecarError(f"labels {path} declare a document type, which VeRi-776's do not; take its own file")
     try:

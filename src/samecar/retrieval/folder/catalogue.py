@@ -13,10 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
-from samecar.retrieval.folder.schema import VERSION, check_version, migrate, write_schema
-from samecar.retrieval.folder.writing import PATIENCE, WriterLock, translate_errors
+from samecar.retrieval.folder.connecting import connect, limit_work, refuse_other_schema
+from samecar.retrieval.folder.schema import VERSION, as_numbers, check_version, migrate, write_schema
+from samecar.retrieval.folder.writing import PATIENCE, DamagedCatalogueError, WriterLock, lacks_room, translate_errors
 
 _ATTEMPTS = 5  # to read what others write to, without being able to hold them up
+
+LARGEST_NUMBER = 1 << 29
+"""That an entry can have: searches with a filter take a byte for each number up to the last."""
+
+_EMBEDDINGS = (
+    "SELECT id, CASE WHEN typeof(embedding) = 'blob' AND length(embedding) = ? THEN embedding END FROM embeddings"
+)
+
+_USED = """
+    SELECT ifnull((SELECT min(id) FROM entries), 0), ifnull((SELECT max(id) FROM entries), 0),
+        ifnull((SELECT min(id) FROM embeddings), 0), ifnull((SELECT max(id) FROM embeddings), 0),
+        ifnull((SELECT max(number) FROM removals), 0)"""
 
 Result = TypeVar("Result")
 
@@ -40,7 +53,7 @@ class _State(NamedTuple):
         file: number of the file on its disk.
         size: bytes in it.
         changed: when, in nanoseconds.
-        log: number of the file beside it that tells of a writer; None if there is none.
+        log: number of the file beside it that tells of a writer; None if there is none, or nothing in it.
     """
 
     file: int
@@ -87,7 +100,7 @@ class Catalogue:
             SamecarError: it is absent, damaged or newer than this samecar.
         """
         catalogue = cls(path, lock, size)
-        version = catalogue.read(lambda connection: check_version(connection, path))
+        version = catalogue.read(lambda connection: _check_form(connection, path))
         if version < VERSION:
             with catalogue.writing() as connection:
                 migrate(connection)
@@ -103,8 +116,8 @@ class Catalogue:
         """What some work finds in the catalogue as it is now, whatever is written meanwhile.
 
         SQLite keeps files beside the catalogue while it is in use, also by readers. Where none can be made, because
-        disk or folder cannot be written to, and no writer's lie there, the catalogue is read without them. Nobody holds
-        up a writer then: if there was one the work is done again, from the beginning.
+        the disk is full or disk or folder cannot be written to, and no writer's lie there, the catalogue is read
+        without them. Nobody holds up a writer then: if there was one the work is done again, from the beginning.
 
         Args:
             work: reads with the connection that it is given; may be done several times.
@@ -113,8 +126,12 @@ class Catalogue:
             SamecarError: the catalogue cannot be read, or was written to during every attempt.
         """
         if os.access(self._path.parent, os.W_OK):
-            with self._transaction("BEGIN") as connection:
-                return work(connection)
+            try:
+                with self._transaction("BEGIN") as connection:
+                    return work(connection)
+            except SamecarError as error:
+                if not lacks_room(error.__cause__) or self._read_state().log is not None:
+                    raise
         for _ in range(_ATTEMPTS):
             before = self._read_state()
             try:
@@ -141,8 +158,9 @@ class Catalogue:
     def _transaction(self, begin: str, *, fixed: bool = False) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction; a fixed one takes the file for one that nobody changes."""
         with translate_errors(self._path.parent):
-            connection = self._open_file("mode=ro&immutable=1") if fixed else self._take_connection()
+            connection = connect(self._path, "mode=ro&immutable=1") if fixed else self._take_connection()
             try:
+                limit_work(connection, self._path)
                 connection.execute(begin)
                 yield connection
                 connection.execute("COMMIT")
@@ -162,20 +180,17 @@ class Catalogue:
         try:
             return self._idle.pop()
         except IndexError:
-            connection = self._open_file("mode=rw")  # does not make a file where none is
+            connection = connect(self._path, "mode=rw")  # does not make a file where none is
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             return connection
-
-    def _open_file(self, mode: str) -> sqlite3.Connection:
-        address = f"{self._path.absolute().as_uri()}?{mode}"
-        return sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
 
     def _read_state(self) -> "_State":
         with translate_errors(self._path.parent):
             file = self._path.stat()
             try:
-                log = self._path.with_name(f"{self._path.name}-wal").stat().st_ino
+                beside = self._path.with_name(f"{self._path.name}-wal").stat()
+                log = beside.st_ino if beside.st_size else None
             except FileNotFoundError:
                 log = None
             return _State(file.st_ino, file.st_size, file.st_mtime_ns, log)
@@ -184,25 +199,48 @@ class Catalogue:
 
     def stored(self, connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, NDArray[np.float16]]:
         """(size,) embeddings by number, as stored; those that are not there are left out."""
-        rows = connection.execute(
-            "SELECT id, embedding FROM embeddings WHERE id IN (SELECT value FROM json_each(?))", [json_ids(ids)]
-        )
-        return {number: np.frombuffer(embedding, "<f2") for number, embedding in rows}
+        statement = f"{_EMBEDDINGS} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - a constant
+        rows = connection.execute(statement, [2 * self._size, json_ids(ids)])
+        return {number: self._as_matrix([(number, embedding)])[0] for number, embedding in rows}
 
     def added(
         self, connection: sqlite3.Connection, beyond: int, rows: int = 8192
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float16]]]:
         """Numbers and (entries, size) embeddings of what was added beyond an entry, in portions."""
-        cursor = connection.execute("SELECT id, embedding FROM embeddings WHERE id > ? ORDER BY id", [beyond])
+        cursor = connection.execute(f"{_EMBEDDINGS} WHERE id > ? ORDER BY id", [2 * self._size, beyond])
         while portion := cursor.fetchmany(rows):
-            matrix = np.frombuffer(b"".join(embedding for _, embedding in portion), "<f2")
-            yield np.array([number for number, _ in portion], np.int64), matrix.reshape(len(portion), self._size)
+            ids = np.array([number for number, _ in portion], np.int64)
+            if ids[0] <= beyond or (np.diff(ids) <= 0).any():
+                raise DamagedCatalogueError("its embeddings do not stand in the order of their numbers")
+            beyond = int(ids[-1])
+            yield ids, self._as_matrix(portion)
+
+    def _as_matrix(self, rows: Sequence[tuple[int, bytes | None]]) -> NDArray[np.float16]:
+        """(rows, size) of numbers with embeddings, which are None where they have another size."""
+        missing = [number for number, embedding in rows if embedding is None]
+        if missing:
+            raise DamagedCatalogueError(f"the embedding of entry {missing[0]} has not {self._size} numbers")
+        matrix = np.frombuffer(b"".join(embedding for _, embedding in rows if embedding is not None), "<f2")
+        return matrix.reshape(len(rows), self._size)
 
 
 def changes(connection: sqlite3.Connection) -> Changes:
-    """The last entry and the last removal there ever were."""
-    last = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
-    return Changes(last.get("entries", 0), last.get("removals", 0))
+    """The last entry and the last removal there ever were.
+
+    Raises:
+        DamagedCatalogueError: the numbers in use are others than those that were given.
+    """
+    given = dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
+    last = Changes(given.get("entries", 0), given.get("removals", 0))
+    used = connection.execute(_USED).fetchone()
+    if not all(isinstance(number, int) for number in (*last, *used)):
+        raise DamagedCatalogueError("it counts its entries in what is no number")
+    if min(used) < 0 or max(used[:-1]) > last.entry or used[-1] > last.removal or last.entry > LARGEST_NUMBER:
+        raise DamagedCatalogueError(
+            f"its entries have numbers from {min(used):,} to {max(used[:-1]):,}, and the last that was given is "
+            f"{last.entry:,}"
+        )
+    return last
 
 
 def read_content(connection: sqlite3.Connection, number: int) -> str:
@@ -213,10 +251,16 @@ def read_content(connection: sqlite3.Connection, number: int) -> str:
 
 def removed(connection: sqlite3.Connection, beyond: int) -> NDArray[np.int64]:
     """Numbers of entries that were removed after a removal."""
-    rows = connection.execute("SELECT entry FROM removals WHERE number > ?", [beyond])
-    return np.fromiter((entry for (entry,) in rows), np.int64)
+    return as_numbers(connection.execute("SELECT entry FROM removals WHERE number > ?", [beyond]))
 
 
 def json_ids(ids: Sequence[int]) -> str:
     """Numbers as statements with `json_each(?)` take them: any number of them is one value."""
     return json.dumps([int(number) for number in ids])
+
+
+def _check_form(connection: sqlite3.Connection, path: Path) -> int:
+    """Version of a catalogue that is what samecar makes of that version."""
+    version = check_version(connection, path)
+    refuse_other_schema(connection, version)
+    return version

@@ -1,14 +1,58 @@
 """Whether the catalogue of a gallery is sound."""
 
 import sqlite3
+from datetime import UTC, datetime
 
 import numpy as np
 
 from samecar.progress import Progress, silent
 from samecar.retrieval.folder.catalogue import Catalogue
-from samecar.retrieval.records import LENGTH_TOLERANCE
+from samecar.retrieval.folder.connecting import LARGEST_VALUE
+from samecar.retrieval.records import LENGTH_TOLERANCE, TEXTS
 
-_JPEG = "FFD8FF"  # how every JPEG file begins
+_JPEG = "x'FFD8FF'"  # how every JPEG file begins
+
+_NO_PICTURE = f"typeof({{0}}) != 'blob' OR length({{0}}) > {LARGEST_VALUE} OR substr({{0}}, 1, 3) != {_JPEG}"
+
+_NO_TEXTS = " OR ".join(f"typeof({name}) != 'text'" for name in ("content", "address", *TEXTS))
+
+_FAULTS = (
+    (
+        f"SELECT id FROM entries WHERE {_NO_TEXTS}",  # noqa: S608 - names of fields
+        "entry {} knows something that is no text; remove it and add its picture again",
+    ),
+    (
+        "SELECT id FROM entries WHERE length(content) != 64 OR content GLOB '*[^0-9a-f]*'",
+        "the content of entry {} is no SHA-256; remove it and add its picture again",
+    ),
+    (
+        "SELECT id FROM entries WHERE time IS NOT NULL AND (typeof(time) != 'real' OR time < ? OR time >= ?)",
+        "the time of entry {} lies in no year from 1 to 9999; remove it and add its picture again",
+    ),
+    (
+        "SELECT entry FROM labels WHERE typeof(name) != 'text' OR typeof(value) != 'text'",
+        "a label of entry {} is no text; remove it and add its picture again",
+    ),
+    (
+        "SELECT id FROM entries WHERE id NOT IN (SELECT id FROM embeddings)",
+        "entry {} has no embedding; remove it and add its picture again",
+    ),
+    (
+        f"SELECT id FROM thumbnails WHERE {_NO_PICTURE.format('thumbnail')}",  # noqa: S608
+        "the thumbnail of entry {} is no JPEG; remove the entry and add its picture again",
+    ),
+    (
+        "SELECT entry FROM judgements WHERE typeof(query) != 'text' OR same NOT IN (0, 1)",
+        "a judgement on entry {} says neither yes nor no; withdraw it",
+    ),
+    (
+        f"SELECT entry FROM judgements WHERE query_picture IS NOT NULL AND ({_NO_PICTURE.format('query_picture')})",  # noqa: S608
+        "the picture of a judgement on entry {} is no JPEG; withdraw it",
+    ),
+)
+"""Statements that find numbers of entries of which something is wrong, and what is said of each."""
+
+_TIMES = (datetime.min.replace(tzinfo=UTC).timestamp(), datetime.max.replace(tzinfo=UTC).timestamp())
 
 
 def find_faults(catalogue: Catalogue, size: int, progress: Progress = silent) -> list[str]:
@@ -37,16 +81,15 @@ def _find_missing(connection: sqlite3.Connection) -> list[str]:
         f"{table} {row} belongs to no entry; put the gallery back from a backup"
         for table, row, *_ in connection.execute("PRAGMA foreign_key_check")
     ]
-    for (number,) in connection.execute("SELECT id FROM entries WHERE id NOT IN (SELECT id FROM embeddings)"):
-        faults.append(f"entry {number} has no embedding; remove it and add its picture again")
-    statement = "SELECT id FROM thumbnails WHERE hex(substr(thumbnail, 1, 3)) != ?"
-    for (number,) in connection.execute(statement, [_JPEG]):
-        faults.append(f"the thumbnail of entry {number} is no JPEG; remove the entry and add its picture again")
+    for statement, sentence in _FAULTS:
+        values = _TIMES if "?" in statement else ()
+        faults += [sentence.format(number) for (number,) in connection.execute(statement, values)]
     return faults
 
 
 def _check_embeddings(catalogue: Catalogue, connection: sqlite3.Connection, size: int, progress: Progress) -> list[str]:
-    lengths = connection.execute("SELECT id FROM embeddings WHERE length(embedding) != ?", [2 * size]).fetchall()
+    statement = "SELECT id FROM embeddings WHERE typeof(embedding) != 'blob' OR length(embedding) != ?"
+    lengths = connection.execute(statement, [2 * size]).fetchall()
     if lengths:
         return [
             f"the embedding of entry {number} has not {size} numbers; add its picture again" for (number,) in lengths

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from samecar.errors import SamecarError
-from samecar.files import clear_unfinished, read_json, write_folder
+from samecar.files import LARGEST_MODEL, clear_unfinished, read_json, read_whole, write_folder
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import FORMAT, NO_FILES
 from samecar.retrieval.folder.catalogue import Catalogue
@@ -41,6 +41,9 @@ _INDEX = "index.faiss"
 _ATTACHED = "model"
 _LOCK = "writer.lock"
 
+OWNER_ALONE, OWNER_AND_GROUP = 0o700, 0o770
+"""Modes of a gallery's folder: where and when a vehicle was seen is for those alone who are let in."""
+
 
 class FolderEngine(CatalogueEngine):
     """Keeps a gallery in a folder; made by `create` and `open`.
@@ -61,13 +64,16 @@ class FolderEngine(CatalogueEngine):
         self._closed = False
 
     @classmethod
-    def create(cls, folder: Path, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Self:
+    def create(
+        cls, folder: Path, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES, group: str | None = None
+    ) -> Self:
         """Makes an empty gallery, all of it or nothing.
 
         Args:
             folder: must not exist, or be empty.
             facts: what the gallery is.
             files: attached to it from the beginning, by name.
+            group: whose members may use it too; None lets its owner alone.
 
         Raises:
             SamecarError: there is something already, it cannot be written, or there is no such index.
@@ -79,7 +85,7 @@ class FolderEngine(CatalogueEngine):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
             clear_unfinished(folder.absolute().parent)
-            with write_folder(folder) as temporary:
+            with write_folder(folder, OWNER_ALONE if group is None else OWNER_AND_GROUP, group) as temporary:
                 (temporary / _ATTACHED).mkdir()
                 with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
                     for name, content in files.items():
@@ -121,7 +127,7 @@ class FolderEngine(CatalogueEngine):
     def attached(self, name: str) -> bytes | None:
         path = _path_of_attached(self._folder, name)
         with translate_errors(self._folder):
-            return path.read_bytes() if path.is_file() else None
+            return read_whole(path, LARGEST_MODEL) if path.is_file() else None
 
     def add(self, additions: Sequence[Addition]) -> list[int]:
         matrix = prepare_embeddings(additions, self._facts.size)

@@ -12,9 +12,11 @@ from samecar.errors import SamecarError
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.folder.catalogue import Catalogue, changes, json_ids
 from samecar.retrieval.folder.schema import condition
+from samecar.retrieval.folder.writing import DamagedCatalogueError
 from samecar.retrieval.records import (
     EVERYTHING,
     KNOWN,
+    TEXTS,
     Addition,
     CameraSummary,
     Entry,
@@ -23,12 +25,15 @@ from samecar.retrieval.records import (
     Sighting,
     Summary,
 )
+from samecar.retrieval.times import known_time_text
 
 _LARGEST = 2**63 - 1  # whole number that SQLite knows
 
 _COLUMNS = tuple(name for name in KNOWN if name != "labels")  # of an entry; labels have a table of their own
 
-_ENTRY = f"SELECT id, content, {', '.join(KNOWN)} FROM sightings"  # noqa: S608 - names of fields
+_LABELS = "(SELECT json_group_object(name, value) FROM labels WHERE entry = entries.id)"
+
+_ENTRY = f"SELECT id, content, {', '.join(KNOWN).replace('labels', _LABELS)} FROM entries"  # noqa: S608 - fields
 
 _BY_NUMBER = _ENTRY + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
 
@@ -91,19 +96,17 @@ class CatalogueEngine(Engine):
         return self._catalogue.read(lambda connection: _find_known(connection, contents))
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
-        rows = self._rows(_BY_NUMBER, [json_ids(ids)])
-        return {row[0]: _read_entry(row) for row in rows}
+        return {entry.id: entry for entry in self._read_entries(_BY_NUMBER, [json_ids(ids)])}
 
     def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
         text, values = condition(allowed)
         statement = f"{_ENTRY} WHERE id > ? AND {text} ORDER BY id LIMIT ?"
-        rows = self._rows(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
-        return [_read_entry(row) for row in rows]
+        return self._read_entries(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         statement = "SELECT thumbnail FROM thumbnails WHERE id IN (SELECT value FROM json_each(?))"
         rows = self._rows(statement, [json_ids([id])])
-        return rows[0][0] if rows else None
+        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
 
     def summary(self) -> Summary:
         return self._catalogue.read(_count_all)
@@ -130,8 +133,14 @@ class CatalogueEngine(Engine):
         condition, values = ("", []) if query is None else ("WHERE query = ?", [query])
         picture = "query_picture" if pictures else "NULL"
         statement = f"SELECT query, entry, same, {picture} FROM judgements {condition} ORDER BY number"  # noqa: S608
-        rows = self._rows(statement, values)
-        return [Judgement(query, entry, bool(same), picture) for query, entry, same, picture in rows]
+        return self._catalogue.read(
+            lambda connection: [_read_judgement(row) for row in connection.execute(statement, values)]
+        )
+
+    def _read_entries(self, statement: str, values: Sequence[Any]) -> list[Entry]:
+        return self._catalogue.read(
+            lambda connection: [_read_entry(row) for row in connection.execute(statement, values)]
+        )
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._catalogue.read(lambda connection: connection.execute(statement, values).fetchall())
@@ -143,7 +152,9 @@ def _count_all(connection: sqlite3.Connection) -> Summary:
     ).fetchall()
     vehicles = connection.execute("SELECT count(DISTINCT vehicle_id) FROM entries WHERE vehicle_id != ''").fetchone()[0]
     judgements = connection.execute("SELECT count(*) FROM judgements").fetchone()[0]
-    rows = tuple(CameraSummary(*row) for row in cameras)
+    rows = tuple(CameraSummary(_as_text(camera), *row) for camera, *row in cameras)
+    for row in rows:
+        _check_times(row.first, row.last)
     return Summary(sum(row.pictures for row in rows), vehicles, judgements, rows)
 
 
@@ -185,4 +196,34 @@ def _column_values(sighting: Sighting) -> list[Any]:
 def _read_entry(row: tuple[Any, ...]) -> Entry:
     number, content, *values = row
     known = dict(zip(KNOWN, values, strict=True))
-    return Entry(number, Sighting(content, **{**known, "labels": json.loads(known["labels"])}))
+    try:
+        labels = json.loads(known["labels"])
+        texts = (content, *(known[name] for name in ("address", *TEXTS)), *labels.values())
+        known_texts = all(isinstance(text, str) for text in texts)
+        sighting = Sighting(content, **{**known, "labels": labels})
+    except (SamecarError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedCatalogueError(f"what it knows of entry {number} cannot be read") from error
+    if not known_texts:
+        raise DamagedCatalogueError(f"it knows of entry {number} what is no text")
+    return Entry(number, sighting)
+
+
+def _read_judgement(row: tuple[Any, ...]) -> Judgement:
+    query, entry, same, picture = row
+    if not isinstance(entry, int) or not isinstance(picture, bytes | None):
+        raise DamagedCatalogueError(f"the judgement on entry {entry} cannot be read")
+    return Judgement(_as_text(query), entry, bool(same), picture)
+
+
+def _as_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise DamagedCatalogueError(f"{value!r:.50} stands where a text should")
+    return value
+
+
+def _check_times(*times: Any) -> None:
+    for seconds in times:
+        try:
+            known_time_text(seconds)
+        except (SamecarError, TypeError) as error:
+            raise DamagedCatalogueError(f"{seconds!r:.50} stands where a time should") from error

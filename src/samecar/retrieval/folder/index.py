@@ -173,6 +173,37 @@ class VectorIndex:
             yield faiss.SearchParametersIVF(sel=selector, nprobe=probes)
 
 
+def find_damage(index: Any, kind: str, size: int, last: int) -> str | None:
+    """What is wrong with an index that FAISS has read from a file; None if nothing is.
+
+    Args:
+        index: of FAISS, of any class.
+        kind: that it should have.
+        size: numbers that its embeddings should have.
+        last: the largest number that an entry may have.
+    """
+    faiss = faiss_module()
+    expected = faiss.IndexIVFScalarQuantizer if kind == "ivf" else faiss.IndexIDMap
+    if type(index) is not expected or (index.d, index.metric_type) != (size, faiss.METRIC_INNER_PRODUCT):
+        return f"it is no index of kind {kind!r} and {size} numbers"
+    inner = index if kind == "ivf" else faiss.downcast_index(index.index)
+    code = faiss.ScalarQuantizer.QT_8bit if kind == "int8" else faiss.ScalarQuantizer.QT_fp16
+    if not hasattr(inner, "sq") or (inner.d, inner.sq.d, inner.sq.qtype) != (size, size, code):
+        return f"it holds no embeddings of kind {kind!r} and {size} numbers"
+    if kind == "ivf":
+        held, whole = index.invlists.compute_ntotal(), index.quantizer.ntotal == index.nlist
+        whole = whole and index.quantizer.d == size and index.invlists.code_size == inner.sq.code_size
+    else:
+        held, whole = index.id_map.size(), inner.codes.size() == index.ntotal * inner.sq.code_size
+    if not whole or held != index.ntotal or inner.ntotal != index.ntotal:
+        return "it has not one embedding for each entry"
+    ids = VectorIndex(kind, index).ids if kind == "ivf" else _view_vector(index.id_map, held, np.int64)
+    ascending = kind == "ivf" or (np.diff(ids) > 0).all()
+    if len(ids) and not (ascending and ids.min() > 0 and ids.max() <= last):
+        return "its entries have other numbers than those of the catalogue"
+    return None
+
+
 def _view_vector(vector: Any, length: int, kind: type[np.generic]) -> NDArray[Any]:
     """The memory of a C++ vector, which must not change while the view is used."""
     if not length:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
+from samecar.retrieval.folder.writing import DamagedCatalogueError
 from samecar.retrieval.records import EVERYTHING, Filter
 
 STEPS = (
@@ -44,6 +45,7 @@ STEPS = (
             PRIMARY KEY (entry, name)
         ) WITHOUT ROWID""",
         "CREATE INDEX labels_by_value ON labels (name, value)",
+        # For versions of samecar up to 96e5b3e, which asked it for entries.
         """CREATE VIEW sightings AS
             SELECT id, content, address, camera_id, time, track_id, vehicle_id,
                 (SELECT json_group_object(name, value) FROM labels WHERE entry = entries.id) AS labels
@@ -165,7 +167,22 @@ def _join_conditions(parts: list[tuple[str, list[Any]]]) -> tuple[str, list[Any]
     return " AND ".join(["TRUE", *(text for text, _ in parts)]), [value for _, values in parts for value in values]
 
 
+def as_numbers(rows: Iterable[tuple[int]]) -> NDArray[np.int64]:
+    """(rows,) whole numbers.
+
+    Raises:
+        DamagedCatalogueError: one is none.
+    """
+    try:
+        return np.fromiter(chain.from_iterable(rows), np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DamagedCatalogueError("something else stands where numbers of entries should") from error
+
+
 def _mark(rows: Iterable[tuple[int]], last: int) -> NDArray[np.bool_]:
     found = np.zeros(last + 1, bool)
-    found[np.fromiter(chain.from_iterable(rows), np.int64)] = True
+    numbers = as_numbers(rows)
+    if len(numbers) and (numbers.min() < 0 or numbers.max() > last):
+        raise DamagedCatalogueError(f"it names entries beyond the last, {last:,}")
+    found[numbers] = True
     return found

@@ -98,6 +98,23 @@ class Screen:
         self._measure_law()
 
     @classmethod
+    def of(cls, faiss_index: Any, size: int) -> Self:
+        """A screen of an index that was read from a file.
+
+        Raises:
+            ValueError: it is not such an index, or one of embeddings of another size.
+        """
+        expected = cls.empty(size)
+        screen = cls(faiss_index)
+        if (faiss_index.d, screen._blocks.d, screen._points.shape) != (
+            size,
+            expected._blocks.d,  # noqa: SLF001
+            expected._points.shape,  # noqa: SLF001
+        ):
+            raise ValueError("another screen")
+        return screen
+
+    @classmethod
     def empty(cls, size: int) -> Self:
         """A screen without embeddings.
 

@@ -3,15 +3,17 @@
 import errno
 import json
 import os
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from samecar.files import clear_unfinished
 from samecar.retrieval.folder.catalogue import Changes
-from samecar.retrieval.folder.index import VectorIndex
+from samecar.retrieval.folder.index import VectorIndex, find_damage
 from samecar.retrieval.folder.library import faiss_module
 from samecar.retrieval.folder.screen import Screen
 from samecar.retrieval.folder.writing import replaced_file
@@ -19,6 +21,8 @@ from samecar.retrieval.folder.writing import replaced_file
 _MARK = b"\nsamecar index "
 
 _LINE = 512  # bytes at the end of a file that hold the mark and what follows it, filled with spaces
+
+_LIMITS = threading.Lock()  # those of FAISS are the whole process's
 
 _PORTION = 1 << 22  # bytes that a checksum is taken of at a time
 
@@ -139,7 +143,6 @@ def _identify(path: Path) -> tuple[int, int, int]:
 def _read(
     path: Path, kind: str, size: int, newest: Changes, read_content: Callable[[int], str]
 ) -> tuple[VectorIndex, Changes]:
-    faiss = faiss_module()
     snapshot = read_description(path)
     if (snapshot.kind, snapshot.size) != (kind, size):
         raise DamagedSnapshotError(f"it is of kind {snapshot.kind!r} with {snapshot.size} numbers for each embedding")
@@ -151,12 +154,29 @@ def _read(
     if _checksum(path, snapshot.length) != snapshot.checksum:
         raise DamagedSnapshotError("its checksum differs")
     try:
-        reader = faiss.FileIOReader(str(path))
-        index = faiss.read_index(reader)
-        screen = Screen(faiss.read_index(reader)) if snapshot.screened else None
-    except RuntimeError as error:
+        index, screen = _read_faiss(path, snapshot)
+    except (RuntimeError, MemoryError) as error:
         raise DamagedSnapshotError(f"FAISS refuses it: {str(error).splitlines()[0]}") from error
-    return VectorIndex(kind, index, screen), snapshot.changes
+    damage = find_damage(index, kind, size, snapshot.entry)
+    if damage is None and screen is not None and screen.ntotal != index.ntotal:
+        damage = "its screen has other entries"
+    if damage is not None:
+        raise DamagedSnapshotError(damage)
+    try:
+        return VectorIndex(kind, index, None if screen is None else Screen.of(screen, size)), snapshot.changes
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
+        raise DamagedSnapshotError("its screen is none") from error
+
+
+def _read_faiss(path: Path, snapshot: Snapshot) -> tuple[Any, Any]:
+    """The index of a file, and its screen or None; nothing in it may be larger than the file is."""
+    faiss = faiss_module()
+    with _LIMITS:
+        set_limit = getattr(faiss, "set_deserialization_vector_byte_limit", None)  # since FAISS 1.15
+        if set_limit is not None:
+            set_limit(snapshot.length)
+        reader = faiss.FileIOReader(str(path))
+        return faiss.read_index(reader), faiss.read_index(reader) if snapshot.screened else None
 
 
 def read_description(path: Path) -> Snapshot:
@@ -166,6 +186,8 @@ def read_description(path: Path) -> Snapshot:
         DamagedSnapshotError: it does not say.
         FileNotFoundError: there is none.
     """
+    if path.exists() and not path.is_file():  # a pipe or a device, which may never end
+        raise DamagedSnapshotError("it is no file")
     with path.open("rb") as file:
         length = file.seek(0, 2)
         file.seek(max(length - _LINE, 0))
@@ -174,7 +196,7 @@ def read_description(path: Path) -> Snapshot:
         raise DamagedSnapshotError("its end is missing")
     try:
         snapshot = Snapshot.model_validate(json.loads(line))
-    except (ValueError, ValidationError) as error:
+    except (ValueError, ValidationError, RecursionError) as error:
         raise DamagedSnapshotError("its end is damaged") from error
     if snapshot.length != length - _LINE:
         raise DamagedSnapshotError("a part of it is missing")

@@ -18,9 +18,21 @@ PATIENCE = 10.0
 
 _PAUSE = 0.02  # seconds between two attempts
 
+_NO_ROOM_BESIDE = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_WRITE)
+
+_DAMAGE: dict[int | None, str] = {
+    sqlite3.SQLITE_INTERRUPT: "it takes more work than anything of its size can need",
+    sqlite3.SQLITE_TOOBIG: "it holds a value that is larger than any that samecar writes",
+}
+"""What SQLite says where a limit of ours was passed, and how to say it."""
+
 _PROCESS_DIGITS = 10  # the file keeps its length, so that a full disk is no hindrance
 
 _LOCKED_BYTE = 1 << 10  # Windows locks single bytes, and lets nobody read them: this one lies behind the file's end
+
+
+class DamagedCatalogueError(Exception):
+    """What is wrong with a catalogue, said of "it"; `translate_errors` makes a sentence of it."""
 
 
 class WriterLock:
@@ -57,7 +69,7 @@ class WriterLock:
 
     def _take(self, patience: float) -> int:
         with translate_errors(self._path.parent):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, file_mode(self._path.parent))
             try:
                 self._wait(descriptor, time.monotonic() + patience)
                 os.lseek(descriptor, 0, os.SEEK_SET)
@@ -113,9 +125,14 @@ def unlock_file(descriptor: int) -> None:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Does what `write_file` does with a file of a gallery."""
-    with translate_errors(path.parent), write_file(path) as temporary:
+    """Does what `write_file` does with a file of a gallery, for those who may use its folder."""
+    with translate_errors(path.parent), write_file(path, file_mode(path.parent)) as temporary:
         yield temporary
+
+
+def file_mode(folder: Path) -> int:
+    """The mode of files for those who may use the folder that they lie in."""
+    return folder.stat().st_mode & 0o666
 
 
 @contextmanager
@@ -129,6 +146,8 @@ def translate_errors(folder: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise SamecarError(_sqlite_sentence(folder, error)) from error
+    except DamagedCatalogueError as error:
+        raise SamecarError(_damaged_sentence(folder, str(error))) from error
     except UnicodeEncodeError as error:
         raise SamecarError(f"{error.object!r} is not valid text; give names that UTF-8 can write") from error
     except OSError as error:
@@ -137,11 +156,23 @@ def translate_errors(folder: Path) -> Iterator[None]:
         raise SamecarError(f"{folder} cannot be used: {error.strerror or error}") from error
 
 
+def lacks_room(error: BaseException | None) -> bool:
+    """Whether SQLite found no room for a file, be it one that it keeps beside a catalogue while that is read."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF == sqlite3.SQLITE_FULL or code in _NO_ROOM_BESIDE)
+
+
 def _sqlite_sentence(folder: Path, error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF  # the higher bits tell details
-    if primary == sqlite3.SQLITE_FULL:
+    if lacks_room(error):
         return no_room_sentence(folder, errno.ENOSPC)
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return f"{folder / 'catalogue.sqlite'} is damaged ({error}); put the gallery back from a backup"
+        return _damaged_sentence(folder, str(error))
+    if primary in _DAMAGE:
+        return _damaged_sentence(folder, _DAMAGE[primary])
     return f"{folder / 'catalogue.sqlite'} cannot be used: {error}"
+
+
+def _damaged_sentence(folder: Path, reason: str) -> str:
+    return f"{folder / 'catalogue.sqlite'} is damaged ({reason}); put the gallery back from a backup"

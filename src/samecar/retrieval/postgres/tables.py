@@ -9,6 +9,7 @@ from typing import Final, LiteralString
 
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
+from pydantic import ValidationError
 
 from samecar.errors import SamecarError
 from samecar.retrieval.engine import FORMAT
@@ -214,4 +215,7 @@ def find_gallery(cursor: Cursor, server: str, name: str) -> tuple[Tables, Galler
             f"gallery {name!r} on {server} is of format {gallery_format}, this samecar reads up to {FORMAT}; update "
             "samecar"
         )
-    return Tables(number), GalleryFacts.model_validate(facts)
+    try:
+        return Tables(number), GalleryFacts.model_validate(facts)
+    except ValidationError as error:
+        raise SamecarError(f"gallery {name!r} on {server} is damaged; put it back from a backup") from error

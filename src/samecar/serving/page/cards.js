@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { AGAIN } from "./asking.js";
 import { element } from "./elements.js";
-import { cameraName, percent, similarityText, timeText, whereText } from "./words.js";
+import { cameraName, percent, similarityText, timeText, visible, whereText } from "./words.js";
 
 const template = document.querySelector("#card");
 const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
@@ -191,7 +191,7 @@ export function knownItems(picture) {
   const known = [["vehicle", picture.vehicle_id], ["track", picture.track_id], ...Object.entries(picture.labels)];
   return known
     .filter(([, value]) => value !== "")
-    .map(([name, value]) => element("li", {}, `${name} ${value}`));
+    .map(([name, value]) => element("li", {}, visible(`${name} ${value}`)));
 }
 
 function makeCard(picture, address, judged) {

@@ -8,7 +8,7 @@ import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
 import { Judging } from "./judging.js";
 import { Timeline } from "./timeline.js";
-import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, whereText } from "./words.js";
+import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, visible, whereText } from "./words.js";
 
 const BROWSED = 24; // pictures of the gallery that are shown at a time
 const SAVING = 60_000; // milliseconds after which a browser has saved what it downloads
@@ -29,8 +29,8 @@ function reveal(id) {
 function showGallery() {
   const cameras = counted(gallery.cameras.length, "camera");
   const span = gallery.first === null ? "" : `${plainTime(gallery.first)} to ${timeText(gallery.last)}`;
-  document.title = `${gallery.name} – samecar`;
-  const facts = [gallery.name, counted(gallery.pictures, "picture"), cameras, span, gallery.writable ? "" : "read-only"];
+  document.title = `${visible(gallery.name)} – samecar`;
+  const facts = [visible(gallery.name), counted(gallery.pictures, "picture"), cameras, span, gallery.writable ? "" : "read-only"];
   at("facts").replaceChildren(...facts.map((textContent) => element("span", { textContent })));
   cards.does.judge = gallery.writable ? (picture, same) => judging.judge(picture, same) : undefined;
   at("export").hidden = false;

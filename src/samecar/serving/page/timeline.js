@@ -1,7 +1,7 @@
 /** When and where: a lane for each camera, a point for each result, and the same as a table. */
 
 import { element } from "./elements.js";
-import { cameraName, counted, percent, plainTime, similarityText, whereText } from "./words.js";
+import { cameraName, counted, percent, plainTime, similarityText, visible, whereText } from "./words.js";
 
 const POINT = 26; // pixels that a point takes, so that none hides another
 const ROWS = 3; // of points in a lane, so that lanes of many cameras fit on a screen
@@ -153,7 +153,7 @@ function makeTable(timed) {
   for (const result of timed.toSorted((one, other) => Date.parse(one.time) - Date.parse(other.time))) {
     const cells = [cameraName(result.camera_id), result.rank, similarityText(result.similarity)];
     if (calibrated) cells.push(percent(result.probability));
-    cells.push(result.vehicle_id || "–");
+    cells.push(visible(result.vehicle_id) || "–");
     const time = element("th", { scope: "row", textContent: plainTime(result.time) });
     body.append(element("tr", {}, time, ...cells.map((text) => element("td", { textContent: text }))));
   }

@@ -3,6 +3,15 @@
 const NUMBER = new Intl.NumberFormat("en");
 const JOINT = "\u00a0"; // a space at which no line ends
 
+/** A text from elsewhere in which signs that turn text around, and control characters, are written out. */
+export function visible(text) {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, written);
+}
+
+function written(sign) {
+  return `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
 /** "1 picture", "1,014 pictures". */
 export function counted(number, one, many = `${one}s`) {
   return `${NUMBER.format(number)} ${number === 1 ? one : many}`;
@@ -37,12 +46,12 @@ export function plainTime(time) {
 
 /** The name of a camera, also of one that nobody named. */
 export function cameraName(camera) {
-  return camera === "" ? "unknown camera" : camera;
+  return camera === "" ? "unknown camera" : visible(camera);
 }
 
 /** "Camera north, 2026-03-01 07:45:10 UTC". */
 export function whereText(picture) {
-  const camera = picture.camera_id === "" ? "Unknown camera" : `Camera ${picture.camera_id}`;
+  const camera = picture.camera_id === "" ? "Unknown camera" : `Camera ${visible(picture.camera_id)}`;
   return `${camera}, ${timeText(picture.time)}`;
 }
 

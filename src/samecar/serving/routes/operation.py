@@ -32,8 +32,9 @@ async def health() -> State:
 
 @router.get("/ready", responses=error_responses(), tags=["operation"])
 async def ready(service: Served) -> State:
-    """Tells whether the gallery and its model are loaded and answer; 503 where they do not."""
+    """Tells whether the gallery and its model are loaded and answer, and pictures are decoded soon; 503 otherwise."""
     await service.summary()
+    await service.refuse_if_busy()
     return State(status="ready")
 
 

@@ -24,7 +24,7 @@ from samecar.serving.messages import (
     parse_seconds,
 )
 from samecar.serving.service import Service
-from samecar.serving.uploads import MULTIPART, LimitedRoute, refuse_bomb
+from samecar.serving.uploads import MULTIPART, LimitedRoute
 
 router = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 
@@ -64,7 +64,6 @@ async def add_picture(
         "labels": _parse_labels(form.labels),
     }
     incoming = Incoming(await form.picture.read(), replace(UNREAD, **known))
-    await service.read(refuse_bomb, incoming.read(), service.settings.pixels)
     number, added = await service.add(incoming)
     response.status_code = 201 if added else 200
     return AdditionReply(id=number, added=added)
