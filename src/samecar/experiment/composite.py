@@ -122,7 +122,10 @@ class CompositeModel:
         return model.eval()
 
 
-TrainedModel = Run | CompositeModel | ExportedModel
+TorchModel = Run | CompositeModel
+"""What has a network of torch."""
+
+TrainedModel = TorchModel | ExportedModel
 """What can embed, and knows which vehicles it was trained on."""
 
 
@@ -150,6 +153,20 @@ def finished_model(given: TrainedModel | str | Path) -> TrainedModel:
     if isinstance(model, Run):
         model.refuse_unfinished()
         model.refuse_incomplete()
+    return model
+
+
+def with_network(model: TrainedModel) -> TorchModel:
+    """Refuses what has no network of torch.
+
+    Raises:
+        SamecarError: it is an exported model.
+    """
+    if isinstance(model, ExportedModel):
+        raise SamecarError(
+            f"{model.path} is an exported model, without the network of torch that this needs; name the run that it "
+            "was exported from"
+        )
     return model
 
 
@@ -184,7 +201,7 @@ def refuse_used(folder: Path) -> None:
         raise SamecarError(f"{folder} is not an empty folder; choose another one for the model")
 
 
-def facts_of_part(model: TrainedModel) -> dict[str, Any]:
+def facts_of_part(model: TorchModel) -> dict[str, Any]:
     """What a composite notes of one of its models."""
     if isinstance(model, CompositeModel):
         return {"folder": str(model.folder), "digest": model.model_digest(), **model.facts}

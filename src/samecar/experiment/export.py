@@ -20,9 +20,9 @@ from samecar.embedding.exported import ExportFacts, Precision, TrainedOn
 from samecar.embedding.exporting import BATCHES, lowest_cosine, quantise, sample_pictures, write_facts, write_onnx
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
-from samecar.experiment.composite import CompositeModel, TrainedModel, as_model
+from samecar.experiment.composite import CompositeModel, TorchModel, TrainedModel, as_model, with_network
 from samecar.experiment.evaluate import score_splits
-from samecar.experiment.exported import ExportedModel, is_exported
+from samecar.experiment.exported import is_exported
 from samecar.experiment.train import train_pictures
 from samecar.files import as_path, read_json, write_file
 from samecar.hardware import Machine, machine
@@ -150,7 +150,7 @@ def export(
                 f"{needed:g}; give another precision, or allow less if that is enough for you"
             )
         scores = None if manifest is None else _compare_scores(source.encoder, made, manifest, on, report)
-        if scores is not None and 100 * (scores[0] - scores[1]) > tolerance:
+        if scores is not None and not 100 * (scores[0] - scores[1]) <= tolerance:
             raise SamecarError(
                 f"{out} is not written: its mAP is {100 * scores[1]:.2f} and that of torch {100 * scores[0]:.2f}, and "
                 f"tolerance is {tolerance:g} points; give another precision, or allow more if that is enough for you"
@@ -188,16 +188,14 @@ def _open_source(run: TrainedModel | Gallery | str | Path, on: Machine) -> _Sour
     if isinstance(run, Gallery):
         encoder = run.model
         return _Source(encoder, _facts_of_files(encoder))
-    model = as_model(run)
-    if isinstance(model, ExportedModel):
-        model.load_model()
+    model = with_network(as_model(run))
     if isinstance(model, Run):
         refuse_side_information(model.model_settings, "an exported file")
     encoder = Encoder.open(model, device=on.device)
     return _Source(encoder, _facts_of_model(model))
 
 
-def _facts_of_model(model: TrainedModel) -> dict[str, Any]:
+def _facts_of_model(model: TorchModel) -> dict[str, Any]:
     data = TrainedOn.model_validate({**vars(model.data), "vehicles": tuple(model.data.vehicles)})
     known = {"trained_on": data, "scores": _read_scores(model)}
     if isinstance(model, Run):
@@ -244,7 +242,7 @@ def _facts_of_files(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _read_scores(model: TrainedModel) -> tuple[dict[str, Any], ...]:
+def _read_scores(model: TorchModel) -> tuple[dict[str, Any], ...]:
     """The scores of a model in its folder, each with its card; those of an earlier state of the model are left out."""
     every = [read_json(path) for path in sorted((model.folder / "evaluations").glob("*.json"))]
     digest = model.model_digest()

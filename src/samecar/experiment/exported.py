@@ -1,7 +1,6 @@
 """An exported file where a run is taken: it embeds, and tells what its model was trained on and began with."""
 
 from pathlib import Path
-from typing import NoReturn
 
 from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.encoder import Encoder
@@ -89,17 +88,6 @@ class ExportedModel:
     def model_digest(self) -> str:
         """Sixteen hexadecimal digits of the file's content."""
         return self._encoder.digest
-
-    def load_model(self) -> NoReturn:
-        """Refuses.
-
-        Raises:
-            SamecarError: always.
-        """
-        raise SamecarError(
-            f"{self.path} is an exported model, without the network of torch that this needs; name the run that it was "
-            "exported from"
-        )
 
 
 def is_exported(path: Path) -> bool:
