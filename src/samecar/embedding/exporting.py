@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
 
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import EMBEDDINGS, PICTURES, ExportFacts
@@ -190,11 +191,11 @@ def _quiet_exporter() -> Iterator[None]:
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.onnx.register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", _resize, OPSET)
+        register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", _resize, OPSET)
         try:
             yield
         finally:
-            torch.onnx.unregister_custom_op_symbolic("aten::_upsample_bilinear2d_aa", OPSET)
+            unregister_custom_op_symbolic("aten::_upsample_bilinear2d_aa", OPSET)
             logging.disable(former)
 
 

@@ -273,8 +273,10 @@ class ForeignRuntime(OnnxRuntime):
         assert self._session is not None
         given = (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / deviation
         found = self._session.run(None, {self._session.get_inputs()[0].name: given})[0]
-        embeddings: NDArray[np.float32] = found.reshape(len(pictures), -1).astype(np.float32)
-        return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), np.float32(1e-12))
+        features = found.reshape(len(pictures), -1).astype(np.float32)
+        lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.float32(1e-12))
+        embeddings: NDArray[np.float32] = features / lengths
+        return embeddings
 
 
 def open_session(content: bytes, device: torch.device | str = "cpu") -> "InferenceSession":

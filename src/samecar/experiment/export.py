@@ -174,7 +174,7 @@ def _check_options(out: Path, kind: str, precision: str, cosine: float | None, t
         raise SamecarError(f"cosine is {cosine}; give a number above 0 and at most 1")
     if not 0 <= tolerance <= 100:
         raise SamecarError(f"tolerance is {tolerance}; give points of mAP from 0 to 100")
-    return COSINES[precision] if cosine is None else cosine  # type: ignore[index]
+    return COSINES[precision] if cosine is None else cosine
 
 
 class _Source(NamedTuple):

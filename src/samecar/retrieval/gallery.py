@@ -411,9 +411,11 @@ class Gallery:
 
 
 def _digest_description(model: "Encoder") -> str:
-    from samecar.models.saved import DESCRIPTION_FILE
+    """Of what the model's digest says nothing of; empty for an exported one, whose digest is of all of it."""
+    from samecar.models.folders import DESCRIPTION_FILE
 
-    return hashlib.sha256(model.files[DESCRIPTION_FILE]).hexdigest()[:16]
+    description = model.files.get(DESCRIPTION_FILE)
+    return "" if description is None else hashlib.sha256(description).hexdigest()[:16]
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":
