@@ -17,6 +17,7 @@ from PIL import Image
 
 from samecar.data.manifest import Manifest
 from samecar.retrieval.gallery import Gallery
+from samecar.serving.settings import warn_of_token
 
 TOKEN = "a-token-of-sufficient-length"
 
@@ -61,6 +62,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_it_is_told_to_end(own_galler
 @pytest.mark.slow
 def test_it_answers_before_the_model_is_loaded_and_asks_for_its_token(painted_gallery, tmp_path):
     (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o600)
     early = []
 
     def watch(port):
@@ -174,3 +176,12 @@ main()
     assert finished.returncode == 2, finished
     assert "Serving" in finished.stdout
     assert finished.stderr.splitlines() == ["error: the model lacks a file; put it back"]
+
+
+def test_a_token_that_everybody_can_read_is_a_warning(tmp_path):
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(0o644)
+    assert "can be read by everybody on this machine" in warn_of_token(tmp_path / "token")
+    (tmp_path / "token").chmod(0o640)
+    assert warn_of_token(tmp_path / "token") is None
+    assert warn_of_token(None) is None

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from samecar.config.recipe import Recipe
 from samecar.errors import SamecarError
-from samecar.files import read_whole
 from samecar.options import OptionDescription, describe_groups, describe_settings, settings_as_toml
 
 LARGEST_RECIPE = 1 << 16
@@ -130,10 +129,10 @@ def _recipe_file(name_or_path: str) -> Path:
 
 
 def _read_text(path: Path) -> str:
+    if path.stat().st_size > LARGEST_RECIPE:
+        raise SamecarError(f"recipe {path} has more than {LARGEST_RECIPE:,} bytes; give a recipe's own file")
     try:
-        return read_whole(path, LARGEST_RECIPE).decode()
-    except OSError as error:
-        raise SamecarError(f"recipe {path} cannot be read: {error.strerror}; give a recipe's own file") from error
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise SamecarError(f"recipe {path} is not valid TOML: {error}") from error
 

@@ -109,6 +109,8 @@ class FolderEngine(CatalogueEngine):
         _check_name(folder)
         if not cls.is_in(folder):
             raise SamecarError(f"{folder} is no gallery, it has no {_FACTS}; make one with `samecar gallery create`")
+        for written in (folder, folder / _ATTACHED):
+            clear_unfinished(written)
         return cls(folder)
 
     @property
@@ -161,6 +163,9 @@ class FolderEngine(CatalogueEngine):
             settings = self._index.rebuild(kind, progress)
             _write_facts(self._folder, self.facts.model_copy(update={"index": settings}))
         return self.facts.index
+
+    def limit_silence(self, reading: float, writing: float) -> None:
+        """Changes nothing: a folder is no server."""
 
     def close(self) -> None:
         if self._closed:

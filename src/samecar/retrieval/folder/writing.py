@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 _PAUSE = 0.02  # seconds between two attempts
 
-_NO_ROOM_BESIDE = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP, sqlite3.SQLITE_IOERR_WRITE)
+_NO_ROOM_BESIDE = (sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP)
 
 _DAMAGE: dict[int | None, str] = {
     sqlite3.SQLITE_INTERRUPT: "it takes more work than anything of its size can need",
