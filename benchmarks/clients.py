@@ -21,6 +21,7 @@ from safetensors.torch import save
 
 from samecar.config import ModelSettings
 from samecar.data.pictures import decode_picture
+from samecar.data.transforms import normalise_transform
 from samecar.embedding.encoder import Encoder
 from samecar.models import Embedder, build_embedder
 from samecar.models.saved import DESCRIPTION_FILE, TENSORS_FILE, model_tensors
@@ -88,9 +89,10 @@ def random_model(backbone: str, pictures: list[bytes], seed: int) -> Encoder:
             layer.momentum = None  # what it sees replaces what it starts with
             layer.reset_running_stats()
     bound = bind(model, settings)
-    _, _, normalise = bound.load()
+    normalise = normalise_transform(model.preprocessing)
+    prepared = np.stack([bound.prepare(decode(bound, file)) for file in pictures])
     with torch.inference_mode():
-        model.train()(normalise(torch.stack([bound.prepare(decode(bound, file)) for file in pictures])))
+        model.train()(normalise(torch.from_numpy(prepared)))
     return bind(model, settings)
 
 

@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from clients import ask, decode, draw_pictures, random_model, service, summary
 from embeddings import draw_pictures_of, draw_vehicles
 from results import write_results
 
 from samecar.cli.main import keep_freed_memory
 from samecar.embedding.encoder import Encoder
+from samecar.preprocessing import Pixels
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
 from samecar.serving.app import SWITCH_INTERVAL
@@ -114,7 +114,7 @@ def fill(folder: Path, model: Encoder, pictures: list[bytes], options: argparse.
 def model_alone(model: Encoder, pictures: list[bytes], seconds: float) -> float:
     """Pictures a second from files to embeddings."""
 
-    def prepared(place: int) -> torch.Tensor:
+    def prepared(place: int) -> Pixels:
         return model.prepare(decode(model, pictures[place % len(pictures)]))
 
     done = 0

@@ -30,6 +30,7 @@ PAGES = (
     "README.md",
     "docs/calibration.md",
     "docs/contributing.md",
+    "docs/exporting.md",
     "docs/films.md",
     "docs/fusion.md",
     "docs/gallery.md",
@@ -55,6 +56,7 @@ SMALL = {
     "evaluate": ["--workers", "0"],
     "embed": ["--workers", "0"],
     "calibrate": ["--workers", "0"],
+    "export": ["--workers", "0"],
 }
 """What is added to commands so that they are quick: a tiny network for two epochs, no processes."""
 

@@ -23,6 +23,9 @@ from .experiment.composite import CompositeModel as CompositeModel
 from .experiment.evaluate import bound_model as bound_model
 from .experiment.evaluate import embed_with as embed_with
 from .experiment.evaluate import evaluate as evaluate
+from .experiment.export import Export as Export
+from .experiment.export import export as export
+from .experiment.exported import ExportedModel as ExportedModel
 from .experiment.fuse import fuse as fuse
 from .experiment.reduce import reduce as reduce
 from .experiment.train import train as train

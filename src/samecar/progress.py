@@ -114,17 +114,18 @@ def _round_down(speed: float) -> str:
     return f"{speed:,.0f}" if speed >= 10 else f"{speed:.1f}"
 
 
-def describe_speed(pictures: int, started: float, device: "torch.device") -> str:
+def describe_speed(pictures: int, started: float, device: "torch.device | None") -> str:
     """Pictures a second and, on a GPU, its memory, for a note: "812 pictures/s  GPU 3.2 GiB".
 
     Args:
         pictures: how many were done.
         started: when the first was begun, by `time.perf_counter`.
-        device: where they were done; of a GPU the most memory that tensors took since the process began is told.
+        device: where they were done; of a GPU the most memory that tensors took since the process began is told;
+            None where torch was not asked.
     """
     seconds = max(time.perf_counter() - started, 1e-9)
     note = f"{_round_down(pictures / seconds)} pictures/s"
-    if device.type != "cuda":
+    if device is None or device.type != "cuda":
         return note
     import torch
 

@@ -16,6 +16,7 @@ from samecar.drawn import draw_set
 ONLY_READ = (
     "import-weights",
     "data crop",
+    "export runs/first --precision int8",
     *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
     *("reproduce figure4", "reproduce all", "reproduce --plan", "fuse", "reduce", "tune"),
     *(
@@ -31,7 +32,7 @@ ONLY_READ = (
 FIRST, LAST = ("train", "gallery create", "gallery add", "score"), ("gallery remove",)
 """Commands whose examples make what others need, or take it away."""
 
-SMALL = {"train": tiny(), "evaluate": ["--workers", "0"], "embed": ["--workers", "0"]}
+SMALL = {"train": tiny(), **{name: ["--workers", "0"] for name in ("evaluate", "embed", "export")}}
 """What is added to commands so that they are quick."""
 
 

@@ -15,11 +15,13 @@ from samecar.cli.options import (
     Json,
     OptionsOf,
     Spelling,
+    Stated,
     add_command,
     examples,
     gallery_words,
     group_with,
     name_option,
+    open_model,
 )
 from samecar.errors import SamecarError
 from samecar.files import expand_home
@@ -37,7 +39,8 @@ Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gall
 Run = Annotated[
     Path,
     typer.Option(
-        metavar="RUN", help="run folder of `samecar train`, or a fused or reduced model, that the gallery is bound to"
+        metavar="RUN",
+        help="run folder of `samecar train`, or a fused, reduced or exported model, that the gallery is bound to",
     ),
 ]
 
@@ -103,6 +106,7 @@ def create(
     run: Run,
     thumbnail: Thumbnail,
     engine: Engine = None,
+    preprocessing: Stated = None,
     group: Group = None,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
@@ -110,8 +114,9 @@ def create(
     from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
-    model = bound_model(run)
-    path = run / CALIBRATION_FILE
+    opened = open_model(run, preprocessing)
+    model = bound_model(opened)
+    path = opened.folder / CALIBRATION_FILE
     calibration = read_whole(path) if path.is_file() else None
     with Gallery.create(name, model, calibration=calibration, engine=engine, group=group, **thumbnail) as made:
         facts = made.facts
@@ -122,10 +127,11 @@ def create(
 @examples("samecar gallery calibrate garage --run runs/first")
 def calibrate(name: Name, run: Run, engine: Engine = None) -> None:
     """Gives a gallery the calibration that `samecar calibrate` made of its model."""
+    from samecar.experiment.composite import as_model
     from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 
-    path = run / CALIBRATION_FILE
+    path = as_model(run).folder / CALIBRATION_FILE
     if not path.is_file():
         raise SamecarError(f"{path} is not there; make it with `samecar calibrate {run} --data SOURCE`")
     with Gallery.open(name, engine=engine) as opened:

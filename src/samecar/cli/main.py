@@ -12,6 +12,7 @@ import typer
 from samecar.cli import compose, console, measure
 from samecar.cli.data import data
 from samecar.cli.drawn import demo, draw
+from samecar.cli.export import export
 from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
 from samecar.cli.options import Group, add_command
@@ -154,5 +155,5 @@ add_command(app, measure.compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
 app.add_typer(gallery, name="gallery")
-for command in (search, ingest, reproduce, serve):
+for command in (export, search, ingest, reproduce, serve):
     add_command(app, command)

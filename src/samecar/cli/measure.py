@@ -18,9 +18,11 @@ from samecar.cli.options import (
     RunFolder,
     Source,
     Spelling,
+    Stated,
     examples,
     gallery_words,
     name_option,
+    open_model,
 )
 from samecar.errors import SamecarError
 from samecar.numerals import read_number, read_whole_number
@@ -141,6 +143,7 @@ def evaluate(
     distance: RunDistance,
     on: Place,
     flip: Flip = False,
+    preprocessing: Stated = None,
     protocol: Protocol = None,
     junk: Junk = None,
     json: Json = False,
@@ -148,12 +151,11 @@ def evaluate(
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.evaluation import find_protocol, with_junk
     from samecar.evaluation.test_sets import protocol_of
-    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import evaluate as evaluate_run
     from samecar.experiment.evaluate import trained_vehicles
     from samecar.hardware import machine
 
-    opened = as_model(run)
+    opened = open_model(run, preprocessing)
     rules = name_option("--protocol", find_protocol, protocol) if protocol else None
     place = machine(**on)
     manifest = console.open_aloud(source)
@@ -179,7 +181,7 @@ def evaluate(
     else:
         console.print_evaluation(evaluation)
         console.print_details(evaluation)
-        console.say(f"Open the report: {run / 'report.html'}")
+        console.say(f"Open the report: {opened.folder / 'report.html'}")
 
 
 @examples(
@@ -192,16 +194,16 @@ def embed(
     out: Annotated[Path, typer.Option("-o", "--out", help=".npz file to write, or .npy with a .csv beside it")],
     on: Place,
     flip: Flip = False,
+    preprocessing: Stated = None,
 ) -> None:
     """Embeds every picture of a source with a trained model."""
     from samecar.embedding.embeddings import refuse_name
     from samecar.embedding.npy import refuse_other_table
-    from samecar.experiment.composite import as_model
     from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
 
     refuse_name(out)
-    opened = as_model(run)
+    opened = open_model(run, preprocessing)
     manifest = console.open_aloud(source)
     if out.suffix == ".npy":
         refuse_other_table(out, manifest)
@@ -303,12 +305,12 @@ def calibrate(
     with console.progress_bars() as progress:
         calibrated = calibrate_run(opened, manifest, options, on=place, progress=progress)
     figure = calibration_figure(*calibrated, title=f"Calibration: {run.resolve().name}")
-    pictures = save_figure(figure, run / Path(CALIBRATION_FILE).stem)
+    pictures = save_figure(figure, opened.folder / Path(CALIBRATION_FILE).stem)
     if json:
         console.print_json(calibrated.calibration.model_dump(mode="json"))
         return
     console.print_calibration(calibrated.calibration)
-    console.say(f"Written: {run / CALIBRATION_FILE}, {', '.join(str(path) for path in pictures)}")
+    console.say(f"Written: {opened.folder / CALIBRATION_FILE}, {', '.join(str(path) for path in pictures)}")
 
 
 @examples("samecar compare a.jpg b.jpg --run runs/first", "samecar compare a.jpg b.jpg --gallery garage --json")
@@ -316,7 +318,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="a picture of a vehicle")],
     second: Annotated[Path, typer.Argument(metavar="B", help="another")],
     device: Device,
-    run: Annotated[Path | None, typer.Option(metavar="RUN", help="run folder whose model compares")] = None,
+    run: Annotated[Path | None, typer.Option(metavar="RUN", help="run, or exported model, that compares")] = None,
     gallery: Annotated[
         str | None, typer.Option(metavar="GALLERY", help="gallery whose model compares, instead of --run")
     ] = None,

@@ -12,13 +12,16 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from samecar.cli import console
 from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from samecar.experiment.composite import TrainedModel
 
 BOUNDS = {"ge": "{} or more", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
 """What pydantic calls limits of a number, and how they are told."""
@@ -387,6 +390,21 @@ def _print_examples(lines: Sequence[str]) -> None:
 # what several commands share
 
 
+def open_model(run: Path, preprocessing: str | None) -> "TrainedModel":
+    """What a command is given as a run, after its preprocessing was remembered where that is stated.
+
+    Raises:
+        SamecarError: there is none, or what is stated means nothing.
+    """
+    from samecar.experiment.composite import as_model
+
+    if preprocessing is not None:
+        from samecar.embedding.foreign import state_preprocessing
+
+        state_preprocessing(run, preprocessing)
+    return as_model(run)
+
+
 def folder_if_empty(engine: str | None) -> str | None:
     """What `--engine` means: an empty one is none, so that it undoes SAMECAR_ENGINE for one command."""
     return engine or None
@@ -401,7 +419,16 @@ Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"worker
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="run folder of `samecar train`, or a fused or reduced model")
+    Path,
+    typer.Argument(metavar="RUN", help="run folder of `samecar train`, a fused or reduced model, or an exported one"),
+]
+Stated = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocessing",
+        metavar="HEIGHTxWIDTH:COLOURS",
+        help="how an ONNX model of others takes pictures, as in 256x128:imagenet (or half, or none); remembered beside",
+    ),
 ]
 Source = Annotated[str, typer.Option("--data", metavar="SOURCE", help="pictures, as NAME:PATH, such as veri776:VeRi")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]

@@ -235,7 +235,7 @@ def _trained_model(run: Path) -> "tuple[Embedder, str]":
     from samecar.embedding.encoder import Encoder
     from samecar.models import Embedder
 
-    model = Encoder.open(run, device="cpu").load().embedder
+    model = Encoder.open(run, device="cpu").runtime.network
     if not isinstance(model, Embedder):
         raise SamecarError(f"{run} is several models or a reduced one; name the run whose feature maps are to be shown")
     return model, f"{model.settings.backbone}, trained ({run.resolve().name})"

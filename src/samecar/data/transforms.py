@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from samecar.config import AugmentationSettings
 from samecar.config.augmentation import MAGNITUDES
-from samecar.preprocessing import Preprocessing
+from samecar.preprocessing import Preprocessing, resize_picture
 
 PictureTransform = Callable[[Image.Image], torch.Tensor]
 """An RGB picture to a tensor: float32 (3, height, width), normalised unless it says otherwise."""
@@ -157,7 +157,7 @@ class CentreCrop:
 
 
 class Resize:
-    """Resizes a picture, the same way in training and evaluation: bilinear over all pixels that fall into one.
+    """Resizes a picture as `resize_picture` does.
 
     Args:
         height: of the result, in pixels.
@@ -165,11 +165,12 @@ class Resize:
     """
 
     def __init__(self, height: int, width: int) -> None:
-        self.size = (width, height)
+        self.height = height
+        self.width = width
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Resizes a picture."""
-        return picture.resize(self.size, Image.Resampling.BILINEAR)
+        return resize_picture(picture, self.height, self.width)
 
 
 class RandomTranslation:

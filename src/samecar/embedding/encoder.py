@@ -1,38 +1,36 @@
 """The encoder: from pictures to embeddings."""
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
-from typing import NamedTuple, Protocol, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch.nn import functional
 
 from samecar.data import Manifest, evaluation_loader, known_numbers
 from samecar.data.copies import name_pictures
-from samecar.data.transforms import PictureTransform, TensorTransform, normalise_transform, resize_transform
+from samecar.data.dataset import EvaluationLoader
 from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
+from samecar.embedding.runtimes import choose_runtime
 from samecar.errors import SamecarError
 from samecar.files import LARGEST_MODEL, read_whole
-from samecar.hardware import find_device, in_parts
 from samecar.models import Embedder
-from samecar.models.composite import Network, PlainDescription
-from samecar.models.layers.side_information import Side, refuse_side_information
-from samecar.models.saved import (
-    DESCRIPTION_FILE,
+from samecar.models.composite import Network
+from samecar.models.folders import (
+    EXPORTED_FILE,
+    EXPORTED_SUFFIX,
     MODEL_FILES,
-    TENSORS_FILE,
+    STATED_FILE,
     find_model,
-    parse_description,
-    parse_model,
-    tensors_digest,
+    stated_beside,
 )
-from samecar.preprocessing import Preprocessing
+from samecar.models.layers.side_information import Side
+from samecar.preprocessing import Pixels, Preprocessing
 from samecar.progress import Progress, describe_speed, silent
 
 
@@ -55,23 +53,49 @@ def embed(
     Raises:
         SamecarError: the manifest is empty, or a picture cannot be read.
     """
-    if not len(manifest):
-        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root / manifest.file}")
+    _refuse_empty(manifest)
     loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
     side = _side_information(model, manifest)
-    matrix = np.empty((len(manifest), model.embedding_size), np.float32)
-    done, started = 0, time.perf_counter()
+
+    def embedded(pictures: torch.Tensor, rows: slice) -> NDArray[np.float32]:
+        told = None if side is None else (side[0][rows], side[1][rows])
+        embeddings: NDArray[np.float32] = _embed_batch(model, pictures, told, flip=flip).numpy(force=True)
+        return embeddings
+
     was_training = model.training
     model.eval()
     try:
-        for pictures in loader:
-            rows = slice(done, done + len(pictures))
-            told = None if side is None else (side[0][rows], side[1][rows])
-            matrix[rows] = _embed_batch(model, pictures, told, flip=flip).numpy(force=True)
-            done = rows.stop
-            progress("embedding", done, len(manifest), describe_speed(done, started, _device_of(model)))
+        matrix = _fill(loader, model.embedding_size, embedded, _device_of(model), progress)
     finally:
         model.train(was_training)
+    return _with_rows(matrix, manifest, model_digest, flip=flip)
+
+
+def _refuse_empty(manifest: Manifest) -> None:
+    if not len(manifest):
+        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root / manifest.file}")
+
+
+def _fill(
+    loader: EvaluationLoader,
+    size: int,
+    embedded: Callable[[torch.Tensor, slice], NDArray[np.float32]],
+    device: torch.device | None,
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """The embeddings of all pictures of a loader; (pictures, size)."""
+    total = len(loader.dataset)
+    matrix = np.empty((total, size), np.float32)
+    done, started = 0, time.perf_counter()
+    for pictures in loader:
+        rows = slice(done, done + len(pictures))
+        matrix[rows] = embedded(pictures, rows)
+        done = rows.stop
+        progress("embedding", done, total, describe_speed(done, started, device))
+    return matrix
+
+
+def _with_rows(matrix: NDArray[np.float32], manifest: Manifest, model_digest: str, *, flip: bool) -> Embeddings:
     made_by = model_digest + FLIPPED if flip else model_digest
     return Embeddings(matrix, manifest, made_by, name_pictures(manifest))
 
@@ -111,35 +135,19 @@ def _device_of(model: Network) -> torch.device:
     return next(model.parameters()).device
 
 
-class HasFolder(Protocol):
-    """A run, or whatever else lies in a folder of its own."""
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        ...
-
-
-class _Ready(NamedTuple):
-    """A model that was built, and what happens to a picture before: first one by one, then to a batch."""
-
-    embedder: Network  # in evaluation mode
-    resize: PictureTransform
-    normalise: TensorTransform
-
-
 class Encoder:
-    """From pictures to embeddings of length one; its network is built when it is first needed.
+    """From pictures to embeddings of length one, whatever runs the model; it is loaded when it is first needed.
 
     `open` finds it on disk; a gallery makes it of the files that it keeps. It may be used from several threads.
 
     Args:
-        files: content by name, for each of `samecar.models.saved.MODEL_FILES`.
+        files: content by name: for each of `samecar.models.folders.MODEL_FILES`, or of an exported model.
         device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
     Attributes:
         files: what it was made of.
-        digest: of its tensors; two encoders with the same digest give the same embeddings.
+        runtime: what runs the model.
+        digest: of the model's content; two encoders with the same digest give the same embeddings.
 
     Raises:
         SamecarError: a file is missing, the description is damaged, the model reads side information, or the device is
@@ -147,74 +155,46 @@ class Encoder:
     """
 
     def __init__(self, files: Mapping[str, bytes], device: torch.device | str = "auto") -> None:
-        missing = [name for name in MODEL_FILES if name not in files]
-        if missing:
-            raise SamecarError(f"the model lacks {missing[0]}; it needs {' and '.join(MODEL_FILES)}")
         self.files = dict(files)
-        self.digest = tensors_digest(files[TENSORS_FILE])
-        self._description = parse_description(files[DESCRIPTION_FILE])
-        if isinstance(self._description, PlainDescription):
-            refuse_side_information(self._description.settings, "a gallery, a comparison and the service")
-        self._device = find_device(device) if isinstance(device, str) else device
-        self._lock = Lock()
-        self._ready: _Ready | None = None
+        self.runtime = choose_runtime(files, device)
+        self.digest = self.runtime.digest
 
     @classmethod
-    def open(cls, source: str | Path | HasFolder, *, device: torch.device | str = "auto") -> Self:
-        """Finds a model that was saved.
+    def open(cls, source: str | os.PathLike[str], *, device: torch.device | str = "auto") -> Self:
+        """Finds a model that was saved or exported.
 
         Args:
-            source: a run, a run's folder, a fused or reduced model, a folder with model.json and model.safetensors, or
-                that model.safetensors.
+            source: a run, a run's folder, a fused or reduced model, a folder with model.json and model.safetensors,
+                that model.safetensors, an .onnx file of `samecar export`, or one of others whose preprocessing was
+                stated.
             device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
         Raises:
             SamecarError: there is no model, the run has not ended, or a file cannot be read.
         """
-        folder = find_model(Path(source if isinstance(source, str | Path) else source.folder))
-        files = {}
-        for name in MODEL_FILES:
-            try:
-                files[name] = read_whole(folder / name, LARGEST_MODEL)
-            except OSError as error:
-                raise SamecarError(f"{folder / name} cannot be read: {error.strerror}; mend it") from error
-        return cls(files, device)
+        return cls({name: _read(path) for name, path in _find_files(Path(source)).items()}, device)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What its pictures are before."""
-        return self.load().embedder.preprocessing
+        return self.runtime.preprocessing
 
     @property
     def embedding_size(self) -> int:
         """Numbers in an embedding."""
-        return self.load().embedder.embedding_size
+        return self.runtime.embedding_size
 
-    def load(self) -> "_Ready":
-        """Builds the network, if that was not done yet.
+    def load(self) -> None:
+        """Loads the model, if that was not done yet.
 
         Raises:
-            SamecarError: the tensors are damaged or of another model.
+            SamecarError: it is damaged, of another model, or a library is missing.
         """
-        with self._lock:
-            if self._ready is None:
-                self._ready = self._built()
-            return self._ready
+        self.runtime.load()
 
-    def _built(self) -> "_Ready":
-        model = parse_model(self._description, self.files[TENSORS_FILE])
-        model.eval().to(self._device)
-        if self._device.type == "cpu":
-            model.to(memory_format=torch.channels_last)  # quicker there, and alike but for rounding
-        return _Ready(model, resize_transform(model.preprocessing), normalise_transform(model.preprocessing))
-
-    def prepare(self, picture: Image.Image) -> torch.Tensor:
-        """A picture in the model's size, uint8 (3, height, width); for `embed_prepared`, in a thread of one's own.
-
-        What is left to do is quicker for a batch: on small tensors the threads of torch cost more than they bring, and
-        take the cores from the model's.
-        """
-        return self.load().resize(picture)
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """A picture in the model's size; for `embed_prepared`, in a thread of one's own."""
+        return self.preprocessing.pixels(picture)
 
     def embed(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Embeds upright RGB pictures in one batch; (pictures, size) float32 of length one.
@@ -223,17 +203,67 @@ class Encoder:
         """
         return self.embed_prepared([self.prepare(picture) for picture in pictures])
 
-    def embed_prepared(self, pictures: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+    def embed_prepared(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Embeds what `prepare` made, in one batch; (pictures, size) float32 of length one."""
-        model, _, normalise = self.load()
-        device = _device_of(model)
+        if not len(pictures):
+            return np.empty((0, self.embedding_size), np.float32)
+        return self.runtime.embed(pictures)
 
-        @torch.inference_mode()
-        def embedded(part: Sequence[torch.Tensor]) -> NDArray[np.float32]:
-            batch = normalise(torch.stack(list(part)).to(device))  # (pictures, 3, height, width)
-            embeddings: NDArray[np.float32] = functional.normalize(_embed_batch(model, batch)).cpu().numpy()
-            return embeddings
+    @name_lost_workers()
+    def embed_manifest(
+        self,
+        manifest: Manifest,
+        *,
+        batch_size: int = 64,
+        workers: int = 0,
+        flip: bool = False,
+        progress: Progress = silent,
+    ) -> Embeddings:
+        """Embeds every picture of a manifest, in its order; of length one, but for means with the mirrored picture.
 
-        if not pictures:
-            return np.empty((0, model.embedding_size), np.float32)
-        return np.concatenate(in_parts(embedded, pictures)) if device.type == "cpu" else embedded(pictures)
+        Args:
+            manifest: which pictures.
+            batch_size: pictures in a batch.
+            workers: processes that read; 0 reads in this one.
+            flip: average each embedding with that of the mirrored picture.
+            progress: is told how far the work is.
+
+        Raises:
+            SamecarError: the manifest is empty, or a picture cannot be read.
+        """
+        _refuse_empty(manifest)
+        loader = evaluation_loader(
+            manifest, self.preprocessing, batch_size=batch_size, workers=workers, normalised=False
+        )
+
+        def embedded(pictures: torch.Tensor, _rows: slice) -> NDArray[np.float32]:
+            pixels = list(pictures.numpy())
+            embeddings = self.embed_prepared(pixels)
+            if not flip:
+                return embeddings
+            mirrored = self.embed_prepared([picture[..., ::-1].copy() for picture in pixels])
+            mean: NDArray[np.float32] = (embeddings + mirrored) / np.float32(2)
+            return mean
+
+        matrix = _fill(loader, self.embedding_size, embedded, self.runtime.device, progress)
+        return _with_rows(matrix, manifest, self.digest, flip=flip)
+
+
+def _find_files(place: Path) -> dict[str, Path]:
+    """Where the files of a model lie, by the names that a gallery keeps them under.
+
+    Raises:
+        SamecarError: there is no model, or the run has not ended.
+    """
+    if place.suffix == EXPORTED_SUFFIX and place.is_file():
+        stated = stated_beside(place)
+        return {EXPORTED_FILE: place, **({STATED_FILE: stated} if stated.is_file() else {})}
+    folder = find_model(place)
+    return {name: folder / name for name in MODEL_FILES}
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_whole(path, LARGEST_MODEL)
+    except OSError as error:
+        raise SamecarError(f"{path} cannot be read: {error.strerror}; mend it") from error

@@ -20,6 +20,7 @@ from samecar.calibration.fitting import (
 from samecar.data import Manifest, as_manifest
 from samecar.data.copies import name_pictures
 from samecar.data.pictures import read_picture
+from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
 from samecar.experiment.composite import TrainedModel, as_model
@@ -64,7 +65,8 @@ def calibrate(
     """Learns what similarities of a run's model mean, from vehicles that it was not trained on, and keeps it.
 
     Args:
-        run: a finished run, a fused or reduced model, or its folder; `calibration.json` is written into it.
+        run: a finished run, a fused or reduced model, or its folder, into which `calibration.json` is written; or an
+            exported model, beside which it is.
         data: a manifest, or a source such as `veri776:PATH`.
         options: how it is done.
         on: the machine.
@@ -112,13 +114,15 @@ def unseen_vehicles(run: TrainedModel, manifest: Manifest, test_vehicles: bool =
         others = len(np.unique(manifest.vehicle_id[unseen]))
         raise SamecarError(
             f"{manifest.source}:{manifest.root / manifest.file} has no {'test' if testing else 'train'} vehicles that "
-            f"{run.folder} was not trained on, and a calibration on others would lie; train with --validation 0.1, "
+            f"{Path(run)} was not trained on, and a calibration on others would lie; train with --validation 0.1, "
             "give another source"
             + (f", or take its {others:,} test vehicles with --test-vehicles" if others and not testing else "")
         )
     chosen = manifest.select(rows)
     chosen = chosen.select(np.unique(chosen.path, return_index=True)[1])  # queries may be in the gallery too
     chosen = chosen.select(np.sort(np.unique(name_pictures(chosen), return_index=True)[1]))
+    if run.data.source == NOT_STATED:
+        return chosen, f"{'test' if testing else 'train'} vehicles; what the model was trained on is not stated"
     if testing:
         return chosen, "test vehicles, not trained on"
     if manifest.select(np.flatnonzero(is_train)).digest == run.data.digest:
@@ -151,7 +155,7 @@ def compare(
     Args:
         first: a picture's path.
         second: another one's.
-        run: a finished run, a fused or reduced model, or its folder.
+        run: a finished run, a fused, reduced or exported model, or its folder or file.
         on: the machine; by default its GPU if it has one.
 
     Raises:

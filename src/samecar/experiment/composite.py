@@ -16,6 +16,7 @@ import numpy as np
 from samecar.config import digest
 from samecar.data import Manifest, make_test_set
 from samecar.errors import SamecarError
+from samecar.experiment.exported import ExportedModel, is_exported
 from samecar.files import as_path, read_json, write_folder, write_json
 from samecar.models.composite import CompositeEmbedder, describe_model
 from samecar.models.saved import (
@@ -121,19 +122,24 @@ class CompositeModel:
         return model.eval()
 
 
-TrainedModel = Run | CompositeModel
+TorchModel = Run | CompositeModel
+"""What has a network of torch."""
+
+TrainedModel = TorchModel | ExportedModel
 """What can embed, and knows which vehicles it was trained on."""
 
 
 def as_model(given: TrainedModel | str | Path) -> TrainedModel:
-    """A run or a composite that was given itself, or by its folder.
+    """A run, a composite or an exported model that was given itself, or by its folder or file.
 
     Raises:
-        SamecarError: there is neither in the folder.
+        SamecarError: there is none of them.
     """
-    if isinstance(given, Run | CompositeModel):
+    if isinstance(given, Run | CompositeModel | ExportedModel):
         return given
     folder = as_path(given, "run folder")
+    if is_exported(folder):
+        return ExportedModel.open(folder)
     return CompositeModel.open(folder) if (folder / COMPOSITE_FILE).is_file() else Run.open(folder)
 
 
@@ -147,6 +153,20 @@ def finished_model(given: TrainedModel | str | Path) -> TrainedModel:
     if isinstance(model, Run):
         model.refuse_unfinished()
         model.refuse_incomplete()
+    return model
+
+
+def with_network(model: TrainedModel) -> TorchModel:
+    """Refuses what has no network of torch.
+
+    Raises:
+        SamecarError: it is an exported model.
+    """
+    if isinstance(model, ExportedModel):
+        raise SamecarError(
+            f"{model.path} is an exported model, without the network of torch that this needs; name the run that it "
+            "was exported from"
+        )
     return model
 
 
@@ -181,7 +201,7 @@ def refuse_used(folder: Path) -> None:
         raise SamecarError(f"{folder} is not an empty folder; choose another one for the model")
 
 
-def facts_of_part(model: TrainedModel) -> dict[str, Any]:
+def facts_of_part(model: TorchModel) -> dict[str, Any]:
     """What a composite notes of one of its models."""
     if isinstance(model, CompositeModel):
         return {"folder": str(model.folder), "digest": model.model_digest(), **model.facts}

@@ -20,6 +20,7 @@ from samecar.evaluation.ranked_lists import (
 )
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.composite import TrainedModel, as_model, finished_model
+from samecar.experiment.exported import ExportedModel
 from samecar.hardware import Machine, machine
 from samecar.models.parts import describe_embedding
 from samecar.models.weights.sources import describe_weights
@@ -113,11 +114,10 @@ def score_run(
     """Embeds and scores the query and gallery pictures of a source with a run's model; writes nothing.
 
     Args:
-        run: a finished run, a fused or reduced model, or its folder.
+        run: a finished run, a fused, reduced or exported model, or its folder or file.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings; by default that of the run's recipe, and cosine for a fused or reduced
-            model.
+        distance: between embeddings; by default that of the run's recipe, and cosine for any other model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -162,11 +162,11 @@ def evaluate(
         Evaluation(mAP 68.9, rank-1 93.6; veri776, 1,678 queries)
 
     Args:
-        run: a finished run, a fused or reduced model, or its folder.
+        run: a finished run, a fused, reduced or exported model, or its folder or file.
         data: a manifest, or a source such as `veri776:PATH`.
         protocol: the rules; by default those of the source.
-        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for a
-            fused or reduced model.
+        distance: between embeddings: euclidean or cosine; by default that of the run's recipe, and cosine for any
+            other model.
         options: what else may be chosen in scoring.
         flip: average each embedding with that of the mirrored picture.
         untrained: scores to show beside these, of the same network before training.
@@ -189,7 +189,7 @@ def evaluate(
     )
     evaluation = scored.evaluation
     save_evaluation(evaluation, model.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
-    title, history, recipe = model.folder.name, [], None
+    title, history, recipe = Path(model).name, [], None
     if isinstance(model, Run):
         title, history = model.recipe.title or title, model.metrics()
         recipe = model.recipe.model_dump(mode="json")
@@ -221,7 +221,7 @@ def embed_with(
         >>> samecar.embed_with("runs/resnet18", "veri776:VeRi").save("veri.npz")
 
     Args:
-        run: a finished run, a fused or reduced model, or its folder.
+        run: a finished run, a fused, reduced or exported model, or its folder or file.
         data: a manifest, or a source such as `veri776:PATH`.
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
@@ -232,6 +232,10 @@ def embed_with(
     """
     on = on or machine()
     trained, manifest = as_model(run), as_manifest(data)
+    if isinstance(trained, ExportedModel):
+        encoder = bound_model(trained, on=on)
+        with show_progress(progress) as report:
+            return encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
     model = trained.load_model().to(on.device)
     with show_progress(progress) as report:
         return embed(

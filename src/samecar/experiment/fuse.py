@@ -25,6 +25,7 @@ from samecar.experiment.composite import (
     joint_data,
     refuse_used,
     save_composite,
+    with_network,
 )
 from samecar.experiment.evaluate import score_splits
 from samecar.files import as_path
@@ -75,7 +76,7 @@ def fuse(
     """
     folder = as_path(out, "out")
     refuse_used(folder)
-    models = [finished_model(run) for run in runs]
+    models = [with_network(finished_model(run)) for run in runs]
     _refuse_few(models)
     manifest = as_manifest(data)
     held_out = _shared_vehicles(models, manifest)

@@ -21,6 +21,7 @@ from samecar.experiment.composite import (
     held_out_vehicles,
     refuse_used,
     save_composite,
+    with_network,
 )
 from samecar.experiment.evaluate import score_splits
 from samecar.files import as_path
@@ -84,7 +85,7 @@ def reduce(
     """
     folder = as_path(out, "out")
     refuse_used(folder)
-    model, manifest = finished_model(run), as_manifest(data)
+    model, manifest = with_network(finished_model(run)), as_manifest(data)
     network = without_classifier(model.load_model())
     _refuse_size(size, network.embedding_size)
     fitting = _fitted_on(model, manifest)

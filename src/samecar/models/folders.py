@@ -14,8 +14,25 @@ TENSORS_FILE = "model.safetensors"
 MODEL_FILES = (DESCRIPTION_FILE, TENSORS_FILE)
 """All that a model is made of again."""
 
+EXPORTED_FILE = "model.onnx"
+"""An exported model, as a gallery keeps it; as a file of the user's it has any name with this ending."""
+
+EXPORTED_SUFFIX = ".onnx"
+"""Ends the name of an exported model."""
+
+STATED_FILE = "preprocessing.json"
+"""How an ONNX model of others takes pictures, as a gallery keeps it; see `stated_beside`."""
+
+KEPT_FILES = (*MODEL_FILES, EXPORTED_FILE, STATED_FILE)
+"""Whatever a gallery may keep of its model."""
+
 RUN_FILE = "run.json"
 """Says that a folder is that of a run, whose model lies in the folder `model` below."""
+
+
+def stated_beside(path: Path) -> Path:
+    """Where it is remembered how an ONNX model of others takes pictures."""
+    return path.with_name(f"{path.name}.json")
 
 
 def holds_model(place: Path) -> bool:

@@ -90,7 +90,7 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def tensors_digest(content: bytes) -> str:
-    """Sixteen hexadecimal digits of a tensors file: what says which model made an embedding."""
+    """Sixteen hexadecimal digits of a file of tensors or an exported model: what says which model made embeddings."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from samecar.data.pictures import UnreadablePictureError, decode_picture
+from samecar.preprocessing import Pixels
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.incoming import Incoming
@@ -17,7 +18,6 @@ from samecar.retrieval.records import Addition, Sighting
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
     from samecar.embedding.encoder import Encoder
@@ -65,7 +65,7 @@ class _Read:
 class _Prepared:
     sighting: Sighting
     thumbnail: bytes | None
-    tensor: "torch.Tensor | None"
+    pixels: Pixels | None
     embedding: "NDArray[np.float32] | None"
 
 
@@ -158,8 +158,8 @@ class PictureAdder:
         )
 
     def _make_additions(self, prepared: Sequence[_Prepared]) -> list[Addition]:
-        tensors = [picture.tensor for picture in prepared if picture.tensor is not None]
-        embedded = iter(self._model().embed_prepared(tensors)) if tensors else iter(())
+        pixels = [picture.pixels for picture in prepared if picture.pixels is not None]
+        embedded = iter(self._model().embed_prepared(pixels)) if pixels else iter(())
         return [
             Addition(
                 picture.sighting,

@@ -210,10 +210,10 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
     Raises:
         SamecarError: the galleries are of different models, or an entry was removed just before it was copied.
     """
-    from samecar.models.saved import MODEL_FILES
+    from samecar.models.folders import KEPT_FILES
 
     refuse_other_model(source.facts.model, target.facts.model)
-    for name in (*MODEL_FILES, CALIBRATION_FILE):
+    for name in (*KEPT_FILES, CALIBRATION_FILE):
         if target.attached(name) is None and (content := source.attached(name)) is not None:
             target.attach(name, content)
     total = source.summary().pictures

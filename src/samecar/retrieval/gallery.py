@@ -202,9 +202,9 @@ class Gallery:
 
     def _open_model(self) -> "Encoder":
         from samecar.embedding.encoder import Encoder
-        from samecar.models.saved import MODEL_FILES
+        from samecar.models.folders import KEPT_FILES
 
-        files = {name: content for name in MODEL_FILES if (content := self.engine.attached(name)) is not None}
+        files = {name: content for name in KEPT_FILES if (content := self.engine.attached(name)) is not None}
         model = Encoder(files, self._device)
         if model.digest != self.facts.model:
             raise SamecarError(
@@ -415,9 +415,11 @@ class Gallery:
 
 
 def _digest_description(model: "Encoder") -> str:
-    from samecar.models.saved import DESCRIPTION_FILE
+    """Of what the model's digest says nothing of; empty for an exported one, whose digest is of all of it."""
+    from samecar.models.folders import DESCRIPTION_FILE
 
-    return hashlib.sha256(model.files[DESCRIPTION_FILE]).hexdigest()[:16]
+    description = model.files.get(DESCRIPTION_FILE)
+    return "" if description is None else hashlib.sha256(description).hexdigest()[:16]
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":

@@ -61,6 +61,13 @@ def open_engine(name: str, engine: str | None = None) -> Engine:
     return PostgresEngine.open(engine, name)
 
 
+def is_gallery(name: str) -> bool:
+    """Whether a name is that of a folder in which a gallery lies."""
+    from samecar.retrieval.folder.engine import FolderEngine
+
+    return FolderEngine.is_in(Path(name))
+
+
 def check_index(kind: str, engine: str | None, size: int) -> None:
     """Checks that galleries in a place can be searched in a way.
 

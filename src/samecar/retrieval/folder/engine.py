@@ -94,6 +94,11 @@ class FolderEngine(CatalogueEngine):
                     _write_facts(temporary, facts)
         return cls(folder)
 
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether a folder is a gallery's."""
+        return (folder / _FACTS).is_file()
+
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Opens a gallery; one of an older form is brought to the present one.
@@ -102,7 +107,7 @@ class FolderEngine(CatalogueEngine):
             SamecarError: there is none, or it is damaged or newer than this samecar.
         """
         _check_name(folder)
-        if not (folder / _FACTS).is_file():
+        if not cls.is_in(folder):
             raise SamecarError(f"{folder} is no gallery, it has no {_FACTS}; make one with `samecar gallery create`")
         for written in (folder, folder / _ATTACHED):
             clear_unfinished(written)

@@ -1,0 +1,130 @@
+"""ONNX models of others, here made with onnx alone: the mean of each colour, times a matrix."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from command_line import done, refused
+from conftest import paint_source
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+import samecar
+from samecar.embedding.encoder import Encoder
+from samecar.embedding.foreign import state_preprocessing
+from samecar.errors import SamecarError
+from samecar.retrieval.gallery import Gallery
+
+MATRIX = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+
+
+def write_model(path, batch="n", sides=(24, 16), kind=TensorProto.FLOAT):
+    nodes = [
+        helper.make_node("ReduceMean", ["picture", "axes"], ["colour"], keepdims=0),
+        helper.make_node("MatMul", ["colour", "matrix"], ["feature"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("picture", kind, [batch, 3, *sides])],
+        [helper.make_tensor_value_info("feature", kind, [batch, 5])],
+        [
+            numpy_helper.from_array(np.array([2, 3]), "axes"),
+            numpy_helper.from_array(MATRIX if kind == TensorProto.FLOAT else MATRIX.astype(np.float64), "matrix"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_model(tmp_path / "colours.onnx")
+
+
+def by_hand(picture, mean, deviation):
+    small = np.asarray(picture.resize((16, 24), Image.Resampling.BILINEAR)) / 255
+    feature = ((small.mean(axis=(0, 1)) - mean) / deviation) @ MATRIX
+    return feature / np.linalg.norm(feature)
+
+
+@pytest.mark.parametrize(
+    ("colours", "mean", "deviation"),
+    [
+        ("imagenet", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ("half", [0.5] * 3, [0.5] * 3),
+        ("none", [0.0] * 3, [1.0] * 3),
+    ],
+)
+def test_it_embeds_as_was_stated(model, colours, mean, deviation):
+    state_preprocessing(model, f"24x16:{colours}")
+    assert json.loads(model.with_name("colours.onnx.json").read_text())["mean"] == mean
+    rows = np.random.default_rng(1).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(row) for row in rows]
+    encoder = Encoder.open(model, device="cpu")
+    expected = [by_hand(picture, np.array(mean), np.array(deviation)) for picture in pictures]
+    np.testing.assert_allclose(encoder.embed(pictures), expected, atol=1e-5)
+    assert (encoder.embedding_size, encoder.preprocessing.height) == (5, 24)
+
+
+def test_another_preprocessing_is_another_model(model):
+    digests = set()
+    for colours in ("imagenet", "half", "none"):
+        state_preprocessing(model, f"24x16:{colours}")
+        digests.add(Encoder.open(model).digest)
+    assert len(digests) == 3
+
+
+def test_commands_take_it_and_a_gallery_keeps_what_was_stated(model, tmp_path):
+    source = paint_source(tmp_path / "crops", 2, 6)
+    sentence = "none that `samecar export` wrote; say how it takes pictures with --preprocessing"
+    assert sentence in refused("evaluate", model, "--data", source, "--workers", 0)
+    stated = ("--preprocessing", "24x16:imagenet")
+    scores = json.loads(done("evaluate", model, "--data", source, "--workers", 0, "--json", *stated))
+    assert scores["mAP"] > 0.3
+    assert "ONNX model of others, file " in scores["protocol"]["model"]
+    assert scores["protocol"]["initial_weights"] == "not stated"
+    done("embed", model, source, "-o", tmp_path / "all.npz", "--workers", 0)  # which remembers it
+    done("gallery", "create", tmp_path / "garage", "--run", model)
+    with Gallery.open(tmp_path / "garage") as gallery:
+        assert gallery.model.digest == Encoder.open(model).digest == samecar.Embeddings.load(tmp_path / "all.npz").model
+        assert gallery.check() == []
+
+
+@pytest.mark.parametrize("text", ["", "24x16", "24:imagenet", "0x16:half", "24x16:caffe", "24x16:half "])
+def test_what_means_nothing_is_refused(model, text):
+    with pytest.raises(SamecarError, match=r"preprocessing is '.*'; give HEIGHTxWIDTH:COLOURS with colours"):
+        state_preprocessing(model, text)
+    assert not model.with_name("colours.onnx.json").exists()
+
+
+def test_a_run_needs_none(trained):
+    out = refused("gallery", "create", trained / "g", "--run", trained, "--preprocessing", "24x16:half")
+    assert out.startswith("--preprocessing is '24x16:half', but ")
+    assert out.endswith("is no .onnx file; a run knows its own")
+
+
+@pytest.mark.parametrize(
+    ("changes", "stated", "sentence"),
+    [
+        ({"batch": 1}, "24x16:half", r"takes tensor\(float\) \[1, 3, 24, 16\], and pictures of float32"),
+        ({}, "24x24:half", r"takes tensor\(float\) \['n', 3, 24, 16\], and pictures of float32 \(batch, 3, 24, 24\)"),
+        ({"kind": TensorProto.DOUBLE}, "24x16:half", r"takes tensor\(double\)"),
+    ],
+)
+def test_a_model_of_another_form_is_refused(tmp_path, changes, stated, sentence):
+    path = write_model(tmp_path / "other.onnx", **changes)
+    state_preprocessing(path, stated)
+    with pytest.raises(SamecarError, match=sentence):
+        Encoder.open(path, device="cpu").load()
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"height": 24, "width": 16, "mean": [0, 0, 0], "deviation": [1, 1, 0]}', '{"height": 1}']
+)
+def test_a_damaged_statement_is_refused(model, content):
+    model.with_name("colours.onnx.json").write_text(content)
+    with pytest.raises(SamecarError, match="what is stated of the ONNX model is no height and width with three means"):
+        Encoder.open(model)
