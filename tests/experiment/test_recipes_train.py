@@ -69,7 +69,8 @@ def test_a_recipe_makes_a_step_on_small_pictures(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_makes_a_step_at_its_full_size(name):
-    (loss,) = losses_of(recipe_of(name), 1)
+    """In single precision: most processors compute bfloat16 a hundred times as slowly; the smaller trials keep it."""
+    (loss,) = losses_of(recipe_of(name, "training.precision=float32"), 1)
     assert math.isfinite(loss)
 
 
