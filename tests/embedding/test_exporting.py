@@ -227,12 +227,15 @@ def test_a_run_without_batch_norms_agrees_too(tmp_path):
     assert lowest_cosine(Encoder.open(run, device="cpu"), Encoder.open(path, device="cpu"), pixels) > 0.999999
 
 
-def test_a_gpu_is_taken_where_onnxruntime_has_it():
+def test_a_gpu_is_taken_where_onnxruntime_has_it_and_else_a_warning_given(caplog):
     one, processor = ["CPUExecutionProvider"], "CPUExecutionProvider"
     both = ["CUDAExecutionProvider", processor]
     assert _find_providers("cpu", both) == one
     assert _find_providers(torch.device("cuda", 1), both) == [("CUDAExecutionProvider", {"device_id": 1}), processor]
+    assert not caplog.messages
     assert _find_providers(torch.device("cuda"), one) == one
+    (warning,) = caplog.messages
+    assert "cannot use the GPU" in warning
 
 
 def test_a_gpu_that_was_asked_for_by_name_is_not_replaced(monkeypatch):

@@ -1,5 +1,6 @@
 """What runs a model: torch, which runs the network that was trained, or onnxruntime, which runs an exported file."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ from samecar.preprocessing import Pixels, Preprocessing
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+logger = logging.getLogger(__name__)
 
 CUDA, PROCESSOR = "CUDAExecutionProvider", "CPUExecutionProvider"
 """What onnxruntime calls an NVIDIA GPU and the processor."""
@@ -302,7 +305,7 @@ def open_session(content: bytes, device: torch.device | str = "cpu") -> "Inferen
 
 
 def _find_providers(device: torch.device | str, available: Sequence[str]) -> list[Any]:
-    """Where onnxruntime is to run a model, the first choice first.
+    """Where onnxruntime is to run a model, the first choice first; warns where a GPU is there that it cannot use.
 
     Raises:
         SamecarError: a GPU was asked for that is not there or that onnxruntime cannot use, or the device means nothing.
@@ -314,5 +317,10 @@ def _find_providers(device: torch.device | str, available: Sequence[str]) -> lis
         raise SamecarError(
             f"device is {device!r} but the onnxruntime that is installed runs on the processor alone; use auto or cpu, "
             "or install onnxruntime-gpu instead of onnxruntime"
+        )
+    if found.type == "cuda":
+        logger.warning(
+            "the exported model runs on the processor: the onnxruntime that is installed cannot use the GPU; for that, "
+            "install onnxruntime-gpu instead of onnxruntime"
         )
     return [PROCESSOR]
