@@ -87,6 +87,7 @@ def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
 
 def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
     from samecar.files import write_file
+    from samecar.notebook import visible
     from samecar.report.sheets import FoundPicture, found_figure
     from samecar.retrieval.times import known_time_text
 
@@ -95,7 +96,7 @@ def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", pat
         sighting = found.entry.sighting
         lines = (sighting.camera_id, known_time_text(sighting.time), sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
-        texts = tuple(console.visible(line) for line in lines if line)
+        texts = tuple(visible(line) for line in lines if line)
         pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
     with write_file(path) as temporary:
         found_figure(query, pictures).savefig(temporary)

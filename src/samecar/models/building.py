@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from samecar.errors import SamecarError
@@ -25,7 +25,7 @@ def no_larger_than(numbers: int) -> Iterator[None]:
     """
     left, thread = numbers + SPARE, threading.get_ident()
 
-    def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> Tensor | None:
+    def count(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> None:
         nonlocal left
         if parameter is not None and threading.get_ident() == thread:
             left -= parameter.numel()
@@ -34,7 +34,6 @@ def no_larger_than(numbers: int) -> Iterator[None]:
                     f"the described model has far more numbers than the {numbers:,} of its tensors; take it from its "
                     "run again"
                 )
-        return None  # as nothing is put in its place
 
     registered = register_module_parameter_registration_hook(count)
     try:

@@ -1,8 +1,7 @@
 """The gallery: sightings of vehicles, bound to one model, searched by picture."""
 
-import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.data.pictures import BACKGROUND
 from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
+from samecar.retrieval.bound_model import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
@@ -142,7 +141,7 @@ class Gallery:
             size=model.embedding_size,
             thumbnail=thumbnail,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            description=_digest_description(model),
+            description=digest_description(model),
         )
         files = dict(model.files)
         if calibration is not None:
@@ -197,26 +196,8 @@ class Gallery:
         """
         with self._lock:
             if self._model is None:
-                self._model = self._open_model()
+                self._model = open_model(self.engine, self._device)
             return self._model
-
-    def _open_model(self) -> "Encoder":
-        from samecar.embedding.encoder import Encoder
-        from samecar.models.saved import MODEL_FILES
-
-        files = {name: content for name in MODEL_FILES if (content := self.engine.attached(name)) is not None}
-        model = Encoder(files, self._device)
-        if model.digest != self.facts.model:
-            raise SamecarError(
-                f"the gallery's embeddings are of model {self.facts.model}, but the model that lies in it is "
-                f"{model.digest}; put the right one back, or make the gallery again"
-            )
-        if self.facts.description not in ("", _digest_description(model)):
-            raise SamecarError(
-                "the gallery's model is described otherwise than when the gallery was made; put the right "
-                "description back, or make the gallery again"
-            )
-        return model
 
     @property
     def calibration(self) -> "Calibration | None":
@@ -333,26 +314,17 @@ class Gallery:
         """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""
         findings: list[str] = []
         with show_progress(progress) as report:
-            parts = (lambda: findings.extend(self.engine.check(report)), self._check_model, lambda: self.calibration)
+            parts: tuple[Callable[[], object], ...] = (
+                lambda: findings.extend(self.engine.check(report)),
+                lambda: check_model(self.model, self.facts),
+                lambda: self.calibration,
+            )
             for part in parts:
                 try:
                     part()
                 except SamecarError as error:
                     findings.append(str(error))
         return findings
-
-    def _check_model(self) -> None:
-        """Embeds a grey picture.
-
-        Raises:
-            SamecarError: the model is damaged, is another one, or does not give such embeddings as the gallery holds.
-        """
-        embedding = self.model.embed([Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)])[0]
-        if len(embedding) != self.facts.size or not np.isfinite(embedding).all():
-            raise SamecarError(
-                f"the gallery's model gives {len(embedding)} numbers, {np.isfinite(embedding).sum()} of them finite, "
-                f"and its embeddings have {self.facts.size}; put the right one back, or make the gallery again"
-            )
 
     # what is asked of it
 
@@ -408,12 +380,6 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
-
-
-def _digest_description(model: "Encoder") -> str:
-    from samecar.models.saved import DESCRIPTION_FILE
-
-    return hashlib.sha256(model.files[DESCRIPTION_FILE]).hexdigest()[:16]
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":
