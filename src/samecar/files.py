@@ -291,7 +291,7 @@ def read_whole(path: Path, most: int = LARGEST_FILE) -> bytes:
         OSError: it cannot be read, has more bytes, or is a pipe, a device or a folder, some of which never end.
     """
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # the system itself refuses a folder
         raise OSError(errno.EINVAL, "it is no file", str(path))
     if found.st_size > most:
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))

@@ -355,7 +355,7 @@ def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[s
         for camera in summary.cameras
     ]
     return {
-        **facts.model_dump(mode="json"),
+        **facts.model_dump(mode="json", exclude={"description"}),
         "calibrated": calibrated,
         "pictures": summary.pictures,
         "vehicles": summary.vehicles,

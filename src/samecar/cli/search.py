@@ -10,7 +10,6 @@ from samecar.cli import console
 from samecar.cli.gallery import Allowed, Name
 from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
 from samecar.errors import SamecarError
-from samecar.notebook import visible
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,6 +87,7 @@ def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
 
 def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
     from samecar.files import write_file
+    from samecar.notebook import visible
     from samecar.report.sheets import FoundPicture, found_figure
     from samecar.retrieval.times import known_time_text
 

@@ -1,6 +1,5 @@
 """The gallery: sightings of vehicles, bound to one model, searched by picture."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.data.pictures import BACKGROUND
 from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
+from samecar.retrieval.bound_model import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
@@ -142,7 +141,7 @@ class Gallery:
             size=model.embedding_size,
             thumbnail=thumbnail,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            description=_digest_description(model),
+            description=digest_description(model),
         )
         files = dict(model.files)
         if calibration is not None:
@@ -197,26 +196,8 @@ class Gallery:
         """
         with self._lock:
             if self._model is None:
-                self._model = self._open_model()
+                self._model = open_model(self.engine, self._device)
             return self._model
-
-    def _open_model(self) -> "Encoder":
-        from samecar.embedding.encoder import Encoder
-        from samecar.models.folders import KEPT_FILES
-
-        files = {name: content for name in KEPT_FILES if (content := self.engine.attached(name)) is not None}
-        model = Encoder(files, self._device)
-        if model.digest != self.facts.model:
-            raise SamecarError(
-                f"the gallery's embeddings are of model {self.facts.model}, but the model that lies in it is "
-                f"{model.digest}; put the right one back, or make the gallery again"
-            )
-        if self.facts.description not in ("", _digest_description(model)):
-            raise SamecarError(
-                "the gallery's model is described otherwise than when the gallery was made; put the right "
-                "description back, or make the gallery again"
-            )
-        return model
 
     @property
     def calibration(self) -> "Calibration | None":
@@ -335,7 +316,7 @@ class Gallery:
         with show_progress(progress) as report:
             parts: tuple[Callable[[], object], ...] = (
                 lambda: findings.extend(self.engine.check(report)),
-                self._check_model,
+                lambda: check_model(self.model, self.facts),
                 lambda: self.calibration,
             )
             for part in parts:
@@ -344,19 +325,6 @@ class Gallery:
                 except SamecarError as error:
                     findings.append(str(error))
         return findings
-
-    def _check_model(self) -> None:
-        """Embeds a grey picture.
-
-        Raises:
-            SamecarError: the model is damaged, is another one, or does not give such embeddings as the gallery holds.
-        """
-        embedding = self.model.embed([Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)])[0]
-        if len(embedding) != self.facts.size or not np.isfinite(embedding).all():
-            raise SamecarError(
-                f"the gallery's model gives {len(embedding)} numbers, {np.isfinite(embedding).sum()} of them finite, "
-                f"and its embeddings have {self.facts.size}; put the right one back, or make the gallery again"
-            )
 
     # what is asked of it
 
@@ -412,14 +380,6 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
-
-
-def _digest_description(model: "Encoder") -> str:
-    """Of what the model's digest says nothing of; empty for an exported one, whose digest is of all of it."""
-    from samecar.models.folders import DESCRIPTION_FILE
-
-    description = model.files.get(DESCRIPTION_FILE)
-    return "" if description is None else hashlib.sha256(description).hexdigest()[:16]
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":

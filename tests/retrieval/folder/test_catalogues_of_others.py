@@ -108,7 +108,7 @@ def test_notes_that_sqlite_makes_of_values_are_no_damage(folder):
         ),
         (
             "INSERT INTO judgements (query, entry, same, query_picture) VALUES ('q', 3, 1, 'text')",
-            "picture of a judgement on entry 3 is no JPEG",
+            "picture of a judgement on entry 3 is none",
         ),
         ("UPDATE sqlite_sequence SET seq = 20000000000 WHERE name = 'entries'", "the last that was given is 20,000,0"),
         ("UPDATE sqlite_sequence SET seq = 2 WHERE name = 'entries'", "the last that was given is 2"),

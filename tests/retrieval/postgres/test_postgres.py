@@ -414,7 +414,7 @@ def test_a_newer_format_is_refused(engine, address, name, postgres, database):
         WHERE name = '{name}'""",
         database,
     )
-    assert "is of format 2, this samecar reads up to 1" in refusal(address, name)
+    assert "is of format 3, this samecar reads up to 2" in refusal(address, name)
 
 
 def test_who_may_not_make_the_extension_is_told_who_may(postgres):

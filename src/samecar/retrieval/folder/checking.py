@@ -12,7 +12,9 @@ from samecar.retrieval.records import LENGTH_TOLERANCE, TEXTS
 
 _JPEG = "x'FFD8FF'"  # how every JPEG file begins
 
-_NO_PICTURE = f"typeof({{0}}) != 'blob' OR length({{0}}) > {LARGEST_VALUE} OR substr({{0}}, 1, 3) != {_JPEG}"
+_NO_JPEG = f"typeof(thumbnail) != 'blob' OR length(thumbnail) > {LARGEST_VALUE} OR substr(thumbnail, 1, 3) != {_JPEG}"
+
+_NO_BYTES = f"typeof(query_picture) NOT IN ('blob', 'null') OR length(query_picture) > {LARGEST_VALUE}"
 
 _NO_TEXTS = " OR ".join(f"typeof({name}) != 'text'" for name in ("content", "address", *TEXTS))
 
@@ -38,7 +40,7 @@ _FAULTS = (
         "entry {} has no embedding; remove it and add its picture again",
     ),
     (
-        f"SELECT id FROM thumbnails WHERE {_NO_PICTURE.format('thumbnail')}",  # noqa: S608
+        f"SELECT id FROM thumbnails WHERE {_NO_JPEG}",  # noqa: S608 - a constant
         "the thumbnail of entry {} is no JPEG; remove the entry and add its picture again",
     ),
     (
@@ -46,8 +48,8 @@ _FAULTS = (
         "a judgement on entry {} says neither yes nor no; withdraw it",
     ),
     (
-        f"SELECT entry FROM judgements WHERE query_picture IS NOT NULL AND ({_NO_PICTURE.format('query_picture')})",  # noqa: S608
-        "the picture of a judgement on entry {} is no JPEG; withdraw it",
+        f"SELECT entry FROM judgements WHERE {_NO_BYTES}",  # noqa: S608 - a constant
+        "the picture of a judgement on entry {} is none; withdraw it",
     ),
 )
 """Statements that find numbers of entries of which something is wrong, and what is said of each."""

@@ -22,7 +22,7 @@ _MARK = b"\nsamecar index "
 
 _LINE = 512  # bytes at the end of a file that hold the mark and what follows it, filled with spaces
 
-_LIMITS = threading.Lock()  # those of FAISS are the whole process's
+_LIMITS = threading.RLock()  # those of FAISS are the whole process's
 
 _PORTION = 1 << 22  # bytes that a checksum is taken of at a time
 
