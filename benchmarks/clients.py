@@ -33,8 +33,8 @@ EMBEDDING_SIZE = 512
 TOP = 10
 """Results that are asked for."""
 
-PATIENCE = 60
-"""Seconds that a service may take until it is ready."""
+PATIENCE = 300
+"""Seconds that a service may take until it is ready, or has ended; the machine may be busy."""
 
 
 class Answered(NamedTuple):
@@ -108,6 +108,13 @@ def decode(model: Encoder, file: bytes) -> Image.Image:
 @contextmanager
 def service(gallery: Path) -> Iterator[int]:
     """A running service that is ready; gives its port."""
+    with running_service(gallery) as (port, _):
+        yield port
+
+
+@contextmanager
+def running_service(gallery: Path) -> Iterator[tuple[int, int]]:
+    """A running service that is ready; gives its port and its process's number."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -117,10 +124,13 @@ def service(gallery: Path) -> Iterator[int]:
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/ready", running)
-        yield port
+        yield port, running.pid
     finally:
         running.terminate()
-        running.wait(PATIENCE)
+        try:
+            running.wait(PATIENCE)
+        finally:
+            running.kill()
 
 
 def wait_until_ready(address: str, running: "subprocess.Popen[bytes]") -> None:
@@ -141,18 +151,26 @@ def wait_until_ready(address: str, running: "subprocess.Popen[bytes]") -> None:
 
 def ask(port: int, pictures: list[bytes], clients: int, seconds: float) -> Answered:
     """Searches with as many clients, in a process of its own."""
+    answers = ask_each(port, pictures, clients, seconds)
+    inside = [moment for moment, _ in sorted(answers) if moment <= seconds][clients - 1 :]
+    if len(inside) <= clients:
+        raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
+    return Answered((len(inside) - 1) / (inside[-1] - inside[0]), [latency for _, latency in answers])
+
+
+def ask_each(port: int, pictures: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
+    """Does the same; gives of each answer the second in which it came, and how many seconds it took."""
     return asyncio.run(_ask(port, [request(picture) for picture in pictures], clients, seconds))
 
 
-async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -> Answered:
-    latencies: list[float] = []
-    answered: list[float] = []
-    end = time.perf_counter() + seconds
+async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
+    answers: list[tuple[float, float]] = []
+    began = time.perf_counter()
 
     async def client(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         place = number
-        while time.perf_counter() < end:
+        while time.perf_counter() < began + seconds:
             sent = time.perf_counter()
             writer.write(requests[place % len(requests)])
             head = await reader.readuntil(b"\r\n\r\n")
@@ -161,17 +179,13 @@ async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -
             lines = head.lower().split(b"\r\n")
             length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
             await reader.readexactly(length)
-            answered.append(time.perf_counter())
-            latencies.append(answered[-1] - sent)
+            answers.append(((now := time.perf_counter()) - began, now - sent))
             place += clients
         writer.close()
         await writer.wait_closed()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    inside = [moment for moment in sorted(answered) if moment <= end][clients - 1 :]
-    if len(inside) <= clients:
-        raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
-    return Answered((len(inside) - 1) / (inside[-1] - inside[0]), latencies)
+    return answers
 
 
 def request(picture: bytes) -> bytes:

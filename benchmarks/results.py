@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from samecar.files import write_json
+
 FOLDER = Path(__file__).parent / "results"
 LIBRARIES = ("numpy", "scipy", "torch", "timm", "pillow")
 
@@ -16,7 +18,7 @@ def write_results(name: str, content: dict[str, Any]) -> Path:
     """Writes results/NAME.json with the commit, the machine's shape and the libraries beside the content."""
     path = FOLDER / f"{name}.json"
     record = {
-        "commit": _git("rev-parse", "HEAD") + ("" if not _git("status", "--porcelain", "src") else " with changes"),
+        "commit": commit(),
         "machine": {
             "cores": len(os.sched_getaffinity(0)),
             "architecture": platform.machine(),
@@ -25,8 +27,7 @@ def write_results(name: str, content: dict[str, Any]) -> Path:
         "libraries": {library: version(library) for library in LIBRARIES},
         **content,
     }
-    FOLDER.mkdir(exist_ok=True)
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(path, record)
     return path
 
 
@@ -34,6 +35,11 @@ def read_results(name: str) -> dict[str, Any]:
     """Reads results/NAME.json."""
     content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return content
+
+
+def commit() -> str:
+    """What is measured: the commit, and whether the source differs from it."""
+    return _git("rev-parse", "HEAD") + ("" if not _git("status", "--porcelain", "src") else " with changes")
 
 
 def _git(*arguments: str) -> str:

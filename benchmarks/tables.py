@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from results import read_results
+from trials.table import trust
 
 from samecar.config import describe_options, digest, load_recipe, option_groups, recipe_header, shipped_recipes
 from samecar.reproduce.pages.text import card_sentence, markdown
@@ -30,6 +31,7 @@ PAGES = (
     "docs/report.md",
     "docs/scaling.md",
     "docs/service.md",
+    "docs/trust.md",
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
@@ -294,6 +296,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "engines": engines,
     "search": search,
     "service": service,
+    "trust": trust,
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from samecar.errors import SamecarError
-from samecar.files import MANY_FILES, clear_unfinished, make_folder, write_file, write_folder
+from samecar.files import MANY_FILES, clear_unfinished, expand_home, make_folder, write_file, write_folder
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
@@ -174,3 +174,9 @@ def test_a_place_that_cannot_be_written_is_named_as_it_was_given(tmp_path, writt
     path = tmp_path / "file" / "inside.txt"
     with pytest.raises(SamecarError, match=f"{path} cannot be written: .+; choose another place"), written(path):
         pass
+
+
+def test_a_home_is_known_or_its_path_stays(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of-somebody")
+    assert expand_home("~/a/~") == Path("/home/of-somebody/a/~")
+    assert expand_home("~nobody-at-all/a") == Path("~nobody-at-all/a")

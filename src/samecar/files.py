@@ -41,6 +41,14 @@ def as_text(given: str | os.PathLike[str], name: str, wanted: str) -> str:
     return os.fspath(given)
 
 
+def expand_home(path: str) -> Path:
+    """A path that `~` may begin; where nobody knows whose home that is, it stays as it is written."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 UNFINISHED = ".unfinished-"
 """Begins the names of folders in which something is written that has not got its name yet."""
 

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from samecar.cli import main
+
 CODE = """
 import os
 from samecar.cli.main import prepare_libraries
@@ -27,3 +29,14 @@ def test_threads_do_not_spin_unless_the_user_lets_them(own, used):
     command = [sys.executable, "-c", CODE]
     finished = subprocess.run(command, env=environment | own, capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == used
+
+
+def test_an_interruption_while_the_commands_are_put_together_is_one_word(monkeypatch, capsys):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "app", interrupt)
+    monkeypatch.setattr(main, "prepare_process", lambda: None)
+    with pytest.raises(SystemExit, match="130"):
+        main.main()
+    assert capsys.readouterr().err == "error: interrupted\n"

@@ -10,7 +10,7 @@ import time
 import pytest
 import uvicorn
 from galleries import service, wait_until
-from uvicorn.protocols.http import h11_impl, httptools_impl
+from uvicorn.protocols.http import h11_impl
 from uvicorn.server import ServerState
 
 from samecar.serving.app import listen, make_server
@@ -82,21 +82,19 @@ def seconds_until_closed(sent, piece=b""):
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("module", [h11_impl, httptools_impl])
-def test_what_is_used_of_uvicorn_beside_its_public_interface(module):
+def test_what_is_used_of_uvicorn_beside_its_public_interface():
     """A later uvicorn may change it: then samecar.serving.connections must be looked at, and the bound in pyproject."""
-    protocol_class = module.H11Protocol if module is h11_impl else module.HttpToolsProtocol
     loop = asyncio.new_event_loop()
-    protocol = protocol_class(uvicorn.Config(None), ServerState(), app_state={}, _loop=loop)
+    protocol = h11_impl.H11Protocol(uvicorn.Config(None), ServerState(), app_state={}, _loop=loop)
     loop.close()
-    methods = ("connection_made", "data_received", "on_response_complete")
+    methods = ("connection_made", "data_received", "on_response_complete", "send_400_response", "shutdown")
     for name in (*methods, "pause_writing", "resume_writing", "connection_lost"):
-        assert callable(getattr(protocol, name, None)), f"uvicorn's {protocol_class.__name__} has no method {name}"
-    for name in ("connections", "cycle", "loop", "transport"):
-        assert hasattr(protocol, name), f"uvicorn's {protocol_class.__name__} has no attribute {name}"
-    for name in ("response_complete", "disconnected"):
-        used = module.RequestResponseCycle.__init__.__code__.co_names
-        assert name in used, f"uvicorn's {module.RequestResponseCycle.__name__} has no attribute {name}"
+        assert callable(getattr(protocol, name, None)), f"uvicorn's H11Protocol has no method {name}"
+    for name in ("conn", "connections", "cycle", "loop", "transport"):
+        assert hasattr(protocol, name), f"uvicorn's H11Protocol has no attribute {name}"
+    for name in ("response_complete", "disconnected", "more_body", "message_event"):
+        used = h11_impl.RequestResponseCycle.__init__.__code__.co_names
+        assert name in used, f"uvicorn's RequestResponseCycle has no attribute {name}"
 
 
 def test_a_connection_that_sends_nothing_is_closed(painted_gallery):

@@ -187,9 +187,9 @@ def test_a_slow_body_is_refused(port):
     sent.close()
 
 
-def in_progress(port):
+def in_progress(port, what="uploads"):
     text = ask(port, "GET", "/metrics")[2].decode()
-    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("samecar_requests_in_progress"))
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"samecar_{what}_in_progress"))
 
 
 def test_a_body_that_is_cut_off_leaves_nothing_behind(own_gallery, tmp_path, monkeypatch):
@@ -208,7 +208,7 @@ def test_a_body_that_is_cut_off_leaves_nothing_behind(own_gallery, tmp_path, mon
                 head = f"POST /api/pictures HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
                 sent.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:cut])
                 wait_until(lambda: in_progress(port) == 1)
-            wait_until(lambda: in_progress(port) == 0)
+            wait_until(lambda: in_progress(port) == in_progress(port, "requests") == 0)
             assert json.loads(ask(port, "GET", "/api/gallery")[2])["pictures"] == 12, cut
             assert list((tmp_path / "temporary").iterdir()) == []
         assert ask(port, "POST", "/api/pictures", body, {"Content-Type": kind})[0] == 201

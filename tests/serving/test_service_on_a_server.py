@@ -2,11 +2,15 @@
 
 import contextlib
 import logging
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 
+import httpx2
 import psycopg
 import pytest
 from galleries import painted, tiny_model, wait_until
+from silent_proxy import Proxy
 from starlette.testclient import TestClient
 
 from samecar.errors import SamecarError
@@ -14,7 +18,7 @@ from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.postgres import engine as store
 from samecar.retrieval.records import Sighting
-from samecar.serving.app import create_app
+from samecar.serving.app import create_app, listen, make_server
 from samecar.serving.settings import ServiceSettings
 
 
@@ -70,3 +74,31 @@ def test_what_is_told_of_another_writer_and_that_work_itself_may_take_longer(add
             assert not wait([rebuilt], 2.5).done
             reader.rollback()
             assert rebuilt.result(20).kind == "exact"
+
+
+@pytest.mark.parametrize("patience", [1, 60])
+def test_a_silent_server_is_given_up_and_the_service_ends_when_it_is_told_to(patience, address, postgres):
+    """Requests end after the time that is set; all that still wait end when the service ends."""
+    with contextlib.closing(Proxy(postgres.port)) as proxy:
+        gallery = Gallery.open("yard", engine=address.replace(f":{postgres.port}/", f":{proxy.port}/"))
+        settings = ServiceSettings(port=0, rate=0, answer_seconds=patience)
+        server = make_server(create_app(gallery, settings), settings)
+        with listen(settings) as listening:
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            running = threading.Thread(target=server.run, args=([listening],))
+            running.start()
+            wait_until(lambda: server.started)
+            wait_until(lambda: httpx2.get(f"{url}/ready").status_code == 200)
+            proxy.silent.set()
+            began = time.monotonic()
+            with ThreadPoolExecutor() as threads:
+                asked = threads.submit(httpx2.get, f"{url}/api/pictures/1", timeout=30)
+                if patience > 1:
+                    time.sleep(0.5)
+                    server.should_exit = True
+                answer = asked.result()
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "gallery_unavailable")
+            server.should_exit = True
+            running.join(20)
+            assert not running.is_alive()
+            assert time.monotonic() - began < 15

@@ -22,6 +22,7 @@ from samecar.cli.options import (
     name_option,
 )
 from samecar.errors import SamecarError
+from samecar.files import expand_home
 
 if TYPE_CHECKING:
     from samecar.retrieval.records import Filter, GalleryFacts, IndexSettings, Summary
@@ -172,7 +173,7 @@ def add(
             from samecar.data.placeholders import describe_placeholders
             from samecar.embedding.embeddings import Embeddings
 
-            embeddings = Embeddings.load(Path(source).expanduser())
+            embeddings = Embeddings.load(expand_home(source))
             if placeholders := describe_placeholders(embeddings.manifest):
                 console.warn(placeholders)
             report = opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)

@@ -85,7 +85,11 @@ KEPT_BYTES = 1 << 30
 def main() -> None:
     """Runs the command line."""
     prepare_process()
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # while the commands are put together, or after one has ended
+        console.fail("interrupted")
+        sys.exit(130)
 
 
 def prepare_process() -> None:

@@ -17,6 +17,7 @@ from samecar.data import (
     training_transform,
 )
 from samecar.data.placeholders import without_placeholders
+from samecar.data.workers import name_lost_workers
 from samecar.embedding.encoder import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
@@ -68,7 +69,7 @@ def train(
         SamecarError: whatever a user can mend; another process trains in the folder.
     """
     folder = as_path(out, "out")
-    with hold(folder):
+    with name_lost_workers(), hold(folder):
         return _train(recipe, data, folder, resume=resume, on=on, progress=progress, watch=watch)
 
 

@@ -152,6 +152,15 @@ class Engine(Protocol):
         """
         ...
 
+    def limit_silence(self, reading: float, writing: float) -> None:
+        """Sets after how many seconds without a word from a server it is given up, also what is asked of it now.
+
+        Args:
+            reading: for what only reads.
+            writing: for what changes the gallery, which may have to wait for others.
+        """
+        ...
+
     def close(self) -> None:
         """Lets go of files and connections; may be called twice."""
         ...

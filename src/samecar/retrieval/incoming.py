@@ -24,7 +24,7 @@ from samecar.data.tables import (
     rearm,
 )
 from samecar.errors import SamecarError
-from samecar.files import parse_json, read_whole
+from samecar.files import expand_home, parse_json, read_whole
 from samecar.retrieval.records import TEXTS, UNREAD, Sighting, picture_content
 from samecar.retrieval.times import parse_recorded_time
 
@@ -103,7 +103,7 @@ def incoming_from(source: str, lines: Iterable[str], defaults: Sighting = UNREAD
     """
     if source == "-":
         return Pictures(complete(incoming_of_lines(lines), defaults), None)
-    path = Path(source).expanduser()
+    path = expand_home(source)
     if path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES:
         return Pictures(complete([_parse_fields(path, {}, "")], defaults), 1)
     if ":" not in source and not path.exists():

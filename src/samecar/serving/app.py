@@ -16,7 +16,9 @@ from fastapi.security import HTTPBearer
 
 from samecar.errors import SamecarError
 from samecar.retrieval.gallery import Gallery
-from samecar.serving.connections import connection_maker
+from samecar.serving.admission import Admission
+from samecar.serving.connections import HEAD_BYTES, connection_maker
+from samecar.serving.description import describe_limits
 from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
@@ -33,6 +35,24 @@ SWITCH_INTERVAL = 0.0005
 
 BACKLOG = 2048
 """Connections that may wait to be taken up; as many as servers commonly allow."""
+
+
+class Server(uvicorn.Server):
+    """What takes connections for a service, and tells it when it has to end.
+
+    Args:
+        config: of uvicorn.
+        service: whose requests are finished before it ends.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no more connections, and finishes what was begun."""
+        self.service.prepare_to_end()
+        await super().shutdown(sockets)
 
 
 def create_app(gallery: Gallery, settings: ServiceSettings | None = None) -> FastAPI:
@@ -67,20 +87,21 @@ def listen(settings: ServiceSettings) -> socket.socket:
         ) from error
 
 
-def make_server(app: FastAPI, settings: ServiceSettings) -> uvicorn.Server:
+def make_server(app: FastAPI, settings: ServiceSettings) -> Server:
     """Makes what takes connections for a service."""
     config = uvicorn.Config(
         app,
         http=connection_maker(settings),
+        h11_max_incomplete_event_size=HEAD_BYTES,
         access_log=False,
-        log_level="warning",
+        log_level="error",  # what it warns of any client can bring about, as often as it likes
         server_header=False,
         ws="none",
         proxy_headers=bool(settings.proxy),
         forwarded_allow_ips=settings.proxy or None,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    return uvicorn.Server(config)
+    return Server(config, app.state.service)
 
 
 def run_service(gallery: Gallery, settings: ServiceSettings, listening: socket.socket) -> None:
@@ -132,13 +153,15 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.service = service
+    app.state.admission = Admission(settings, metrics)
     token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
     for part in (search, pictures, judgements):
         app.include_router(part.router, dependencies=token)
     app.include_router(operation.router)
     answer_errors(app)
-    app.add_middleware(Guard, settings=settings, metrics=metrics)
-    app.add_middleware(AddHeaders)
+    describe_limits(app, settings)
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(AddHeaders, settings=settings)
     app.add_middleware(CountRequests, metrics=metrics)  # the last one is the outermost
     return app
 

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from samecar.errors import SamecarError
 from samecar.serving.headers import HEADERS
@@ -22,6 +23,9 @@ SAYINGS: Mapping[int, tuple[str, str]] = {
     405: ("method_not_allowed", "this address does not take this method; /openapi.json lists what there is"),
 }
 """Code and sentence for what the router refuses, by status."""
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""Methods that a route may have."""
 
 
 class ErrorFacts(BaseModel):
@@ -94,14 +98,25 @@ def answer_errors(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_unexpected)
 
 
-def _answer_refusal(_: Request, error: Exception) -> JSONResponse:
+def _answer_refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)
     if isinstance(error, ServiceError):
         return reply(error)
     code, message = SAYINGS.get(error.status_code, ("bad_request", str(error.detail)))
     answer = reply(ServiceError(error.status_code, code, message))
     answer.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        answer.headers["Allow"] = ", ".join(_find_methods(request))
     return answer
+
+
+def _find_methods(request: Request) -> list[str]:
+    """The methods that an address takes: each may be another route's, and the router names those of one of them."""
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 def _answer_invalid(_: Request, error: Exception) -> JSONResponse:

@@ -1,7 +1,6 @@
-"""Who is let in, how often, and how many at a time: decided by a request's head, before its body is read."""
+"""Who is let in, and how often: decided by a request's head, before its body is read."""
 
 import hmac
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -10,30 +9,21 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from samecar.serving.errors import ServiceError, busy, reply
-from samecar.serving.metrics import Metrics
+from samecar.serving.admission import SAFE_METHODS, client_address, network_of, route_path
+from samecar.serving.errors import ServiceError, reply
 from samecar.serving.settings import ServiceSettings
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What a browser on this machine calls it; any other name that leads here was made to lead here by somebody."""
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing."""
-
 READY = "/ready"
 """What asks for no token and yet asks the gallery."""
-
-SEARCH = "/api/search"
-"""What is sent like a change and changes nothing."""
 
 API = "/api/"
 """How the addresses begin of all that reads or changes the gallery."""
 
 ADDRESSES = 10_000
 """Addresses that are remembered; beyond it the one that asked longest ago is forgotten, so that memory is bounded."""
-
-NETWORK = 64
-"""Bits of an IPv6 address that count: whoever has one has all that share them."""
 
 
 class RateLimit:
@@ -56,7 +46,7 @@ class RateLimit:
         if not self.rate:
             return 0
         now = self.clock()
-        key = _bucket_key(address)
+        key = network_of(address)
         left, then = self.buckets.pop(key, (float(self.burst), now))
         left = min(self.burst, left + (now - then) * self.rate)
         allowed = left >= 1
@@ -72,22 +62,16 @@ class Guard:
     Args:
         app: what is guarded.
         settings: what is allowed.
-        metrics: where it is told how many requests are in progress.
     """
 
-    def __init__(self, app: ASGIApp, settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         self.app = app
-        self.settings = settings
         self.rate = RateLimit(settings.rate, settings.burst)
         self.probes = RateLimit(settings.rate, settings.burst)  # clients must not use up what a probe needs
         self.token = None if settings.token is None else settings.token.get_secret_value().encode()
         self.host_names = LOOPBACK_NAMES | {name.lower() for name in settings.host_names}
         if settings.loopback:
             self.host_names |= {address_name(settings.host).lower()}
-        self.in_progress = 0
-        self.changing = 0
-        self.most_changing = max(1, settings.waiting // 2)  # they may all wait for another writer
-        metrics.in_progress.set_function(lambda: self.in_progress)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -98,22 +82,12 @@ class Guard:
             self._check(scope)
         except ServiceError as error:
             await reply(error)(scope, receive, send)
-            return
-        if not _path(scope).startswith(API):
+        else:
             await self.app(scope, receive, send)
-            return
-        changes = _is_change(scope)
-        self.in_progress += 1
-        self.changing += changes
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self.in_progress -= 1
-            self.changing -= changes
 
     def _check(self, scope: Scope) -> None:
         """Refuses what is not allowed, cheapest first."""
-        path, method, headers = _path(scope), scope["method"], Headers(scope=scope)
+        path, method, headers = route_path(scope), scope["method"], Headers(scope=scope)
         if path == READY:
             self._limit_rate(self.probes, scope)
         if path != "/metrics" and not path.startswith(API):
@@ -123,13 +97,9 @@ class Guard:
         elif not self._has_token(headers):
             raise ServiceError(401, "unauthorized", "this service asks for a token: Authorization: Bearer TOKEN")
         self._limit_rate(self.rate, scope)
-        if path.startswith(API) and self.in_progress >= self.settings.waiting:
-            raise busy()
-        if path.startswith(API) and _is_change(scope) and self.changing >= self.most_changing:
-            raise busy()
 
     def _limit_rate(self, rate: RateLimit, scope: Scope) -> None:
-        if wait := rate.seconds_to_wait((scope.get("client") or ("",))[0]):
+        if wait := rate.seconds_to_wait(client_address(scope)):
             message = f"this address asks too often; wait {wait} s"
             raise ServiceError(429, "too_many_requests", message, retry_after=wait)
 
@@ -161,29 +131,7 @@ def address_name(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _path(scope: Scope) -> str:
-    """The path by which a route is found: without the prefix below which another application has put this one."""
-    path: str = scope["path"]
-    prefix: str = scope.get("root_path", "")
-    return path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
-
-
-def _is_change(scope: Scope) -> bool:
-    """Whether a request to the gallery is one to change it."""
-    return scope["method"] not in SAFE_METHODS and _path(scope) != SEARCH
-
-
 def _host_name(host: str) -> str:
     """The name of a Host header, without its port."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdigit() else host.lower()
-
-
-def _bucket_key(address: str) -> str:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((parsed, NETWORK), strict=False))

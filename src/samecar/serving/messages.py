@@ -1,7 +1,7 @@
 """What the service takes and answers, as its description shows it."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
@@ -30,11 +30,28 @@ Name = Annotated[Text, AfterValidator(str.strip)]
 LabelText = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 """What a label says."""
 
+TimeText = Annotated[Text, Field(json_schema_extra={"format": "date-time"})]
+"""A time; of the ways to write one the description names the one that everybody knows."""
+
+CropText = Annotated[
+    Text, Field(json_schema_extra={"pattern": r"^(0|1|0?\.[0-9]+|1\.0+)(,(0|1|0?\.[0-9]+|1\.0+)){3}$"})
+]
+"""Four shares of a picture's sides; the description cannot say that they lie within the picture."""
+
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""A time that is told."""
+
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 
 Content = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-Labels = Annotated[dict[Text, LabelText], Field(max_length=LABELS)]
+Labels = Annotated[
+    dict[Text, LabelText],
+    Field(
+        max_length=LABELS,
+        json_schema_extra={"propertyNames": {"maxLength": 256}, "additionalProperties": False},  # but for its patterns
+    ),
+]
 
 
 class EntryFilter(BaseModel):
@@ -44,8 +61,10 @@ class EntryFilter(BaseModel):
 
     camera: list[Text] = Field([], max_length=CAMERAS, description="only these cameras")
     not_camera: list[Text] = Field([], max_length=CAMERAS, description="none of these cameras")
-    after: Text | None = Field(None, description="at this time or later; ISO 8601, UTC where it names no zone")
-    before: Text | None = Field(None, description="earlier than this time")
+    after: TimeText | None = Field(
+        None, description="at this time or later; ISO 8601, UTC where it names no zone, or seconds since 1970"
+    )
+    before: TimeText | None = Field(None, description="earlier than this time")
 
     def to_filter(self) -> Filter:
         """The same as the gallery takes it.
@@ -78,7 +97,7 @@ class SearchForm(SearchQuery):
     """A picture to search with."""
 
     picture: UploadFile
-    crop: Text | None = Field(None, description="left,top,width,height as shares of the upright picture")
+    crop: CropText | None = Field(None, description="left,top,width,height as shares of the upright picture")
 
 
 class AdditionForm(BaseModel):
@@ -88,11 +107,14 @@ class AdditionForm(BaseModel):
 
     picture: UploadFile
     camera_id: Name = ""
-    time: Text | None = Field(None, description="ISO 8601, UTC where it names no zone")
+    time: TimeText | None = Field(None, description="ISO 8601, UTC where it names no zone, or seconds since 1970")
     track_id: Name = ""
     vehicle_id: Name = ""
     labels: Annotated[str, StringConstraints(max_length=FIELD_BYTES)] = Field(
-        "{}", description="a JSON object of texts", examples=['{"lane": "2"}']
+        "{}",
+        description=f"a JSON object of texts, {LABELS} at most",
+        examples=['{"lane": "2"}'],
+        json_schema_extra={"contentMediaType": "application/json"},
     )
 
 
@@ -105,7 +127,7 @@ class JudgementForm(BaseModel):
     same: bool
     query_id: Id | None = Field(None, description="number of the query where it is in the gallery")
     query: UploadFile | None = Field(None, description="the query's picture where it is not")
-    crop: Text | None = Field(None, description="as it was searched with")
+    crop: CropText | None = Field(None, description="as it was searched with")
 
 
 class Change(BaseModel):
@@ -114,7 +136,7 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     camera_id: Name | None = None
-    time: Text | None = Field(None, description='ISO 8601; "" forgets it')
+    time: Literal[""] | TimeText | None = Field(None, description='ISO 8601, or seconds since 1970; "" forgets it')
     track_id: Name | None = None
     vehicle_id: Name | None = None
     labels: Labels | None = None
@@ -125,8 +147,8 @@ class Camera(BaseModel):
 
     camera_id: str
     pictures: int
-    first: str | None
-    last: str | None
+    first: Moment | None
+    last: Moment | None
 
 
 class Limits(BaseModel):
@@ -146,8 +168,8 @@ class GalleryReply(BaseModel):
     pictures: int
     vehicles: int
     cameras: list[Camera]
-    first: str | None
-    last: str | None
+    first: Moment | None
+    last: Moment | None
     calibrated: bool
     false_alarm_rate: float | None
     limits: Limits
@@ -159,7 +181,7 @@ class Picture(BaseModel):
 
     id: int
     camera_id: str
-    time: str | None
+    time: Moment | None
     track_id: str
     vehicle_id: str
     labels: dict[str, str]

@@ -44,6 +44,7 @@ class Metrics:
         self.in_progress = Gauge(
             "samecar_requests_in_progress", "Requests to the gallery that are in progress", registry=self.registry
         )
+        self.sending = Gauge("samecar_uploads_in_progress", "Bodies that are on their way", registry=self.registry)
         self.pictures = Gauge("samecar_gallery_pictures", "Pictures in the gallery", registry=self.registry)
 
     def text(self) -> bytes:

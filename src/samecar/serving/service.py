@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,13 @@ from PIL import Image
 from samecar.hardware import available_cores
 from samecar.retrieval.gallery import Answer, Gallery
 from samecar.retrieval.incoming import Incoming
-from samecar.retrieval.records import Entry, Filter, Summary, picture_content
+from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
 from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
+from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, open_upload, refuse_bomb, unreadable
+from samecar.serving.uploads import Crop, Upload, Weight, open_upload, read_upload, unreadable, weigh
 
 if TYPE_CHECKING:
     import torch
@@ -29,11 +30,23 @@ Value = TypeVar("Value")
 SUMMARY_SECONDS = 2.0
 """How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
 
+SECONDS_FOR_OTHERS = 30
+"""How long a change may wait for other writers before the server says so."""
+
+LAST_SECONDS = 3.0
+"""How long the gallery's server may be silent when the service ends."""
+
 OTHERS = 4
 """Threads beside the model's that decode pictures, and as many that read the gallery."""
 
+LARGE_WAITING = 16
+"""Large pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one.
+
+Memory then holds one of them, and until its turn comes its file lies on the disk.
+"""
+
 COSTLY_WAITING = 4
-"""Costly pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one."""
+"""Pictures behind which a costly one may wait, as each may take seconds."""
 
 SOON = 2.0
 """Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
@@ -100,6 +113,7 @@ class Service:
         self.loaded: Future[None] = Future()
         self.keeps_thumbnails = False
         self._gallery = gallery
+        gallery.engine.limit_silence(settings.answer_seconds, settings.answer_seconds + SECONDS_FOR_OTHERS)
         self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
         self._decoders = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="decoding")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
@@ -113,8 +127,8 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
-        self._costly = Batcher(_do_each, largest=1, waiting=COSTLY_WAITING, name="costly")
-        self._costly_adder = Batcher(self._add, largest=1, waiting=COSTLY_WAITING, name="costly-adding")
+        self._heavy = Batcher(_do_each, largest=1, waiting=LARGE_WAITING, name="heavy")
+        self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=LARGE_WAITING, name="heavy-adding")
         self._changes = 0
         self._counted: Counted | None = None
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
@@ -149,9 +163,14 @@ class Service:
         else:
             self.loaded.set_result(None)
 
+    def prepare_to_end(self) -> None:
+        """Waits no longer for a server that has fallen silent."""
+        self._gallery.engine.limit_silence(LAST_SECONDS, LAST_SECONDS)
+
     async def close(self) -> None:
         """Finishes what was begun and closes the gallery."""
-        for batcher in (self._costly, self._costly_adder, self._embedder, self._searcher, self._adder):
+        self.prepare_to_end()
+        for batcher in (self._heavy, self._heavy_adder, self._embedder, self._searcher, self._adder):
             await batcher.close()
         self._decoders.shutdown()
         self._writer.shutdown()
@@ -185,14 +204,22 @@ class Service:
             raise not_found(f"entry {number}")
         return entries[number]
 
-    def refuse_more(self, top: int) -> None:
-        """Refuses to give more results than allowed.
+    def number_of_results(self, asked: EntryFilter, name: str) -> int:
+        """How many results a client asks for; where it names no number, no more than are allowed.
+
+        Args:
+            asked: what it asks.
+            name: of the field that says how many.
 
         Raises:
-            ServiceError: it is more.
+            ServiceError: it is more than are allowed.
         """
-        if top > self.settings.top:
-            raise invalid(f"{top} are asked for; at most {self.settings.top} are given at a time")
+        number: int = getattr(asked, name)
+        if number <= self.settings.top:
+            return number
+        if name in asked.model_fields_set:
+            raise invalid(f"{name}: {number} are asked for; at most {self.settings.top} are given at a time")
+        return self.settings.top
 
     def refuse_if_read_only(self) -> None:
         """Refuses to change anything where the service may not.
@@ -215,21 +242,34 @@ class Service:
         except TimeoutError as error:
             raise busy() from error
 
-    async def decode(self, file: bytes, crop: Crop | None) -> Upload:
-        """Decodes a picture.
+    async def decode(self, file: BinaryIO, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
+        """Decodes a picture and does something with it in the same thread; heavy ones wait for each other.
 
         Raises:
-            ServiceError: it is too large, too much work or no picture, or too many costly ones are waiting.
+            ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
         """
-        return await self._decode_with(file, crop, lambda upload: upload)
+        size = self.gallery.model.preprocessing.decoded_size
 
-    async def prepare(self, file: bytes, crop: Crop | None) -> "tuple[str, torch.Tensor]":
+        def decode() -> Value:
+            return use(open_upload(read_upload(file), crop, size))
+
+        weight = await self.read(weigh, file, self.settings.pixels)
+        if weight is Weight.LIGHT:
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
+        _refuse_costly(weight, self._heavy)
+        try:
+            value: Value = await self._heavy(decode)
+        except QueueFullError as error:
+            raise busy() from error
+        return value
+
+    async def prepare(self, file: BinaryIO, crop: Crop | None) -> "tuple[str, torch.Tensor]":
         """Decodes a picture for the model; gives its content too.
 
         Raises:
-            ServiceError: it is too large, too much work or no picture, or too many costly ones are waiting.
+            ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
         """
-        return await self._decode_with(
+        return await self.decode(
             file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
         )
 
@@ -254,17 +294,25 @@ class Service:
 
         return await self.read(search)
 
-    async def add(self, incoming: Incoming) -> tuple[int, bool]:
+    async def add(self, file: BinaryIO, known: Sighting) -> tuple[int, bool]:
         """Adds a picture; its entry's number, and whether it is new.
+
+        Args:
+            file: the picture.
+            known: what is known of it.
 
         Raises:
             ServiceError: the gallery is only read, the picture is too large, too much work or unreadable, or too many
                 are waiting.
         """
         self.refuse_if_read_only()
-        costly = await self.read(refuse_bomb, incoming.read(), self.settings.pixels)
+        weight = await self.read(weigh, file, self.settings.pixels)
+        _refuse_costly(weight, self._heavy_adder)
         try:
-            number, new = await (self._costly_adder if costly else self._adder)(incoming)
+            if weight is Weight.LIGHT:
+                number, new = await self._adder(Incoming(await self.read(read_upload, file), known))
+            else:
+                number, new = await self._heavy_adder((file, known))
         except QueueFullError as error:
             raise busy() from error
         self._changes += 1
@@ -304,21 +352,6 @@ class Service:
         blank = Image.new("RGB", (taken.width, taken.height))
         self._gallery.search([blank], 1)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
-
-    async def _decode_with(self, file: bytes, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
-        """Decodes a picture and does something with it in the same thread; a costly one waits for the other costly."""
-        size = self.gallery.model.preprocessing.decoded_size
-
-        def work() -> Value:
-            return use(open_upload(file, crop, size))
-
-        if not await self.read(refuse_bomb, file, self.settings.pixels):
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
-        try:
-            value: Value = await self._costly(work)
-        except QueueFullError as error:
-            raise busy() from error
-        return value
 
     def _embed(self, pictures: "list[torch.Tensor]") -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()
@@ -360,6 +393,20 @@ class Service:
             (after.get(content), content not in before and content in after and first[content] == place)
             for place, content in enumerate(contents)
         ]
+
+    def _add_heavy(self, pictures: list[tuple[BinaryIO, Sighting]]) -> Sequence[tuple[int | None, bool]]:
+        """The same of pictures whose files are read only now."""
+        return self._add([Incoming(read_upload(file), known) for file, known in pictures])
+
+
+def _refuse_costly(weight: Weight, lane: Batcher[Any, Any]) -> None:
+    """Refuses a costly picture where many would be decoded before it.
+
+    Raises:
+        ServiceError: too many are waiting.
+    """
+    if weight is Weight.COSTLY and len(lane.queue) >= COSTLY_WAITING:
+        raise busy()
 
 
 def _do_each(works: Sequence[Callable[[], Any]]) -> list[Any]:

@@ -34,10 +34,12 @@ class ServiceSettings(BaseModel):
         rate: requests a second by one address in the long run; 0 does not limit them.
         burst: requests that one address may make at once.
         waiting: requests to the gallery that may be in progress at a time, half of them changes; more are turned away.
+        uploads: bodies that one address may be sending at a time; 0 does not limit them.
         connections: connections that may be open at a time; below the 1,024 files that a process may commonly open.
         head_seconds: how long a connection may wait for a request's head.
         batch: most pictures that go through the model together.
         upload_seconds: how long sending a body may take.
+        answer_seconds: how long the server that holds the gallery may be silent; changes wait longer, for others.
         unread_seconds: how long a client may take nothing of an answer.
         shutdown_seconds: how long requests that were begun may go on after the service was told to end.
         read_only: let nobody add, change, remove or judge.
@@ -57,10 +59,12 @@ class ServiceSettings(BaseModel):
     rate: int = Field(default=50, ge=0)
     burst: int = Field(default=250, ge=1)
     waiting: int = Field(default=128, ge=1)
+    uploads: int = Field(default=32, ge=0)
     connections: int = Field(default=512, ge=1)
     head_seconds: float = Field(default=10, gt=0)
     batch: int = Field(default=32, ge=1)
     upload_seconds: float = Field(default=30, gt=0)
+    answer_seconds: float = Field(default=10, gt=0)
     unread_seconds: float = Field(default=30, gt=0)
     shutdown_seconds: int = Field(default=30, ge=0)
     read_only: bool = False

@@ -5,7 +5,8 @@ import hashlib
 import io
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import Any, BinaryIO, NamedTuple
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -15,6 +16,7 @@ from samecar.data.decoding_work import estimate_work
 from samecar.data.pictures import PICTURE_FORMATS, TOO_MUCH_WORK, UnreadablePictureError, decode_picture
 from samecar.numerals import read_number
 from samecar.retrieval.records import picture_content
+from samecar.serving.admission import Visit
 from samecar.serving.errors import ServiceError, invalid
 from samecar.serving.settings import ServiceSettings
 
@@ -28,19 +30,51 @@ FIELD_BYTES = 100_000
 """Most bytes of a field that is no file: the largest labels, written as JSON."""
 
 
+PLAIN_BYTES = 500_000
+"""Most bytes of a body that brings no file: the largest labels, each letter written as JSON may write it.
+
+Of much more a parser would make lists that take many times the memory.
+"""
+
+LARGE_PIXELS = 2_000_000
+"""Pixels above which a picture is large; decoding takes up to 24 bytes of memory for each."""
+
+LARGE_BYTES = 1_000_000
+"""Bytes above which a picture is large, and lies on the disk meanwhile."""
+
+
+class Weight(Enum):
+    """What decoding a picture takes."""
+
+    LIGHT = "little memory and time"
+    LARGE = "much memory"
+    COSTLY = "more time than a plain picture of the most pixels, and perhaps much memory"
+
+
 class LimitedRequest(Request):
-    """A request whose body is refused as soon as it is larger, or takes longer, than allowed."""
+    """A request whose body is refused as soon as it is larger, or takes longer, than allowed.
+
+    Args:
+        request: as it came.
+        visit: is told when all of the body is there.
+    """
+
+    def __init__(self, request: Request, visit: Visit) -> None:
+        super().__init__(request.scope, request.receive)
+        self.visit = visit
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Gives the body piece by piece.
 
         Raises:
-            ServiceError: it is too large or too slow.
+            ServiceError: it is too large or too slow, or there is no room for the request now that it is there.
         """
         settings: ServiceSettings = self.app.state.settings
-        too_large = ServiceError(413, "too_large", f"the body is larger than the {settings.bytes:,} bytes allowed")
+        brings_file = self.headers.get("content-type", "").lower().startswith(MULTIPART)
+        most = settings.bytes if brings_file else min(settings.bytes, PLAIN_BYTES)
+        too_large = ServiceError(413, "too_large", f"the body is larger than the {most:,} bytes allowed")
         stated = self.headers.get("content-length", "")
-        if stated.isdigit() and int(stated) > settings.bytes:
+        if stated.isdigit() and int(stated) > most:
             raise too_large
         deadline = asyncio.get_running_loop().time() + settings.upload_seconds
         received = 0
@@ -50,12 +84,13 @@ class LimitedRequest(Request):
                 async with asyncio.timeout_at(deadline):
                     piece = await anext(pieces)
             except StopAsyncIteration:
+                self.visit.begin()
                 return
             except TimeoutError as error:
                 message = f"the body took longer than the {settings.upload_seconds:g} s allowed"
                 raise ServiceError(408, "too_slow", message) from error
             received += len(piece)
-            if received > settings.bytes:
+            if received > most:
                 raise too_large
             yield piece
 
@@ -72,7 +107,8 @@ class LimitedRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_limited(request: Request) -> Response:
-            return await handle(LimitedRequest(request.scope, request.receive))
+            with Visit(request.app.state.admission, request.scope, sends=self.body_field is not None) as visit:
+                return await handle(LimitedRequest(request, visit))
 
         return handle_limited
 
@@ -124,11 +160,17 @@ class Upload(NamedTuple):
     picture: Image.Image
 
 
+def read_upload(file: BinaryIO) -> bytes:
+    """The bytes of a file that came with a form, which may lie on the disk."""
+    file.seek(0)
+    return file.read()
+
+
 def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload:
     """Decodes what a client sent.
 
     Args:
-        file: its bytes, which `refuse_bomb` has let pass.
+        file: its bytes, which `weigh` has let pass.
         crop: which part is meant; None means all.
         size: height and width below which it is not decoded.
 
@@ -146,26 +188,31 @@ def open_upload(file: bytes, crop: Crop | None, size: tuple[int, int]) -> Upload
     return Upload(hashlib.sha256(f"{content} {box}".encode()).hexdigest(), picture.crop(box))
 
 
-def refuse_bomb(file: bytes, pixels: int) -> bool:
-    """Refuses a picture by the size and the work that its file states, before a pixel is decoded.
+def weigh(file: BinaryIO, most: int) -> Weight:
+    """Tells what decoding a picture takes, by what its file states, before a pixel is decoded.
 
-    Returns:
-        Whether it is costly: decoding it may take longer than a plain picture of `pixels` would.
+    Args:
+        file: the picture.
+        most: pixels that it may have.
 
     Raises:
         ServiceError: it has too many pixels, takes too much work, or is no picture.
     """
-    work = estimate_work(file, pixels)
-    if work.pixels <= pixels and work.exceeds(pixels):  # opening it may already take too long
+    content = read_upload(file)
+    work = estimate_work(content, most)
+    if work.pixels <= most and work.exceeds(most):  # opening it may already take too long
         raise ServiceError(413, "too_much_work", f"the picture cannot be read: {TOO_MUCH_WORK}")
-    if work.pixels > pixels or _count_pixels(file) > pixels:
-        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {pixels:,} pixels allowed")
-    return work.pixels + work.extra > pixels
+    pixels = most + 1 if work.pixels > most else _count_pixels(content)
+    if pixels > most:
+        raise ServiceError(413, "too_many_pixels", f"the picture has more than the {most:,} pixels allowed")
+    if work.pixels + work.extra > most:
+        return Weight.COSTLY
+    return Weight.LARGE if pixels > LARGE_PIXELS or len(content) > LARGE_BYTES else Weight.LIGHT
 
 
-def _count_pixels(file: bytes) -> float:
+def _count_pixels(content: bytes) -> float:
     try:
-        with Image.open(io.BytesIO(file), formats=PICTURE_FORMATS) as picture:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             return picture.width * picture.height
     except Image.DecompressionBombError:
         return math.inf

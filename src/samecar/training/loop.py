@@ -49,6 +49,7 @@ class EpochSums:
         return {name: total / self.pictures for name, total in zip(self.names, totals, strict=True)}
 
 
+@name_lost_workers()  # torch notices it wherever training is, also while a checkpoint is written
 def fit(
     learner: Learner,
     loader: DataLoader[Any],
@@ -150,7 +151,6 @@ class TrainingProgress:
         self.report("training", done, self.epochs * self._steps, note)
 
 
-@name_lost_workers()
 def train_epoch(
     learner: Learner, loader: DataLoader[Any], epoch: int, failures: FailureLog, telling: TrainingProgress
 ) -> dict[str, float]:

@@ -101,6 +101,20 @@ def test_every_source_refuses_no_path_and_an_absent_one(name, tmp_path):
         open_source(f"{name}:{Path(tmp_path, 'none.csv')}")
 
 
+@pytest.mark.parametrize("name", [*SOURCES, ""])
+def test_a_path_that_no_system_takes_is_one_sentence(name):
+    text = f"{name}:{'a' * 5000}.csv" if name else "a" * 5000
+    with pytest.raises(SamecarError, match=r"cannot be read: File name too long; give a path that can"):
+        open_source(text)
+
+
+def test_the_home_of_nobody_is_not_there():
+    with pytest.raises(SamecarError, match=r"manifest ~nobody-at-all/a\.csv is not there"):
+        open_source("csv:~nobody-at-all/a.csv")
+    with pytest.raises(SamecarError, match=r"source '~nobody-at-all' is neither a folder nor a file"):
+        open_source("~nobody-at-all")
+
+
 def test_reading_a_source_does_not_import_torch(table):
     import subprocess
     import sys

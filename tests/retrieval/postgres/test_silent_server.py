@@ -1,13 +1,12 @@
 """A server that is reached and says nothing, as behind a broken network."""
 
-import select
-import socket
 import threading
 import time
 from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
+from silent_proxy import Proxy
 
 from samecar.errors import SamecarError
 from samecar.retrieval.postgres import PostgresEngine, connections
@@ -15,45 +14,6 @@ from samecar.retrieval.records import Addition, GalleryFacts, IndexSettings, Sig
 
 PATIENCE = 1
 SIZE = 4
-
-
-class Proxy:
-    """Passes on what it is sent until it falls silent; it never closes a connection by itself."""
-
-    def __init__(self, port: int) -> None:
-        self.silent = threading.Event()
-        self._port, self._ended = port, threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        pairs = {}
-        while not self._ended.is_set():
-            waiting = [self._listener] if self.silent.is_set() else [self._listener, *pairs]
-            for ready in select.select(waiting, [], [], 0.05)[0]:
-                if ready is self._listener:
-                    near, far = self._listener.accept()[0], socket.create_connection(("127.0.0.1", self._port))
-                    pairs |= {near: far, far: near}
-                elif ready in pairs and not self.silent.is_set():
-                    self._pass_on(ready, pairs)
-        for each in (self._listener, *pairs):
-            each.close()
-
-    def _pass_on(self, ready, pairs) -> None:
-        try:
-            content = ready.recv(65536)
-            pairs[ready].sendall(content)
-        except (ConnectionResetError, BrokenPipeError):  # who gave up has closed its end
-            content = b""
-        if not content:
-            other = pairs.pop(ready)
-            pairs.pop(other)
-            ready.close()
-            other.close()
-
-    def close(self) -> None:
-        self._ended.set()
 
 
 @contextmanager
@@ -105,3 +65,16 @@ def test_a_server_that_answers_slowly_is_waited_for(postgres, monkeypatch):
         assert len(asked.read(lambda cursor: cursor.execute(slowly).fetchall(), long=True)) == 5
         rows = asked.read(lambda cursor: [cursor.execute("SELECT pg_sleep(0.4)").fetchall() for _ in range(5)])
         assert len(rows) == 5
+
+
+def test_a_server_that_is_waited_for_may_be_given_up_sooner(postgres, monkeypatch):
+    """What is asked of it already as well; no other connection is tried, as it would hear no more."""
+    with silent_after(postgres, monkeypatch) as (engine, silent):
+        engine.limit_silence(60, 60)
+        silent.set()
+        threading.Timer(0.5, engine.limit_silence, (0.7, 0.7)).start()
+        for ask in (engine.summary, lambda: engine.remove([1])):
+            began = time.monotonic()
+            with pytest.raises(SamecarError, match=r"has not answered for 0.7 s|lets nobody in"):
+                ask()
+            assert time.monotonic() - began < 10

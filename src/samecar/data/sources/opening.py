@@ -18,7 +18,7 @@ from samecar.data.sources.veri_wild_2 import veri_wild_2
 from samecar.data.spelling import label_warnings
 from samecar.data.tables import TABLE_SUFFIXES
 from samecar.errors import SamecarError
-from samecar.files import as_text
+from samecar.files import as_text, expand_home
 
 SOURCES: dict[str, Callable[[Path], Manifest]] = {
     "veri776": veri776,
@@ -69,7 +69,10 @@ def open_source(source: str | Path) -> Manifest:
         raise SamecarError(f"source {text!r} {_advice(name, text)}")
     if not path:
         raise SamecarError(f"source {text!r} has no path; write it after the colon, as in {name}:PATH")
-    manifest = SOURCES[name](Path(path).expanduser())
+    try:
+        manifest = SOURCES[name](expand_home(path))
+    except OSError as error:  # a name that is too long, a folder that this user may not look into
+        raise SamecarError(f"source {text!r} cannot be read: {error.strerror}; give a path that can") from error
     return replace(manifest, warnings=(*manifest.warnings, *label_warnings(manifest)))
 
 
@@ -83,7 +86,13 @@ def as_manifest(data: Manifest | str | Path) -> Manifest:
 
 
 def _advice(name: str, text: str) -> str:
-    place = Path(text).expanduser()
+    try:
+        return _proposal(name, text, expand_home(text))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}; give a path that can, as NAME:PATH"
+
+
+def _proposal(name: str, text: str, place: Path) -> str:
     if place.is_file() and place.suffix.lower() in TABLE_SUFFIXES:
         return f"has no name; write csv:{text}"
     if place.is_file() and place.suffix.lower() == ".txt":

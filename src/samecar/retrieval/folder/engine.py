@@ -159,6 +159,9 @@ class FolderEngine(CatalogueEngine):
             _write_facts(self._folder, self.facts.model_copy(update={"index": settings}))
         return self.facts.index
 
+    def limit_silence(self, reading: float, writing: float) -> None:
+        """Changes nothing: a folder is no server."""
+
     def close(self) -> None:
         if self._closed:
             return

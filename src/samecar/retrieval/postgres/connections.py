@@ -1,5 +1,6 @@
 """Connections to a PostgreSQL server, and in one sentence what goes wrong with them."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -48,31 +49,42 @@ WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what others committed before it, so that waiting for them makes sense."""
 
 
+def _any_time() -> float:
+    return math.inf
+
+
 class Connection(psycopg.Connection[Any]):
     """A connection that does not wait for ever.
 
     Attributes:
-        patience: seconds for which the server may be silent; None for any time.
+        patience: tells for how many seconds the server may be silent; this may change while it is waited for.
     """
 
-    patience: float | None = SECONDS_TO_ANSWER
+    @staticmethod
+    def patience() -> float:
+        """As long as all may take."""
+        return SECONDS_TO_ANSWER
 
     def wait(self, gen: Generator[Any, Any, Result], *args: Any, **kwargs: Any) -> Result:
         """Waits for an answer, as psycopg does."""
-        return super().wait(gen if self.patience is None else _limit(gen, self.patience), *args, **kwargs)
+        return super().wait(_limit(gen, self.patience), *args, **kwargs)
 
 
-def _limit(answer: Generator[Any, Any, Result], seconds: float) -> Generator[Any, Any, Result]:
+class SilentServerError(psycopg.OperationalError):
+    """A server has said nothing for too long."""
+
+
+def _limit(answer: Generator[Any, Any, Result], patience: Callable[[], float]) -> Generator[Any, Any, Result]:
     """The same steps of waiting, until nothing has come for so long."""
-    end = time.monotonic() + seconds
+    heard = time.monotonic()
     try:
         wanted = next(answer)
         while True:
             ready = yield wanted
             if ready:
-                end = time.monotonic() + seconds
-            elif time.monotonic() > end:
-                raise psycopg.OperationalError(f"it has not answered for {seconds:g} s")
+                heard = time.monotonic()
+            elif time.monotonic() - heard > (seconds := patience()):
+                raise SilentServerError(f"it has not answered for {seconds:g} s")
             wanted = answer.send(ready)
     except StopIteration as finished:
         result: Result = finished.value
@@ -97,6 +109,8 @@ class Connections:
         self._parts = _parse_address(address)
         self._idle: deque[Connection] = deque()
         self._closed = False
+        self._reading: float | None = None
+        self._writing: float | None = None
 
     @property
     def server(self) -> str:
@@ -106,21 +120,25 @@ class Connections:
         places = ",".join(f"{host}:{port}" if port else host for host, port in pairs)
         return f"postgresql://{user and user + '@'}{places}/{database}"
 
+    def limit_silence(self, reading: float, writing: float) -> None:
+        """Sets for how many seconds the server may be silent, also while it is waited for now."""
+        self._reading, self._writing = reading, writing
+
     def read(self, work: Callable[[Cursor], Result], *, long: bool = False) -> Result:
         """What `work` gives in a transaction that only reads; `long` if its statements may take their time."""
-        begin, patience = (READ_LONG, None) if long else (READ, SECONDS_TO_ANSWER)
+        begin, patience = (READ_LONG, _any_time) if long else (READ, self._patience_to_read)
         with self._translate_errors():
             try:
                 return self._run(begin, work, patience)
             except psycopg.OperationalError as error:
-                if not _is_lost(error):
+                if not _is_lost(error) or isinstance(error, SilentServerError):
                     raise
                 return self._run(begin, work, patience)
 
     def write(self, work: Callable[[Cursor], Result], *, long: bool = False) -> Result:
         """What `work` gives in a transaction that is kept whole or not at all; `long` as in `read`."""
         with self._translate_errors():
-            return self._run(WRITE, work, None if long else SECONDS_TO_ANSWER)
+            return self._run(WRITE, work, _any_time if long else self._patience_to_write)
 
     def prepare(self, work: Callable[[Cursor], Result]) -> Result:
         """The same on a database that may have no vectors yet."""
@@ -138,7 +156,7 @@ class Connections:
         while connection := self._take_idle():
             connection.close()
 
-    def _run(self, begin: LiteralString, work: Callable[[Cursor], Result], patience: float | None) -> Result:
+    def _run(self, begin: LiteralString, work: Callable[[Cursor], Result], patience: Callable[[], float]) -> Result:
         connection = self._begin(begin, patience)
         try:
             with connection.cursor(binary=True) as cursor:
@@ -150,19 +168,28 @@ class Connections:
         self._idle.append(connection)
         return result
 
-    def _begin(self, begin: LiteralString, patience: float | None) -> Connection:
+    def _patience_to_read(self) -> float:
+        return SECONDS_TO_ANSWER if self._reading is None else self._reading
+
+    def _patience_to_write(self) -> float:
+        return SECONDS_TO_ANSWER if self._writing is None else self._writing
+
+    def _begin(self, begin: LiteralString, patience: Callable[[], float]) -> Connection:
         if self._closed:
             raise SamecarError(f"the gallery on {self.server} was closed; open it again")
         while connection := self._take_idle():
-            connection.patience = patience
+            connection.patience = patience  # type: ignore[method-assign]
             try:
                 connection.execute(begin)
+            except SilentServerError:
+                connection.close()
+                raise  # another connection would hear no more
             except psycopg.OperationalError:
                 connection.close()  # it ended while idle, before anything was asked of it
             else:
                 return connection
         connection = self._connect()
-        connection.patience = patience
+        connection.patience = patience  # type: ignore[method-assign]
         try:
             register_vector(connection)
         except psycopg.ProgrammingError as error:

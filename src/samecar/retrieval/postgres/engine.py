@@ -126,6 +126,9 @@ class PostgresEngine(Engine):
         tables, facts = connections.read(lambda cursor: find_gallery(cursor, connections.server, name))
         return cls(connections, name, tables, facts)
 
+    def limit_silence(self, reading: float, writing: float) -> None:
+        self._connections.limit_silence(reading, writing)
+
     def close(self) -> None:
         self._connections.close()
 

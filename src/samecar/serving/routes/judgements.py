@@ -17,7 +17,7 @@ from samecar.serving.dependencies import Served
 from samecar.serving.errors import ServiceError, error_responses, invalid, not_found
 from samecar.serving.messages import Content, Id, JudgementFacts, JudgementForm, JudgementsReply, last_part
 from samecar.serving.service import Service
-from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
+from samecar.serving.uploads import MULTIPART, LimitedRoute, Upload, parse_crop
 
 router = APIRouter(route_class=LimitedRoute, tags=["judgements"])
 
@@ -93,7 +93,10 @@ async def _read_query(form: JudgementForm, service: Service) -> tuple[str, bytes
         return (await service.entry(form.query_id)).sighting.content, None
     assert form.query is not None
     crop = parse_crop(form.crop) if form.crop else None
-    upload = await service.decode(await form.query.read(), crop)
-    if await service.read(service.gallery.engine.known, [upload.content]):
-        return upload.content, None
-    return upload.content, await service.read(shrunk_jpeg, upload.picture, LONGEST_SIDE, QUALITY)
+
+    def shrink(upload: Upload) -> tuple[str, bytes | None]:
+        if service.gallery.engine.known([upload.content]):
+            return upload.content, None
+        return upload.content, shrunk_jpeg(upload.picture, LONGEST_SIDE, QUALITY)
+
+    return await service.decode(form.query.file, crop, shrink)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import UNREAD, Entry, Sighting
 from samecar.serving.dependencies import Number, Served
 from samecar.serving.errors import error_responses, invalid, not_found
@@ -40,10 +39,10 @@ _LABELS: TypeAdapter[dict[str, str]] = TypeAdapter(Labels)
 @router.get("/api/pictures", responses=error_responses())
 async def list_pictures(service: Served, query: Annotated[PageQuery, Query()]) -> PicturesReply:
     """Lists entries in the order of their numbers, a page at a time."""
-    service.refuse_more(query.limit)
+    limit = service.number_of_results(query, "limit")
     listed = service.gallery.engine.listed
-    entries = await service.read(listed, query.to_filter(), beyond=query.beyond, limit=query.limit + 1)
-    shown = entries[: query.limit]
+    entries = await service.read(listed, query.to_filter(), beyond=query.beyond, limit=limit + 1)
+    shown = entries[:limit]
     following = shown[-1].id if len(entries) > len(shown) else None
     return PicturesReply(pictures=[_reply(entry, service) for entry in shown], next=following)
 
@@ -63,8 +62,7 @@ async def add_picture(
         "time": parse_seconds(form.time, "time"),
         "labels": _parse_labels(form.labels),
     }
-    incoming = Incoming(await form.picture.read(), replace(UNREAD, **known))
-    number, added = await service.add(incoming)
+    number, added = await service.add(form.picture.file, replace(UNREAD, **known))
     response.status_code = 201 if added else 200
     return AdditionReply(id=number, added=added)
 

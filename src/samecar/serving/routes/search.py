@@ -53,11 +53,11 @@ async def describe_gallery(service: Served) -> GalleryReply:
 async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(media_type=MULTIPART)]) -> SearchReply:
     """Searches with a picture that is sent along."""
     began = time.perf_counter()
-    service.refuse_more(form.top)
+    top = service.number_of_results(form, "top")
     allowed = form.to_filter()
     crop = parse_crop(form.crop) if form.crop else None
-    content, picture = await service.prepare(await form.picture.read(), crop)
-    found = await service.search(content, picture, form.top, allowed)
+    content, picture = await service.prepare(form.picture.file, crop)
+    found = await service.search(content, picture, top, allowed)
     return _reply(QueryFacts(id=None, content=content), found, service, began)
 
 
@@ -65,10 +65,10 @@ async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(
 async def search_from_entry(number: Number, service: Served, query: Annotated[SearchQuery, Query()]) -> SearchReply:
     """Searches from an entry, which does not find itself."""
     began = time.perf_counter()
-    service.refuse_more(query.top)
+    top = service.number_of_results(query, "top")
     allowed = query.to_filter()
     entry = await service.entry(number)
-    found = await service.search_like(entry, query.top, allowed)
+    found = await service.search_like(entry, top, allowed)
     return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
 
 

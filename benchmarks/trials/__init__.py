@@ -1,0 +1,1 @@
+"""The trials of benchmarks/trust.py: whether what samecar promises holds under power cuts, kills and hostile input."""

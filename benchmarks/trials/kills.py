@@ -1,0 +1,96 @@
+"""Training is killed again and again; at the end it must be as if nobody had disturbed it."""
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from samecar.progress import Progress
+from trials.record import Record
+from trials.training import EPOCHS, Training, difference, draw_pictures, processes_of, train_to_end
+
+ORPHANS_END_WITHIN = 60.0
+"""Seconds until processes that read pictures have noticed that theirs is gone; on an idle machine 5."""
+
+
+def _kill_loader(training: Training) -> None:
+    while training.runs and not training.loaders:
+        time.sleep(0.001)
+    for pid in training.loaders[:1]:
+        os.kill(pid, signal.SIGKILL)
+
+
+WAYS: dict[str, Callable[[Training], None]] = {
+    "SIGKILL to the process": lambda training: os.kill(training.pid, signal.SIGKILL),
+    "SIGTERM to the process": lambda training: os.kill(training.pid, signal.SIGTERM),
+    "SIGINT to the process and its loaders (Control-C)": lambda training: os.killpg(training.pid, signal.SIGINT),
+    "SIGKILL to the process and its loaders": lambda training: os.killpg(training.pid, signal.SIGKILL),
+    "SIGKILL to a loader": _kill_loader,
+}
+"""How a training is ended; afterwards it is resumed."""
+
+SAY_WHY = {"SIGINT to the process and its loaders (Control-C)": 130, "SIGKILL to a loader": 2}
+"""Ways that must end in one sentence, and with which status."""
+
+IGNORED = "Exception ignored in"
+"""What Python prints, with a traceback, where torch's iterator is taken down before it was whole; all goes on."""
+
+
+def run(record: Record, size: int, progress: Progress) -> None:
+    """Kills trainings until so many kills are done; each run is killed in every way, in an order of its own."""
+    ways = record.found.setdefault("ways", dict.fromkeys(WAYS, 0))
+    record.found.update(epochs=EPOCHS, runs=record.found.get("runs", 0), beside=record.found.get("beside", 0))
+    with tempfile.TemporaryDirectory(prefix="samecar-kills-") as place:
+        folder = Path(place)
+        source, seconds = draw_pictures(folder), -time.monotonic()
+        train_to_end(source, folder / "undisturbed", folder / "log")
+        seconds += time.monotonic()
+        progress("kills", record.done, size)
+        while record.done < size:
+            number = record.found["runs"]
+            generator = np.random.default_rng([record.found["seed"], number])
+            order = [list(WAYS)[place] for place in generator.permutation(len(WAYS))][: size - record.done]
+            for fault in _disturb(source, folder, order, seconds / EPOCHS, generator, record.found):
+                record.add_fault(run=number, **fault)
+            record.found["runs"] = number + 1
+            record.keep(sum(ways.values()))
+            progress("kills", record.done, size, f"{record.found['failed']} faults")
+
+
+def _disturb(
+    source: str, folder: Path, order: list[str], epoch: float, generator: np.random.Generator, found: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """One run that is killed in these ways, at moments of its own, and then goes on to its end; gives its faults."""
+    faults, groups, out, log = [], [], folder / "run", folder / "log"
+    with ExitStack() as trainings:
+        for way in order:
+            training = trainings.enter_context(Training(source, out, log))
+            training.wait_for(int(generator.integers(3)), float(generator.uniform(0, epoch)))
+            if not training.runs:
+                break
+            WAYS[way](training)
+            status = training.end()
+            found["ways"][way] += 1
+            groups.append(training.pid)
+            told = log.read_text(encoding="utf-8", errors="replace")
+            found["beside"] += IGNORED in told
+            if way in SAY_WHY and (status != SAY_WHY[way] or ("Traceback" in told and IGNORED not in told)):
+                faults.append({"way": way, "status": status, "printed": told[-500:]})
+    status = train_to_end(source, out, log)
+    different = difference(out, folder / "undisturbed") if status == 0 else f"resuming ends with status {status}"
+    if different:
+        faults.append({"ways": order, "different": different, "printed": log.read_text(encoding="utf-8")[-500:]})
+    deadline = time.monotonic() + ORPHANS_END_WITHIN
+    while (left := [pid for group in groups for pid in processes_of(group)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if left:
+        faults.append({"ways": order, "left running": len(left)})
+    shutil.rmtree(out)
+    return faults

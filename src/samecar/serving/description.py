@@ -1,0 +1,56 @@
+"""The service's description of itself, with the limits that this service has."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from samecar.serving.settings import ServiceSettings
+from samecar.serving.uploads import MULTIPART, PLAIN_BYTES
+
+LIMITED = ("top", "limit")
+"""What says how many results are asked for."""
+
+
+def describe_limits(app: FastAPI, settings: ServiceSettings) -> None:
+    """Lets `/openapi.json` state what the service's settings allow."""
+    describe = app.openapi
+
+    def describe_with_limits() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            description = describe()
+            for numbers in _find_numbers(description):
+                numbers["maximum"] = settings.top
+                numbers["default"] = min(numbers["default"], settings.top)
+            for body in _find_bodies(description):
+                body["description"] = _describe_body(body, settings)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = describe_with_limits  # type: ignore[method-assign]
+
+
+def _find_numbers(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The schemas of all numbers of results that are asked for."""
+    for operation in _find_operations(description):
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] in LIMITED:
+                yield parameter["schema"]
+    yield description["components"]["schemas"]["SearchForm"]["properties"]["top"]
+
+
+def _find_bodies(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for operation in _find_operations(description):
+        if "requestBody" in operation:
+            yield operation["requestBody"]
+
+
+def _find_operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in description["paths"].values():
+        yield from path.values()
+
+
+def _describe_body(body: dict[str, Any], settings: ServiceSettings) -> str:
+    if MULTIPART in body["content"]:
+        return f"at most {settings.bytes:,} bytes; a picture has at most {settings.pixels:,} pixels"
+    return f"at most {min(settings.bytes, PLAIN_BYTES):,} bytes"
