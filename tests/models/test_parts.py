@@ -151,7 +151,7 @@ def test_training_reaches_every_part_and_a_saved_model_embeds_the_same(options: 
     with torch.no_grad():
         expected = embedder(pictures())
     assert expected.shape == (4, embedder.embedding_size)
-    loaded = Encoder.open(tmp_path, device="cpu").load().embedder
+    loaded = Encoder.open(tmp_path, device="cpu").runtime.network
     with torch.no_grad():
         torch.testing.assert_close(loaded(pictures()), expected)
 

@@ -165,7 +165,7 @@ class FolderEngine(CatalogueEngine):
         return self.facts.index
 
     def limit_silence(self, reading: float, writing: float) -> None:
-        """Changes nothing: a folder is no server."""
+        pass  # a folder is no server
 
     def close(self) -> None:
         if self._closed:

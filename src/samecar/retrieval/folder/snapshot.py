@@ -5,7 +5,8 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +172,24 @@ def _read(
 def _read_faiss(path: Path, snapshot: Snapshot) -> tuple[Any, Any]:
     """The index of a file, and its screen or None; nothing in it may be larger than the file is."""
     faiss = faiss_module()
-    with _LIMITS:
-        set_limit = getattr(faiss, "set_deserialization_vector_byte_limit", None)  # since FAISS 1.15
-        if set_limit is not None:
-            set_limit(snapshot.length)
+    with _limited_vectors(faiss, snapshot.length):
         reader = faiss.FileIOReader(str(path))
         return faiss.read_index(reader), faiss.read_index(reader) if snapshot.screened else None
+
+
+@contextmanager
+def _limited_vectors(faiss: Any, size: int) -> Iterator[None]:
+    """Has FAISS refuse vectors of more bytes than `size` meanwhile, which it can since 1.15."""
+    if not hasattr(faiss, "set_deserialization_vector_byte_limit"):
+        yield
+        return
+    with _LIMITS:
+        before = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(size)
+        try:
+            yield
+        finally:
+            faiss.set_deserialization_vector_byte_limit(before)
 
 
 def read_description(path: Path) -> Snapshot:
