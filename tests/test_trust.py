@@ -154,7 +154,7 @@ def test_what_a_disturbed_run_has_otherwise_is_said(tmp_path):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_is_killed_and_its_power_is_cut(result):
     command = [sys.executable, str(ROOT / "benchmarks" / "trust.py"), "--only", "kills", "power-cuts"]
     subprocess.run([*command, "--kills", "1", "--power-cuts", "1", "--result", result], check=True)

@@ -39,7 +39,8 @@ def compositions():
     found = {}
     for row, as_run in rows:
         settings = smaller(derive(row, as_run=as_run).load().model)
-        found.setdefault(settings.model_dump_json(), pytest.param(settings, id=f"{row}{' as run' if as_run else ''}"))
+        name = f"{row}{' as run' if as_run else ''}"
+        found.setdefault(settings.model_dump_json(), pytest.param(settings, id=name, marks=pytest.mark.long))
     return list(found.values())
 
 

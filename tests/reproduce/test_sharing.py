@@ -174,7 +174,7 @@ def test_a_process_that_is_killed_is_the_failure_of_its_run_alone(painted_source
     assert outcome.scores["evaluation"] == scores(alone)[killed[0]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_closing_the_iterator_ends_the_processes(painted_source, tmp_path):
     work = reproduce(["table8/adam", "table8/sgd"], painted_source, tmp_path, tiny_choices())
 
@@ -188,7 +188,7 @@ def test_closing_the_iterator_ends_the_processes(painted_source, tmp_path):
     assert not list(tmp_path.rglob(LOCK_FILE))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_commands_share_the_runs_of_one_folder(painted_source, alone, tmp_path):
     processes = [
         subprocess.Popen(command(painted_source, tmp_path, "--workers", 0), stderr=subprocess.PIPE, text=True)
@@ -229,7 +229,7 @@ def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source
     assert not list(tmp_path.rglob(LOCK_FILE))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_control_c_ends_every_process(painted_source, tmp_path):
     line = command(painted_source, tmp_path, "--workers", 2, on=("--devices", "cpu,cpu"), epochs=2000)
     process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
