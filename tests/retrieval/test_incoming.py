@@ -195,6 +195,7 @@ def test_a_file_that_is_gone_is_an_unreadable_picture(tmp_path):
 
 def test_what_may_never_end_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    for path in (tmp_path / "pipe.jpg", Path("/dev/zero"), tmp_path):
-        with pytest.raises(UnreadablePictureError, match=f"{path} cannot be read: it is no file"):
+    why = {tmp_path / "pipe.jpg": "it is no file", Path("/dev/zero"): "it is no file", tmp_path: "is a directory"}
+    for path, reason in why.items():
+        with pytest.raises(UnreadablePictureError, match=f"{path} cannot be read: {reason}"):
             Incoming(path).read()

@@ -17,7 +17,7 @@ from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
-from samecar.retrieval.bound_model import check_model, digest_description, open_model
+from samecar.retrieval.binding import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
