@@ -1,6 +1,7 @@
 """Training is killed again and again; at the end it must be as if nobody had disturbed it."""
 
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -64,6 +65,11 @@ def run(record: Record, size: int, progress: Progress) -> None:
             progress("kills", record.done, size, f"{record.found['failed']} faults")
 
 
+def _end_of(printed: str) -> str:
+    """The end of what a training has printed, without the folders that Python's files lie in."""
+    return re.sub(r'(?<=File ")[^"]*/', "", printed)[-500:]
+
+
 def _disturb(
     source: str, folder: Path, order: list[str], epoch: float, generator: np.random.Generator, found: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -82,11 +88,11 @@ def _disturb(
             told = log.read_text(encoding="utf-8", errors="replace")
             found["beside"] += IGNORED in told
             if way in SAY_WHY and (status != SAY_WHY[way] or ("Traceback" in told and IGNORED not in told)):
-                faults.append({"way": way, "status": status, "printed": told[-500:]})
+                faults.append({"way": way, "status": status, "printed": _end_of(told)})
     status = train_to_end(source, out, log)
     different = difference(out, folder / "undisturbed") if status == 0 else f"resuming ends with status {status}"
     if different:
-        faults.append({"ways": order, "different": different, "printed": log.read_text(encoding="utf-8")[-500:]})
+        faults.append({"ways": order, "different": different, "printed": _end_of(log.read_text(encoding="utf-8"))})
     deadline = time.monotonic() + ORPHANS_END_WITHIN
     while (left := [pid for group in groups for pid in processes_of(group)]) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -23,10 +23,10 @@ from samecar.models import Embedder
 from samecar.models.composite import Network
 from samecar.models.folders import (
     EXPORTED_FILE,
-    EXPORTED_SUFFIX,
     MODEL_FILES,
     STATED_FILE,
     find_model,
+    is_exported,
     stated_beside,
 )
 from samecar.models.layers.side_information import Side
@@ -255,7 +255,7 @@ def _find_files(place: Path) -> dict[str, Path]:
     Raises:
         SamecarError: there is no model, or the run has not ended.
     """
-    if place.suffix == EXPORTED_SUFFIX and place.is_file():
+    if is_exported(place) and place.is_file():
         stated = stated_beside(place)
         return {EXPORTED_FILE: place, **({STATED_FILE: stated} if stated.is_file() else {})}
     folder = find_model(place)

@@ -11,7 +11,7 @@ from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.exported import ExportFacts
 from samecar.errors import SamecarError
 from samecar.files import parse_json, write_json
-from samecar.models.folders import EXPORTED_SUFFIX, stated_beside
+from samecar.models.folders import EXPORTED_SUFFIX, is_exported, stated_beside
 from samecar.preprocessing import Preprocessing
 from samecar.version import __version__
 
@@ -42,7 +42,7 @@ def state_preprocessing(path: Path, text: str) -> None:
     Raises:
         SamecarError: the text means nothing, or there is no such file.
     """
-    if path.suffix != EXPORTED_SUFFIX or not path.is_file():
+    if not is_exported(path) or not path.is_file():
         raise SamecarError(f"preprocessing is {text!r}, but {path} is no {EXPORTED_SUFFIX} file; a run knows its own")
     found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4}):(\w+)", text, re.ASCII)
     if found is None or found[3] not in COLOURS:

@@ -16,9 +16,10 @@ import numpy as np
 from samecar.config import digest
 from samecar.data import Manifest, make_test_set
 from samecar.errors import SamecarError
-from samecar.experiment.exported import ExportedModel, is_exported
+from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path, read_json, write_folder, write_json
 from samecar.models.composite import CompositeEmbedder, describe_model
+from samecar.models.folders import is_exported
 from samecar.models.saved import (
     DESCRIPTION_FILE,
     TENSORS_FILE,

@@ -22,11 +22,10 @@ from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.composite import CompositeModel, TorchModel, TrainedModel, as_model, with_network
 from samecar.experiment.evaluate import score_splits
-from samecar.experiment.exported import is_exported
 from samecar.experiment.train import train_pictures
 from samecar.files import as_path, read_json, write_file
 from samecar.hardware import Machine, machine
-from samecar.models.folders import DESCRIPTION_FILE, EXPORTED_FILE, EXPORTED_SUFFIX
+from samecar.models.folders import DESCRIPTION_FILE, EXPORTED_FILE, EXPORTED_SUFFIX, is_exported
 from samecar.models.layers.side_information import refuse_side_information
 from samecar.models.weights.sources import describe_weights, stated_licence
 from samecar.preprocessing import Pixels

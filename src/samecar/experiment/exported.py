@@ -8,7 +8,6 @@ from samecar.embedding.exported import ExportFacts
 from samecar.embedding.runtimes import ForeignRuntime, OnnxRuntime
 from samecar.errors import SamecarError
 from samecar.files import as_path
-from samecar.models.folders import EXPORTED_SUFFIX
 from samecar.training import RunData
 
 
@@ -88,8 +87,3 @@ class ExportedModel:
     def model_digest(self) -> str:
         """Sixteen hexadecimal digits of the file's content."""
         return self._encoder.digest
-
-
-def is_exported(path: Path) -> bool:
-    """Whether a path is named as an exported model is."""
-    return path.suffix == EXPORTED_SUFFIX

@@ -35,6 +35,11 @@ def stated_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def is_exported(path: Path) -> bool:
+    """Whether a path is named as an exported model is."""
+    return path.suffix == EXPORTED_SUFFIX
+
+
 def holds_model(place: Path) -> bool:
     """Whether a folder is that of a run or of a saved model."""
     return any((place / name).is_file() for name in (RUN_FILE, DESCRIPTION_FILE))
