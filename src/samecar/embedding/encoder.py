@@ -16,7 +16,7 @@ from samecar.data.copies import name_pictures
 from samecar.data.dataset import EvaluationLoader
 from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
-from samecar.embedding.runtimes import choose_runtime
+from samecar.embedding.runtimes.choosing import choose_runtime
 from samecar.errors import SamecarError
 from samecar.files import LARGEST_MODEL, read_whole
 from samecar.models import Embedder
