@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from PIL import Image
 
 from samecar.data import Manifest, evaluation_loader, known_numbers
 from samecar.data.copies import name_pictures
-from samecar.data.dataset import EvaluationLoader
+from samecar.data.picture_batches import PixelBatch, read_batches
 from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
 from samecar.embedding.runtimes.choosing import choose_runtime
@@ -32,6 +33,9 @@ from samecar.models.folders import (
 from samecar.models.layers.side_information import Side
 from samecar.preprocessing import Pixels, Preprocessing
 from samecar.progress import Progress, describe_speed, silent
+
+Pictures = TypeVar("Pictures", PixelBatch, torch.Tensor)
+"""A batch of pictures, for what normalises them itself or for the network."""
 
 
 @name_lost_workers()
@@ -65,7 +69,7 @@ def embed(
     was_training = model.training
     model.eval()
     try:
-        matrix = _fill(loader, model.embedding_size, embedded, _device_of(model), progress)
+        matrix = _fill(loader, len(manifest), model.embedding_size, embedded, _device_of(model), progress)
     finally:
         model.train(was_training)
     return _with_rows(matrix, manifest, model_digest, flip=flip)
@@ -77,17 +81,17 @@ def _refuse_empty(manifest: Manifest) -> None:
 
 
 def _fill(
-    loader: EvaluationLoader,
+    batches: Iterable[Pictures],
+    total: int,
     size: int,
-    embedded: Callable[[torch.Tensor, slice], NDArray[np.float32]],
+    embedded: Callable[[Pictures, slice], NDArray[np.float32]],
     device: torch.device | None,
     progress: Progress,
 ) -> NDArray[np.float32]:
-    """The embeddings of all pictures of a loader; (pictures, size)."""
-    total = len(loader.dataset)
+    """The embeddings of all pictures, which come batch by batch; (pictures, size)."""
     matrix = np.empty((total, size), np.float32)
     done, started = 0, time.perf_counter()
-    for pictures in loader:
+    for pictures in batches:
         rows = slice(done, done + len(pictures))
         matrix[rows] = embedded(pictures, rows)
         done = rows.stop
@@ -209,7 +213,6 @@ class Encoder:
             return np.empty((0, self.embedding_size), np.float32)
         return self.runtime.embed(pictures)
 
-    @name_lost_workers()
     def embed_manifest(
         self,
         manifest: Manifest,
@@ -224,7 +227,7 @@ class Encoder:
         Args:
             manifest: which pictures.
             batch_size: pictures in a batch.
-            workers: processes that read; 0 reads in this one.
+            workers: threads that read, beside the model; 0 reads in turns with it.
             flip: average each embedding with that of the mirrored picture.
             progress: is told how far the work is.
 
@@ -232,20 +235,17 @@ class Encoder:
             SamecarError: the manifest is empty, or a picture cannot be read.
         """
         _refuse_empty(manifest)
-        loader = evaluation_loader(
-            manifest, self.preprocessing, batch_size=batch_size, workers=workers, normalised=False
-        )
 
-        def embedded(pictures: torch.Tensor, _rows: slice) -> NDArray[np.float32]:
-            pixels = list(pictures.numpy())
-            embeddings = self.embed_prepared(pixels)
+        def embedded(pictures: PixelBatch, _rows: slice) -> NDArray[np.float32]:
+            embeddings = self.embed_prepared(list(pictures))
             if not flip:
                 return embeddings
-            mirrored = self.embed_prepared([picture[..., ::-1].copy() for picture in pixels])
+            mirrored = self.embed_prepared(list(pictures[..., ::-1].copy()))
             mean: NDArray[np.float32] = (embeddings + mirrored) / np.float32(2)
             return mean
 
-        matrix = _fill(loader, self.embedding_size, embedded, self.runtime.device, progress)
+        with closing(read_batches(manifest, self.preprocessing, batch_size, threads=workers)) as batches:
+            matrix = _fill(batches, len(manifest), self.embedding_size, embedded, self.runtime.device, progress)
         return _with_rows(matrix, manifest, self.digest, flip=flip)
 
 
