@@ -148,6 +148,18 @@ def test_queries_without_paths_are_saved_by_their_number(tmp_path):
         assert [line["path"] for line in csv.DictReader(file)] == ["query 0", "query 1", "query 2"]
 
 
+def test_spreadsheets_execute_no_name_among_saved_queries_and_runs_are_paired_all_the_same(tmp_path):
+    paths = np.array(["=1+1.jpg", "@a.jpg", "c.jpg"])
+    side = Embeddings(np.eye(3), Labels(np.array(["-a", "b", "c"]), np.array(["", "", ""]), path=paths))
+    gallery = Embeddings(np.eye(3), Labels(np.array(["-a", "b", "c"]), np.array(["", "", ""])))
+    save_evaluation(score(side, gallery, PLAIN), tmp_path / "a.json")
+    with (tmp_path / "a.queries.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["path"] for line in lines] == ["'=1+1.jpg", "'@a.jpg", "c.jpg"]
+    assert lines[0]["vehicle_id"] == "'-a"
+    assert [path for _, path in SavedQueries.read([tmp_path / "a.json"]).keys] == sorted(paths.tolist())
+
+
 def test_runs_are_told_apart_and_equal_ones_are_not(tmp_path):
     for name, noise, seed in (("good", 0.6, 0), ("bad", 2.5, 1), ("same", 0.6, 0)):
         save_evaluation(evaluation(noise, seed), tmp_path / name / "evaluations" / "plain.json")
