@@ -14,7 +14,7 @@ from samecar.embedding.runtimes.quickening import LEAST_COSINE
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import incoming_of_manifest
 
-WAYS = dict(quickening._WAYS)
+WAYS = dict(quickening.WAYS)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def by_hand(network, pixels):
 
 @pytest.mark.parametrize("name", WAYS)
 def test_each_way_gives_the_embeddings_of_the_network_in_batches_of_any_size(encoder, monkeypatch, name):
-    monkeypatch.setattr(quickening, "_WAYS", {name: WAYS[name]})
+    monkeypatch.setattr(quickening, "WAYS", {name: WAYS[name]})
     assert encoder.runtime.name == "torch, float32"
     encoder.quicken()
     assert encoder.runtime.name == name
@@ -57,7 +57,7 @@ def test_a_way_that_disagrees_or_fails_is_passed_over(encoder, monkeypatch, capl
     def lack(network):
         raise ModuleNotFoundError("no module named 'swift'")
 
-    monkeypatch.setattr(quickening, "_WAYS", {"turned": turn, "failed": fail, "absent": lack})
+    monkeypatch.setattr(quickening, "WAYS", {"turned": turn, "failed": fail, "absent": lack})
     with caplog.at_level(logging.INFO, "samecar"):
         encoder.quicken()
         encoder.quicken()  # which does not try again
