@@ -1,6 +1,23 @@
 """The error that a user can cause and can mend."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+EXTRAS = {
+    "av": "films",
+    "huggingface_hub": "train",
+    "imagehash": "train",
+    "matplotlib": "train",
+    "onnx": "export",
+    "pytorch_metric_learning": "train",
+    "safetensors": "train",
+    "scipy": "train",
+    "tensorboard": "train",
+    "timm": "train",
+    "torch": "train",
+    "torchvision": "train",
+}
+"""Libraries that the installation without extras lacks, as they are imported, and what brings them."""
 
 
 class SamecarError(Exception):
@@ -32,3 +49,22 @@ def missing_library(purpose: str, library: str, extra: str) -> SamecarError:
     return SamecarError(
         f"{purpose} {library}, which is not installed; run `{command}` in the copy of samecar's repository"
     )
+
+
+@contextmanager
+def naming_extra(purpose: str) -> Iterator[None]:
+    """Says in one sentence which library of `EXTRAS` the block lacks, and how to install it.
+
+    Args:
+        purpose: What needs the library, with its verb, such as "training needs".
+
+    Raises:
+        SamecarError: one is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise
+        raise missing_library(purpose, library, EXTRAS[library]) from error

@@ -58,7 +58,8 @@ def rows(*pictures, source="csv"):
 def test_a_machine_is_chosen(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64), raising=False)
-    assert machine() == machine("auto", 64) == machine("cpu", 64)
+    assert machine() == machine("auto", 64)
+    assert machine().device == machine("cpu", 64).device == torch.device("cpu")
     assert machine("cpu", 0).workers == 0
     with pytest.raises(SamecarError, match="torch finds no GPU here; use auto or cpu"):
         machine("cuda")
@@ -66,8 +67,8 @@ def test_a_machine_is_chosen(monkeypatch):
         machine("cuda:1")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(3))
-    assert machine() == machine("cuda", 3)
-    assert machine().device == torch.device("cuda")
+    assert machine().workers == machine("cuda", 3).workers == 3
+    assert machine().device == machine("cuda").device == torch.device("cuda")
 
 
 # from pictures to scores

@@ -25,9 +25,10 @@ from samecar.experiment.evaluate import score_splits
 from samecar.experiment.train import train_pictures
 from samecar.files import as_path, read_json, write_file
 from samecar.hardware import Machine, machine
+from samecar.models.describing import describe_weights
 from samecar.models.folders import DESCRIPTION_FILE, EXPORTED_FILE, EXPORTED_SUFFIX, is_exported
 from samecar.models.layers.side_information import refuse_side_information
-from samecar.models.weights.sources import describe_weights, stated_licence
+from samecar.models.weights.sources import stated_licence
 from samecar.preprocessing import Pixels
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.gallery import Gallery
