@@ -11,6 +11,7 @@ from .drawn import draw_twin as draw_twin
 from .drawn import draw_vehicle as draw_vehicle
 from .embedding.embeddings import Embeddings as Embeddings
 from .embedding.encoder import Encoder as Encoder
+from .embedding.frames import FrameEncoder as FrameEncoder
 from .errors import SamecarError as SamecarError
 from .evaluation import Evaluation as Evaluation
 from .evaluation import find_protocol as find_protocol
