@@ -298,7 +298,8 @@ def _check_vectors(matrix: NDArray[np.float32], size: int, name: str) -> NDArray
         raise SamecarError(f"{name} has {numbers or 'no'} numbers, the gallery's have {size}; embed with its own model")
     if not np.isfinite(matrix).all():
         raise SamecarError(f"{name} holds numbers that are not finite; look for what went wrong when it was embedded")
-    lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    with np.errstate(over="ignore"):  # a number may be so large that its square is not finite
+        lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
     if (abs(lengths - 1) > LENGTH_TOLERANCE).any():
         wrong = lengths[abs(lengths - 1).argmax()]
         raise SamecarError(f"{name} has length {wrong:.4g}; divide it by its length, as galleries hold length one")

@@ -54,13 +54,13 @@ class Question(NamedTuple):
     """A search.
 
     Attributes:
-        content: of the query.
+        content: of the query; None where it is not known.
         embedding: (size,) of length one.
         top: how many.
         allowed: which entries may be found.
     """
 
-    content: str
+    content: str | None
     embedding: NDArray[np.float32]
     top: int
     allowed: Filter
@@ -279,7 +279,18 @@ class Service:
         """
         try:
             embedding = await self._embedder(picture)
-            return await self._searcher(Question(content, embedding, top, allowed))
+        except QueueFullError as error:
+            raise busy() from error
+        return await self.search_embedding(Question(content, embedding, top, allowed))
+
+    async def search_embedding(self, question: Question) -> SearchOutcome:
+        """Searches with an embedding by the gallery's model, together with whoever else searches now.
+
+        Raises:
+            ServiceError: too many are waiting.
+        """
+        try:
+            return await self._searcher(question)
         except QueueFullError as error:
             raise busy() from error
 
@@ -376,7 +387,9 @@ class Service:
             for place, question in enumerate(questions)
         ]
 
-    def _judgements(self, content: str) -> dict[int, bool]:
+    def _judgements(self, content: str | None) -> dict[int, bool]:
+        if content is None:
+            return {}
         return {judgement.entry: judgement.same for judgement in self.gallery.engine.judgements(content)}
 
     def _add(self, pictures: list[Incoming]) -> Sequence[tuple[int | None, bool]]:
