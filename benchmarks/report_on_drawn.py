@@ -25,7 +25,7 @@ from samecar.cli.console import say
 from samecar.config import Recipe
 from samecar.data import Manifest, open_source
 from samecar.drawn import draw_set
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.evaluation import default_protocol
 from samecar.evaluation.test_sets import of_test
 from samecar.experiment.evaluate import score_splits

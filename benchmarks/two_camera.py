@@ -21,7 +21,7 @@ from results import write_results
 from samecar.cli.console import progress_bars, say
 from samecar.config import load_recipe
 from samecar.data import Manifest, check, open_source, split_by_identity
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.evaluation import Evaluation, find_protocol
 from samecar.evaluation.test_sets import of_test
 from samecar.experiment.evaluate import embed_with, score_splits

@@ -11,6 +11,7 @@ WITHOUT_TORCH = (
     "samecar.config",
     "samecar.data",
     "samecar.data.checking",
+    "samecar.data.picture_batches",
     "samecar.data.sources.opening",
     "samecar.drawn",
     "samecar.films",

@@ -16,7 +16,7 @@ from samecar.config import AugmentationSettings, load_recipe
 from samecar.data import IdentityBatches, open_source, training_transform
 from samecar.data.pictures import read_picture
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
 from samecar.evaluation.test_sets import protocol_of

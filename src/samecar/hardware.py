@@ -5,6 +5,7 @@ torch is loaded when a device is asked for, so that importing this module does n
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -43,14 +44,29 @@ def default_threads() -> int:
     return min(MOST_THREADS, available_cores())
 
 
+def check_device(name: str) -> str:
+    """The name of a device, which need not be there.
+
+    Raises:
+        SamecarError: it means nothing.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(name), re.ASCII):
+        raise SamecarError(f"device is {name!r}; it can be auto, cpu, cuda or cuda:N, such as cuda:0")
+    return name
+
+
+def has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver is there, as far as that can be told without a library that uses it."""
+    return shutil.which("nvidia-smi") is not None
+
+
 def find_device(name: str = "auto") -> "torch.device":
     """The device of a name; 'auto' is the GPU where there is one, 'cuda:1' the second of several.
 
     Raises:
         SamecarError: a GPU is asked for that is not there, or the name means nothing.
     """
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(name), re.ASCII):
-        raise SamecarError(f"device is {name!r}; it can be auto, cpu, cuda or cuda:N, such as cuda:0")
+    check_device(name)
     import torch
 
     if name == "auto":

@@ -14,7 +14,7 @@ from samecar.config import load_recipe
 from samecar.data import COLUMNS, evaluation_loader, open_source
 from samecar.data.pictures import UnreadablePictureError
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.labels import Labels
 from samecar.models import build_embedder

@@ -9,7 +9,8 @@ from tiny_run import tiny_run
 
 import samecar
 from samecar.config import load_recipe
-from samecar.embedding.encoder import Encoder, embed
+from samecar.embedding.encoder import Encoder
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.models.saved import save_model

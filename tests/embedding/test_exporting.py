@@ -13,11 +13,10 @@ from torch import nn
 import samecar
 from samecar.config import load_recipe
 from samecar.data.transforms import resize_transform
-from samecar.embedding import runtimes
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import ExportFacts, TrainedOn
 from samecar.embedding.exporting import lowest_cosine, quantise, sample_pictures, write_facts, write_onnx
-from samecar.embedding.runtimes import _find_providers
+from samecar.embedding.runtimes import onnx as onnx_runtime
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.models.composite import CompositeEmbedder
@@ -230,15 +229,28 @@ def test_a_run_without_batch_norms_agrees_too(tmp_path):
 def test_a_gpu_is_taken_where_onnxruntime_has_it_and_else_a_warning_given(caplog):
     one, processor = ["CPUExecutionProvider"], "CPUExecutionProvider"
     both = ["CUDAExecutionProvider", processor]
-    assert _find_providers("cpu", both) == one
-    assert _find_providers(torch.device("cuda", 1), both) == [("CUDAExecutionProvider", {"device_id": 1}), processor]
+    assert onnx_runtime._find_providers("cpu", both) == one
+    assert onnx_runtime._find_providers(torch.device("cuda", 1), both) == [
+        ("CUDAExecutionProvider", {"device_id": 1}),
+        processor,
+    ]
     assert not caplog.messages
-    assert _find_providers(torch.device("cuda"), one) == one
+    assert onnx_runtime._find_providers(torch.device("cuda"), one) == one
     (warning,) = caplog.messages
     assert "cannot use the GPU" in warning
 
 
-def test_a_gpu_that_was_asked_for_by_name_is_not_replaced(monkeypatch):
-    monkeypatch.setattr(runtimes, "find_device", torch.device)
+def test_a_driver_that_onnxruntime_cannot_use_is_told_of(monkeypatch, caplog):
+    processor = ["CPUExecutionProvider"]
+    monkeypatch.setattr(onnx_runtime, "has_gpu_driver", lambda: False)
+    assert onnx_runtime._find_providers("auto", processor) == processor
+    assert not caplog.messages
+    monkeypatch.setattr(onnx_runtime, "has_gpu_driver", lambda: True)
+    assert onnx_runtime._find_providers("auto", processor) == processor
+    (warning,) = caplog.messages
+    assert "cannot use the GPU" in warning
+
+
+def test_a_gpu_that_was_asked_for_by_name_is_not_replaced():
     with pytest.raises(SamecarError, match="device is 'cuda:0' but the onnxruntime that is installed runs on the proc"):
-        _find_providers("cuda:0", ["CPUExecutionProvider"])
+        onnx_runtime._find_providers("cuda:0", ["CPUExecutionProvider"])

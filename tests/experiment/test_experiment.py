@@ -11,7 +11,7 @@ from torch import nn
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.embedding.embeddings import FLIP, Embeddings
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs

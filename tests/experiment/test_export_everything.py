@@ -9,7 +9,7 @@ from torch import nn
 from samecar.config import ModelSettings, load_recipe
 from samecar.config.reading import shipped_recipes
 from samecar.embedding.exporting import sample_pictures, write_onnx
-from samecar.embedding.runtimes import open_session
+from samecar.embedding.runtimes.onnx import open_session
 from samecar.models import build_embedder
 from samecar.reproduce.rows import derive, report_tables, row_ids
 

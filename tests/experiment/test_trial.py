@@ -11,7 +11,7 @@ from conftest import TINY
 
 from samecar.config import load_recipe
 from samecar.data import as_manifest
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Provenance, find_protocol, score
 from samecar.evaluation.test_sets import of_test

@@ -12,7 +12,8 @@ from tiny_run import tiny_run
 
 from samecar.calibration.fitting import Provenance, fit_calibration
 from samecar.data import open_source, read_picture
-from samecar.embedding.encoder import Encoder, embed
+from samecar.embedding.encoder import Encoder
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model
 from samecar.labels import Labels

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.data.sampling import Draw, IdentityBatches
-from samecar.data.transforms import PictureTransform, evaluation_transform, resize_transform
+from samecar.data.transforms import PictureTransform, evaluation_transform
 from samecar.data.workers import BatchLoader
 from samecar.errors import SamecarError, first_few
 from samecar.preprocessing import Preprocessing
@@ -197,7 +197,7 @@ def unchanged_loader(
 
 
 def evaluation_loader(
-    manifest: Manifest, preprocessing: Preprocessing, batch_size: int, workers: int = 0, *, normalised: bool = True
+    manifest: Manifest, preprocessing: Preprocessing, batch_size: int, workers: int = 0
 ) -> "EvaluationLoader":
     """Gives all pictures in the manifest's order.
 
@@ -206,10 +206,8 @@ def evaluation_loader(
         preprocessing: what the model takes.
         batch_size: pictures in a batch; the last one may be smaller.
         workers: processes that read; 0 reads in this one.
-        normalised: False gives them as uint8, for what normalises them itself.
     """
-    transform = evaluation_transform(preprocessing) if normalised else resize_transform(preprocessing)
-    dataset = PictureDataset(manifest, transform, decoded_size=preprocessing.decoded_size)
+    dataset = PictureDataset(manifest, evaluation_transform(preprocessing), decoded_size=preprocessing.decoded_size)
     return EvaluationLoader(dataset, batch_size, workers)
 
 

@@ -1,26 +1,22 @@
 """The encoder: from pictures to embeddings."""
 
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.data import Manifest, evaluation_loader, known_numbers
-from samecar.data.copies import name_pictures
-from samecar.data.dataset import EvaluationLoader
-from samecar.data.workers import name_lost_workers
-from samecar.embedding.embeddings import FLIPPED, NOT_STATED, Embeddings
-from samecar.embedding.runtimes import choose_runtime
+from samecar.data.manifest import Manifest
+from samecar.data.picture_batches import PixelBatch, read_batches
+from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.filling import fill_matrix, refuse_empty, with_rows
+from samecar.embedding.runtimes.choosing import choose_runtime
 from samecar.errors import SamecarError
 from samecar.files import LARGEST_MODEL, read_whole
-from samecar.models import Embedder
-from samecar.models.composite import Network
 from samecar.models.folders import (
     EXPORTED_FILE,
     MODEL_FILES,
@@ -29,110 +25,11 @@ from samecar.models.folders import (
     is_exported,
     stated_beside,
 )
-from samecar.models.layers.side_information import Side
 from samecar.preprocessing import Pixels, Preprocessing
-from samecar.progress import Progress, describe_speed, silent
+from samecar.progress import Progress, silent
 
-
-@name_lost_workers()
-def embed(
-    model: Network,
-    manifest: Manifest,
-    *,
-    model_digest: str = NOT_STATED,
-    batch_size: int = 64,
-    workers: int = 0,
-    flip: bool = False,
-    progress: Progress = silent,
-) -> Embeddings:
-    """Embeds every picture of a manifest, in its order, as the network gives them: not brought to length one.
-
-    The model is used where it is and in evaluation mode, and left in the mode in which it was. With `flip` an embedding
-    is the mean of those of the picture and of its mirror image; the pictures themselves are not written to.
-
-    Raises:
-        SamecarError: the manifest is empty, or a picture cannot be read.
-    """
-    _refuse_empty(manifest)
-    loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
-    side = _side_information(model, manifest)
-
-    def embedded(pictures: torch.Tensor, rows: slice) -> NDArray[np.float32]:
-        told = None if side is None else (side[0][rows], side[1][rows])
-        embeddings: NDArray[np.float32] = _embed_batch(model, pictures, told, flip=flip).numpy(force=True)
-        return embeddings
-
-    was_training = model.training
-    model.eval()
-    try:
-        matrix = _fill(loader, model.embedding_size, embedded, _device_of(model), progress)
-    finally:
-        model.train(was_training)
-    return _with_rows(matrix, manifest, model_digest, flip=flip)
-
-
-def _refuse_empty(manifest: Manifest) -> None:
-    if not len(manifest):
-        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root / manifest.file}")
-
-
-def _fill(
-    loader: EvaluationLoader,
-    size: int,
-    embedded: Callable[[torch.Tensor, slice], NDArray[np.float32]],
-    device: torch.device | None,
-    progress: Progress,
-) -> NDArray[np.float32]:
-    """The embeddings of all pictures of a loader; (pictures, size)."""
-    total = len(loader.dataset)
-    matrix = np.empty((total, size), np.float32)
-    done, started = 0, time.perf_counter()
-    for pictures in loader:
-        rows = slice(done, done + len(pictures))
-        matrix[rows] = embedded(pictures, rows)
-        done = rows.stop
-        progress("embedding", done, total, describe_speed(done, started, device))
-    return matrix
-
-
-def _with_rows(matrix: NDArray[np.float32], manifest: Manifest, model_digest: str, *, flip: bool) -> Embeddings:
-    made_by = model_digest + FLIPPED if flip else model_digest
-    return Embeddings(matrix, manifest, made_by, name_pictures(manifest))
-
-
-@torch.inference_mode()
-def _embed_batch(
-    model: Network, pictures: torch.Tensor, side: Side | None = None, *, flip: bool = False
-) -> torch.Tensor:
-    """Embeddings of a batch as the network gives them, (batch, size) float32, where the model is.
-
-    Args:
-        model: in evaluation mode.
-        pictures: (batch, 3, height, width) float32, normalised, wherever they are.
-        side: what the model is told of them besides, likewise.
-        flip: take the mean with the embeddings of the mirrored pictures.
-    """
-    device = _device_of(model)
-    given = [pictures.to(device, non_blocking=True)]
-    told = [] if side is None else [(side[0].to(device), side[1].to(device))]
-    embeddings: torch.Tensor = model(*given, *told).float()
-    return (embeddings + model(given[0].flip(-1), *told).float()) / 2 if flip else embeddings
-
-
-def _side_information(model: Network, manifest: Manifest) -> Side | None:
-    """Numbers of the cameras and views of all pictures, as the model knows them; None for a model that reads none."""
-    if not isinstance(model, Embedder) or model.settings.side_information == "none":
-        return None
-    known = (np.asarray(names, dtype=np.str_) for names in (model.settings.side_cameras, model.settings.side_views))
-    cameras, views = (
-        torch.from_numpy(known_numbers(names, numbered))
-        for names, numbered in zip((manifest.camera_id, manifest.view), known, strict=True)
-    )
-    return cameras, views
-
-
-def _device_of(model: Network) -> torch.device:
-    return next(model.parameters()).device
+if TYPE_CHECKING:
+    import torch
 
 
 class Encoder:
@@ -154,13 +51,13 @@ class Encoder:
             not there.
     """
 
-    def __init__(self, files: Mapping[str, bytes], device: torch.device | str = "auto") -> None:
+    def __init__(self, files: Mapping[str, bytes], device: "torch.device | str" = "auto") -> None:
         self.files = dict(files)
         self.runtime = choose_runtime(files, device)
         self.digest = self.runtime.digest
 
     @classmethod
-    def open(cls, source: str | os.PathLike[str], *, device: torch.device | str = "auto") -> Self:
+    def open(cls, source: str | os.PathLike[str], *, device: "torch.device | str" = "auto") -> Self:
         """Finds a model that was saved or exported.
 
         Args:
@@ -209,7 +106,6 @@ class Encoder:
             return np.empty((0, self.embedding_size), np.float32)
         return self.runtime.embed(pictures)
 
-    @name_lost_workers()
     def embed_manifest(
         self,
         manifest: Manifest,
@@ -224,29 +120,26 @@ class Encoder:
         Args:
             manifest: which pictures.
             batch_size: pictures in a batch.
-            workers: processes that read; 0 reads in this one.
+            workers: threads that read, beside the model; 0 reads in turns with it.
             flip: average each embedding with that of the mirrored picture.
             progress: is told how far the work is.
 
         Raises:
             SamecarError: the manifest is empty, or a picture cannot be read.
         """
-        _refuse_empty(manifest)
-        loader = evaluation_loader(
-            manifest, self.preprocessing, batch_size=batch_size, workers=workers, normalised=False
-        )
+        refuse_empty(manifest)
 
-        def embedded(pictures: torch.Tensor, _rows: slice) -> NDArray[np.float32]:
-            pixels = list(pictures.numpy())
-            embeddings = self.embed_prepared(pixels)
+        def embedded(pictures: PixelBatch, _rows: slice) -> NDArray[np.float32]:
+            embeddings = self.embed_prepared(list(pictures))
             if not flip:
                 return embeddings
-            mirrored = self.embed_prepared([picture[..., ::-1].copy() for picture in pixels])
+            mirrored = self.embed_prepared(list(pictures[..., ::-1].copy()))
             mean: NDArray[np.float32] = (embeddings + mirrored) / np.float32(2)
             return mean
 
-        matrix = _fill(loader, self.embedding_size, embedded, self.runtime.device, progress)
-        return _with_rows(matrix, manifest, self.digest, flip=flip)
+        with closing(read_batches(manifest, self.preprocessing, batch_size, threads=workers)) as batches:
+            matrix = fill_matrix(batches, len(manifest), self.embedding_size, embedded, self.runtime.device, progress)
+        return with_rows(matrix, manifest, self.digest, flip=flip)
 
 
 def _find_files(place: Path) -> dict[str, Path]:

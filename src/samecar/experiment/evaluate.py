@@ -8,7 +8,8 @@ import numpy as np
 from samecar.config import digest
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, Embeddings
-from samecar.embedding.encoder import Encoder, embed
+from samecar.embedding.encoder import Encoder
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (

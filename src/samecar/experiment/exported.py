@@ -5,7 +5,7 @@ from pathlib import Path
 from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import ExportFacts
-from samecar.embedding.runtimes import ForeignRuntime, OnnxRuntime
+from samecar.embedding.runtimes.onnx import ForeignRuntime, OnnxRuntime
 from samecar.errors import SamecarError
 from samecar.files import as_path
 from samecar.training import RunData

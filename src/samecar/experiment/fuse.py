@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.composite import (

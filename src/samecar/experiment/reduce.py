@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from samecar.data import Manifest, as_manifest
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import is_test_set, of_test, protocol_of
 from samecar.experiment.composite import (

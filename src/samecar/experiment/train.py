@@ -18,7 +18,7 @@ from samecar.data import (
 )
 from samecar.data.placeholders import without_placeholders
 from samecar.data.workers import name_lost_workers
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits

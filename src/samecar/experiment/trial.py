@@ -8,7 +8,7 @@ import numpy as np
 
 from samecar.config import Recipe, as_recipe
 from samecar.data import Manifest, as_manifest
-from samecar.embedding.encoder import embed
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import Evaluation, Provenance
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable

@@ -1,5 +1,6 @@
-"""Where the files of a saved model lie."""
+"""Where the files of a saved model lie, and what tells one from another."""
 
+import hashlib
 from pathlib import Path
 
 from samecar.errors import SamecarError
@@ -82,3 +83,8 @@ def refuse_unfinished(run: Path, name: str = "model") -> None:
     """
     if not (run / name / TENSORS_FILE).is_file():
         raise SamecarError(f"{run} has no trained model yet; finish it with `samecar train … --resume`")
+
+
+def tensors_digest(content: bytes) -> str:
+    """Sixteen hexadecimal digits of a file of tensors or an exported model: what says which model made embeddings."""
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,6 +1,5 @@
 """A model on disk: its tensors as safetensors, its description as JSON; nothing is pickled."""
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from samecar.models.folders import RUN_FILE as RUN_FILE
 from samecar.models.folders import TENSORS_FILE as TENSORS_FILE
 from samecar.models.folders import find_model as find_model
 from samecar.models.folders import refuse_unfinished as refuse_unfinished
+from samecar.models.folders import tensors_digest as tensors_digest
 
 
 def save_model(model: Network, folder: Path, **facts: Any) -> None:
@@ -87,11 +87,6 @@ def parse_model(description: Description, content: bytes) -> Network:
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     """A module's own tensors by name, on the CPU."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-
-
-def tensors_digest(content: bytes) -> str:
-    """Sixteen hexadecimal digits of a file of tensors or an exported model: what says which model made embeddings."""
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def load_model_tensors(model: nn.Module, path: Path) -> None:

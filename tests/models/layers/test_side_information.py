@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from samecar.config import ModelSettings, load_recipe
 from samecar.data import Manifest, open_source
-from samecar.embedding.encoder import Encoder, embed
+from samecar.embedding.encoder import Encoder
+from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import evaluate
 from samecar.experiment.train import initial_model, train

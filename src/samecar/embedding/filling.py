@@ -1,0 +1,64 @@
+"""What embedding a whole set has in common, whatever embeds: pictures come batch by batch, and fill a matrix."""
+
+import time
+from collections.abc import Callable, Iterable, Sized
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.data.copies import name_pictures
+from samecar.data.manifest import Manifest
+from samecar.embedding.embeddings import FLIPPED, Embeddings
+from samecar.errors import SamecarError
+from samecar.progress import Progress, describe_speed
+
+if TYPE_CHECKING:
+    import torch
+
+Pictures = TypeVar("Pictures", bound=Sized)
+"""A batch of pictures, as what embeds them takes it."""
+
+
+def refuse_empty(manifest: Manifest) -> None:
+    """Checks that there is something to embed.
+
+    Raises:
+        SamecarError: the manifest is empty.
+    """
+    if not len(manifest):
+        raise SamecarError(f"there is no picture to embed in {manifest.source}:{manifest.root / manifest.file}")
+
+
+def fill_matrix(
+    batches: Iterable[Pictures],
+    total: int,
+    size: int,
+    embedded: Callable[[Pictures, slice], NDArray[np.float32]],
+    device: "torch.device | None",
+    progress: Progress,
+) -> NDArray[np.float32]:
+    """The embeddings of all pictures, which come batch by batch; (pictures, size).
+
+    Args:
+        batches: of pictures, in order.
+        total: how many pictures these are.
+        size: numbers in an embedding.
+        embedded: embeddings of a batch, of which it is told the rows.
+        device: where torch embeds, whose memory is then told; None where something else does.
+        progress: is told how far the work is.
+    """
+    matrix = np.empty((total, size), np.float32)
+    done, started = 0, time.perf_counter()
+    for pictures in batches:
+        rows = slice(done, done + len(pictures))
+        matrix[rows] = embedded(pictures, rows)
+        done = rows.stop
+        progress("embedding", done, total, describe_speed(done, started, device))
+    return matrix
+
+
+def with_rows(matrix: NDArray[np.float32], manifest: Manifest, model_digest: str, *, flip: bool) -> Embeddings:
+    """Embeddings of a manifest's pictures, and their model; with `flip` they are means with the mirrored pictures'."""
+    made_by = model_digest + FLIPPED if flip else model_digest
+    return Embeddings(matrix, manifest, made_by, name_pictures(manifest))

@@ -1,0 +1,86 @@
+"""Embedding a set with a network of torch, as it gives embeddings: for training, and for scores of a trained run."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from samecar.data import Manifest, evaluation_loader, known_numbers
+from samecar.data.workers import name_lost_workers
+from samecar.embedding.embeddings import NOT_STATED, Embeddings
+from samecar.embedding.filling import fill_matrix, refuse_empty, with_rows
+from samecar.models import Embedder
+from samecar.models.composite import Network
+from samecar.models.layers.side_information import Side
+from samecar.progress import Progress, silent
+
+
+@name_lost_workers()
+def embed(
+    model: Network,
+    manifest: Manifest,
+    *,
+    model_digest: str = NOT_STATED,
+    batch_size: int = 64,
+    workers: int = 0,
+    flip: bool = False,
+    progress: Progress = silent,
+) -> Embeddings:
+    """Embeds every picture of a manifest, in its order, as the network gives them: not brought to length one.
+
+    The model is used where it is and in evaluation mode, and left in the mode in which it was. With `flip` an embedding
+    is the mean of those of the picture and of its mirror image; the pictures themselves are not written to.
+
+    Raises:
+        SamecarError: the manifest is empty, or a picture cannot be read.
+    """
+    refuse_empty(manifest)
+    loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
+    side = _side_information(model, manifest)
+
+    def embedded(pictures: torch.Tensor, rows: slice) -> NDArray[np.float32]:
+        told = None if side is None else (side[0][rows], side[1][rows])
+        embeddings: NDArray[np.float32] = _embed_batch(model, pictures, told, flip=flip).numpy(force=True)
+        return embeddings
+
+    was_training = model.training
+    model.eval()
+    try:
+        matrix = fill_matrix(loader, len(manifest), model.embedding_size, embedded, _device_of(model), progress)
+    finally:
+        model.train(was_training)
+    return with_rows(matrix, manifest, model_digest, flip=flip)
+
+
+@torch.inference_mode()
+def _embed_batch(
+    model: Network, pictures: torch.Tensor, side: Side | None = None, *, flip: bool = False
+) -> torch.Tensor:
+    """Embeddings of a batch as the network gives them, (batch, size) float32, where the model is.
+
+    Args:
+        model: in evaluation mode.
+        pictures: (batch, 3, height, width) float32, normalised, wherever they are.
+        side: what the model is told of them besides, likewise.
+        flip: take the mean with the embeddings of the mirrored pictures.
+    """
+    device = _device_of(model)
+    given = [pictures.to(device, non_blocking=True)]
+    told = [] if side is None else [(side[0].to(device), side[1].to(device))]
+    embeddings: torch.Tensor = model(*given, *told).float()
+    return (embeddings + model(given[0].flip(-1), *told).float()) / 2 if flip else embeddings
+
+
+def _side_information(model: Network, manifest: Manifest) -> Side | None:
+    """Numbers of the cameras and views of all pictures, as the model knows them; None for a model that reads none."""
+    if not isinstance(model, Embedder) or model.settings.side_information == "none":
+        return None
+    known = (np.asarray(names, dtype=np.str_) for names in (model.settings.side_cameras, model.settings.side_views))
+    cameras, views = (
+        torch.from_numpy(known_numbers(names, numbered))
+        for names, numbered in zip((manifest.camera_id, manifest.view), known, strict=True)
+    )
+    return cameras, views
+
+
+def _device_of(model: Network) -> torch.device:
+    return next(model.parameters()).device
