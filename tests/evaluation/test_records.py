@@ -136,8 +136,28 @@ def test_what_is_saved_is_what_was_scored(tmp_path):
     with (tmp_path / "a.queries.csv").open(newline="") as file:
         lines = list(csv.DictReader(file))
     assert [float(line["average_precision"]) for line in lines] == scored.average_precisions.tolist()
+    assert [line["path"] for line in lines] == [f"{place}.jpg" for place in range(60)]
     with pytest.raises(SamecarError, match="give a name that ends so"):
         save_evaluation(scored, tmp_path / "a.txt")
+
+
+def test_queries_without_paths_are_saved_by_their_number(tmp_path):
+    side = Embeddings(np.eye(3), Labels(np.array(["a", "b", "c"]), np.array(["", "", ""])))
+    save_evaluation(score(side, side, PLAIN), tmp_path / "a.json")
+    with (tmp_path / "a.queries.csv").open(newline="") as file:
+        assert [line["path"] for line in csv.DictReader(file)] == ["query 0", "query 1", "query 2"]
+
+
+def test_spreadsheets_execute_no_name_among_saved_queries_and_runs_are_paired_all_the_same(tmp_path):
+    paths = np.array(["=1+1.jpg", "@a.jpg", "c.jpg"])
+    side = Embeddings(np.eye(3), Labels(np.array(["-a", "b", "c"]), np.array(["", "", ""]), path=paths))
+    gallery = Embeddings(np.eye(3), Labels(np.array(["-a", "b", "c"]), np.array(["", "", ""])))
+    save_evaluation(score(side, gallery, PLAIN), tmp_path / "a.json")
+    with (tmp_path / "a.queries.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["path"] for line in lines] == ["'=1+1.jpg", "'@a.jpg", "c.jpg"]
+    assert lines[0]["vehicle_id"] == "'-a"
+    assert [path for _, path in SavedQueries.read([tmp_path / "a.json"]).keys] == sorted(paths.tolist())
 
 
 def test_runs_are_told_apart_and_equal_ones_are_not(tmp_path):

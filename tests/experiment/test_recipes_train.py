@@ -2,6 +2,9 @@
 
 Pictures are noise and weights are random, so that nothing is learned: what is tried is that the parts of a recipe go
 together. The larger trials are marked `long`; docs/contributing.md says when they last passed.
+
+Those with many steps or large pictures are in single precision, as most processors compute bfloat16 a hundred times as
+slowly; the others have the precision of their recipe.
 """
 
 import math
@@ -21,6 +24,7 @@ RECIPES = [name for name in shipped_recipes() if not name.startswith("report-")]
 LARGE = ("own-vit", "veri-convnext-dinov3")
 """Networks that take half a minute to build and to make a step."""
 
+SINGLE = "training.precision=float32"
 SMALLEST = ("model.weights=none", "batch.size=4", "batch.pictures_per_vehicle=2")
 VEHICLES = 4
 
@@ -69,15 +73,14 @@ def test_a_recipe_makes_a_step_on_small_pictures(name):
 @pytest.mark.long
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_makes_a_step_at_its_full_size(name):
-    """In single precision: most processors compute bfloat16 a hundred times as slowly; the smaller trials keep it."""
-    (loss,) = losses_of(recipe_of(name, "training.precision=float32"), 1)
+    (loss,) = losses_of(recipe_of(name, SINGLE), 1)
     assert math.isfinite(loss)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_makes_300_steps(name):
-    losses = list(losses_of(recipe_of(name, "model.height=64", "model.width=64"), 300))
+    losses = list(losses_of(recipe_of(name, SINGLE, "model.height=64", "model.width=64"), 300))
     assert all(map(math.isfinite, losses))
 
 

@@ -1,11 +1,16 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 from costly_pictures import chunk, jpeg, png
 from galleries import ask, painted, served, serving, wait_until
+
+from samecar.hardware import available_cores
+from samecar.serving.service import OTHERS
+from samecar.serving.uploads import open_upload
 
 SECONDS = 30
 """Beyond what a slow machine needs, and far below what one picture took that was not refused."""
@@ -37,6 +42,31 @@ def test_a_costly_picture_is_searched_and_added_as_any_other(own_gallery):
         assert client.post("/api/search", files=sent).status_code == 200
         assert [client.post("/api/pictures", files=sent).status_code for _ in range(2)] == [201, 200]
         assert client.post("/api/search", files=sent).json()["results"][0]["similarity"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_service_whose_decoders_are_all_at_work_is_not_ready(own_gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr("samecar.serving.service.SOON", 0.2)
+    query = painted(tmp_path, 2, 1, 7).read_bytes()
+    decoders = max(OTHERS, available_cores())
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait_and_open(*given):
+        begun.release()
+        go_on.wait(SECONDS)
+        return open_upload(*given)
+
+    with serving(own_gallery) as client, ThreadPoolExecutor() as clients:
+        monkeypatch.setattr("samecar.serving.service.open_upload", wait_and_open)
+        sent = {"files": {"picture": ("q.png", query)}}
+        searches = [clients.submit(client.post, "/api/search", **sent) for _ in range(decoders)]
+        assert all(begun.acquire(timeout=SECONDS) for _ in searches)
+        answer = client.get("/ready")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+        assert "retry-after" in answer.headers
+        assert client.get("/health").status_code == 200
+        go_on.set()
+        assert {search.result().status_code for search in searches} == {200}
+        assert client.get("/ready").status_code == 200
 
 
 @pytest.mark.slow

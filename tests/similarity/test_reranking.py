@@ -212,6 +212,14 @@ def test_expansion_and_augmentation_equal_plain_loops(count, distance):
     )
 
 
+def test_five_pictures_are_averaged_by_default():
+    queries, gallery = vehicles(11, 12, 70)
+    expected = naive_means(queries, gallery, 5, "euclidean", skip_own=False)
+    np.testing.assert_allclose(average_query_expansion(queries, gallery), expected, atol=1e-5)
+    expected = naive_means(gallery, gallery, 5, "euclidean", skip_own=True)
+    np.testing.assert_allclose(database_augmentation(gallery), expected, atol=1e-5)
+
+
 def test_inputs_stay_as_they_are():
     queries, gallery = vehicles(11, 10, 40)
     before = queries.copy(), gallery.copy()

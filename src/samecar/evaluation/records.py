@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.data.tables import csv_bytes, rearm
 from samecar.errors import SamecarError
 from samecar.evaluation.results import Evaluation
 from samecar.files import as_path, read_json, write_file, write_json
@@ -46,10 +47,8 @@ def save_evaluation(evaluation: Evaluation, path: str | Path) -> None:
     if evaluation.queries is None:
         return
     rows = list(evaluation.queries.rows())
-    with write_file(queries_path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    with write_file(queries_path(path)) as temporary:
+        temporary.write_bytes(csv_bytes(list(rows[0]), ([str(value) for value in row.values()] for row in rows)))
 
 
 @dataclass(frozen=True)
@@ -239,7 +238,7 @@ def _read_queries(path: Path) -> dict[tuple[str, str], dict[str, str]]:
         raise SamecarError(f"{path} has no {table.name} beside it, which holds its queries; score it again")
     try:
         with table.open(newline="", encoding="utf-8") as file:
-            found = {(row["draw"], row["path"]): row for row in csv.DictReader(file) if row["first_match"]}
+            found = {(row["draw"], rearm(row["path"])): row for row in csv.DictReader(file) if row["first_match"]}
     except (UnicodeDecodeError, csv.Error, KeyError) as error:
         raise SamecarError(f"{table} is no table of queries that `samecar` wrote: {error}") from error
     return found

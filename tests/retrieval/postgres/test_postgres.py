@@ -3,6 +3,8 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +86,13 @@ def vectors(number, size=SIZE, seed=0):
     return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).astype(np.float32)
 
 
+def content_of(prefix, row):
+    return sha256(f"{prefix} {row}".encode()).hexdigest()
+
+
 def additions(matrix, prefix="picture"):
     return [
-        Addition(Sighting(f"{prefix} {row}", camera_id=f"cam{row % 4}", time=float(row)), embedding)
+        Addition(Sighting(content_of(prefix, row), camera_id=f"cam{row % 4}", time=float(row)), embedding)
         for row, embedding in enumerate(matrix)
     ]
 
@@ -156,8 +162,8 @@ def test_exact_search_does_not_use_an_index_that_somebody_made(engine, postgres,
         assert [match.id for match in matches] == [ids[row] for row in brute_force(matrix, query, range(2000), 10)]
 
 
-def table_of(engine):
-    return f"samecar.entries_{engine._tables.number}"
+def table_of(engine, table="entries"):
+    return f"samecar.{table}_{engine._tables.number}"
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +273,26 @@ def test_check_names_what_is_wrong(engine, postgres, database):
     assert "1 embeddings are not of length one" in problems[2]
 
 
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        ("contents", "content = 'abc'", "1 contents are no SHA-256"),
+        ("entries", "time = 'NaN'", "1 times lie in no year"),
+        ("entries", "time = -1e12", "1 times lie in no year"),
+        ("entries", "labels = '[1]'", "1 entries have labels that are no texts"),
+        ("entries", """labels = '{"lane": {"of": 1}}'""", "1 entries have labels that are no texts"),
+        ("thumbnails", "picture = 'GIF89a'", "1 thumbnails are no JPEG"),
+    ],
+)
+def test_check_notices_values_that_nobody_adds(engine, postgres, database, table, change, said):
+    ids = engine.add([replace(addition, thumbnail=b"\xff\xd8\xff") for addition in additions(vectors(2))])
+    assert engine.check() == []
+    postgres.execute(f"UPDATE {table_of(engine, table)} SET {change} WHERE id = {ids[0]}", database)
+    (problem,) = engine.check()
+    assert said in problem
+    assert "put it back from a backup" in problem
+
+
 def test_connections_that_the_server_ended_are_made_again(engine, postgres, database):
     matrix = vectors(8)
     engine.add(additions(matrix[:4]))
@@ -329,7 +355,7 @@ def test_a_batch_whose_client_is_killed_is_added_whole_or_not_at_all(address, na
         client.stdout.close()
     while end_connections(postgres, database, "state = 'active'"):
         pass
-    assert [entry.sighting.content for entry in engine.listed()] == ["before 0"]
+    assert [entry.sighting.content for entry in engine.listed()] == [content_of("before", 0)]
     assert engine.check() == []
     assert len(engine.add(additions(matrix))) == 50
 

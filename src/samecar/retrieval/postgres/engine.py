@@ -69,9 +69,27 @@ CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
         "SELECT count(*) FROM {entries} WHERE abs(l2_norm(embedding) - 1) > 0.002",
         "embeddings are not of length one",
     ),
+    (
+        "SELECT count(*) FROM {contents} WHERE content !~ '^[0-9a-f]{{64}}$'",
+        "contents are no SHA-256",
+    ),
+    (
+        "SELECT count(*) FROM {entries} WHERE time < -62135596800 OR time >= 253402300800",
+        "times lie in no year from 1 to 9999",
+    ),
+    (
+        """SELECT count(*) FROM {entries} WHERE jsonb_typeof(labels) <> 'object'
+        OR jsonb_path_exists(labels, 'lax $.* ? (@.type() <> "string")')""",
+        "entries have labels that are no texts",
+    ),
+    (
+        "SELECT count(*) FROM {thumbnails} WHERE substr(picture, 1, 3) <> '\\xffd8ff'",
+        "thumbnails are no JPEG",
+    ),
 )
 """What must not be: how many there are, and what is said of them. Lengths that `samecar.retrieval.records` lets pass
-are at most 0.001 from 1, and half precision takes them at most 0.0005 further."""
+are at most 0.001 from 1, and half precision takes them at most 0.0005 further. Times are seconds since 1970; PostgreSQL
+sorts what is not a number behind all others."""
 
 
 class PostgresEngine(Engine):
