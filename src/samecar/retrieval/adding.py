@@ -105,7 +105,7 @@ class PictureAdder:
         pool = ThreadPoolExecutor(workers or THREADS, "pictures")
         try:
             before: list[Future[_Prepared]] | None = None
-            for batch in _split_batches(pictures, batch_size):
+            for batch in split_batches(pictures, batch_size):
                 begun = self._begin(batch, pool)
                 if before is not None:
                     self._finish(before)
@@ -202,7 +202,8 @@ def _read_picture(incoming: Incoming) -> _Read:
     return _Read(incoming, content, incoming.sighting(content))
 
 
-def _split_batches(pictures: Iterable[Incoming], size: int) -> Iterator[list[Incoming]]:
-    remaining = iter(pictures)
+def split_batches(items: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """The items, so many at a time; the last may be fewer."""
+    remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch

@@ -12,7 +12,8 @@ from PIL import Image
 
 from samecar.hardware import available_cores
 from samecar.preprocessing import Pixels
-from samecar.retrieval.gallery import Answer, Gallery
+from samecar.retrieval.answers import Answer
+from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
 from samecar.serving.batching import Batcher, QueueFullError
