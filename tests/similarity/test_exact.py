@@ -40,13 +40,6 @@ def drawn(rows, size, queries, seed=0, spread=1.0):
     return matrix[:rows].astype(np.float16), ids, matrix[rows:].astype(np.float32)
 
 
-@pytest.fixture(params=["bfloat16", "single"])
-def precision(request, monkeypatch):
-    """Whether batches are screened in bfloat16: torch multiplies it on every processor, if slowly."""
-    monkeypatch.setattr(exact, "_multiplies_bfloat16", lambda: request.param == "bfloat16")
-
-
-@pytest.mark.usefixtures("precision")
 @pytest.mark.parametrize(("rows", "size", "queries", "top"), [(1, 4, 1, 5), (100, 8, 6, 10), (3000, 64, 20, 20)])
 @pytest.mark.parametrize("spread", [3.0, 0.05, 1e-4])
 def test_the_most_similar_are_those_of_brute_force(rows, size, queries, top, spread):
@@ -55,23 +48,20 @@ def test_the_most_similar_are_those_of_brute_force(rows, size, queries, top, spr
     assert_same(most_similar(codes, ids, asked, top), brute_force(codes, ids, asked, top))
 
 
-@pytest.mark.usefixtures("precision")
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 255, 256, 257, 512, 1000])
 @pytest.mark.parametrize("queries", [1, 3, 4, 9])
 def test_borders_of_chunks_hide_nothing(monkeypatch, rows, queries):
-    monkeypatch.setattr(exact, "CHUNK_ROWS", 64)
+    monkeypatch.setattr(exact, "WIDENED_BYTES", 4 * 16 * 40)
     monkeypatch.setattr(exact, "CHUNK_QUERIES", 8)
-    monkeypatch.setattr(exact, "NUMPY_QUERIES", 5)
     monkeypatch.setattr(exact, "PRODUCT_BYTES", 4 * 4 * 128)
     codes, ids, asked = drawn(rows, 16, queries, seed=rows)
 
     assert_same(most_similar(codes, ids, asked, 7), brute_force(codes, ids, asked, 7))
 
 
-@pytest.mark.usefixtures("precision")
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.29, 0.31, 0.99, 1.0])
 def test_filters_come_before_the_ranking(monkeypatch, share):
-    monkeypatch.setattr(exact, "CHUNK_ROWS", 128)
+    monkeypatch.setattr(exact, "PRODUCT_BYTES", 4 * 5 * 128)
     codes, ids, queries = drawn(1500, 32, 5)
     mask = np.random.default_rng(1).random(1500) < share
     expected = brute_force(codes, ids, queries, 10, mask)
@@ -80,16 +70,13 @@ def test_filters_come_before_the_ranking(monkeypatch, share):
     assert_same(most_similar(codes, ids, queries, 10, np.flatnonzero(mask)), expected)
 
 
-@pytest.mark.usefixtures("precision")
 def test_rows_side_by_side_and_all_but_one():
     codes, ids, queries = drawn(500, 16, 4)
     for rows in (np.arange(100, 300), np.delete(np.arange(500), 250)):
         assert_same(most_similar(codes, ids, queries, 10, rows), brute_force(codes, ids, queries, 10, rows))
 
 
-@pytest.mark.usefixtures("precision")
 def test_equal_embeddings_are_in_the_order_of_their_numbers(monkeypatch):
-    monkeypatch.setattr(exact, "CHUNK_ROWS", 64)
     monkeypatch.setattr(exact, "PRODUCT_BYTES", 64)
     codes, ids, queries = drawn(800, 16, 5)
     codes[100:700] = codes[0]
@@ -99,7 +86,6 @@ def test_equal_embeddings_are_in_the_order_of_their_numbers(monkeypatch):
         assert_same(most_similar(codes, ids, queries, top), brute_force(codes, ids, queries, top))
 
 
-@pytest.mark.usefixtures("precision")
 def test_nothing_but_equal_embeddings():
     codes = np.zeros((3000, 8), np.float16)
     codes[:, 0] = 1
@@ -120,16 +106,16 @@ def test_a_query_finds_the_same_alone_and_in_a_batch():
         np.testing.assert_array_equal(alone.similarities[0], batch.similarities[number])
 
 
-@pytest.mark.parametrize(("queries", "spread"), [(8, 1e-2), (1, 1e-3)])
-def test_coarse_products_that_tell_nothing_apart_give_way_to_single_precision(monkeypatch, queries, spread):
-    monkeypatch.setattr(exact, "_multiplies_bfloat16", lambda: True)
-    given_way = []
-    run = exact._Search.run
-    monkeypatch.setattr(exact._Search, "run", lambda search: given_way.append(run(search)) or given_way[-1])
+@pytest.mark.parametrize(("queries", "spread"), [(8, 1e-5), (1, 1e-6)])
+def test_products_that_tell_nothing_apart_are_settled_on_the_way(monkeypatch, queries, spread):
+    monkeypatch.setattr(exact, "PRODUCT_BYTES", 4 * queries * 512)
+    settled = []
+    settle = exact._Search._settle
+    monkeypatch.setattr(exact._Search, "_settle", lambda search: settled.append(settle(search)))
     codes, ids, asked = drawn(4000, 64, queries, spread=spread)
 
     assert_same(most_similar(codes, ids, asked, 5), brute_force(codes, ids, asked, 5))
-    assert [found is None for found in given_way] == [True, False]
+    assert len(settled) > 1
 
 
 @pytest.mark.parametrize("queries", [0, 1, 5])

@@ -5,15 +5,13 @@ Nothing here holds a full query × gallery matrix: distances are made and used i
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
-
-if TYPE_CHECKING:
-    pass
+from samecar.similarity.half_precision import widen
 
 Distance = Literal["euclidean", "cosine"]
 Matrix = NDArray[np.floating]
@@ -125,9 +123,10 @@ def pair_products(codes: NDArray[np.float16], queries: Singles, row: Integers, q
     doubled = queries.astype(np.float64)
     order = np.argsort(query, kind="stable")
     exact = np.empty(len(row), np.float32)
+    widened = np.empty((min(PAIRS, len(row)), codes.shape[1]), np.float32)
     for start in range(0, len(order), PAIRS):
         pairs = order[start : start + PAIRS]
-        chosen, asked = codes[row[pairs]].astype(np.float64), query[pairs]
+        chosen, asked = widen(codes[row[pairs]], widened[: len(pairs)]).astype(np.float64), query[pairs]
         borders = np.flatnonzero(np.diff(asked, prepend=-1, append=-1))
         for first, last in pairwise(borders.tolist()):
             exact[pairs[first:last]] = chosen[first:last] @ doubled[asked[first]]

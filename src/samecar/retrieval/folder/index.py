@@ -7,9 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.retrieval.folder.few_queries import FEW, most_similar_of_few
 from samecar.retrieval.folder.library import faiss_module
 from samecar.retrieval.folder.screen import Screen, screened_most_similar
-from samecar.similarity.exact import MANY, most_similar
+from samecar.similarity.exact import MANY, Nearest, most_similar
+from samecar.similarity.products import Singles
 
 KINDS = ("exact", "int8", "ivf")
 """What an index in a folder compares: every embedding that may be among the nearest, in half precision; every one, in
@@ -147,9 +149,7 @@ class VectorIndex:
         """
         rows = None if allowed is None else allowed[self.ids]
         if self.kind == "exact":
-            if self.screen is None or (rows is not None and rows.mean() <= MANY):
-                return most_similar(self.codes, self.ids, queries, top, rows)
-            return screened_most_similar(self.screen, self.codes, self.ids, queries, top, rows)
+            return self._search_exactly(queries, top, allowed, rows)
         held = len(self) if rows is None else int(rows.sum())
         if not held:
             return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
@@ -159,6 +159,25 @@ class VectorIndex:
             if (ids >= 0).all():
                 break
         return ids, similarities
+
+    def _search_exactly(
+        self, queries: Singles, top: int, allowed: NDArray[np.bool_] | None, rows: NDArray[np.bool_] | None
+    ) -> Nearest:
+        """The nearest of all that are allowed, by their numbers and by their rows."""
+        codes, ids = self.codes, self.ids
+        count = min(top, len(self) if rows is None else int(rows.sum()))
+
+        def search_all(asked: Singles) -> Nearest:
+            return most_similar(codes, ids, asked, top, rows)
+
+        def search_few(asked: Singles) -> Nearest:
+            if len(asked) > FEW or not count:
+                return search_all(asked)
+            return most_similar_of_few(self.faiss_index, codes, ids, asked, count, allowed, search_all)
+
+        if self.screen is None or (rows is not None and rows.mean() <= MANY):
+            return search_few(queries)
+        return screened_most_similar(self.screen, codes, ids, queries, top, rows, search_few)
 
     def _parameters(self, selector: Any, held: int) -> Iterator[Any]:
         """Of a search among as many entries, and of another one where that does not find enough."""

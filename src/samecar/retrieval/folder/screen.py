@@ -10,6 +10,7 @@ blocks instead of signs; FAISS looks the blocks' products up with shuffles (Andr
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -206,10 +207,11 @@ def screened_most_similar(
     queries: Singles,
     top: int,
     allowed: NDArray[np.bool_] | None = None,
+    search_all: Callable[[Singles], Nearest] | None = None,
 ) -> Nearest:
     """Finds what `most_similar` finds, sooner where what is found stands out from the rest.
 
-    A query whose candidates might not be all that matter is left to `most_similar`, and so are all where that happens
+    A query whose candidates might not be all that matter is left to `search_all`, and so are all where that happens
     too often. A row that belongs to the result is missed if its estimate is further off than `CERTAINTY` deviations.
 
     Args:
@@ -219,6 +221,7 @@ def screened_most_similar(
         queries: (queries, size) of length one.
         top: how many to find.
         allowed: (rows,) whether a row may be found; None allows all.
+        search_all: finds the same of queries without a screen; by default `most_similar`.
 
     Returns:
         As `most_similar`.
@@ -239,7 +242,9 @@ def screened_most_similar(
             break
         start, size = start + size, PORTION_QUERIES
     if left.any():
-        found.ids[left], found.similarities[left] = most_similar(codes, ids, queries[left], top, allowed)
+        asked = queries[left]
+        nearest = search_all(asked) if search_all else most_similar(codes, ids, asked, top, allowed)
+        found.ids[left], found.similarities[left] = nearest
     return found
 
 
