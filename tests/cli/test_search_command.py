@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from command_line import done, refused, run
 from galleries import painted
 from PIL import Image
+from plain_onnx import write_model
 
 from samecar.retrieval.gallery import Gallery
 
@@ -144,3 +146,23 @@ def test_bad_input_is_one_sentence(painted_gallery, queries, typed, tmp_path):
         ([path, path, "--save", tmp_path / "file"], f"{tmp_path}/file: File exists; choose another place"),
     ):
         assert sentence in refused("search", painted_gallery, *arguments, "--json", "--device", "cpu")
+
+
+LIBRARIES = ("torch", "torchvision", "timm", "scipy", "matplotlib", "tensorboard", "huggingface_hub", "imagehash")
+ROOMS = ("config.recipe", "data.sources.opening", "retrieval.incoming", "report.sheets")
+NEEDLESS = (*LIBRARIES, *(f"samecar.{room}" for room in ROOMS))
+"""What takes long to load, and a search with an exported model does not need."""
+
+
+def test_a_search_with_an_exported_model_loads_nothing_that_it_does_not_need(queries, tmp_path):
+    model = write_model(tmp_path / "colours.onnx")
+    done("gallery", "create", tmp_path / "yard", "--run", model, "--preprocessing", "24x16:none")
+    done("gallery", "add", tmp_path / "yard", queries)
+    program = (
+        "import sys; from samecar.cli.main import app\n"
+        f"try: app(args={['search', str(tmp_path / 'yard'), str(pictures(queries)[0]), '--json']!r})\n"
+        f"finally: print([name for name in {NEEDLESS!r} if name in sys.modules], file=sys.stderr)"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert finished.stderr == "[]\n"
+    assert json.loads(finished.stdout)["results"][0]["address"] == str(pictures(queries)[0])

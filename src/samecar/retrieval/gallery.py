@@ -20,7 +20,6 @@ from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbn
 from samecar.retrieval.answers import Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
-from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from samecar.calibration import Calibration
     from samecar.embedding.embeddings import Embeddings
     from samecar.embedding.encoder import Encoder
+    from samecar.retrieval.incoming import Incoming
 
 THUMBNAIL = 160
 """Longer side of thumbnails in pixels: enough to recognise a vehicle, on a phone and in a contact sheet."""
@@ -198,7 +198,7 @@ class Gallery:
 
     def add(
         self,
-        pictures: Iterable[Incoming],
+        pictures: "Iterable[Incoming]",
         *,
         total: int | None = None,
         batch_size: int = BATCH_SIZE,
@@ -243,6 +243,8 @@ class Gallery:
         Raises:
             SamecarError: another model made the embeddings, or the engine cannot keep them.
         """
+        from samecar.retrieval.incoming import complete, incoming_of_embeddings
+
         pictures = complete(incoming_of_embeddings(embeddings, self.facts.model), defaults)
         return self.add(pictures, total=len(embeddings), workers=workers, progress=progress)
 
