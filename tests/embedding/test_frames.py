@@ -125,7 +125,7 @@ def film(folder):
 @pytest.fixture
 def follow(encoder, monkeypatch):
     def shown(heading):
-        monkeypatch.setattr(samecar.Encoder, "open", lambda place: encoder)
+        monkeypatch.setattr(samecar, "load", lambda place: encoder)
         names = {}
         exec(compile(shown_under(heading), heading, "exec"), names)
         return names

@@ -143,7 +143,7 @@ def test_the_client_that_the_page_of_the_service_shows(own_gallery, tmp_path, mo
         wait_until(lambda: ask(port, "/ready")[0] == 200)
         block = block.replace(":8000/", f":{port}/")
         with Gallery.open(str(own_gallery)) as gallery:
-            monkeypatch.setattr(samecar.Encoder, "open", lambda _: gallery.model)
+            monkeypatch.setattr(samecar, "load", lambda _: gallery.model)
             exec(compile(block, "docs/service.md", "exec"), {})
             picture = Image.open(tmp_path / "car.jpg").convert("RGB")
             expected = gallery.search([picture], 5)[0].found
