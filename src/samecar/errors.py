@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 EXTRAS = {
     "av": "films",
-    "huggingface_hub": "train",
+    "huggingface_hub": "hub",
     "imagehash": "train",
     "matplotlib": "train",
     "onnx": "export",
