@@ -38,6 +38,7 @@ PAGES = (
     "docs/options.md",
     "docs/recipes.md",
     "docs/service.md",
+    "docs/trackers.md",
     "docs/tuning.md",
 )
 

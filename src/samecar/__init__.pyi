@@ -11,6 +11,8 @@ from .drawn import draw_twin as draw_twin
 from .drawn import draw_vehicle as draw_vehicle
 from .embedding.embeddings import Embeddings as Embeddings
 from .embedding.encoder import Encoder as Encoder
+from .embedding.frames import FrameEncoder as FrameEncoder
+from .embedding.loading import load as load
 from .errors import SamecarError as SamecarError
 from .evaluation import Evaluation as Evaluation
 from .evaluation import find_protocol as find_protocol
@@ -27,6 +29,7 @@ from .experiment.export import Export as Export
 from .experiment.export import export as export
 from .experiment.exported import ExportedModel as ExportedModel
 from .experiment.fuse import fuse as fuse
+from .experiment.publish import save_pretrained as save_pretrained
 from .experiment.reduce import reduce as reduce
 from .experiment.train import train as train
 from .experiment.trial import Trial as Trial

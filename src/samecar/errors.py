@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 EXTRAS = {
     "av": "films",
-    "huggingface_hub": "train",
+    "huggingface_hub": "hub",
     "imagehash": "train",
     "matplotlib": "train",
     "onnx": "export",
@@ -35,7 +35,7 @@ def first_few(names: Iterable[str], count: int = 3) -> str:
     return ", ".join(every[:count]) + rest
 
 
-def missing_library(purpose: str, library: str, extra: str) -> SamecarError:
+def missing_library(purpose: str, library: str, extra: str | None) -> SamecarError:
     """The error that says which library is not installed, and how to install it.
 
     samecar is on no package index, so the command is one for a copy of the repository.
@@ -43,9 +43,9 @@ def missing_library(purpose: str, library: str, extra: str) -> SamecarError:
     Args:
         purpose: What needs the library, with its verb, such as "films need".
         library: What is missing, such as "PyAV".
-        extra: The extra of samecar that brings the library.
+        extra: The extra of samecar that brings the library; None where the installation without extras does.
     """
-    command = f'pip install ".[{extra}]"'
+    command = f'pip install ".[{extra}]"' if extra else "pip install ."
     return SamecarError(
         f"{purpose} {library}, which is not installed; run `{command}` in the copy of samecar's repository"
     )

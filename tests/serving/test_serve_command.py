@@ -1,4 +1,5 @@
 import json
+import re
 import resource
 import shlex
 import shutil
@@ -15,6 +16,7 @@ from command_line import refused, samecar_process
 from galleries import ask, listening, painted, served, service, wait_until
 from PIL import Image
 
+import samecar
 from samecar.data.manifest import Manifest
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.settings import warn_of_token
@@ -115,8 +117,11 @@ def test_a_full_disk_is_told_and_searches_go_on(own_gallery, tmp_path):
 def test_the_lines_that_the_page_of_the_service_shows(own_gallery, tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("curl ")]
-    assert len(lines) == 12
+    assert len(lines) == 13
     painted(tmp_path, 2, 1, 7).rename(tmp_path / "car.jpg")
+    with Gallery.open(str(own_gallery)) as gallery:
+        embedding = gallery.engine.embeddings([3])[0].tolist()
+        (tmp_path / "query.json").write_text(json.dumps({"model": gallery.facts.model, "embedding": embedding}))
     with listening(service(own_gallery)) as port:
         wait_until(lambda: ask(port, "/ready")[0] == 200)
         for line in lines:
@@ -127,6 +132,24 @@ def test_the_lines_that_the_page_of_the_service_shows(own_gallery, tmp_path):
             assert finished.returncode == 0, (line, finished)
     assert Image.open(tmp_path / "thumbnail.jpg").format == "JPEG"
     assert len(Manifest.read(tmp_path / "judgements.csv")) == 3
+
+
+def test_the_client_that_the_page_of_the_service_shows(own_gallery, tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
+    (block,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "urlopen" in block)
+    painted(tmp_path, 2, 1, 7).rename(tmp_path / "car.jpg")
+    monkeypatch.chdir(tmp_path)
+    with listening(service(own_gallery)) as port:
+        wait_until(lambda: ask(port, "/ready")[0] == 200)
+        block = block.replace(":8000/", f":{port}/")
+        with Gallery.open(str(own_gallery)) as gallery:
+            monkeypatch.setattr(samecar, "load", lambda _: gallery.model)
+            exec(compile(block, "docs/service.md", "exec"), {})
+            picture = Image.open(tmp_path / "car.jpg").convert("RGB")
+            expected = gallery.search([picture], 5)[0].found
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        str(found.entry.id) for found in expected
+    ]
 
 
 def test_what_cannot_be_served(painted_gallery, tmp_path, monkeypatch):

@@ -101,6 +101,85 @@ def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_add
     assert str(tmp_path.parent.parent) not in answer.text
 
 
+@pytest.fixture(scope="module")
+def asked(painted_gallery, tmp_path_factory):
+    """What is sent to search with the embedding of a picture of v02 by c1, which the gallery does not hold."""
+    picture = painted(tmp_path_factory.mktemp("asked"), 2, 1, 7)
+    with Gallery.open(str(painted_gallery)) as gallery:
+        embedding = gallery.model.embed([Image.open(picture).convert("RGB")])[0]
+        return {"model": gallery.facts.model, "embedding": embedding.tolist(), "top": 5}
+
+
+def test_an_embedding_finds_what_its_picture_finds(client, query, asked):
+    filters = {"not_camera": ["c0"], "after": "2023-11-14T22:16:00Z"}
+    expected = search(client, query, top=5, **filters).json()
+    answer = client.post("/api/search", json={**asked, **filters})
+    assert answer.status_code == 200
+    found = answer.json()
+    assert found["query"] == {"id": None, "content": None}
+    assert [result.pop("similarity") for result in found["results"]] == pytest.approx(
+        [result.pop("similarity") for result in expected["results"]], abs=1e-4
+    )
+    assert found["results"] == expected["results"]
+    assert len(found["results"]) == 5
+    assert found["verdict"] == expected["verdict"]
+
+
+def test_judgements_on_an_embedding_are_told_where_its_pictures_content_is(writer, query, asked):
+    judged = {"entry": 6, "same": True}
+    assert writer.put("/api/judgements", files={"query": ("q.png", query)}, data=judged).status_code == 200
+    content = hashlib.sha256(query).hexdigest()
+    for told, known in ({"content": content}, True), ({}, None):
+        found = writer.post("/api/search", json={**asked, "top": 12, **told}).json()
+        assert found["query"]["content"] == told.get("content")
+        assert {result["id"]: result["judgement"] for result in found["results"]}[6] is known
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "sentence"),
+    [
+        ({"model": "0123456789abcdef"}, "other_model", "model: the embeddings are of model 0123456789abcdef, the gal"),
+        ({"model": "resnet18"}, "invalid", "model: string should match pattern"),
+        ({"embedding": [0.6, 0.8]}, "invalid", "embedding: a query has 2 numbers, the gallery's have "),
+        ({"embedding": []}, "invalid", "embedding: list should have at least 1 item"),
+        ({"embedding": ["a"]}, "invalid", "embedding.0: input should be a valid number"),
+        ({"embedding": None}, "invalid", "embedding: input should be a valid list"),
+        ({"top": 101}, "invalid", "top: 101 are asked for; at most 100 are given at a time"),
+        ({"after": "noon"}, "invalid", "after: "),
+        ({"picture": "car.jpg"}, "invalid", "picture: extra inputs are not permitted"),
+        ({"content": "abc"}, "invalid", "content: string should match pattern"),
+    ],
+)
+def test_an_embedding_that_is_none_of_this_gallery_is_refused(client, asked, changes, code, sentence):
+    assert refused(client.post("/api/search", json={**asked, **changes}), 422, code).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("factor", "sentence"),
+    [(1.01, "has length 1.01; divide it by its length"), (0, "length 0;"), (1e200, "length inf")],
+)
+def test_an_embedding_is_of_length_one(client, asked, factor, sentence):
+    embedding = [factor * number for number in asked["embedding"]]
+    assert sentence in refused(client.post("/api/search", json={**asked, "embedding": embedding}), 422, "invalid")
+    nearly = [1.0005 * number for number in asked["embedding"]]
+    assert client.post("/api/search", json={**asked, "embedding": nearly}).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_an_embedding_is_of_finite_numbers(client, asked, number):
+    body = f'{{"model": "{asked["model"]}", "embedding": [0.5, {number}]}}'
+    answer = client.post("/api/search", content=body, headers={"Content-Type": "Application/JSON; charset=utf-8"})
+    assert refused(answer, 422, "invalid") == "embedding.1: input should be a finite number"
+
+
+def test_an_embedding_that_is_too_large_or_is_no_json_is_refused(client, asked):
+    long = client.post("/api/search", json={**asked, "embedding": [0.123456789] * 60_000})
+    assert "larger than the 500,000 bytes allowed" in refused(long, 413, "too_large")
+    broken = client.post("/api/search", content="{", headers={"Content-Type": "application/json"})
+    assert "JSON decode error" in refused(broken, 422, "invalid").replace("jSON", "JSON")
+    assert "picture" in refused(client.post("/api/search", content="{}"), 422, "invalid")
+
+
 @pytest.mark.parametrize(
     ("fields", "ids"),
     [

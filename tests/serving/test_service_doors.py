@@ -188,10 +188,15 @@ def test_the_description_states_the_limits_and_a_default_keeps_to_them(painted_g
         listed = description["paths"]["/api/pictures"]
         (limit,) = (each["schema"] for each in listed["get"]["parameters"] if each["name"] == "limit")
         top = description["components"]["schemas"]["SearchForm"]["properties"]["top"]
-        assert [(each["maximum"], each["default"]) for each in (limit, top)] == [(7, 7), (7, 7)]
+        searched = description["paths"]["/api/search"]["post"]["requestBody"]
+        told = searched["content"]["application/json"]["schema"]["properties"]["top"]
+        assert [(each["maximum"], each["default"]) for each in (limit, top, told)] == [(7, 7)] * 3
+        assert searched["description"].endswith("; as application/json at most 123,456 bytes")
         assert "123,456 bytes" in listed["post"]["requestBody"]["description"]
         assert len(client.get("/api/pictures").json()["pictures"]) == 7
         assert client.get("/api/pictures", params={"limit": 8}).status_code == 422
+    other = service(painted_gallery).openapi()["paths"]["/api/search"]["post"]["requestBody"]["content"]
+    assert other["application/json"]["schema"]["properties"]["top"]["maximum"] == 100  # they share nothing of it
 
 
 def heavy_picture(side):

@@ -184,7 +184,7 @@ def add(
                 console.warn(placeholders)
             report = opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)
         else:
-            coming = incoming_from(source, _standard_input(), defaults)
+            coming = incoming_from(source, standard_input(), defaults)
             for warning in coming.warnings:
                 console.warn(warning)
             report = opened.add(coming.pictures, total=coming.total, progress=progress, **threads)
@@ -336,7 +336,12 @@ def index_again(
     console.say(f"{name}: {_index(settings)}")
 
 
-def _standard_input() -> Iterator[str]:
+def standard_input() -> Iterator[str]:
+    """Lines of standard input.
+
+    Raises:
+        SamecarError: it is not UTF-8.
+    """
     try:
         yield from sys.stdin
     except UnicodeDecodeError as error:

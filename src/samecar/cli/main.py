@@ -17,6 +17,7 @@ from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
 from samecar.cli.options import Group, add_command
 from samecar.cli.plot import plot
+from samecar.cli.publish import publish
 from samecar.cli.recipes import recipes
 from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
@@ -155,5 +156,5 @@ add_command(app, measure.compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
 app.add_typer(gallery, name="gallery")
-for command in (export, search, ingest, reproduce, serve):
+for command in (export, publish, search, ingest, reproduce, serve):
     add_command(app, command)

@@ -1,31 +1,23 @@
 """The `samecar search` command."""
 
-import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import Allowed, Name
+from samecar.cli.gallery import Allowed, Name, standard_input
 from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from samecar.retrieval.answers import Answer
+    from samecar.retrieval.gallery import Gallery
+    from samecar.retrieval.queries import Outcome, Query, SameOutcome
 
-    from samecar.retrieval.gallery import Answer, Found, Gallery
-    from samecar.retrieval.records import Filter
-
-NUMBERS = ("rank", "like", "same", "id")
-"""Columns that are set to the right: 'like' is the similarity, 'same' the probability of the same vehicle."""
-
-TEXTS = ("camera", "vehicle", "address")
-"""Columns that may be long, and then take several lines."""
-
-ID = "id:"
-"""Begins a query that is a stored picture's number."""
-
+SUFFIX = ".png"
+"""Ends the name of a file that an answer is drawn into."""
 
 Top = Annotated[
     dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.search", {"top": Spelling(low=1)}, only=("top",))
@@ -33,156 +25,124 @@ Top = Annotated[
 
 
 @examples(
-    "samecar search garage crops/v1_c1.png --top 5", "samecar search garage id:3 --not-camera gate --save found.png"
+    "samecar search garage crops/v1_c1.png --top 5",
+    "samecar search garage id:3 --not-camera gate --save found.png",
+    "samecar search garage crops --top 1 --json",
+    "samecar search garage a.jpg b.jpg --same",
 )
 def search(
     name: Name,
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="a picture of a vehicle, or id:42, a stored one")],
+    picture: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PICTURE",
+            help="a picture of a vehicle, a folder of them, id:42, a stored one, or - for such names on standard input",
+        ),
+    ],
     allowed: Allowed,
     top: Top,
     device: Device,
-    save: Annotated[Path | None, typer.Option(help=".png to draw query and findings into")] = None,
+    same: Annotated[bool, typer.Option("--same", help="all pictures are views of one vehicle: one answer")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help=".png to draw query and findings into; of several queries a folder")
+    ] = None,
     engine: Engine = None,
     json: Json = False,
 ) -> None:
-    """Finds the pictures of a gallery that are most like a picture."""
+    """Finds the pictures of a gallery that are most like a picture, or like each of several."""
     from samecar.retrieval.filter_names import filter_warnings
     from samecar.retrieval.gallery import Gallery
+    from samecar.retrieval.queries import find_queries, is_several, search_each, search_same
 
-    if save is not None and save.suffix != ".png":
-        raise SamecarError(f"--save is {save}; its name must end in .png")
-    with Gallery.open(name, engine=engine, **device) as opened:
+    several = is_several(picture) and not same
+    _refuse_save(save, several)
+    queries = find_queries(picture, standard_input())
+    with Gallery.open(name, engine=engine, **device) as opened, console.interruptible():
         for warning in filter_warnings(opened.engine, allowed):
             console.warn(warning)
-        answer, query = _ask(opened, picture, top["top"], allowed)
-        if save is not None:
-            _draw(opened, query, answer, save)
+        if same:
+            _show_same(opened, search_same(opened, queries, top["top"], allowed), save, json)
+        elif several:
+            _show_each(opened, search_each(opened, queries, top["top"], allowed), save, json)
+        else:
+            (outcome,) = search_each(opened, queries, top["top"], allowed)
+            _show_one(opened, outcome, save, json)
+
+
+def _refuse_save(save: Path | None, several: bool) -> None:
+    if save is None:
+        return
+    if several and save.suffix == SUFFIX:
+        raise SamecarError(f"--save is {save}, and there are several queries; name a folder, or say --same")
+    if not several and save.suffix != SUFFIX:
+        raise SamecarError(f"--save is {save}; its name must end in {SUFFIX}")
+
+
+def _show_one(gallery: "Gallery", outcome: "Outcome", save: Path | None, json: bool) -> None:
+    if outcome.answer is None:
+        raise SamecarError(outcome.query.fault)
+    _show_answer(gallery, outcome.query, outcome.query.name, outcome.answer, save, json)
+
+
+def _show_same(gallery: "Gallery", outcome: "SameOutcome", save: Path | None, json: bool) -> None:
+    for view in outcome.unreadable:
+        console.warn(f"left out: {view.fault}")
+    names = [view.name for view in outcome.views]
+    _show_answer(gallery, outcome.views[0], names, outcome.answer, save, json)
+
+
+def _show_answer(
+    gallery: "Gallery", query: "Query", names: str | list[str], answer: "Answer", save: Path | None, json: bool
+) -> None:
+    from samecar.cli.answers import describe_answer, draw_answer, print_answer
+
+    if save is not None:
+        draw_answer(gallery, query, answer, save)
     if json:
-        console.print_json(_as_dict(picture, answer))
-    else:
-        _print_answer(answer)
-    if save is not None and not json:
+        console.print_json(describe_answer(names, answer))
+        return
+    print_answer(answer)
+    if save is not None:
         console.say(f"Drawn: {save}")
 
 
-def _ask(gallery: "Gallery", picture: str, top: int, allowed: "Filter") -> "tuple[Answer, Image.Image | None]":
-    """The answer, and the query to be drawn."""
-    from samecar.data.pictures import read_picture
+def _show_each(gallery: "Gallery", outcomes: "Iterable[Outcome]", save: Path | None, json: bool) -> None:
+    from samecar.cli.answers import describe_answer, print_answers
 
-    if not picture.startswith(ID):
-        query = read_picture(Path(picture), gallery.model.preprocessing.decoded_size)
-        return gallery.search([query], top, allowed)[0], query
-    digits = picture.removeprefix(ID)
-    if not (digits.isascii() and digits.isdigit()):
-        raise SamecarError(f"picture {picture!r} names no stored picture; write its number, as in id:42")
-    return gallery.search_like(int(digits), top, allowed), _thumbnail(gallery, int(digits))
-
-
-def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":
-    from samecar.data.pictures import decode_picture
-
-    content = gallery.engine.thumbnail(number)
-    return None if content is None else decode_picture(content, f"id:{number}")
-
-
-def _draw(gallery: "Gallery", query: "Image.Image | None", answer: "Answer", path: Path) -> None:
-    from samecar.files import write_file
-    from samecar.notebook import visible
-    from samecar.report.sheets import FoundPicture, found_figure
-    from samecar.retrieval.times import known_time_text
-
-    pictures = []
-    for found in answer.found:
-        sighting = found.entry.sighting
-        lines = (sighting.camera_id, known_time_text(sighting.time), sighting.vehicle_id)
-        heading = f"{found.similarity:.3f}"
-        texts = tuple(visible(line) for line in lines if line)
-        pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
-    with write_file(path) as temporary:
-        found_figure(query, pictures).savefig(temporary)
-
-
-def _print_answer(answer: "Answer") -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    if not answer.found:
-        console.say("No picture fits.")
+    every = _take_note(gallery, outcomes, save)
+    if json:
+        told = [
+            {"query": outcome.query.name, "error": outcome.query.fault}
+            if outcome.answer is None
+            else describe_answer(outcome.query.name, outcome.answer)
+            for outcome in every
+        ]
+        console.print_json({"queries": told})
         return
-    folder = _common_folder([found.entry.sighting.address for found in answer.found])
-    rows = [_cells(rank, found, folder) for rank, found in enumerate(answer.found, 1)]
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # so that addresses have room in 80 columns
-    shown = [heading for heading in rows[0] if any(row[heading] for row in rows)]
-    for heading in shown:
-        table.add_column(
-            heading, justify="right" if heading in NUMBERS else "left", no_wrap=heading not in TEXTS, overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(row[heading] for heading in shown))
-    console.out.print(table)
-    if folder:
-        console.say(f"Addresses are below {folder}")
-    if "same" in shown:
-        console.say("'same' holds if it was 50 % before; that few of many pictures show the vehicle it does not know.")
-    console.say(_verdict(answer))
+    print_answers((outcome.query.name, outcome.answer) for outcome in every if outcome.answer is not None)
+    if save is not None:
+        console.say(f"Drawn: one {SUFFIX} for each query in {save}")
 
 
-def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
-    from samecar.retrieval.times import known_time_text
+def _take_note(gallery: "Gallery", outcomes: "Iterable[Outcome]", save: Path | None) -> "Iterator[Outcome]":
+    """Gives the same outcomes; draws answers into a folder, and warns of files that cannot be read.
 
-    sighting = found.entry.sighting
-    return {
-        "rank": str(rank),
-        "like": f"{found.similarity:.3f}",
-        "same": "" if found.probability is None else console.probability(found.probability),
-        "id": str(found.entry.id),
-        "camera": console.cell(sighting.camera_id),
-        "time (UTC)": (known_time_text(sighting.time) or "").removesuffix("Z").replace("T", " "),
-        "vehicle": console.cell(sighting.vehicle_id),
-        "address": console.cell(sighting.address.removeprefix(folder)),
-    }
+    Raises:
+        SamecarError: none can be read.
+    """
+    from samecar.cli.answers import draw_answer
+    from samecar.files import make_folder
 
-
-def _common_folder(addresses: list[str]) -> str:
-    """The folder, with a slash at its end, that all addresses lie in; "" if there is none."""
-    paths = [Path(address) for address in addresses]
-    if not all(path.is_absolute() for path in paths):
-        return ""
-    return os.path.join(os.path.commonpath([path.parent for path in paths]), "")  # noqa: PTH118 - ends in a slash
-
-
-def _verdict(answer: "Answer") -> str:
-    if answer.in_gallery is None or answer.threshold is None or answer.false_alarm_rate is None:
-        return "Whether the vehicle is in the gallery at all is not known; `samecar calibrate` makes it so."
-    said = "The vehicle is probably in the gallery" if answer.in_gallery else "No sure match in the gallery"
-    return (
-        f"{said}: the best is {answer.found[0].similarity:.3f}, the threshold {answer.threshold:.3f}; of "
-        f"vehicles that a gallery lacks, {100 * answer.false_alarm_rate:g} % are still said to be in it."
-    )
-
-
-def _as_dict(picture: str, answer: "Answer") -> dict[str, Any]:
-    from samecar.retrieval.times import known_time_text
-
-    results = []
-    for found in answer.found:
-        sighting = found.entry.sighting
-        results.append(
-            {
-                "id": found.entry.id,
-                "similarity": found.similarity,
-                "probability": found.probability,
-                "camera_id": sighting.camera_id,
-                "time": known_time_text(sighting.time),
-                "track_id": sighting.track_id,
-                "vehicle_id": sighting.vehicle_id,
-                "labels": dict(sighting.labels),
-                "address": sighting.address,
-            }
-        )
-    verdict = {
-        "in_gallery": answer.in_gallery,
-        "threshold": answer.threshold,
-        "false_alarm_rate": answer.false_alarm_rate,
-    }
-    return {"query": picture, "results": results, "verdict": verdict}
+    if save is not None:
+        make_folder(save)
+    answered = False
+    for number, outcome in enumerate(outcomes, 1):
+        answered = answered or outcome.answer is not None
+        if outcome.answer is None:
+            console.warn(f"left out: {outcome.query.fault}")
+        elif save is not None:
+            stem = Path(outcome.query.name.replace(":", "-")).stem
+            draw_answer(gallery, outcome.query, outcome.answer, save / f"{number:04d}-{stem}{SUFFIX}")
+        yield outcome
+    if not answered:
+        raise SamecarError("no picture can be read; the warnings say why")

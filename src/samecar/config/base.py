@@ -1,5 +1,7 @@
-"""What groups of options share."""
+"""What groups of options share, and the digest of anything."""
 
+import hashlib
+import json
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -25,3 +27,9 @@ def refuse_unread(settings: Settings, options: Iterable[str], reason: str) -> No
         value = getattr(settings, name)
         if value != type(settings).model_fields[name].default:
             raise ValueError(f"{name} is {value!r} but {reason}, or leave {name} out")
+
+
+def digest(content: object) -> str:
+    """Sixteen hexadecimal digits of SHA-256 over JSON content with sorted keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

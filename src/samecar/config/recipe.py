@@ -1,14 +1,12 @@
 """The recipe: all groups of options together, told apart by a digest."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
 from samecar.config.augmentation import AugmentationSettings
-from samecar.config.base import LATER, Settings
+from samecar.config.base import LATER, Settings, digest
 from samecar.config.batch import BatchSettings
 from samecar.config.loss import LossSettings
 from samecar.config.model import ModelSettings
@@ -62,9 +60,3 @@ def _decisive(settings: Settings, content: Mapping[str, Any]) -> dict[str, Any]:
             continue
         decisive[name] = _decisive(given, value) if isinstance(given, Settings) else value
     return decisive
-
-
-def digest(content: object) -> str:
-    """Sixteen hexadecimal digits of SHA-256 over JSON content with sorted keys."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -22,6 +22,7 @@ from samecar.models.folders import (
     MODEL_FILES,
     STATED_FILE,
     find_model,
+    holds_model,
     is_exported,
     stated_beside,
 )
@@ -65,8 +66,8 @@ class Encoder:
 
         Args:
             source: a run, a run's folder, a fused or reduced model, a folder with model.json and model.safetensors,
-                that model.safetensors, an .onnx file of `samecar export`, or one of others whose preprocessing was
-                stated.
+                that model.safetensors, an .onnx file of `samecar export`, one of others whose preprocessing was stated,
+                or a folder with such a file as model.onnx.
             device: where it runs: auto, cpu, cuda, cuda:N, or a device of torch; auto is the GPU where there is one.
 
         Raises:
@@ -163,6 +164,8 @@ def _find_files(place: Path) -> dict[str, Path]:
     Raises:
         SamecarError: there is no model, or the run has not ended.
     """
+    if not holds_model(place) and (place / EXPORTED_FILE).is_file():
+        place = place / EXPORTED_FILE
     if is_exported(place) and place.is_file():
         stated = stated_beside(place)
         return {EXPORTED_FILE: place, **({STATED_FILE: stated} if stated.is_file() else {})}

@@ -1,6 +1,5 @@
 """From a trained model to one file that other runtimes read, which is written only if it does what torch does."""
 
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -11,28 +10,25 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from samecar.config import ModelSettings
 from samecar.data import Manifest, as_manifest
 from samecar.data.pictures import read_picture
-from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.encoder import Encoder
-from samecar.embedding.exported import ExportFacts, Precision, TrainedOn
+from samecar.embedding.exported import ExportFacts, Precision
 from samecar.embedding.exporting import BATCHES, lowest_cosine, quantise, sample_pictures, write_facts, write_onnx
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
-from samecar.experiment.composite import CompositeModel, TorchModel, TrainedModel, as_model, with_network
+from samecar.experiment.composite import TrainedModel, as_model, with_network
 from samecar.experiment.evaluate import score_splits
+from samecar.experiment.model_facts import facts_of_files, facts_of_model
 from samecar.experiment.train import train_pictures
-from samecar.files import as_path, read_json, write_file
+from samecar.files import as_path, write_file
 from samecar.hardware import Machine, machine
-from samecar.models.describing import describe_weights
-from samecar.models.folders import DESCRIPTION_FILE, EXPORTED_FILE, EXPORTED_SUFFIX, is_exported
+from samecar.models.folders import EXPORTED_FILE, EXPORTED_SUFFIX, is_exported
 from samecar.models.layers.side_information import refuse_side_information
-from samecar.models.weights.sources import stated_licence
 from samecar.preprocessing import Pixels
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.gallery import Gallery
-from samecar.training import Run, RunData
+from samecar.training import Run
 from samecar.version import __version__
 
 Format = Literal["onnx"]
@@ -43,9 +39,6 @@ COSINES: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.9}
 
 CALIBRATION_PICTURES = 256
 """Train pictures that int8 is calibrated on; more change little."""
-
-KEPT_SCORES = ("mAP", "cmc", "queries", "skipped", "intervals", "protocol")
-"""What of each evaluation goes into the file."""
 
 MEASURED_SECONDS = 4.0
 """For so long torch and the file are timed by turns, or for two batches each."""
@@ -187,67 +180,12 @@ class _Source(NamedTuple):
 def _open_source(run: TrainedModel | Gallery | str | Path, on: Machine) -> _Source:
     if isinstance(run, Gallery):
         encoder = run.model
-        return _Source(encoder, _facts_of_files(encoder))
+        return _Source(encoder, facts_of_files(encoder))
     model = with_network(as_model(run))
     if isinstance(model, Run):
         refuse_side_information(model.model_settings, "an exported file")
     encoder = Encoder.open(model, device=on.device)
-    return _Source(encoder, _facts_of_model(model))
-
-
-def _facts_of_model(model: TorchModel) -> dict[str, Any]:
-    data = TrainedOn.model_validate({**vars(model.data), "vehicles": tuple(model.data.vehicles)})
-    known = {"trained_on": data, "scores": _read_scores(model)}
-    if isinstance(model, Run):
-        return {
-            **known,
-            "composition": "",
-            "recipe": model.recipe.digest,
-            "licence": model.weights.get("licence"),
-            "initial_weights": describe_weights(model.weights),
-            "epoch_choice": model.model_facts()["epoch_choice"],
-            "seed": model.recipe.training.seed,
-        }
-    return {**known, **_facts_of_composite(model)}
-
-
-def _facts_of_composite(model: CompositeModel) -> dict[str, Any]:
-    return {
-        "composition": model.composition,
-        "recipe": None,
-        "licence": model.initial_weights,  # of each of its models, which name their licences
-        "initial_weights": model.initial_weights,
-        "epoch_choice": model.epoch_choice,
-        "seed": model.seed,
-    }
-
-
-def _facts_of_files(encoder: Encoder) -> dict[str, Any]:
-    """What the files of a model tell of it, without the run around them."""
-    if DESCRIPTION_FILE not in encoder.files:
-        raise SamecarError("the gallery's model is an exported file already; export the run that it came from")
-    facts = json.loads(encoder.files[DESCRIPTION_FILE])
-    unknown: dict[str, Any] = {"trained_on": None, "scores": ()}
-    if "parts" in facts:
-        return {**unknown, **_facts_of_composite(CompositeModel(Path(), RunData(NOT_STATED, NOT_STATED, 0, ()), facts))}
-    settings = ModelSettings.model_validate(facts["model"])
-    return {
-        **unknown,
-        "composition": "",
-        "recipe": facts.get("recipe_digest"),
-        "licence": stated_licence(settings),
-        "initial_weights": settings.weights,
-        "epoch_choice": facts.get("epoch_choice", NOT_STATED),
-        "seed": None,
-    }
-
-
-def _read_scores(model: TorchModel) -> tuple[dict[str, Any], ...]:
-    """The scores of a model in its folder, each with its card; those of an earlier state of the model are left out."""
-    every = [read_json(path) for path in sorted((model.folder / "evaluations").glob("*.json"))]
-    digest = model.model_digest()
-    mine = [scores for scores in every if str((scores.get("protocol") or {}).get("model")).startswith(digest)]
-    return tuple({name: scores[name] for name in KEPT_SCORES if name in scores} for scores in mine)
+    return _Source(encoder, facts_of_model(model))
 
 
 def _write(source: _Source, path: Path, precision: Precision, manifest: Manifest | None, report: Progress) -> None:

@@ -14,7 +14,6 @@ from samecar.preprocessing import Pixels
 from samecar.progress import Progress, silent
 from samecar.retrieval.agreement import note_runtime
 from samecar.retrieval.engine import Engine
-from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Addition, Sighting
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from samecar.embedding.encoder import Encoder
+    from samecar.retrieval.incoming import Incoming
 
 Value = TypeVar("Value")
 
@@ -57,7 +57,7 @@ class AddReport:
 
 @dataclass(frozen=True)
 class _Read:
-    incoming: Incoming
+    incoming: "Incoming"
     content: bytes
     sighting: Sighting
 
@@ -88,7 +88,7 @@ class PictureAdder:
 
     def add(
         self,
-        pictures: Iterable[Incoming],
+        pictures: "Iterable[Incoming]",
         *,
         total: int | None = None,
         batch_size: int = BATCH_SIZE,
@@ -107,7 +107,7 @@ class PictureAdder:
         pool = ThreadPoolExecutor(workers or THREADS, "pictures")
         try:
             before: list[Future[_Prepared]] | None = None
-            for batch in _split_batches(pictures, batch_size):
+            for batch in split_batches(pictures, batch_size):
                 begun = self._begin(batch, pool)
                 if before is not None:
                     self._finish(before)
@@ -120,7 +120,7 @@ class PictureAdder:
             pool.shutdown(cancel_futures=True)
         return self._report
 
-    def _begin(self, batch: Sequence[Incoming], pool: ThreadPoolExecutor) -> "list[Future[_Prepared]]":
+    def _begin(self, batch: "Sequence[Incoming]", pool: ThreadPoolExecutor) -> "list[Future[_Prepared]]":
         """Reads a batch, and starts decoding what the gallery does not hold."""
         readings = [pool.submit(_read_picture, incoming) for incoming in batch]
         read = [picture for picture in map(self._take_result, readings) if picture is not None]
@@ -210,12 +210,13 @@ def shrunk_jpeg(picture: Image.Image, side: int, quality: int) -> bytes:
     return content.getvalue()
 
 
-def _read_picture(incoming: Incoming) -> _Read:
+def _read_picture(incoming: "Incoming") -> _Read:
     content = incoming.read()
     return _Read(incoming, content, incoming.sighting(content))
 
 
-def _split_batches(pictures: Iterable[Incoming], size: int) -> Iterator[list[Incoming]]:
-    remaining = iter(pictures)
+def split_batches(items: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    """The items, so many at a time; the last may be fewer."""
+    remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch

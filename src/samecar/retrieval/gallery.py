@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -18,25 +18,25 @@ from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
+from samecar.retrieval.answers import Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
-from samecar.retrieval.incoming import Incoming, complete, incoming_of_embeddings
 from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
     UNREAD,
     Addition,
-    Entry,
     Filter,
     GalleryFacts,
-    Match,
     Sighting,
+    pool_embeddings,
 )
 
 if TYPE_CHECKING:
     from samecar.calibration import Calibration
     from samecar.embedding.embeddings import Embeddings
     from samecar.embedding.encoder import Encoder
+    from samecar.retrieval.incoming import Incoming
 
 THUMBNAIL = 160
 """Longer side of thumbnails in pixels: enough to recognise a vehicle, on a phone and in a contact sheet."""
@@ -47,38 +47,6 @@ CALIBRATION_FILE = "calibration.json"
 RECENT_SECONDS = 10
 """For so long a gallery's calibration and its count of pictures are used again, which another process may change: its
 threshold hardly changes with a few pictures."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """An entry that a search found.
-
-    Attributes:
-        entry: what it is.
-        similarity: cosine of the angle between query and entry, -1 to 1.
-        probability: that both show the same vehicle; None without a calibration.
-    """
-
-    entry: Entry
-    similarity: float
-    probability: float | None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a search found for one query.
-
-    Attributes:
-        found: most similar first.
-        threshold: the similarity that the best must reach for the vehicle to be called in the gallery.
-        false_alarm_rate: share of vehicles that a gallery lacks and that are still called in it.
-        in_gallery: whether the vehicle is in the gallery at all. These three are None without a calibration.
-    """
-
-    found: list[Found]
-    threshold: float | None = None
-    false_alarm_rate: float | None = None
-    in_gallery: bool | None = None
 
 
 class Gallery:
@@ -238,7 +206,7 @@ class Gallery:
 
     def add(
         self,
-        pictures: Iterable[Incoming],
+        pictures: "Iterable[Incoming]",
         *,
         total: int | None = None,
         batch_size: int = BATCH_SIZE,
@@ -283,6 +251,8 @@ class Gallery:
         Raises:
             SamecarError: another model made the embeddings, or the engine cannot keep them.
         """
+        from samecar.retrieval.incoming import complete, incoming_of_embeddings
+
         pictures = complete(incoming_of_embeddings(embeddings, self.facts.model), defaults)
         return self.add(pictures, total=len(embeddings), workers=workers, progress=progress)
 
@@ -307,9 +277,8 @@ class Gallery:
         parts = [
             self.model.embed(pictures[first : first + BATCH_SIZE]) for first in range(0, len(pictures), BATCH_SIZE)
         ]
-        mean = np.concatenate(parts).mean(axis=0)  # (size,)
         thumbnail = thumbnail_of(pictures[0], self.facts.thumbnail)
-        addition = Addition(sighting, (mean / np.linalg.norm(mean)).astype(np.float32), thumbnail)
+        addition = Addition(sighting, pool_embeddings(np.concatenate(parts)), thumbnail)
         return self.engine.add([addition])[0]
 
     def remove(self, allowed: Filter, *, progress: Progress | bool | None = silent) -> int:
@@ -353,6 +322,23 @@ class Gallery:
         """
         return self.search_embeddings(self.model.embed(pictures), top, allowed)
 
+    def search_views(self, pictures: Sequence[Image.Image], top: int = 20, allowed: Filter = EVERYTHING) -> Answer:
+        """Finds the entries most similar to one vehicle that several pictures show.
+
+        The query is the mean of the pictures' embeddings, brought to length one.
+
+        Args:
+            pictures: upright, in RGB, one or more.
+            top: how many to find, 1 or more.
+            allowed: which entries may be found.
+
+        Raises:
+            SamecarError: there is no picture, or their embeddings cancel each other out.
+        """
+        if not pictures:
+            raise SamecarError("there is no picture to search with; give one view of the vehicle or more")
+        return self.search_embeddings(pool_embeddings(self.model.embed(pictures))[None], top, allowed)[0]
+
     def search_like(self, id: int, top: int = 20, allowed: Filter = EVERYTHING) -> Answer:  # noqa: A002
         """Finds the entries most similar to a stored one, which does not find itself.
 
@@ -379,7 +365,7 @@ class Gallery:
         if calibration is None:
             return [Answer([Found(entries[match.id], match.similarity, None) for match in row]) for row in present]
         threshold = calibration.open_set_threshold(self._count_searched(allowed))
-        return [_answer_calibrated(row, entries, calibration, threshold) for row in present]
+        return [answer_calibrated(row, entries, calibration, threshold) for row in present]
 
     def _count_searched(self, allowed: Filter) -> int:
         """Pictures by the cameras that a filter allows, counted a few seconds ago at most.
@@ -403,15 +389,3 @@ def _read_calibration(content: bytes, model: str) -> "Calibration":
     calibration = Calibration.from_json(content, CALIBRATION_FILE)
     calibration.check_model(model)
     return calibration
-
-
-def _answer_calibrated(
-    matches: Sequence[Match], entries: dict[int, Entry], calibration: "Calibration", threshold: float
-) -> Answer:
-    similarities = np.array([match.similarity for match in matches])
-    found = [
-        Found(entries[match.id], match.similarity, float(probability))
-        for match, probability in zip(matches, calibration.probability(similarities), strict=True)
-    ]
-    best = found[0].similarity if found else -np.inf
-    return Answer(found, threshold, calibration.false_alarm_rate, bool(best >= threshold))

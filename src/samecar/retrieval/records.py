@@ -292,13 +292,33 @@ def prepare_queries(queries: ArrayLike, size: int, top: int) -> NDArray[np.float
     return _check_vectors(np.asarray(queries), size, "a query")
 
 
+def pool_embeddings(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of embeddings of one vehicle, brought to length one; (size,).
+
+    Args:
+        matrix: (pictures, size) of length one, one picture or more.
+
+    Raises:
+        SamecarError: they cancel each other out.
+    """
+    mean = matrix.mean(axis=0)
+    length = np.linalg.norm(mean)
+    if length < np.finfo(np.float32).eps:
+        raise SamecarError(
+            f"the embeddings of {len(matrix)} pictures cancel each other out; give pictures that show the same vehicle"
+        )
+    pooled: NDArray[np.float32] = (mean / length).astype(np.float32)
+    return pooled
+
+
 def _check_vectors(matrix: NDArray[np.float32], size: int, name: str) -> NDArray[np.float32]:
     if matrix.ndim != 2 or matrix.shape[1] != size:
         numbers = " × ".join(str(length) for length in matrix.shape[1:])
         raise SamecarError(f"{name} has {numbers or 'no'} numbers, the gallery's have {size}; embed with its own model")
     if not np.isfinite(matrix).all():
         raise SamecarError(f"{name} holds numbers that are not finite; look for what went wrong when it was embedded")
-    lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    with np.errstate(over="ignore"):  # a number may be so large that its square is not finite
+        lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
     if (abs(lengths - 1) > LENGTH_TOLERANCE).any():
         wrong = lengths[abs(lengths - 1).argmax()]
         raise SamecarError(f"{name} has length {wrong:.4g}; divide it by its length, as galleries hold length one")

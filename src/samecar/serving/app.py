@@ -155,8 +155,8 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
     app.state.service = service
     app.state.admission = Admission(settings, metrics)
     token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
-    for part in (search, pictures, judgements):
-        app.include_router(part.router, dependencies=token)
+    for router in (search.json_router, search.router, pictures.router, judgements.router):
+        app.include_router(router, dependencies=token)
     app.include_router(operation.router)
     answer_errors(app)
     describe_limits(app, settings)

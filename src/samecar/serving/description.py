@@ -1,12 +1,13 @@
 """The service's description of itself, with the limits that this service has."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import MULTIPART, PLAIN_BYTES
+from samecar.serving.uploads import JSON, MULTIPART, PLAIN_BYTES
 
 LIMITED = ("top", "limit")
 """What says how many results are asked for."""
@@ -18,12 +19,13 @@ def describe_limits(app: FastAPI, settings: ServiceSettings) -> None:
 
     def describe_with_limits() -> dict[str, Any]:
         if app.openapi_schema is None:
-            description = describe()
+            description = deepcopy(describe())  # parts of it belong to all services of the process
             for numbers in _find_numbers(description):
                 numbers["maximum"] = settings.top
                 numbers["default"] = min(numbers["default"], settings.top)
             for body in _find_bodies(description):
                 body["description"] = _describe_body(body, settings)
+            app.openapi_schema = description
         assert app.openapi_schema is not None
         return app.openapi_schema
 
@@ -36,6 +38,10 @@ def _find_numbers(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for parameter in operation.get("parameters", ()):
             if parameter["name"] in LIMITED:
                 yield parameter["schema"]
+        for sent in operation.get("requestBody", {}).get("content", {}).values():
+            yield from (
+                sent["schema"]["properties"][name] for name in LIMITED if name in sent["schema"].get("properties", ())
+            )
     yield description["components"]["schemas"]["SearchForm"]["properties"]["top"]
 
 
@@ -51,6 +57,10 @@ def _find_operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _describe_body(body: dict[str, Any], settings: ServiceSettings) -> str:
-    if MULTIPART in body["content"]:
-        return f"at most {settings.bytes:,} bytes; a picture has at most {settings.pixels:,} pixels"
-    return f"at most {min(settings.bytes, PLAIN_BYTES):,} bytes"
+    said = {
+        MULTIPART: f"at most {settings.bytes:,} bytes; a picture has at most {settings.pixels:,} pixels",
+        JSON: f"at most {min(settings.bytes, PLAIN_BYTES):,} bytes",
+    }
+    if len(body["content"]) == 1:
+        return said[next(iter(body["content"]))]
+    return "; ".join(f"as {kind} {said[kind]}" for kind in body["content"])

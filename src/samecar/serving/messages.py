@@ -7,7 +7,7 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from samecar.errors import SamecarError
-from samecar.retrieval.records import CameraSummary, Entry, Filter, IndexSettings
+from samecar.retrieval.records import LARGEST_SIZE, CameraSummary, Entry, Filter, IndexSettings
 from samecar.retrieval.times import known_time_text, parse_time
 from samecar.serving.errors import invalid
 from samecar.serving.uploads import FIELD_BYTES
@@ -20,6 +20,9 @@ CAMERAS = 64
 
 LABELS = 32
 """Most labels of an entry."""
+
+DIGEST = r"^[0-9a-f]{16}$"
+"""How a model's digest is written."""
 
 Text = Annotated[str, StringConstraints(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """A name in one line."""
@@ -98,6 +101,20 @@ class SearchForm(SearchQuery):
 
     picture: UploadFile
     crop: CropText | None = Field(None, description="left,top,width,height as shares of the upright picture")
+
+
+class EmbeddingSearch(SearchQuery):
+    """An embedding to search with, so that its picture need not be sent."""
+
+    model: Annotated[str, StringConstraints(pattern=DIGEST)] = Field(
+        description="digest of the model that made it, which must be the gallery's; see /api/gallery"
+    )
+    embedding: list[Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        min_length=1, max_length=LARGEST_SIZE, description="of length one, within 0.001"
+    )
+    content: Content | None = Field(
+        None, description="SHA-256 of the picture's file, if judgements on it are to be told"
+    )
 
 
 class AdditionForm(BaseModel):
@@ -201,7 +218,7 @@ class QueryFacts(BaseModel):
     """What was searched with."""
 
     id: int | None
-    content: str
+    content: str | None = Field(description="of the picture; null for an embedding that did not tell it")
 
 
 class Verdict(BaseModel):

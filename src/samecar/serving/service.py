@@ -13,7 +13,8 @@ from PIL import Image
 from samecar.hardware import available_cores
 from samecar.preprocessing import Pixels
 from samecar.retrieval.agreement import check_runtime
-from samecar.retrieval.gallery import Answer, Gallery
+from samecar.retrieval.answers import Answer
+from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
 from samecar.serving.batching import Batcher, QueueFullError
@@ -55,13 +56,13 @@ class Question(NamedTuple):
     """A search.
 
     Attributes:
-        content: of the query.
+        content: of the query; None where it is not known.
         embedding: (size,) of length one.
         top: how many.
         allowed: which entries may be found.
     """
 
-    content: str
+    content: str | None
     embedding: NDArray[np.float32]
     top: int
     allowed: Filter
@@ -284,7 +285,18 @@ class Service:
         """
         try:
             embedding = await self._embedder(picture)
-            return await self._searcher(Question(content, embedding, top, allowed))
+        except QueueFullError as error:
+            raise busy() from error
+        return await self.search_embedding(Question(content, embedding, top, allowed))
+
+    async def search_embedding(self, question: Question) -> SearchOutcome:
+        """Searches with an embedding by the gallery's model, together with whoever else searches now.
+
+        Raises:
+            ServiceError: too many are waiting.
+        """
+        try:
+            return await self._searcher(question)
         except QueueFullError as error:
             raise busy() from error
 
@@ -382,7 +394,9 @@ class Service:
             for place, question in enumerate(questions)
         ]
 
-    def _judgements(self, content: str) -> dict[int, bool]:
+    def _judgements(self, content: str | None) -> dict[int, bool]:
+        if content is None:
+            return {}
         return {judgement.entry: judgement.same for judgement in self.gallery.engine.judgements(content)}
 
     def _add(self, pictures: list[Incoming]) -> Sequence[tuple[int | None, bool]]:

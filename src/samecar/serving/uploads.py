@@ -11,6 +11,9 @@ from typing import Any, BinaryIO, NamedTuple
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from PIL import Image
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope
 
 from samecar.data.decoding_work import estimate_work
 from samecar.data.pictures import PICTURE_FORMATS, TOO_MUCH_WORK, UnreadablePictureError, decode_picture
@@ -22,6 +25,9 @@ from samecar.serving.settings import ServiceSettings
 
 MULTIPART = "multipart/form-data"
 """How forms with files are sent."""
+
+JSON = "application/json"
+"""How all else is sent."""
 
 FIELDS = 100
 """Most fields of a form: all that a form here knows, with many cameras."""
@@ -111,6 +117,15 @@ class LimitedRoute(APIRoute):
                 return await handle(LimitedRequest(request, visit))
 
         return handle_limited
+
+
+class JsonRoute(LimitedRoute):
+    """A limited route for what comes as JSON; what comes otherwise is left to another route of the same address."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Tells whether a request is for this route."""
+        sent = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        return super().matches(scope) if sent == JSON else (Match.NONE, {})
 
 
 class Crop(NamedTuple):

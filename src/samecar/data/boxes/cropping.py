@@ -1,6 +1,5 @@
 """From boxes on full frames to pictures of vehicles, with a manifest of them."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -12,6 +11,7 @@ from PIL import Image
 from samecar.data.boxes.annotations import Annotations, Box
 from samecar.data.boxes.coco import read_coco
 from samecar.data.boxes.cvat import read_cvat
+from samecar.data.boxes.edges import find_pixels
 from samecar.data.boxes.frames import Frames
 from samecar.data.boxes.mot import read_mot
 from samecar.data.checking import SMALL_SIDE
@@ -208,7 +208,7 @@ def _cut(
     picture: Image.Image, box: Box, margin: float, minimum_size: int, left_out: Counter[str]
 ) -> Image.Image | None:
     """A box's part of its frame; None, which is counted, if too little of it lies within."""
-    within = _within(picture, (box.left, box.top, box.right, box.bottom))
+    within = find_pixels((box.left, box.top, box.right, box.bottom), picture.width, picture.height)
     if within is None:
         left_out["lie outside of their frames"] += 1
         return None
@@ -217,14 +217,7 @@ def _cut(
         return None
     across, down = margin * (box.right - box.left), margin * (box.bottom - box.top)
     larger = (box.left - across, box.top - down, box.right + across, box.bottom + down)
-    return picture.crop(_within(picture, larger) or within)
-
-
-def _within(picture: Image.Image, edges: tuple[float, float, float, float]) -> tuple[int, int, int, int] | None:
-    """Whole pixels of a picture between edges; None if there are none."""
-    left, top, right, bottom = (math.floor(edge + 0.5) for edge in edges)
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height)
-    return (left, top, right, bottom) if left < right and top < bottom else None
+    return picture.crop(find_pixels(larger, picture.width, picture.height) or within)
 
 
 def _row(box: Box, frames: Frames, row: int, camera: str, numbers: Counter[str]) -> dict[str, str]:

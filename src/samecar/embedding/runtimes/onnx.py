@@ -161,7 +161,7 @@ def open_session(content: bytes, device: "torch.device | str" = "cpu") -> "Infer
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise missing_library("an exported model needs", "onnxruntime", "export") from error
+        raise missing_library("an exported model needs", "onnxruntime", None) from error
     providers = _find_providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cores()

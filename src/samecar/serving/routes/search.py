@@ -3,12 +3,18 @@
 import time
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Form, Query
+from numpy.typing import NDArray
 
+from samecar.errors import SamecarError
+from samecar.retrieval.incoming import refuse_other_model
+from samecar.retrieval.records import GalleryFacts, prepare_queries
 from samecar.retrieval.times import known_time_text
 from samecar.serving.dependencies import Number, Served
-from samecar.serving.errors import error_responses
+from samecar.serving.errors import ServiceError, error_responses, invalid
 from samecar.serving.messages import (
+    EmbeddingSearch,
     GalleryReply,
     Limits,
     QueryFacts,
@@ -20,10 +26,12 @@ from samecar.serving.messages import (
     describe_camera,
     describe_entry,
 )
-from samecar.serving.service import SearchOutcome, Service
-from samecar.serving.uploads import MULTIPART, LimitedRoute, parse_crop
+from samecar.serving.service import Question, SearchOutcome, Service
+from samecar.serving.uploads import JSON, MULTIPART, JsonRoute, LimitedRoute, parse_crop
 
 router = APIRouter(route_class=LimitedRoute)
+json_router = APIRouter(route_class=JsonRoute)
+"""Comes before `router`: it takes only what is sent as JSON."""
 
 
 @router.get("/api/gallery", responses=error_responses(), tags=["gallery"])
@@ -49,9 +57,25 @@ async def describe_gallery(service: Served) -> GalleryReply:
     )
 
 
-@router.post("/api/search", responses=error_responses(400, 408, 413), tags=["search"])
+@json_router.post("/api/search", responses=error_responses(400, 408, 413), include_in_schema=False)
+async def search_with_embedding(service: Served, asked: EmbeddingSearch) -> SearchReply:
+    """Searches with an embedding by the gallery's model; described with `search_with_picture`."""
+    began = time.perf_counter()
+    top = service.number_of_results(asked, "top")
+    allowed = asked.to_filter()
+    embedding = _check_embedding(asked, await service.read(lambda: service.gallery.facts), top)
+    found = await service.search_embedding(Question(asked.content, embedding, top, allowed))
+    return _reply(QueryFacts(id=None, content=asked.content), found, service, began)
+
+
+@router.post(
+    "/api/search",
+    responses=error_responses(400, 408, 413),
+    tags=["search"],
+    openapi_extra={"requestBody": {"content": {JSON: {"schema": EmbeddingSearch.model_json_schema()}}}},
+)
 async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(media_type=MULTIPART)]) -> SearchReply:
-    """Searches with a picture that is sent along."""
+    """Searches with a picture that is sent along, or as JSON with an embedding by the gallery's model."""
     began = time.perf_counter()
     top = service.number_of_results(form, "top")
     allowed = form.to_filter()
@@ -70,6 +94,23 @@ async def search_from_entry(number: Number, service: Served, query: Annotated[Se
     entry = await service.entry(number)
     found = await service.search_like(entry, top, allowed)
     return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
+
+
+def _check_embedding(asked: EmbeddingSearch, facts: GalleryFacts, top: int) -> NDArray[np.float32]:
+    """The embedding that a client sent, as galleries search with it; (size,).
+
+    Raises:
+        ServiceError: another model made it, or it has another size or is not of length one.
+    """
+    try:
+        refuse_other_model(asked.model, facts.model)
+    except SamecarError as error:
+        raise ServiceError(422, "other_model", f"model: {error}") from error
+    try:
+        (embedding,) = prepare_queries([asked.embedding], facts.size, top)
+    except SamecarError as error:
+        raise invalid(f"embedding: {error}") from error
+    return np.asarray(embedding)
 
 
 def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: float) -> SearchReply:
