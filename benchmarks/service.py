@@ -78,6 +78,7 @@ def main() -> None:
 def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -> dict[str, Any]:
     """Measures one model."""
     model = random_model(backbone, pictures, options.seed)
+    model.quicken()  # as the service does
     alone, single, many = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder) / "gallery", model, pictures, options)

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
     "docs/evaluation.md",
+    "docs/exporting.md",
     "docs/gallery.md",
     "docs/options.md",
     "docs/recipes.md",
@@ -261,6 +262,38 @@ def service(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def embedding(results: dict[str, Any]) -> str:
+    """From files to vectors beside a plain loop and the network alone; and reading alone."""
+    rows = results["rows"]
+    if not rows:
+        return "Not measured yet on an idle machine; `python benchmarks/embedding.py` measures it.\n"
+    networks = {name: row for name, row in rows.items() if "backbone" in row}
+    ways = list(next(iter(networks.values()))["ways"]) if networks else []
+    lines = [f"| network, files | network alone | {' | '.join(ways)} |", f"|---|---:{'|---:' * len(ways)}|"]
+    for name, row in networks.items():
+        cells = [f"{name} px", f"{row['network_alone']:.1f}"]
+        for way in ways:
+            found = row["ways"][way]
+            told = "" if way == "plain loop" else f" ({found['ratio']:.2f}×; cosine {found['cosine']:.4f})"
+            cells.append(f"{median(found['rates']):.1f}{told}")
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| reading alone, files | to | plain loader | exact | quick |", "|---|---:|---:|---:|---:|"]
+    for name, row in rows.items():
+        for size, found in row.get("sizes", {}).items():
+            rates = {way: f"{median(each['rates']):,.0f}" for way, each in found["ways"].items()}
+            ratios = {way: f" ({each['ratio']:.2f}×)" for way, each in found["ways"].items()}
+            cells = [rates["plain loop"], *(rates[way] + ratios[way] for way in ("exact", "quick"))]
+            lines.append(f"| {name.removeprefix('reading, ')} px | {size} | {' | '.join(cells)} |")
+    turns = next(iter(rows.values()))["repeats"]
+    lines.append("")
+    lines.append(
+        "Pictures a second from JPEG files to a file of vectors, or to pixels; in brackets the times of the plain "
+        "loop, and the lowest cosine with its vectors. Random weights, which tell pictures hardly apart: cosines of "
+        f"trained networks differ. Median of {turns} turns; {results['machine']['cores']} cores."
+    )
+    return "\n".join(lines) + "\n"
+
+
 def engines(results: dict[str, Any]) -> str:
     """How long a folder and a server take to answer, on the same embeddings."""
     lines = [
@@ -293,6 +326,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "report_on_drawn": report_on_drawn,
     "sharing": sharing,
     "reranking": reranking,
+    "embedding": embedding,
     "engines": engines,
     "search": search,
     "service": service,

@@ -1,4 +1,5 @@
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 # Two test processes share the cores; threads of one would only wait for those of the other.
@@ -30,6 +31,13 @@ TINY = [
     "optimizer.learning_rate=1e-3",
 ]
 """Changes that make any recipe quick."""
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Where torch is not installed, files without tests marked `light` cannot even be read."""
+    if find_spec("torch") is not None or not collection_path.name.startswith("test_"):
+        return None
+    return "pytest.mark.light" not in collection_path.read_text(encoding="utf-8") or None
 
 
 @pytest.hookimpl(tryfirst=True)

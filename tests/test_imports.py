@@ -2,31 +2,45 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
-WITHOUT_TORCH = (
+import pytest
+
+from samecar.errors import EXTRAS
+
+pytestmark = pytest.mark.light
+
+WITHOUT_EXTRAS = (
     "samecar",
     "drawncars",
-    "samecar.calibration",
+    "samecar.calibration.fitting",
     "samecar.cli.main",
     "samecar.config",
-    "samecar.data",
     "samecar.data.checking",
     "samecar.data.picture_batches",
     "samecar.data.sources.opening",
     "samecar.drawn",
+    "samecar.embedding.encoder",
+    "samecar.embedding.runtimes.onnx",
+    "samecar.evaluation.records",
+    "samecar.evaluation.scoring",
+    "samecar.experiment.calibrate",
+    "samecar.experiment.evaluate",
+    "samecar.experiment.exported",
     "samecar.films",
+    "samecar.retrieval.export",
     "samecar.retrieval.folder.engine",
     "samecar.retrieval.gallery",
-    "samecar.retrieval.postgres.engine",
+    "samecar.report.page",
     "samecar.serving.app",
     "samecar.similarity.counting",
     "samecar.similarity.distances",
     "samecar.similarity.exact",
-    "samecar.similarity.products",
+    "samecar.similarity.expansion",
     "samecar.similarity.reranking",
     "samecar.similarity.thresholds",
 )
-"""Modules that may be imported where there is no torch."""
+"""Modules that may be imported where no library of an extra is."""
 
 
 def run(code):
@@ -35,10 +49,15 @@ def run(code):
     return finished.stdout.split()
 
 
-def test_torch_is_not_brought_along():
-    """Importing it fails here, so that the error shows who does."""
-    imports = f"[importlib.import_module(name) for name in {WITHOUT_TORCH}]"
-    run(f"import importlib, sys; sys.modules['torch'] = None; {imports}")
+def test_what_searches_scores_and_serves_brings_no_library_of_an_extra():
+    """Importing one fails here, so that the error shows who does."""
+    imports = f"[importlib.import_module(name) for name in {WITHOUT_EXTRAS}]"
+    run(f"import importlib, sys; sys.modules |= dict.fromkeys({sorted(EXTRAS)}); {imports}")
+
+
+@pytest.mark.skipif(find_spec("psycopg") is None, reason="it is an extra of its own")
+def test_a_gallery_on_a_server_brings_no_torch():
+    run("import sys; sys.modules['torch'] = None; import samecar.retrieval.postgres.engine")
 
 
 def test_samecar_itself_brings_nothing_heavy():

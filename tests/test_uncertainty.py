@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from samecar.uncertainty import CHANCE, Scores, compare, confidence_intervals, score_interval
+from samecar.uncertainty import CHANCE, MANY_DEGREES, Scores, _quantile, compare, confidence_intervals, score_interval
 
 
 def scores(values, weights=None):
@@ -156,3 +156,8 @@ def test_interval_and_p_value_never_contradict_each_other(differences):
 def test_a_single_vehicle_tells_nothing_of_a_difference():
     found = compare(scores([0.2, 0.4]), scores([0.9, 0.9]), np.array(["a", "a"]))
     assert (found.p_value, found.interval) == (1, (-1, 1))
+
+
+def test_the_quantile_of_students_t_is_that_of_scipy():
+    degrees = [*range(1, 400), *range(MANY_DEGREES - 3, MANY_DEGREES + 4), 5_000, 10**6]
+    np.testing.assert_allclose([_quantile(each) for each in degrees], stats.t.ppf(0.975, degrees), rtol=1e-12)

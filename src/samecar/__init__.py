@@ -19,11 +19,18 @@ The command line does the same: `samecar --help`, then `samecar demo`, which nee
 stand in the folder docs/ of the repository, with docs/index.md as their first.
 
 A name is loaded when it is first used, from where `__init__.pyi` says that it stands, so that importing samecar does
-not wait for torch.
+not wait for torch. What trains and draws figures needs the extra `[train]`; the installation without extras searches,
+scores and serves.
 """
 
 import lazy_loader
 
+from samecar.errors import naming_extra
 from samecar.version import __version__ as __version__
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    with naming_extra(f"samecar.{name} needs"):
+        return _load(name)

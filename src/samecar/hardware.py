@@ -11,13 +11,14 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from importlib.util import find_spec
 from itertools import pairwise
 from multiprocessing import get_context
 from threading import Barrier, Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, naming_extra
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,17 @@ def check_device(name: str) -> str:
     return name
 
 
+def name_device(name: str) -> str:
+    """The device that a name means, such as 'cuda' for 'auto' where there is a GPU; the processor without torch.
+
+    Raises:
+        SamecarError: a GPU is asked for that is not there, or the name means nothing.
+    """
+    if name == "cpu" or (name == "auto" and find_spec("torch") is None):
+        return "cpu"
+    return str(find_device(name))
+
+
 def has_gpu_driver() -> bool:
     """Whether NVIDIA's driver is there, as far as that can be told without a library that uses it."""
     return shutil.which("nvidia-smi") is not None
@@ -67,7 +79,8 @@ def find_device(name: str = "auto") -> "torch.device":
         SamecarError: a GPU is asked for that is not there, or the name means nothing.
     """
     check_device(name)
-    import torch
+    with naming_extra("torch's devices need"):
+        import torch
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -88,12 +101,21 @@ class Machine:
     """Where work runs; it may change a run's speed, and its numbers only by rounding.
 
     Attributes:
-        device: such as 'cpu' or 'cuda:0', as torch names it.
+        name: of the device: auto, cpu, cuda or cuda:N.
         workers: processes that read pictures; 0 reads them in this process.
     """
 
-    device: "torch.device"
+    name: str
     workers: int
+
+    @cached_property
+    def device(self) -> "torch.device":
+        """The device of torch; 'auto' is the GPU where there is one.
+
+        Raises:
+            SamecarError: torch is not installed.
+        """
+        return find_device(self.name)
 
 
 def machine(device: str = "auto", workers: int | None = None) -> Machine:
@@ -106,7 +128,10 @@ def machine(device: str = "auto", workers: int | None = None) -> Machine:
     Raises:
         SamecarError: a GPU is asked for that is not there, or the name means nothing.
     """
-    return Machine(find_device(device), available_cores() if workers is None else workers)
+    check_device(device)
+    if device.startswith("cuda") and find_spec("torch"):
+        find_device(device)
+    return Machine(device, available_cores() if workers is None else workers)
 
 
 def share_machine(whole: Machine, devices: Sequence[str]) -> list[Machine]:
@@ -122,7 +147,7 @@ def share_machine(whole: Machine, devices: Sequence[str]) -> list[Machine]:
     if not devices:
         raise SamecarError("devices are none; give one or more, such as cuda:0,cuda:1")
     workers = max(1, whole.workers // len(devices)) if whole.workers else 0
-    return [Machine(find_device(device), workers) for device in devices]
+    return [machine(device, workers) for device in devices]
 
 
 @contextmanager

@@ -205,7 +205,7 @@ def test_pictures_that_cannot_be_scored_are_refused_before_the_work(trained, pai
         ("gallery", 9, 1),
     ):
         paint_picture(tmp_path / split / f"v{vehicle}_c{camera}_0.png", vehicle, camera, 0)
-    monkeypatch.setattr("samecar.experiment.evaluate.embed", None)
+    monkeypatch.setattr("samecar.embedding.networks.embed", None)
     monkeypatch.setattr("samecar.experiment.train.fit", None)
     source = f"folder:{tmp_path}/{{split}}/{LABELS}"
     options = [*tiny("batch.size=4"), "--out", tmp_path / "run"]
@@ -260,7 +260,7 @@ def test_an_interruption_is_one_sentence_and_130(trained, painted_source, monkey
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("samecar.experiment.evaluate.embed", interrupt)
+    monkeypatch.setattr("samecar.embedding.networks.embed", interrupt)
     finished = run("evaluate", trained, "--data", painted_source)
     assert finished.status == 130
     (line,) = finished.errors.splitlines()

@@ -309,13 +309,14 @@ def test_bad_input_is_one_sentence(arguments, sentence, kept, trained, crops, tm
 
 
 @pytest.mark.parametrize(
-    ("module", "extra", "engine"), [("faiss", "gallery", ()), ("psycopg", "postgres", ("--engine", "postgresql://x/y"))]
+    ("module", "installed", "engine"),
+    [("faiss", ".", ()), ("psycopg", '".[postgres]"', ("--engine", "postgresql://x/y"))],
 )
-def test_a_missing_library_is_named(module, extra, engine, kept, monkeypatch):
+def test_a_missing_library_is_named(module, installed, engine, kept, monkeypatch):
     for name in [name for name in sys.modules if name.startswith((f"{module}.", "samecar.retrieval.postgres"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
-    assert f'which is not installed; run `pip install ".[{extra}]"`' in refused("gallery", "info", kept, *engine)
+    assert f"which is not installed; run `pip install {installed}`" in refused("gallery", "info", kept, *engine)
 
 
 # processes that end early

@@ -48,6 +48,14 @@ def test_pictures_are_those_of_pillow_in_order_whatever_the_threads(manifest, th
     assert all(batch.transpose(0, 2, 3, 1).flags.c_contiguous for batch in batches)
 
 
+def test_quick_pictures_are_the_same_whatever_the_threads_and_close_to_the_exact_ones(manifest):
+    quick = Preprocessing(24, 16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "quick")
+    alone, together = (np.concatenate(list(read_batches(manifest, quick, 5, threads=threads))) for threads in (0, 4))
+    np.testing.assert_array_equal(alone, together)
+    exact = np.concatenate(list(read_batches(manifest, TAKEN, 5)))
+    assert 0 < np.abs(alone.astype(int) - exact).mean() < 5  # of noise, which no scale shows alike
+
+
 @pytest.mark.parametrize("threads", [0, 3])
 def test_no_picture_is_no_batch(manifest, threads):
     assert list(read_batches(manifest.select([]), TAKEN, 5, threads=threads)) == []

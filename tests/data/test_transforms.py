@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,15 @@ def test_evaluation_resizes_and_normalises():
     assert tensor.dtype == torch.float32
     assert tensor.shape == (3, 32, 48)
     np.testing.assert_allclose(tensor, naive_evaluation(noise(), 32, 48), atol=1e-5)
+
+
+def test_quick_reading_resizes_quickly_in_evaluation_and_in_training():
+    quick = replace(PREPROCESSING, reading="quick")
+    expected = torch.from_numpy(quick.pixels(noise()))
+    assert torch.equal(resize_transform(quick)(noise()), expected)
+    assert not torch.equal(resize_transform(PREPROCESSING)(noise()), expected)
+    trained = training_transform(quick, AugmentationSettings(**OFF))
+    assert torch.equal(trained(noise()), normalise_transform(quick)(expected))
 
 
 def test_pictures_that_are_normalised_together_are_as_one_by_one():

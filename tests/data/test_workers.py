@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from multiprocessing import connection, current_process, resource_sharer
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -91,6 +92,22 @@ def test_a_process_that_is_killed_is_one_sentence():
         name_lost_workers(),
     ):
         batches(2, {3: lambda: os.kill(os.getpid(), signal.SIGKILL)})
+
+
+def lose_a_connection():
+    """What torch shares a tensor by is asked for it by a process that then ends; the next one is answered."""
+    reading, writing = os.pipe()
+    shared = resource_sharer.DupFd(reading)
+    address, _ = shared._id
+    connection.Client(address, authkey=current_process().authkey).close()
+    os.close(shared.detach())
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_process_says_nothing_where_nobody_fetches_its_batch_any_more(capfd):
+    assert_all_there(batches(1, {2: lose_a_connection}))
+    assert capfd.readouterr().err == ""
 
 
 def test_an_error_in_a_process_is_raised_here():

@@ -19,7 +19,7 @@ from samecar.embedding.exporting import lowest_cosine, quantise, sample_pictures
 from samecar.embedding.runtimes import onnx as onnx_runtime
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
-from samecar.models.composite import CompositeEmbedder
+from samecar.models.composite import CompositeEmbedder, describe_model
 
 
 def shake(network):
@@ -170,6 +170,19 @@ def test_the_lowest_cosine_is_that_of_the_worst_picture(file, network, tmp_path)
             return np.full((len(pixels), 16), np.nan, np.float32)
 
     assert np.isnan(lowest_cosine(ours, Empty(), sample_pictures(network.preprocessing, 36)))
+
+
+def test_how_pictures_are_read_goes_with_the_model_and_into_the_file(file, tmp_path):
+    told = {each.key: each.value for each in onnx.load(file).metadata_props}
+    assert "reading" not in told["samecar.preprocessing"]
+    quick = tiny_network("model.reading=quick")
+    assert Encoder.open(write(quick, tmp_path / "quick.onnx")).preprocessing == quick.preprocessing
+    assert quick.preprocessing.reading == "quick"
+    assert Encoder.open(file).preprocessing.reading == "exact"
+    assert "reading" not in describe_model(tiny_network())["model"]
+    assert describe_model(quick)["model"]["reading"] == "quick"
+    for others, reading in (([quick], "quick"), ([quick, tiny_network()], "exact")):
+        assert CompositeEmbedder(others, [1 / len(others)] * len(others)).preprocessing.reading == reading
 
 
 def test_whole_manifests_are_embedded_with_the_mirrored_picture_too(file, network, painted_source):

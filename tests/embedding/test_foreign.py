@@ -71,7 +71,21 @@ def test_commands_take_it_and_a_gallery_keeps_what_was_stated(model, tmp_path):
         assert gallery.check() == []
 
 
-@pytest.mark.parametrize("text", ["", "24x16", "24:imagenet", "0x16:half", "24x16:caffe", "24x16:half "])
+def test_quick_reading_is_stated_too(model):
+    state_preprocessing(model, "24x16:half")
+    exact, digest = model.with_name("colours.onnx.json").read_text(), Encoder.open(model).digest
+    assert "reading" not in exact
+    state_preprocessing(model, "24x16:half:quick")
+    encoder = Encoder.open(model, device="cpu")
+    assert encoder.preprocessing.reading == "quick"
+    assert encoder.digest != digest
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (50, 40, 3), np.uint8))
+    np.testing.assert_allclose(encoder.embed([picture])[0], by_hand(picture, [0.5] * 3, [0.5] * 3), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "24x16:half:slow", "24x16", "24:imagenet", "0x16:half", "24x16:caffe", "24x16:half "]
+)
 def test_what_means_nothing_is_refused(model, text):
     with pytest.raises(SamecarError, match=r"preprocessing is '.*'; give HEIGHTxWIDTH:COLOURS with colours"):
         state_preprocessing(model, text)

@@ -63,6 +63,12 @@ def test_a_camera_pair_is_scored_as_if_other_cameras_had_not_seen_the_vehicle(si
         assert row.scores["rank-1"] == pytest.approx(np.mean(firsts))
 
 
+def test_two_known_cameras_are_enough_for_a_table(sides):
+    query, gallery = (side.select(np.flatnonzero(side.labels.camera_id != "c3")) for side in sides)
+    table = score(query, gallery, PLAIN).tables["camera pair"]
+    assert [row.group for row in table] == [("c1", "c2"), ("c2", "c1")]
+
+
 def test_there_are_no_tables_of_what_is_not_known(sides):
     bare = [Embeddings(side.matrix, Labels(side.labels.vehicle_id, np.full(len(side), ""))) for side in sides]
     assert score(*bare, PLAIN).tables == {}

@@ -589,3 +589,16 @@ def test_a_collapsed_model_scores_the_worst_with_expansion_too(steps):
     worst = score(pictures, pictures, PLAIN).mean_average_precision
     assert worst == pytest.approx((1 / 22 + 2 / 23) / 2)  # 21 pictures of others come before both matches
     assert score(pictures, pictures, PLAIN, options=Options(**steps)).mean_average_precision == worst
+
+
+def test_the_accepted_share_of_a_query_counts_by_its_matches():
+    """One match, of which one is accepted; two matches, of which one is; none."""
+
+    def side(places, vehicles):
+        names = np.array(vehicles)
+        return Embeddings(np.array(places, float)[:, None], Labels(names, np.full(len(names), "")))
+
+    queries, gallery = side([0, 100, 200], ["a", "b", "c"]), side([1, 101, 250, 150], ["a", "b", "b", "d"])
+    shares = score(queries, gallery, PLAIN).queries.metrics["TPR@FPR=0.0001"]
+    np.testing.assert_array_equal(shares.values, [1, 0.5, np.nan])
+    assert shares.mean == pytest.approx(2 / 3)

@@ -87,7 +87,9 @@ def test_the_memory_of_a_gpu_is_asked_for(painted_source, monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda _device: type("Properties", (), {"total_memory": 24 * 2**30})
     )
-    assert choosing._look(as_manifest(painted_source), Machine(torch.device("cuda:0"), 0)).memory == 24
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert choosing._look(as_manifest(painted_source), Machine("cuda:0", 0)).memory == 24
 
 
 def test_time_is_that_of_as_many_pictures_as_are_read(painted_source, monkeypatch):

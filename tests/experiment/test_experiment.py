@@ -16,7 +16,6 @@ from samecar.errors import SamecarError
 from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs
 from samecar.evaluation.test_sets import is_test_set, of_test, protocol_of, refuse_unscorable
-from samecar.experiment import evaluate as experiment
 from samecar.experiment.evaluate import (
     embed_with,
     evaluate,
@@ -58,7 +57,8 @@ def rows(*pictures, source="csv"):
 def test_a_machine_is_chosen(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(64), raising=False)
-    assert machine() == machine("auto", 64) == machine("cpu", 64)
+    assert machine() == machine("auto", 64)
+    assert machine().device == machine("cpu", 64).device == torch.device("cpu")
     assert machine("cpu", 0).workers == 0
     with pytest.raises(SamecarError, match="torch finds no GPU here; use auto or cpu"):
         machine("cuda")
@@ -66,8 +66,8 @@ def test_a_machine_is_chosen(monkeypatch):
         machine("cuda:1")
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(3))
-    assert machine() == machine("cuda", 3)
-    assert machine().device == torch.device("cuda")
+    assert machine().workers == machine("cuda", 3).workers == 3
+    assert machine().device == machine("cuda").device == torch.device("cuda")
 
 
 # from pictures to scores
@@ -230,7 +230,7 @@ def test_vehicles_that_a_run_was_trained_on_are_counted(run, manifest):
 
 
 def test_a_model_is_scored_before_its_pictures_are_looked_at(run, painted_source, monkeypatch):
-    monkeypatch.setattr(experiment, "embed", None)
+    monkeypatch.setattr("samecar.embedding.networks.embed", None)
     with pytest.raises(SamecarError, match="no query and gallery pictures"):
         evaluate(run, open_source(painted_source).of_split("train"), on=HERE)
 
@@ -308,7 +308,7 @@ def test_a_figure_of_a_set_with_one_scored_query_shows_that_query(run, manifest)
 
 
 def test_what_cannot_be_scored_is_refused_before_it_is_embedded_for_a_figure(run, without_cameras, monkeypatch):
-    monkeypatch.setattr(experiment, "embed", None)
+    monkeypatch.setattr("samecar.embedding.networks.embed", None)
     vehicles = np.arange(len(without_cameras)).astype(str)
     with pytest.raises(SamecarError, match=r"no test vehicle of .* has two pictures, query and match"):
         score_run(run, replace(without_cameras, vehicle_id=vehicles), on=HERE)

@@ -12,7 +12,8 @@ from samecar.config import ModelSettings, parse_recipe
 from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
 from samecar.models import Embedder, build_embedder
-from samecar.models.parts import cut_stripes, describe_embedding, join_features
+from samecar.models.describing import describe_embedding
+from samecar.models.parts import cut_stripes, join_features
 from samecar.models.saved import model_tensors, save_model
 
 

@@ -50,7 +50,7 @@ def test_runs_begin_as_soon_as_a_place_is_free():
 
 
 def test_parts_of_a_machine_share_its_workers():
-    cpu = torch.device("cpu")
+    cpu = "cpu"
     assert share_machine(Machine(cpu, 16), ("cpu", "cpu", "cpu")) == [Machine(cpu, 5)] * 3
     assert share_machine(Machine(cpu, 1), ("cpu", "cpu")) == [Machine(cpu, 1)] * 2
     assert share_machine(Machine(cpu, 0), ("cpu", "cpu")) == [Machine(cpu, 0)] * 2

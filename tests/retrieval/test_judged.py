@@ -1,7 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.retrieval.judged import join_pairs
+
+pytestmark = pytest.mark.light
 
 
 def test_same_is_passed_on_and_takes_the_known_name():

@@ -8,6 +8,8 @@ from samecar.similarity import products
 from samecar.similarity.distances import find_distance, nearest
 from samecar.similarity.products import distance_chunks, unit_length
 
+pytestmark = pytest.mark.light
+
 KINDS = ("euclidean", "cosine")
 
 

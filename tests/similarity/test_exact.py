@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from samecar.similarity import exact
 from samecar.similarity.exact import Nearest, most_similar
 
+pytestmark = pytest.mark.light
+
 
 def brute_force(codes, ids, queries, top, allowed=None):
     rows = np.arange(len(codes))

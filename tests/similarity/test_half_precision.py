@@ -3,6 +3,8 @@ import pytest
 
 from samecar.similarity.half_precision import widen
 
+pytestmark = pytest.mark.light
+
 
 def test_every_finite_number_is_itself():
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)

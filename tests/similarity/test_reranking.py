@@ -15,6 +15,8 @@ from samecar.similarity.expansion import (
 from samecar.similarity.products import unit_length
 from samecar.similarity.reranking import KReciprocal, k_reciprocal_distances
 
+pytestmark = pytest.mark.light
+
 
 def reranked(queries, gallery, **options):
     chunks = list(k_reciprocal_distances(queries, gallery, **options))

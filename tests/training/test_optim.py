@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
 from samecar.config import OptimizerSettings, ScheduleSettings, load_recipe
 from samecar.training import build_optimizer, learning_rate
-from samecar.training.optim import scheduled_rate
+from samecar.training.rates import scheduled_rate
 
 
 def rates_of(schedule, epochs=60, rate=1e-4):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from samecar.calibration.odds import expit, logit
 from samecar.calibration.options import Method
 from samecar.calibration.part import Part, Rate, refuse_falling
 
@@ -120,7 +121,6 @@ class Logistic(Part):
     def fit(cls, counts: PairCounts) -> "Logistic":
         """Fits by greatest likelihood, with Platt's targets, which lie as far from 0 and 1 as the data is small."""
         from scipy.optimize import minimize  # takes long to import, and only fitting needs it
-        from scipy.special import expit
 
         same, different = counts.balanced()
         low, high = counts.bounds()
@@ -146,16 +146,11 @@ class Logistic(Part):
 
     def probability(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the same vehicle."""
-        from scipy.special import expit
-
-        probabilities: NDArray[np.float64] = expit(self.slope * similarities + self.intercept)
-        return np.clip(probabilities, self.lowest, self.highest)
+        return np.clip(expit(self.slope * similarities + self.intercept), self.lowest, self.highest)
 
     def similarity_at(self, probability: float) -> float:
         """The similarity that has this probability."""
-        from scipy.special import logit
-
-        return float((logit(probability) - self.intercept) / self.slope)
+        return float((logit(np.array(probability)) - self.intercept) / self.slope)
 
 
 def fit_curve(method: Method, counts: PairCounts) -> Isotonic | Logistic:

@@ -24,7 +24,7 @@ from samecar.calibration import (
     gallery_sizes,
 )
 from samecar.calibration.open_set import MeasuredThresholds
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, naming_extra
 from samecar.labels import Labels
 from samecar.progress import Progress, silent
 from samecar.similarity.products import Matrix, check_embeddings, row_chunks, unit_length
@@ -102,6 +102,8 @@ def fit_calibration(
     Raises:
         SamecarError: embeddings are not finite, vehicles or cameras are too few, or similarities tell nothing.
     """
+    with naming_extra("fitting a calibration needs"):
+        import scipy  # noqa: F401 - before there is work to lose
     check_vehicles(labels)
     pictures = _Pictures(embeddings, labels)
     pairs = pictures.pairs(np.arange(pictures.vehicles))

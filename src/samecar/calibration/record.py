@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from samecar.calibration.curves import PRIOR, Isotonic, Logistic, probability_bounds
+from samecar.calibration.odds import expit, logit
 from samecar.calibration.open_set import OpenSet
 from samecar.calibration.options import Method
 from samecar.calibration.part import Part, Rate
@@ -167,10 +168,8 @@ class Calibration(Part):
             return found
         if not 0 < prior < 1:
             raise SamecarError(f"prior is {prior}; give a probability above 0 and below 1")
-        from scipy.special import expit, logit
-
-        moved: NDArray[np.float64] = expit(logit(found) + logit(prior) - logit(self.prior))
-        return moved
+        beforehand = logit(np.array([prior, self.prior]))
+        return expit(logit(found) + beforehand[0] - beforehand[1])
 
     @property
     def same_threshold(self) -> float:

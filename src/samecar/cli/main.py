@@ -26,7 +26,7 @@ from samecar.cli.serve import serve
 from samecar.cli.train import train
 from samecar.cli.tune import tune
 from samecar.cli.weights import import_weights
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, naming_extra
 from samecar.version import __version__
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -50,7 +50,7 @@ class Commands(Group):
     def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
-            with console.interruptible():
+            with console.interruptible(), naming_extra("this needs"):
                 return super().invoke(ctx)
         except SamecarError as error:
             console.fail(str(error))

@@ -153,7 +153,7 @@ def evaluate(
     from samecar.evaluation.test_sets import protocol_of
     from samecar.experiment.evaluate import evaluate as evaluate_run
     from samecar.experiment.evaluate import trained_vehicles
-    from samecar.hardware import machine
+    from samecar.hardware import machine, name_device
 
     opened = open_model(run, preprocessing)
     rules = name_option("--protocol", find_protocol, protocol) if protocol else None
@@ -170,7 +170,7 @@ def evaluate(
             opened,
             manifest,
             protocol=name_option("--junk", partial(with_junk, rules or protocol_of(manifest)), junk),
-            options=replace(options, work=replace(precision, device=str(place.device))),
+            options=replace(options, work=replace(precision, device=name_device(place.name))),
             flip=flip,
             on=place,
             progress=progress,
@@ -237,10 +237,11 @@ def score(
     from samecar.evaluation import score as score_embeddings
     from samecar.evaluation.records import save_evaluation
     from samecar.evaluation.results import provenance_of
+    from samecar.hardware import name_device
 
     rules = name_option("--protocol", find_protocol, protocol) if protocol else default_protocol("embeddings")
     rules = name_option("--junk", partial(with_junk, rules), junk)
-    chosen = replace(options, work=replace(work, device=_find_device(work.device)))
+    chosen = replace(options, work=replace(work, device=name_device(work.device)))
     sides = read_split(query, "query"), read_split(gallery, "gallery")
     for column, kind in (("camera_id", "cameras"), ("vehicle_id", "vehicles")):
         for warning in spelling_warning(chain(*(getattr(side.labels, column) for side in sides)), kind):
@@ -345,11 +346,3 @@ def compare(
         console.print_json(asdict(likeness))
     else:
         console.print_likeness(likeness, mending)
-
-
-def _find_device(name: str) -> str:
-    if name == "cpu":
-        return name
-    from samecar.hardware import find_device
-
-    return str(find_device(name))

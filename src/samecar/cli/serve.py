@@ -44,7 +44,7 @@ def serve(
         from samecar.serving.guard import address_name
         from samecar.serving.settings import read_token, warn_of_token
     except ModuleNotFoundError as error:
-        raise missing_library("serving needs", str(error.name), "serve") from error
+        raise missing_library("serving needs", str(error.name), None) from error
     from samecar.retrieval.gallery import Gallery
 
     name = Path(gallery).resolve().name if engine is None else gallery

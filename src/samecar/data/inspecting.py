@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import imagehash
 import numpy as np
 from PIL import Image
 
 from samecar.data.pictures import FIRST_OF_SEVERAL, GREY_BITS_TAKEN, UnreadablePictureError, decode_picture
+from samecar.errors import naming_extra
 from samecar.files import read_whole
 from samecar.hardware import available_cores, process_pool
 from samecar.progress import Progress, silent
@@ -95,6 +95,9 @@ def _look(picture: Image.Image) -> int | None:
     grey = picture.convert("L").resize((32, 32), Image.Resampling.LANCZOS)
     if np.asarray(grey).std() < FEATURELESS_DEVIATION:
         return None
+    with naming_extra("near copies need"):
+        import imagehash
+
     return int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes(), "big")
 
 

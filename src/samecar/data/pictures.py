@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from samecar.data.decoding_work import estimate_work
+from samecar.data.turbo import decode_jpeg
 from samecar.errors import SamecarError
 from samecar.files import read_whole
 
@@ -144,8 +145,9 @@ def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
             _allow_smaller(picture, size)
         depth = _Depth.read(picture, content)
         several = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
-        picture.load()
-        decoded = _as_rgb(_upright(picture), depth)
+        decoded = decode_jpeg(picture, content) or picture
+        decoded.load()  # which turns a TIFF, so that its orientation is read afterwards
+        decoded = _as_rgb(_turn(decoded, _read_orientation(picture)), depth)
         decoded.info[FIRST_OF_SEVERAL] = several
         return decoded
 
@@ -167,11 +169,14 @@ def _allow_smaller(picture: Image.Image, size: tuple[int, int]) -> None:
         picture.draft(picture.mode, (longest, longest))
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _read_orientation(picture: Image.Image) -> object:
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+        return picture.getexif().get(ExifTags.Base.Orientation)
     except Exception:  # damaged metadata does not spoil the pixels
-        return picture
+        return None
+
+
+def _turn(picture: Image.Image, orientation: object) -> Image.Image:
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return picture if turn is None else picture.transpose(turn)
 

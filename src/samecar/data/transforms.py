@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from samecar.config import AugmentationSettings
 from samecar.config.augmentation import MAGNITUDES
-from samecar.preprocessing import Preprocessing, resize_picture
+from samecar.preprocessing import Preprocessing, Reading, resize_picture
 
 PictureTransform = Callable[[Image.Image], torch.Tensor]
 """An RGB picture to a tensor: float32 (3, height, width), normalised unless it says otherwise."""
@@ -64,7 +64,7 @@ def _changes_of_shape(preprocessing: Preprocessing, augmentation: AugmentationSe
     steps: list[Step] = []
     if augmentation.centre_crop < 1:
         steps.append(CentreCrop(augmentation.centre_crop))
-    steps.append(RandomTranslation(height, width, augmentation.translation))
+    steps.append(RandomTranslation(height, width, augmentation.translation, preprocessing.reading))
     if augmentation.pad:
         steps.append(v2.RandomCrop((height, width), padding=augmentation.pad))
     if augmentation.flip:
@@ -116,7 +116,7 @@ def evaluation_transform(preprocessing: Preprocessing) -> PictureTransform:
 
 def resize_transform(preprocessing: Preprocessing) -> PictureTransform:
     """The part of evaluation that needs the picture itself; gives uint8 (3, height, width)."""
-    return _Steps([Resize(preprocessing.height, preprocessing.width), v2.PILToTensor()])
+    return _Steps([Resize(preprocessing.height, preprocessing.width, preprocessing.reading), v2.PILToTensor()])
 
 
 def normalise_transform(preprocessing: Preprocessing) -> TensorTransform:
@@ -162,15 +162,17 @@ class Resize:
     Args:
         height: of the result, in pixels.
         width: of the result, in pixels.
+        reading: exact or quick.
     """
 
-    def __init__(self, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int, reading: Reading = "exact") -> None:
         self.height = height
         self.width = width
+        self.reading = reading
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Resizes a picture."""
-        return resize_picture(picture, self.height, self.width)
+        return resize_picture(picture, self.height, self.width, self.reading)
 
 
 class RandomTranslation:
@@ -180,14 +182,16 @@ class RandomTranslation:
         height: of the result, in pixels.
         width: of the result, in pixels.
         probability: of the cut; otherwise the picture is just resized.
+        reading: exact or quick.
     """
 
-    def __init__(self, height: int, width: int, probability: float) -> None:
+    def __init__(self, height: int, width: int, probability: float, reading: Reading = "exact") -> None:
         self.height = height
         self.width = width
         self.probability = probability
-        self._resize = Resize(height, width)
-        self._enlarge = Resize(round(height * TRANSLATION_SCALE), round(width * TRANSLATION_SCALE))
+        self._resize = Resize(height, width, reading)
+        larger = round(height * TRANSLATION_SCALE), round(width * TRANSLATION_SCALE)
+        self._enlarge = Resize(*larger, reading)
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Resizes an RGB picture, perhaps a part of it."""

@@ -2,9 +2,11 @@
 
 import pickle
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.reduction import ForkingPickler
+from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -49,6 +51,7 @@ class BatchLoader(DataLoader[Any]):
             collate_fn=_CollateToSend(collate),
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # so that starting an epoch draws nothing from the global one
+            worker_init_fn=_leave_lost_connections_to_others,
             **options,
         )
 
@@ -85,6 +88,17 @@ def name_lost_workers() -> Iterator[None]:
             f"a process that reads pictures has ended ({str(error).split('. ')[0]}), often because memory is full; "
             f"{FEWER}, or give more memory, in a container also shared memory (docker run --shm-size=1g)"
         ) from error
+
+
+def _leave_lost_connections_to_others(_worker: int) -> None:
+    """Keeps a process that reads from printing that nobody fetches its batch any more: why, the main process says."""
+    print_error = sys.excepthook
+
+    def print_other_errors(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, (ConnectionError, EOFError)):
+            print_error(kind, error, trace)
+
+    sys.excepthook = print_other_errors
 
 
 class _CollateToSend(Generic[Item, Batched]):

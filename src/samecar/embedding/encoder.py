@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from samecar.progress import Progress, silent
 
 if TYPE_CHECKING:
     import torch
+
+MANY: Final = 256
+"""Pictures from which on quickening takes less time than it saves."""
 
 
 class Encoder:
@@ -89,6 +92,18 @@ class Encoder:
             SamecarError: it is damaged, of another model, or a library is missing.
         """
         self.runtime.load()
+
+    def quicken(self) -> None:
+        """Has the quickest runtime take over that is installed and agrees with torch in float32; before many pictures.
+
+        On a processor a trained network is converted for onnxruntime, or else frozen by torch, which takes a second or
+        two. Embeddings of a picture before and after have a cosine of 0.9999 at least. `runtime.name` says what runs.
+        An exported model stays as it is.
+
+        Raises:
+            SamecarError: as in `load`.
+        """
+        self.runtime.quicken()
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """A picture in the model's size; for `embed_prepared`, in a thread of one's own."""

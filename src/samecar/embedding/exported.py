@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_serializer
 
 from samecar.errors import SamecarError
 from samecar.files import parse_json
@@ -55,8 +55,8 @@ class ExportFacts(BaseModel):
         recipe: digest of the recipe that it was trained by; None where it is not known.
         precision: numbers that the layers compute with.
         calibrated_on: which pictures int8 was calibrated on; None for fp32.
-        preprocessing: what is done to its pictures before: height and width. Mean and deviation are told for readers;
-            the file itself normalises.
+        preprocessing: what is done to its pictures before: height and width, and how they are read. Mean and deviation
+            are told for readers; the file itself normalises.
         embedding_size: numbers in an embedding.
         licence: of the weights that training began with; None where none is stated.
         initial_weights: which these were.
@@ -84,6 +84,10 @@ class ExportFacts(BaseModel):
     seed: int | None
     trained_on: TrainedOn | None
     scores: tuple[dict[str, Any], ...]
+
+    @field_serializer("preprocessing")
+    def _preprocessing_as_facts(self, preprocessing: Preprocessing) -> dict[str, Any]:
+        return preprocessing.as_facts()
 
     def as_metadata(self) -> dict[str, str]:
         """Texts by name, as a file keeps them."""

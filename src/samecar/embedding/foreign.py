@@ -1,7 +1,6 @@
 """ONNX models of others: how they take pictures is stated once, and remembered beside the file."""
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,20 +36,21 @@ def state_preprocessing(path: Path, text: str) -> None:
 
     Args:
         path: of the file.
-        text: HEIGHTxWIDTH:COLOURS, such as 256x128:imagenet.
+        text: HEIGHTxWIDTH:COLOURS, such as 256x128:imagenet; with :quick behind it, pictures are read quickly.
 
     Raises:
         SamecarError: the text means nothing, or there is no such file.
     """
     if not is_exported(path) or not path.is_file():
         raise SamecarError(f"preprocessing is {text!r}, but {path} is no {EXPORTED_SUFFIX} file; a run knows its own")
-    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4}):(\w+)", text, re.ASCII)
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4}):(\w+)(:quick)?", text, re.ASCII)
     if found is None or found[3] not in COLOURS:
         raise SamecarError(
             f"preprocessing is {text!r}; give HEIGHTxWIDTH:COLOURS with colours {', '.join(COLOURS)}, such as "
-            "256x128:imagenet"
+            "256x128:imagenet, or with :quick behind it"
         )
-    write_json(stated_beside(path), asdict(Preprocessing(int(found[1]), int(found[2]), *COLOURS[found[3]])))
+    stated = Preprocessing(int(found[1]), int(found[2]), *COLOURS[found[3]], "quick" if found[4] else "exact")
+    write_json(stated_beside(path), stated.as_facts())
 
 
 def parse_stated(content: bytes) -> Preprocessing:

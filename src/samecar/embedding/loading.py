@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from samecar.embedding.encoder import Encoder
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, naming_extra
 from samecar.files import as_text
 from samecar.models.folders import EXPORTED_FILE, MODEL_FILES, stated_beside
 
@@ -57,8 +57,9 @@ def _fetch(source: str) -> Path:
             f"source {source!r} names no repository; write {HUB}ORGANISATION/NAME, and @REVISION behind it for "
             "another state than the newest"
         )
-    import huggingface_hub
-    from huggingface_hub import constants, errors
+    with naming_extra("a repository of the hub needs"):
+        import huggingface_hub
+        from huggingface_hub import constants, errors
 
     endpoint = constants.ENDPOINT
     try:

@@ -9,7 +9,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,19 +18,13 @@ from samecar.data import Manifest, make_test_set
 from samecar.errors import SamecarError
 from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path, read_json, write_folder, write_json
-from samecar.models.composite import CompositeEmbedder, describe_model
-from samecar.models.folders import is_exported
-from samecar.models.saved import (
-    DESCRIPTION_FILE,
-    TENSORS_FILE,
-    parse_description,
-    parse_model,
-    save_described,
-    tensors_digest,
-)
-from samecar.models.weights.sources import describe_weights
-from samecar.training import Run, RunData
+from samecar.models.describing import describe_weights
+from samecar.models.folders import DESCRIPTION_FILE, TENSORS_FILE, is_exported, tensors_digest
+from samecar.training.run import Run, RunData
 from samecar.version import __version__
+
+if TYPE_CHECKING:
+    from samecar.models.composite import CompositeEmbedder
 
 COMPOSITE_FILE = "composite.json"
 """Says that a folder is that of a composite."""
@@ -111,12 +105,15 @@ class CompositeModel:
         """Sixteen hexadecimal digits of the saved model's content, the weights and the reduction included."""
         return tensors_digest((self.folder / TENSORS_FILE).read_bytes())
 
-    def load_model(self) -> CompositeEmbedder:
+    def load_model(self) -> "CompositeEmbedder":
         """Loads the network.
 
         Raises:
             SamecarError: a file is damaged.
         """
+        from samecar.models.composite import CompositeEmbedder
+        from samecar.models.saved import parse_description, parse_model
+
         description = parse_description((self.folder / DESCRIPTION_FILE).read_bytes())
         model = parse_model(description, (self.folder / TENSORS_FILE).read_bytes())
         assert isinstance(model, CompositeEmbedder)
@@ -172,7 +169,7 @@ def with_network(model: TrainedModel) -> TorchModel:
 
 
 def save_composite(
-    folder: Path, model: CompositeEmbedder, parts: Sequence[dict[str, Any]], data: RunData, **facts: Any
+    folder: Path, model: "CompositeEmbedder", parts: Sequence[dict[str, Any]], data: RunData, **facts: Any
 ) -> CompositeModel:
     """Writes a composite's folder, whole or not at all.
 
@@ -183,6 +180,9 @@ def save_composite(
         data: what they were trained on.
         **facts: what else model.json says, such as what is known of the `reduction`.
     """
+    from samecar.models.composite import describe_model
+    from samecar.models.saved import save_described
+
     structure = describe_model(model)
     described = [{**built, **known} for built, known in zip(structure["parts"], parts, strict=True)]
     description = {"samecar": __version__, **structure, **facts, "parts": described}

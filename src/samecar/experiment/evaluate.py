@@ -9,7 +9,6 @@ from samecar.config import digest
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, Embeddings
 from samecar.embedding.encoder import Encoder
-from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
@@ -23,12 +22,11 @@ from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.composite import TrainedModel, as_model, finished_model
 from samecar.experiment.exported import ExportedModel
 from samecar.hardware import Machine, machine
-from samecar.models.parts import describe_embedding
-from samecar.models.weights.sources import describe_weights
+from samecar.models.describing import describe_embedding, describe_weights
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
-from samecar.training import Run
+from samecar.training.run import Run
 
 EXAMPLES = 8
 """Ranked lists in each section of the report."""
@@ -237,6 +235,8 @@ def embed_with(
         encoder = bound_model(trained, on=on)
         with show_progress(progress) as report:
             return encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
+    from samecar.embedding.networks import embed
+
     model = trained.load_model().to(on.device)
     with show_progress(progress) as report:
         return embed(
@@ -255,7 +255,7 @@ def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) ->
     Raises:
         SamecarError: the run has not ended.
     """
-    return Encoder.open(as_model(run), device=(on or machine()).device)
+    return Encoder.open(as_model(run), device=(on or machine()).name)
 
 
 def trained_vehicles(run: TrainedModel, manifest: Manifest) -> int:

@@ -8,7 +8,7 @@ from samecar.embedding.exported import ExportFacts
 from samecar.embedding.runtimes.onnx import ForeignRuntime, OnnxRuntime
 from samecar.errors import SamecarError
 from samecar.files import as_path
-from samecar.training import RunData
+from samecar.training.run import RunData
 
 
 class ExportedModel:

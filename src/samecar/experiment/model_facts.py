@@ -11,8 +11,9 @@ from samecar.embedding.exported import TrainedOn
 from samecar.errors import SamecarError
 from samecar.experiment.composite import CompositeModel, TorchModel, TrainedModel
 from samecar.files import read_json
+from samecar.models.describing import describe_weights
 from samecar.models.folders import DESCRIPTION_FILE
-from samecar.models.weights.sources import describe_weights, stated_licence
+from samecar.models.weights.sources import stated_licence
 from samecar.training import Run, RunData
 
 KEPT_SCORES = ("mAP", "cmc", "queries", "skipped", "intervals", "protocol")

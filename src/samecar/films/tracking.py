@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from samecar.errors import naming_extra
 from samecar.films.detection import Boxes, Detections, areas, centres, closeness
 
 PATIENCE = 1.0
@@ -151,6 +151,9 @@ class Tracker:
         possible = (close >= least[:, None]) & (ratio <= np.log(SIZE_RATIO))
         # An impossible pair costs more than any possible ones together, so that it never takes the place of one.
         cost = np.where(possible, 1 - close, 3 * min(close.shape) + 1)
+        with naming_extra("films need"):
+            from scipy.optimize import linear_sum_assignment
+
         rows, columns = linear_sum_assignment(cost)
         return {
             candidates[j]: tracks[i] for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if possible[i, j]

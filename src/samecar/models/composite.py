@@ -66,7 +66,7 @@ class CompositeEmbedder(nn.Module):
         parts: the models.
         weights: (parts,).
         reduction: None if there is none.
-        preprocessing: what is done to pictures before.
+        preprocessing: what is done to pictures before; they are read exactly unless all models read quickly.
         embedding_size: width of an embedding.
     """
 
@@ -86,7 +86,11 @@ class CompositeEmbedder(nn.Module):
         self.embedding_size = width if size is None else size
         taken = [part.preprocessing for part in self._networks]
         self.preprocessing = Preprocessing(
-            max(each.height for each in taken), max(each.width for each in taken), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+            max(each.height for each in taken),
+            max(each.width for each in taken),
+            (0.0, 0.0, 0.0),
+            (1.0, 1.0, 1.0),
+            "quick" if all(each.reading == "quick" for each in taken) else "exact",
         )
         for number, each in enumerate(taken):
             for name, values in (("mean", each.mean), ("deviation", each.deviation)):
@@ -173,7 +177,10 @@ Description = PlainDescription | CompositeDescription
 def describe_model(model: Network) -> dict[str, Any]:
     """What `read_description` builds a model of again; for its JSON file."""
     if isinstance(model, Embedder):
-        return {"model": model.settings.model_dump(mode="json"), "vehicles": model.vehicles}
+        settings = model.settings.model_dump(mode="json")
+        if settings["reading"] == "exact":
+            del settings["reading"]  # it was not said when there was no other
+        return {"model": settings, "vehicles": model.vehicles}
     return {
         "parts": [describe_model(part) for part in model.parts],  # type: ignore[arg-type]
         "reduction": None if model.reduction is None else {"size": model.reduction.size},

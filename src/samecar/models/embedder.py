@@ -93,7 +93,9 @@ class Embedder(nn.Module):
         super().__init__()
         self.settings = settings
         self.weights = weights
-        self.preprocessing = Preprocessing(settings.height, settings.width, backbone.mean, backbone.deviation)
+        self.preprocessing = Preprocessing(
+            settings.height, settings.width, backbone.mean, backbone.deviation, settings.reading
+        )
         self.vehicles = vehicles
         _check_stages(settings, backbone)
         if any(settings.non_local):

@@ -90,18 +90,6 @@ def list_parts(settings: ModelSettings, width: int) -> tuple[PartPlace, ...]:
     )
 
 
-def describe_embedding(settings: ModelSettings) -> str | None:
-    """What a protocol card says of the features that are compared; None where a network has one alone."""
-    said = [f"{settings.embedding} the neck"] if settings.neck != "none" else []
-    if settings.branches > 1:
-        said.append(f"{settings.branches} branches, each of length one")
-    if settings.stripes:
-        said.append(f"the whole map and {settings.stripes} stripes")
-    if settings.whitening != "none":
-        said.append(f"{settings.whitening} whitening")
-    return "; ".join(said) or None
-
-
 def cut_stripes(maps: Tensor, stripes: int) -> list[Tensor]:
     """The whole map and its horizontal stripes from the top; where the height leaves a rest, upper ones have one more.
 

@@ -159,7 +159,7 @@ class PictureAdder:
 
     def _make_additions(self, prepared: Sequence[_Prepared]) -> list[Addition]:
         pixels = [picture.pixels for picture in prepared if picture.pixels is not None]
-        embedded = iter(self._model().embed_prepared(pixels)) if pixels else iter(())
+        embedded = iter(self._embed(pixels)) if pixels else iter(())
         return [
             Addition(
                 picture.sighting,
@@ -168,6 +168,13 @@ class PictureAdder:
             )
             for picture in prepared
         ]
+
+    def _embed(self, pixels: "Sequence[Pixels]") -> "NDArray[np.float32]":
+        from samecar.embedding.encoder import MANY
+
+        if self._report.added >= MANY:
+            self._model().quicken()
+        return self._model().embed_prepared(pixels)
 
     def _take_result(self, future: "Future[Value]") -> Value | None:
         """What a thread made of a picture; None, noted in the report, if it cannot be read."""

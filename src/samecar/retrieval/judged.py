@@ -4,10 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.records import Entry, Sighting
 
@@ -110,18 +106,23 @@ def _number_components(
     contents: Sequence[str], pairs: Iterable[tuple[str, str, bool]], names: Mapping[str, str]
 ) -> dict[str, int]:
     """Number of the group of each content: joined by 'same', or by a known vehicle's name."""
-    place = {content: i for i, content in enumerate(contents)}
-    edges = [(place[first], place[second]) for first, second, same in pairs if same]
-    first_named: dict[str, int] = {}
-    edges += [
-        (first_named.setdefault(name, place[content]), place[content])
-        for content in contents
-        if (name := names.get(content, ""))
-    ]
-    rows, columns = np.array(edges, np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(contents), len(contents)))
-    numbers = connected_components(graph, directed=False)[1] if contents else []
-    return dict(zip(contents, (int(number) for number in numbers), strict=True))
+    leader = {content: content for content in contents}
+
+    def lead(content: str) -> str:
+        while leader[content] != content:
+            leader[content] = leader[leader[content]]
+            content = leader[content]
+        return content
+
+    for first, second, same in pairs:
+        if same:
+            leader[lead(first)] = lead(second)
+    first_named: dict[str, str] = {}
+    for content in contents:
+        if name := names.get(content, ""):
+            leader[lead(first_named.setdefault(name, content))] = lead(content)
+    numbers: dict[str, int] = {}
+    return {content: numbers.setdefault(lead(content), len(numbers)) for content in contents}
 
 
 def _name_contradiction(group: Sequence[str], known: Sequence[str], differing: Sequence[tuple[str, str, bool]]) -> str:

@@ -154,13 +154,17 @@ class Service:
         return self.loaded.done() and self.loaded.exception() is None
 
     async def load(self) -> None:
-        """Loads the model, in a thread; `loaded` holds the error where it cannot be loaded."""
+        """Loads the model, in a thread; `loaded` holds the error where it cannot be loaded.
+
+        Clients are answered from then on; the quickest runtime takes over when it is found.
+        """
         try:
             await self.read(self._search_once)
         except Exception as error:  # whatever it is, clients must not wait for ever
             self.loaded.set_exception(error)
         else:
             self.loaded.set_result(None)
+            await self.read(self._gallery.model.quicken)
 
     def prepare_to_end(self) -> None:
         """Waits no longer for a server that has fallen silent."""

@@ -7,15 +7,15 @@ it are each row's largest distance and a short list of its smallest.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from samecar.errors import SamecarError
 from samecar.similarity.expansion import PostProcessing, prepare_embeddings
 from samecar.similarity.neighbours import Pool, find_neighbours
-from samecar.similarity.products import Distance, Matrix, row_chunks
+from samecar.similarity.products import Distance, Matrix, Rows, row_chunks
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,8 @@ def _k_reciprocal_chunks(pool: Pool, queries: int, settings: KReciprocal) -> Ite
     scale = np.where(farthest > 0, farthest, 1)  # (pictures,)
     expanded = _expanded_neighbours(lists[:, : settings.k1 + 1], lists[:, : settings.half + 1])
     encodings = _encode(pool, expanded, lists, own, scale)
-    averaged = _pattern(lists[:, : settings.k2]) @ encodings
-    averaged.data /= min(settings.k2, len(pool))
-    similar = _Overlaps(averaged[queries:])
+    averaged = _average(encodings, lists[:, : settings.k2])
+    similar = _Overlaps(averaged, queries)
     for chunk in row_chunks(queries, len(pool) - queries):
         final = pool.tile(-pool.centred[chunk], pool.halves[chunk], slice(queries, None))  # (rows, gallery)
         np.maximum(final, 0, out=final)
@@ -126,45 +125,98 @@ def _k_reciprocal_chunks(pool: Pool, queries: int, settings: KReciprocal) -> Ite
         yield chunk, final
 
 
-def _pattern(columns: NDArray[np.int64]) -> sparse.csr_array:
-    """A sparse matrix (pictures, pictures) with a one at each of the columns (pictures, count) of a row."""
-    pictures, count = columns.shape
-    starts = np.arange(pictures + 1) * count
-    return sparse.csr_array((np.ones(columns.size, np.float32), columns.ravel(), starts), shape=(pictures, pictures))
+class _SparseRows(NamedTuple):
+    """A matrix (pictures, pictures) of which only some entries are kept, row by row, columns rising."""
+
+    starts: Rows  # (pictures + 1,) where the entries of each row begin, and the last one's end
+    columns: Rows  # (entries,)
+    weights: NDArray[np.float32]  # (entries,)
+
+    @property
+    def rows(self) -> Rows:
+        """The row of each entry, (entries,)."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def entries_of(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Places of the entries of some rows, one row after the other, and for each which of `rows` it is of."""
+        lengths = self.starts[rows + 1] - self.starts[rows]
+        ends = np.cumsum(lengths)
+        places = np.arange(lengths.sum()) + np.repeat(self.starts[rows] - ends + lengths, lengths)
+        return np.repeat(np.arange(len(rows)), lengths), places
 
 
-def _expanded_neighbours(full: NDArray[np.int64], half: NDArray[np.int64]) -> sparse.csr_array:
-    """R* of each picture, from N of k1 and of k1/2; a sparse matrix (pictures, pictures) with something at members."""
-    reciprocal, core = _pattern(full), _pattern(half)
-    reciprocal, core = reciprocal.multiply(reciprocal.T).tocsr(), core.multiply(core.T).tocsr()
-    sizes = np.diff(core.indptr)  # (pictures,)
+def _gather(parts: list[tuple[Rows, Rows, NDArray[np.float32]]]) -> _SparseRows:
+    """Chunks of rows as one: how many entries each row has, their columns and weights."""
+    counts, columns, weights = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return _SparseRows(np.concatenate([[0], np.cumsum(counts)]), columns, weights)
+
+
+def _mutual(neighbours: Rows) -> _SparseRows:
+    """Who is among the neighbours (pictures, count) of whom in both directions, with weights of one."""
+    pictures, count = neighbours.shape
+    rows = np.repeat(np.arange(pictures), count)
+    pairs = np.sort(rows * pictures + neighbours.ravel())
+    turned = neighbours.ravel() * pictures + rows
+    found = np.sort(turned[pairs[np.minimum(np.searchsorted(pairs, turned), len(pairs) - 1)] == turned])
+    rows, columns = np.divmod(found, pictures)
+    starts = np.searchsorted(rows, np.arange(pictures + 1))
+    return _SparseRows(starts, columns, np.ones(len(columns), np.float32))
+
+
+def _expanded_neighbours(full: Rows, half: Rows) -> _SparseRows:
+    """R* of each picture, from N of k1 and of k1/2, with weights of one."""
+    reciprocal, core = _mutual(full), _mutual(half)
+    sizes = np.diff(core.starts)  # (pictures,)
+    pictures = len(full)
     parts = []
-    for rows in row_chunks(len(full), full.shape[1] * half.shape[1]):
-        own = reciprocal[rows]
-        agreeing = (own @ core).multiply(own).tocsr()  # how much of R(q, k1/2) is in R(p, k1), for q in R(p, k1)
-        agreeing.data = (3 * agreeing.data > 2 * sizes[agreeing.indices]).astype(np.float32)
-        agreeing.eliminate_zeros()
-        parts.append(own + agreeing @ core)
-    return sparse.vstack(parts, format="csr")
+    for chunk in row_chunks(pictures, pictures):
+        rows = np.arange(chunk.start, chunk.stop)
+        member = np.zeros((len(rows), pictures), np.bool_)
+        row, place = reciprocal.entries_of(rows)
+        near = reciprocal.columns[place]  # q of R(p, k1)
+        member[row, near] = True
+        pair, place = core.entries_of(near)
+        behind = core.columns[place]  # members of R(q, k1/2), q itself among them
+        shared = np.bincount(pair[member[row[pair], behind]], minlength=len(near))  # with R(p, k1)
+        agreeing = (3 * shared > 2 * sizes[near])[pair]
+        member[row[pair[agreeing]], behind[agreeing]] = True
+        rows, columns = np.divmod(np.flatnonzero(member), pictures)
+        parts.append((np.bincount(rows, minlength=len(member)), columns, np.ones(len(columns), np.float32)))
+    return _gather(parts)
 
 
-def _encode(
-    pool: Pool, expanded: sparse.csr_array, lists: NDArray[np.int64], distances: Matrix, scale: Matrix
-) -> sparse.csr_array:
+def _average(encodings: _SparseRows, neighbours: Rows) -> _SparseRows:
+    """The mean of the encodings of each picture's neighbours (pictures, count)."""
+    pictures, count = neighbours.shape
+    parts = []
+    for chunk in row_chunks(pictures, pictures):
+        total = np.zeros((chunk.stop - chunk.start, pictures), np.float32)
+        for nearest in neighbours[chunk].T:
+            row, place = encodings.entries_of(nearest)
+            total[row, encodings.columns[place]] += encodings.weights[place]  # each entry once
+        held = np.flatnonzero(total != 0)
+        rows, columns = np.divmod(held, pictures)
+        weights = total.ravel()[held]
+        weights /= count
+        parts.append((np.bincount(rows, minlength=len(total)), columns, weights))
+    return _gather(parts)
+
+
+def _encode(pool: Pool, expanded: _SparseRows, lists: Rows, distances: Matrix, scale: Matrix) -> _SparseRows:
     """Encodes each picture by its expanded neighbours.
 
     Args:
         pool: the pictures.
-        expanded: R* of each picture, (pictures, pictures).
+        expanded: R* of each picture.
         lists: neighbours whose distances are known, (pictures, count).
         distances: these, (pictures, count).
         scale: the largest distance of each picture, (pictures,).
 
     Returns:
-        (pictures, pictures) of float32, each row of which sums to one.
+        The same entries, each row of which sums to one.
     """
     pictures = len(pool)
-    rows, columns = np.repeat(np.arange(pictures), np.diff(expanded.indptr)), expanded.indices.astype(np.int64)
+    rows, columns = expanded.rows, expanded.columns
     known = (np.arange(pictures)[:, None] * pictures + lists).ravel()
     order = np.argsort(known)
     sought = rows * pictures + columns
@@ -174,25 +226,35 @@ def _encode(
     weights[missing] = pool.between((rows[missing], columns[missing]))
     weights = np.exp(-weights / scale[rows])
     weights /= np.bincount(rows, weights, minlength=pictures)[rows]
-    return sparse.csr_array((weights.astype(np.float32), expanded.indices, expanded.indptr), shape=expanded.shape)
+    return expanded._replace(weights=weights.astype(np.float32))
 
 
 class _Overlaps:
-    """An inverted index: for each picture those of the gallery whose encodings hold it."""
+    """An inverted index: for each picture those of the gallery whose encodings hold it.
 
-    def __init__(self, encodings: sparse.csr_array) -> None:
-        inverted = encodings.T.tocsr()  # (pictures, gallery)
-        self._gallery = inverted.shape[1]
-        self._starts, self._rows, self._weights = inverted.indptr, inverted.indices, inverted.data
+    Args:
+        encodings: of queries, then of the gallery.
+        queries: how many these are.
+    """
 
-    def jaccard_distances(self, encodings: sparse.csr_array, row: int) -> NDArray[np.float64]:
+    def __init__(self, encodings: _SparseRows, queries: int) -> None:
+        pictures = len(encodings.starts) - 1
+        gallery = slice(encodings.starts[queries], None)
+        columns = encodings.columns[gallery]
+        order = np.argsort(columns, kind="stable")
+        self._starts = np.searchsorted(columns[order], np.arange(pictures + 1))
+        self._rows = encodings.rows[gallery][order] - queries
+        self._weights = encodings.weights[gallery][order]
+        self._gallery = pictures - queries
+
+    def jaccard_distances(self, encodings: _SparseRows, row: int) -> NDArray[np.float64]:
         """Jaccard distances of one encoding to all of the gallery; (gallery,)."""
-        own = slice(encodings.indptr[row], encodings.indptr[row + 1])
-        members = encodings.indices[own]
+        own = slice(encodings.starts[row], encodings.starts[row + 1])
+        members = encodings.columns[own]
         starts = self._starts[members]
         lengths = self._starts[members + 1] - starts
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
-        shared = np.minimum(np.repeat(encodings.data[own], lengths), self._weights[places])
+        shared = np.minimum(np.repeat(encodings.weights[own], lengths), self._weights[places])
         minimum = np.bincount(self._rows[places], shared, minlength=self._gallery)  # of sums, each of which is one
         return 1 - minimum / (2 - minimum)

@@ -1,9 +1,9 @@
-"""Training: optimisers, one loop, and the run folder that it writes."""
+"""Training: optimisers, one loop, and the run folder that it writes.
 
-from samecar.training.groups import parameter_groups
-from samecar.training.learner import Learner
-from samecar.training.loop import fit
-from samecar.training.optim import build_optimizer, learning_rate
-from samecar.training.run import Run, RunData
+Names are loaded when they are first used, from where `__init__.pyi` says that they stand: reading a run's folder does
+not wait for torch.
+"""
 
-__all__ = ["Learner", "Run", "RunData", "build_optimizer", "fit", "learning_rate", "parameter_groups"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

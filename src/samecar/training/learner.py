@@ -12,7 +12,8 @@ from samecar.training.averaging import AveragedModel
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.freezing import FrozenPart
 from samecar.training.groups import parameter_groups
-from samecar.training.optim import build_optimizer, scheduled_rate
+from samecar.training.optim import build_optimizer
+from samecar.training.rates import scheduled_rate
 
 
 class Learner:

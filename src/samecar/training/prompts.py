@@ -18,7 +18,7 @@ from samecar.losses.contrast import picture_to_text_contrast, text_to_picture_co
 from samecar.models.saved import save_tensors
 from samecar.models.texts.prompts import VehiclePrompts
 from samecar.progress import Progress, silent
-from samecar.training.optim import learning_rate
+from samecar.training.rates import learning_rate
 
 PROMPTS_FILE = "prompts.safetensors"
 """In the run folder."""

@@ -7,8 +7,8 @@ from samecar.config import ModelSettings, Recipe
 from samecar.errors import SamecarError
 from samecar.models.folders import TENSORS_FILE
 from samecar.options import flatten
-from samecar.training.optim import scheduled_rate
 from samecar.training.patience import early_end
+from samecar.training.rates import scheduled_rate
 
 END = ("epochs", "patience")
 """Options of training that only say when it ends; a longer run may have others than it began with."""

@@ -18,29 +18,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING, Any
 
 from samecar.config import ModelSettings, Recipe, digest, parse_recipe
 from samecar.errors import SamecarError
 from samecar.files import as_path, contents, make_folder, read_json, sync, write_file, write_json
-from samecar.models import Embedder, build_embedder
-from samecar.models.saved import (
-    DESCRIPTION_FILE,
-    TENSORS_FILE,
-    load_model_tensors,
-    refuse_unfinished,
-    save_model,
-    tensors_digest,
-)
+from samecar.models.folders import DESCRIPTION_FILE, TENSORS_FILE, refuse_unfinished, tensors_digest
 from samecar.preprocessing import Preprocessing
-from samecar.training.checkpoints import Checkpoint, saved_states
 from samecar.training.lock import LOCK_FILE
 from samecar.training.metrics import METRICS_FILE, read_metrics
 from samecar.training.resuming import beginning_with, differences, is_longer, recipe_to_resume
-from samecar.training.sessions import Session
 from samecar.version import __version__
+
+if TYPE_CHECKING:
+    from samecar.models import Embedder
+    from samecar.training.checkpoints import Checkpoint
+    from samecar.training.sessions import Session
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ class Run:
             return f"<Run {self.folder}, damaged>"
 
     @classmethod
-    def create(cls, folder: str | Path, recipe: Recipe, data: RunData, model: Embedder | None = None) -> "Run":
+    def create(cls, folder: str | Path, recipe: Recipe, data: RunData, model: "Embedder | None" = None) -> "Run":
         """Starts a run in a folder that is absent or empty.
 
         Args:
@@ -228,7 +221,7 @@ class Run:
             self.resolved = _resolved_digest(self.recipe, self.weights, preprocessing)
         self._write()
 
-    def refuse_other_weights(self, model: Embedder) -> None:
+    def refuse_other_weights(self, model: "Embedder") -> None:
         """Checks that a model which begins anew has the weights that the run began with.
 
         Raises:
@@ -270,7 +263,7 @@ class Run:
             content["side"] = self.side
         write_json(self.folder / "run.json", content)
 
-    def note_session(self, session: Session) -> None:
+    def note_session(self, session: "Session") -> None:
         """Notes a session of training; what was noted of it after an earlier epoch is replaced."""
         same = self.sessions and all(self.sessions[-1][name] == session[name] for name in ("date", "first_epoch"))
         self.sessions = [*(self.sessions[:-1] if same else self.sessions), session]
@@ -319,6 +312,8 @@ class Run:
 
     def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
         """Adds scores on a test set to the TensorBoard events, at the epoch that the model is from."""
+        from torch.utils.tensorboard import SummaryWriter
+
         with SummaryWriter(str(self.folder)) as writer:
             for name, value in scores.items():
                 writer.add_scalar(f"test/{name}", value, epoch)
@@ -335,11 +330,11 @@ class Run:
 
     # checkpoints
 
-    def save_checkpoint(self, checkpoint: Checkpoint, epoch: int) -> None:
+    def save_checkpoint(self, checkpoint: "Checkpoint", epoch: int) -> None:
         """Keeps all that resuming needs after `epoch` epochs, and removes the checkpoint before it."""
         checkpoint.replace_last(self.folder, epoch)
 
-    def load_checkpoint(self, checkpoint: Checkpoint) -> int:
+    def load_checkpoint(self, checkpoint: "Checkpoint") -> int:
         """Puts model, optimiser and random state back to the last checkpoint.
 
         Returns:
@@ -353,12 +348,16 @@ class Run:
     @property
     def has_begun(self) -> bool:
         """Whether the network has begun to train; with prompts to learn it begins after them."""
+        from samecar.training.checkpoints import saved_states
+
         return bool(saved_states(self.folder) or self.metrics())
 
     # the model
 
-    def save_model(self, model: Embedder, name: str, **facts: Any) -> None:
+    def save_model(self, model: "Embedder", name: str, **facts: Any) -> None:
         """Writes a model that can be used without the rest of the run; `name` is 'model' or 'best'."""
+        from samecar.models.saved import save_model
+
         save_model(model, self.folder / name, recipe_digest=self.recipe.digest, **facts)
 
     def model_facts(self, name: str = "model") -> dict[str, Any]:
@@ -388,12 +387,15 @@ class Run:
         settings = self.recipe.model.model_copy(update={name: tuple(known) for name, known in self.side.items()})
         return settings.model_copy(update={"weights": name}) if name and settings.weights == "imagenet" else settings
 
-    def load_model(self, name: str = "model") -> Embedder:
+    def load_model(self, name: str = "model") -> "Embedder":
         """Loads the model that the run ended with.
 
         Raises:
             SamecarError: the run has not ended, or the file is damaged.
         """
+        from samecar.models import build_embedder
+        from samecar.models.saved import load_model_tensors
+
         folder = self.folder / name
         self.refuse_unfinished(name)
         model = build_embedder(self.model_settings, len(self.data.vehicles), load_weights=False)

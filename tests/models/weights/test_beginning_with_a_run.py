@@ -10,8 +10,8 @@ from conftest import TINY
 from samecar.config import ModelSettings, load_recipe
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
+from samecar.models.describing import describe_weights
 from samecar.models.saved import save_model
-from samecar.models.weights.sources import describe_weights
 from samecar.training import Run, RunData
 
 SMALL = {"backbone": "test_resnet", "weights": "none", "height": 32, "width": 32}

@@ -7,6 +7,8 @@ from samecar.retrieval.folder.few_queries import SPARE, most_similar_of_few
 from samecar.retrieval.folder.index import VectorIndex
 from samecar.similarity.exact import most_similar
 
+pytestmark = pytest.mark.light
+
 
 def drawn(rows, size, spread=1.0, seed=0):
     generator = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from samecar.embedding.runtimes.runtime import Runtime
+from samecar.errors import naming_extra
 from samecar.models.folders import EXPORTED_FILE, STATED_FILE
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def choose_runtime(files: Mapping[str, bytes], device: "torch.device | str") -> 
             not there, or torch is not installed and the model is no exported one.
     """
     if EXPORTED_FILE not in files:
-        from samecar.embedding.runtimes.torch import TorchRuntime
+        with naming_extra("a model that is not exported needs"):
+            from samecar.embedding.runtimes.torch import TorchRuntime
 
         return TorchRuntime(files, device)
     from samecar.embedding.runtimes.onnx import ForeignRuntime, OnnxRuntime

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.embedding.exported import ExportFacts, read_facts
+from samecar.embedding.exported import ExportFacts, Precision, read_facts
 from samecar.embedding.foreign import facts_of_foreign, parse_stated
 from samecar.errors import SamecarError, missing_library
 from samecar.hardware import available_cores, check_device, has_gpu_driver
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 CUDA, PROCESSOR = "CUDAExecutionProvider", "CPUExecutionProvider"
 """What onnxruntime calls an NVIDIA GPU and the processor."""
+
+NUMBERS: Mapping[Precision, str] = {"fp32": "float32", "int8": "int8"}
+"""What the layers of a file compute with, by its precision."""
 
 
 class OnnxRuntime:
@@ -57,6 +60,11 @@ class OnnxRuntime:
         self.load()
         assert self._facts is not None
         return self._facts
+
+    @property
+    def name(self) -> str:
+        """Such as "onnxruntime, int8"."""
+        return f"onnxruntime, {NUMBERS[self.facts.precision]}"
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -93,6 +101,10 @@ class OnnxRuntime:
                 session = open_session(self._content, self._device)
                 self._facts = self._read_facts(session)
                 self._session = session
+
+    def quicken(self) -> None:
+        """Opens the file, if that was not done yet; there is no quicker way."""
+        self.load()
 
     def _read_facts(self, session: "InferenceSession") -> ExportFacts:
         return read_facts(session)
@@ -149,7 +161,7 @@ def open_session(content: bytes, device: "torch.device | str" = "cpu") -> "Infer
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
-        raise missing_library("an exported model needs", "onnxruntime", "export") from error
+        raise missing_library("an exported model needs", "onnxruntime", None) from error
     providers = _find_providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = available_cores()

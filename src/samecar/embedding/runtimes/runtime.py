@@ -26,6 +26,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def name(self) -> str:
+        """What runs the model at present, and the numbers that it computes with, such as "torch, float32"."""
+        ...
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """What its pictures are before."""
         ...
@@ -54,6 +59,14 @@ class Runtime(Protocol):
 
         Raises:
             SamecarError: it is damaged, or a library is missing.
+        """
+        ...
+
+    def quicken(self) -> None:
+        """Takes the quickest way that is installed and agrees; before many pictures, as it takes a second or two.
+
+        Raises:
+            SamecarError: as in `load`.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,9 +18,15 @@ from samecar.models.layers.side_information import refuse_side_information
 from samecar.models.saved import parse_description, parse_model
 from samecar.preprocessing import Pixels, Preprocessing
 
+if TYPE_CHECKING:
+    from samecar.embedding.runtimes.quickening import Way
+
+AS_IT_IS = "torch, float32"
+"""How a trained network is run unless a quicker way was asked for: what all others are held against."""
+
 
 class TorchRuntime:
-    """The network that was trained, as it is.
+    """The network that was trained: as it is, or, once that was asked for, by a quicker way that agrees with it.
 
     Args:
         files: content by name, for each of `MODEL_FILES`.
@@ -42,6 +49,9 @@ class TorchRuntime:
         self._device = find_device(device) if isinstance(device, str) else device
         self._lock = Lock()
         self._network: Network | None = None
+        self._quickening = Lock()
+        self._quickened = False
+        self._quickest: Way | None = None
 
     @property
     def network(self) -> Network:
@@ -59,6 +69,12 @@ class TorchRuntime:
                 self._network = network
                 self._normalise = normalise_transform(network.preprocessing)
             return self._network
+
+    @property
+    def name(self) -> str:
+        """What runs it at present, and the numbers that it computes with."""
+        quickest = self._quickest
+        return AS_IT_IS if quickest is None else quickest.name
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -79,8 +95,21 @@ class TorchRuntime:
         """Builds the network, if that was not done yet."""
         _ = self.network
 
+    def quicken(self) -> None:
+        """Has the quickest way that agrees take over from torch as it is, if it runs on the processor."""
+        with self._quickening:
+            if not self._quickened and self._device.type == "cpu":
+                from samecar.embedding.runtimes.quickening import find_quickest
+
+                self._quickest = find_quickest(self.network, self._embed_as_it_is)
+            self._quickened = True
+
     def embed(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Embeds one picture or more in one batch; (pictures, size) of length one."""
+        quickest = self._quickest
+        return self._embed_as_it_is(pictures) if quickest is None else quickest.embed(pictures)
+
+    def _embed_as_it_is(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         network = self.network
 
         @torch.inference_mode()

@@ -88,18 +88,6 @@ class ResolvedWeights:
         }
 
 
-def describe_weights(weights: Mapping[str, Any]) -> str:
-    """What a protocol card says of weights, from what `ResolvedWeights.as_dict` gave; 'not stated' from nothing."""
-    if not weights:
-        return "not stated"
-    if weights["sha256"] is None:
-        return str(weights["name"])
-    stated = f"SHA-256 {weights['sha256'][:16]}, licence {weights['licence'] or 'not stated'}"
-    if "began_with" in weights:
-        stated = f"{stated}; it began with {describe_weights(weights['began_with'])}"
-    return f"{weights['name']} ({stated})"
-
-
 def resolve_weights(settings: ModelSettings) -> ResolvedWeights:
     """Finds the weights that settings name; published ones are fetched if they are not on this machine.
 

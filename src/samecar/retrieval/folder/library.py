@@ -1,4 +1,4 @@
-"""The library FAISS, which comes with an extra."""
+"""The library FAISS."""
 
 import importlib.util
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ def faiss_module() -> "ModuleType":
         SamecarError: it is not installed.
     """
     if importlib.util.find_spec("faiss") is None:
-        raise missing_library("a gallery in a folder needs", "faiss", "gallery")
+        raise missing_library("a gallery in a folder needs", "faiss", None)
     import faiss
 
     module: ModuleType = faiss
