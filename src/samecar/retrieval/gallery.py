@@ -105,18 +105,8 @@ class Gallery:
         Raises:
             SamecarError: there is one already, or the calibration is not of this model.
         """
-        facts = GalleryFacts(
-            format=FORMAT,
-            model=model.digest,
-            size=model.embedding_size,
-            thumbnail=thumbnail,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            description=digest_description(model),
-        )
-        files = dict(model.files)
-        if calibration is not None:
-            _read_calibration(calibration, model.digest)
-            files[CALIBRATION_FILE] = calibration
+        facts = make_facts(model, thumbnail)
+        files = make_files(model, calibration)
         name = as_text(name, "gallery", "its folder or name")
         return cls(create_engine(name, engine, facts, files, group), device, name)
 
@@ -381,6 +371,39 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
+
+
+def make_facts(model: "Encoder", thumbnail: int) -> GalleryFacts:
+    """What a gallery is that is made now.
+
+    Args:
+        model: whose embeddings it will hold.
+        thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+    """
+    return GalleryFacts(
+        format=FORMAT,
+        model=model.digest,
+        size=model.embedding_size,
+        thumbnail=thumbnail,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        description=digest_description(model),
+    )
+
+
+def make_files(model: "Encoder", calibration: bytes | None) -> dict[str, bytes]:
+    """What is attached to a gallery that is made now, by name.
+
+    Args:
+        model: whose embeddings it will hold.
+        calibration: what its similarities mean, if that is known.
+
+    Raises:
+        SamecarError: the calibration is not of this model.
+    """
+    if calibration is None:
+        return dict(model.files)
+    _read_calibration(calibration, model.digest)
+    return {**model.files, CALIBRATION_FILE: calibration}
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":
