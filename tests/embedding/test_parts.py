@@ -81,6 +81,14 @@ def test_parts_of_something_else_are_replaced(manifest, tmp_path, model, change)
     np.testing.assert_array_equal(found.matrix[:, 0], [int(vehicle[1:]) for vehicle in changed.vehicle_id])
 
 
+def test_parts_by_the_quickest_way_are_not_taken_for_the_reference(manifest, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        embed_in_parts(manifest, "model", Counting(stop_at=12), tmp_path / "kept", silent)
+    every = Counting()
+    embed_in_parts(manifest, "model", every, tmp_path / "kept", silent, reference=True)
+    assert every.embedded == [*range(COUNT)]
+
+
 def test_a_small_set_keeps_nothing(manifest, tmp_path):
     embed_in_parts(manifest.select(range(5)), "model", Counting(), tmp_path / "kept", silent)
     assert not (tmp_path / "kept").exists()

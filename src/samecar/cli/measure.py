@@ -195,6 +195,10 @@ def embed(
     on: Place,
     flip: Flip = False,
     preprocessing: Stated = None,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="run a trained network by torch in float32, not by the quickest that agrees"),
+    ] = False,
 ) -> None:
     """Embeds every picture of a source with a trained model.
 
@@ -213,7 +217,15 @@ def embed(
         refuse_other_table(out, manifest)
     with keep_parts_beside(out) as parts:
         with console.progress_bars() as progress:
-            embeddings = embed_with(opened, manifest, flip=flip, on=machine(**on), progress=progress, parts=parts)
+            embeddings = embed_with(
+                opened,
+                manifest,
+                flip=flip,
+                on=machine(**on),
+                progress=progress,
+                parts=parts,
+                reference=reference,
+            )
         embeddings.save(out)
     rows, size = embeddings.matrix.shape
     console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")

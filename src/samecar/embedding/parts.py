@@ -23,7 +23,13 @@ _MATRIX, _PROGRESS = "matrix.npy", "progress.json"
 
 
 def embed_in_parts(
-    manifest: Manifest, model: str, embed: Callable[[Manifest, Progress], Embeddings], folder: Path, progress: Progress
+    manifest: Manifest,
+    model: str,
+    embed: Callable[[Manifest, Progress], Embeddings],
+    folder: Path,
+    progress: Progress,
+    *,
+    reference: bool = False,
 ) -> Embeddings:
     """Embeds a set of more than `PART` pictures part by part; memory holds the embeddings of one.
 
@@ -34,6 +40,7 @@ def embed_in_parts(
         folder: keeps what is done. Where it holds parts of the same model and the same files, unchanged, the rest alone
             is embedded; what else it holds is replaced.
         progress: is told how far all of it is.
+        reference: whether torch in float32 embeds, which then made all parts.
 
     Returns:
         Embeddings whose matrix lies in the folder, and is read as it is used.
@@ -44,7 +51,7 @@ def embed_in_parts(
     total = len(manifest)
     if total <= PART:
         return embed(manifest, progress)
-    identity = digest([model, *(_describe(path) for path in manifest.absolute_paths())])
+    identity = digest([model, reference, *(_describe(path) for path in manifest.absolute_paths())])
     done = _rows_done(folder / _PROGRESS, identity)
     while done < total:
         part = embed(manifest.select(range(done, min(done + PART, total))), _of_all(progress, done, total))
