@@ -46,6 +46,7 @@ def test_it_goes_on_where_it_was_stopped(manifest, tmp_path):
     assert resumed.embedded == [*range(10, COUNT)]
     np.testing.assert_array_equal(found.matrix, [[each, each**2] for each in range(COUNT)])
     assert found.matrix.dtype == np.float32
+    assert isinstance(found.matrix, np.memmap)  # which lies on disk, not in memory
     assert [each[1:3] for each in told] == [(15, COUNT), (20, COUNT), (COUNT, COUNT)]
     assert found.labels.picture.tolist() == manifest.absolute_paths()
     again = Counting()

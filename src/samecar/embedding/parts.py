@@ -1,5 +1,6 @@
 """Embeddings of a large set are kept on disk part by part, so that embedding goes on where it was stopped."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from samecar.config import digest
 from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
 from samecar.embedding.embeddings import Embeddings
@@ -51,7 +51,7 @@ def embed_in_parts(
     total = len(manifest)
     if total <= PART:
         return embed(manifest, progress)
-    identity = digest([model, reference, *(_describe(path) for path in manifest.absolute_paths())])
+    identity = _identify(manifest, model, reference)
     done = _rows_done(folder / _PROGRESS, identity)
     while done < total:
         part = embed(manifest.select(range(done, min(done + PART, total))), _of_all(progress, done, total))
@@ -72,13 +72,17 @@ def keep_parts_beside(path: Path) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _describe(path: str) -> tuple[str, int, int]:
-    """What tells that a file is still the one that it was."""
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):  # whoever embeds it says so
-        return path, 0, 0
-    return path, found.st_size, found.st_mtime_ns
+def _identify(manifest: Manifest, model: str, reference: bool) -> str:
+    """What changes when the model, a file or the order of the files does; files are told by size and time."""
+    told = hashlib.sha256(f"{model} {reference}".encode())
+    for row in range(len(manifest)):
+        path = manifest.absolute_path(row)
+        try:
+            found = path.stat()
+            told.update(f"\n{path} {found.st_size} {found.st_mtime_ns}".encode())
+        except (OSError, ValueError):  # whoever embeds it says so
+            told.update(f"\n{path}".encode())
+    return told.hexdigest()[:16]
 
 
 def _rows_done(path: Path, identity: str) -> int:
