@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from samecar.errors import SamecarError
-from samecar.files import MANY_FILES, clear_unfinished, expand_home, make_folder, write_file, write_folder
+from samecar.files import (
+    MANY_FILES,
+    clear_unfinished,
+    exchange_folders,
+    expand_home,
+    make_folder,
+    write_file,
+    write_folder,
+)
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
@@ -180,3 +188,23 @@ def test_a_home_is_known_or_its_path_stays(monkeypatch):
     monkeypatch.setenv("HOME", "/home/of-somebody")
     assert expand_home("~/a/~") == Path("/home/of-somebody/a/~")
     assert expand_home("~nobody-at-all/a") == Path("~nobody-at-all/a")
+
+
+@pytest.mark.parametrize("system", [sys.platform, "darwin"])
+def test_folders_are_given_each_others_names(system, tmp_path, monkeypatch):
+    monkeypatch.setattr("samecar.files.sys.platform", system)
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    exchange_folders(tmp_path / "first", tmp_path / "second")
+    assert [(tmp_path / name / "file").read_text() for name in ("first", "second")] == ["second", "first"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("system", [sys.platform, "darwin"])
+def test_folders_of_which_one_is_absent_keep_their_names(system, tmp_path, monkeypatch):
+    monkeypatch.setattr("samecar.files.sys.platform", system)
+    (tmp_path / "first").mkdir()
+    with pytest.raises(FileNotFoundError):
+        exchange_folders(tmp_path / "first", tmp_path / "second")
+    assert (tmp_path / "first").is_dir()

@@ -1,5 +1,6 @@
 """Writing files and folders so that nobody ever sees one half-written, not even after a power cut."""
 
+import ctypes
 import errno
 import json
 import os
@@ -48,6 +49,9 @@ def expand_home(path: str) -> Path:
     except RuntimeError:
         return Path(path)
 
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+"""Numbers of Linux's renameat2: paths go from the folder of the process, and both names stay in use."""
 
 UNFINISHED = ".unfinished-"
 """Begins the names of folders in which something is written that has not got its name yet."""
@@ -112,6 +116,26 @@ def write_folder(path: Path, mode: int | None = None, group: str | None = None) 
                 f"{path} cannot be made: {error.strerror}; name a new folder, such as {path / 'new'}"
             ) from error
         sync(path.parent)
+
+
+def exchange_folders(first: Path, second: Path) -> None:
+    """Gives two folders each other's names: on Linux in one step, elsewhere `first` is not there for a moment.
+
+    Raises:
+        OSError: the system refuses, and both have their names still.
+    """
+    if sys.platform == "linux":
+        exchange = ctypes.CDLL(None, use_errno=True).renameat2
+        if not exchange(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE):
+            sync(first.parent)
+            return
+        if (number := ctypes.get_errno()) not in (errno.EINVAL, errno.ENOSYS):  # else this disk cannot do it
+            raise OSError(number, os.strerror(number), str(first))
+    aside = second.with_name(f"{second.name}.exchanged")
+    second.rename(aside)
+    first.rename(second)
+    aside.rename(first)
+    sync(first.parent)
 
 
 def make_folder(folder: Path) -> None:

@@ -17,7 +17,17 @@ ONLY_READ = (
     "import-weights",
     "data crop",
     "export runs/first --precision int8",
-    *("demo", "draw", "serve", "ingest", "calibrate", "gallery calibrate", "plot", "reproduce table1"),
+    *(
+        "demo",
+        "draw",
+        "serve",
+        "ingest",
+        "calibrate",
+        "gallery calibrate",
+        "gallery re-embed",
+        "plot",
+        "reproduce table1",
+    ),
     *("reproduce figure4", "reproduce all", "reproduce --plan", "fuse", "reduce", "tune"),
     *(
         "reproduce --rows",

@@ -111,3 +111,5 @@ def test_what_is_no_model_is_refused(tmp_path):
         load(tmp_path / "none.onnx")
     with pytest.raises(SamecarError, match="holds no model"):
         load(tmp_path)
+    with pytest.raises(SamecarError, match="model is of type int; give a path, or hf-hub:ORGANISATION/NAME"):
+        load(3)

@@ -18,6 +18,7 @@ from samecar.cli.ingest import ingest
 from samecar.cli.options import Group, add_command
 from samecar.cli.plot import plot
 from samecar.cli.publish import publish
+from samecar.cli.re_embed import re_embed
 from samecar.cli.recipes import recipes
 from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
@@ -155,6 +156,7 @@ add_command(app, measure.calibrate)
 add_command(app, measure.compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
+add_command(gallery, re_embed, "re-embed")
 app.add_typer(gallery, name="gallery")
 for command in (export, publish, search, ingest, reproduce, serve):
     add_command(app, command)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError, naming_extra
+from samecar.files import as_text
 from samecar.models.folders import EXPORTED_FILE, MODEL_FILES, stated_beside
 
 HUB = "hf-hub:"
@@ -33,7 +34,7 @@ def load(source: str | os.PathLike[str], *, device: str = "auto") -> Encoder:
     Raises:
         SamecarError: there is no model, or the hub does not give it.
     """
-    name = os.fspath(source)
+    name = as_text(source, "model", "a path, or hf-hub:ORGANISATION/NAME")
     if not name.startswith(HUB):
         return Encoder.open(source, device=device)
     folder = _fetch(name)

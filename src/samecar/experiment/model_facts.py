@@ -13,7 +13,6 @@ from samecar.experiment.composite import CompositeModel, TorchModel, TrainedMode
 from samecar.files import read_json
 from samecar.models.describing import describe_weights
 from samecar.models.folders import DESCRIPTION_FILE
-from samecar.models.weights.sources import stated_licence
 from samecar.training import Run, RunData
 
 KEPT_SCORES = ("mAP", "cmc", "queries", "skipped", "intervals", "protocol")
@@ -54,6 +53,8 @@ def facts_of_files(encoder: Encoder) -> dict[str, Any]:
     Raises:
         SamecarError: it is an exported file.
     """
+    from samecar.models.weights.sources import stated_licence
+
     if DESCRIPTION_FILE not in encoder.files:
         raise SamecarError("the gallery's model is an exported file already; export the run that it came from")
     facts = json.loads(encoder.files[DESCRIPTION_FILE])

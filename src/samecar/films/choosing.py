@@ -8,7 +8,7 @@ from PIL import Image
 
 from samecar.films.decoding import Frame
 from samecar.films.detection import Boxes, Detections, areas, intersections
-from samecar.retrieval.records import picture_content
+from samecar.retrieval.records import crop_content
 
 BORDER = 0.02
 """A vehicle whose box comes nearer to the frame's border, as a share of the frame's side, may be cut off there."""
@@ -43,7 +43,7 @@ class Crop:
     @property
     def content(self) -> str:
         """Digest of its pixels and their arrangement."""
-        return picture_content(str(self.picture.shape).encode() + self.picture.tobytes())
+        return crop_content(self.picture)
 
     def image(self) -> Image.Image:
         """The picture as Pillow's."""

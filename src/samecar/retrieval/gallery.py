@@ -17,6 +17,7 @@ from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
+from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
 from samecar.retrieval.answers import Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
@@ -76,6 +77,7 @@ class Gallery:
         self._model: Encoder | None = None
         self._calibration: tuple[float, bytes | None, Calibration | None] | None = None
         self._counted: tuple[float, dict[str, int]] | None = None
+        self._noted = False
 
     @classmethod
     def create(
@@ -103,18 +105,8 @@ class Gallery:
         Raises:
             SamecarError: there is one already, or the calibration is not of this model.
         """
-        facts = GalleryFacts(
-            format=FORMAT,
-            model=model.digest,
-            size=model.embedding_size,
-            thumbnail=thumbnail,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            description=digest_description(model),
-        )
-        files = dict(model.files)
-        if calibration is not None:
-            _read_calibration(calibration, model.digest)
-            files[CALIBRATION_FILE] = calibration
+        facts = make_facts(model, thumbnail)
+        files = make_files(model, calibration)
         name = as_text(name, "gallery", "its folder or name")
         return cls(create_engine(name, engine, facts, files, group), device, name)
 
@@ -166,6 +158,12 @@ class Gallery:
             if self._model is None:
                 self._model = open_model(self.engine, self._device)
             return self._model
+
+    @property
+    def runtime(self) -> str:
+        """What embedded its first pictures, and the numbers it computed with; "" where nothing noted it."""
+        noted = NotedRuntime.read(self.engine)
+        return "" if noted is None else noted.runtime
 
     @property
     def calibration(self) -> "Calibration | None":
@@ -263,6 +261,9 @@ class Gallery:
         """
         if not pictures:
             raise SamecarError(f"track {sighting.track_id!r} has no pictures; a pooled entry needs one at least")
+        if not self._noted:
+            note_runtime(self.engine, self.model)
+            self._noted = True
         parts = [
             self.model.embed(pictures[first : first + BATCH_SIZE]) for first in range(0, len(pictures), BATCH_SIZE)
         ]
@@ -285,7 +286,7 @@ class Gallery:
         with show_progress(progress) as report:
             parts: tuple[Callable[[], object], ...] = (
                 lambda: findings.extend(self.engine.check(report)),
-                lambda: check_model(self.model, self.facts),
+                self._check_model,
                 lambda: self.calibration,
             )
             for part in parts:
@@ -294,6 +295,10 @@ class Gallery:
                 except SamecarError as error:
                     findings.append(str(error))
         return findings
+
+    def _check_model(self) -> None:
+        check_model(self.model, self.facts)
+        check_runtime(self.engine, self.model)
 
     # what is asked of it
 
@@ -366,6 +371,39 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
+
+
+def make_facts(model: "Encoder", thumbnail: int) -> GalleryFacts:
+    """What a gallery is that is made now.
+
+    Args:
+        model: whose embeddings it will hold.
+        thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+    """
+    return GalleryFacts(
+        format=FORMAT,
+        model=model.digest,
+        size=model.embedding_size,
+        thumbnail=thumbnail,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        description=digest_description(model),
+    )
+
+
+def make_files(model: "Encoder", calibration: bytes | None) -> dict[str, bytes]:
+    """What is attached to a gallery that is made now, by name.
+
+    Args:
+        model: whose embeddings it will hold.
+        calibration: what its similarities mean, if that is known.
+
+    Raises:
+        SamecarError: the calibration is not of this model.
+    """
+    if calibration is None:
+        return dict(model.files)
+    _read_calibration(calibration, model.digest)
+    return {**model.files, CALIBRATION_FILE: calibration}
 
 
 def _read_calibration(content: bytes, model: str) -> "Calibration":

@@ -248,6 +248,15 @@ def picture_content(picture: bytes) -> str:
     return hashlib.sha256(picture).hexdigest()
 
 
+def crop_content(crop: NDArray[np.uint8]) -> str:
+    """The content of a crop of a film, which may have no file: SHA-256 of its shape and pixels.
+
+    Args:
+        crop: (height, width, 3): red, green, blue.
+    """
+    return picture_content(str(crop.shape).encode() + crop.tobytes())
+
+
 def track_content(contents: Sequence[str]) -> str:
     """The content of a pooled track: SHA-256 of its pictures' digests, whose order does not matter."""
     return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()

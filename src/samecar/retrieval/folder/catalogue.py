@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
@@ -147,6 +147,15 @@ class Catalogue:
             f"{self._path.parent} cannot be written to, and was changed by somebody else each time that it was read; "
             "do it again when that is done"
         )
+
+    def copy_to(self, path: Path) -> None:
+        """Writes a copy, as the catalogue is now, into a new file."""
+
+        def copy(connection: sqlite3.Connection) -> None:
+            with closing(sqlite3.connect(path)) as target:
+                connection.backup(target)
+
+        self.read(copy)
 
     @contextmanager
     def writing(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:

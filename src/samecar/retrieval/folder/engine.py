@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
@@ -36,7 +37,9 @@ from samecar.retrieval.records import (
 _LOG = logging.getLogger(__name__)
 
 _FACTS = "gallery.json"
-_CATALOGUE = "catalogue.sqlite"
+CATALOGUE = "catalogue.sqlite"
+"""The file of a gallery that is the truth."""
+
 _INDEX = "index.faiss"
 _ATTACHED = "model"
 _LOCK = "writer.lock"
@@ -58,7 +61,7 @@ class FolderEngine(CatalogueEngine):
         self._facts = facts = _read_facts(folder)
         self._facts_lock = threading.Lock()
         self._writer = WriterLock(folder / _LOCK)
-        super().__init__(Catalogue.open(folder / _CATALOGUE, self._writer, facts.size))
+        super().__init__(Catalogue.open(folder / CATALOGUE, self._writer, facts.size))
         self._index = FollowingIndex(folder / _INDEX, self._catalogue, facts.size)
         self._wrote = False
         self._closed = False
@@ -86,12 +89,8 @@ class FolderEngine(CatalogueEngine):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
             clear_unfinished(folder.absolute().parent)
             with write_folder(folder, OWNER_ALONE if group is None else OWNER_AND_GROUP, group) as temporary:
-                (temporary / _ATTACHED).mkdir()
-                with WriterLock(temporary / _LOCK).held():  # which makes its file, while there is space
-                    for name, content in files.items():
-                        _attach(temporary, name, content)
-                    Catalogue.create(temporary / _CATALOGUE)
-                    _write_facts(temporary, facts)
+                Catalogue.create(temporary / CATALOGUE)
+                write_files(temporary, facts, files)
         return cls(folder)
 
     @staticmethod
@@ -114,11 +113,22 @@ class FolderEngine(CatalogueEngine):
         return cls(folder)
 
     @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self._folder
+
+    @property
     def facts(self) -> GalleryFacts:
         with self._facts_lock, translate_errors(self._folder):
             state = _read_state(self._folder / _FACTS)
             if state != self._facts_state:
-                self._facts, self._facts_state = _read_facts(self._folder), state
+                facts = _read_facts(self._folder)
+                if facts.model != self._facts.model:
+                    raise SamecarError(
+                        f"{self._folder} was switched over to model {facts.model} after it was opened; open it again, "
+                        "or start the service again"
+                    )
+                self._facts, self._facts_state = facts, state
                 self._index.forget()
             return self._facts
 
@@ -132,7 +142,7 @@ class FolderEngine(CatalogueEngine):
             return read_whole(path, LARGEST_MODEL) if path.is_file() else None
 
     def add(self, additions: Sequence[Addition]) -> list[int]:
-        matrix = prepare_embeddings(additions, self._facts.size)
+        matrix = prepare_embeddings(additions, self.facts.size)
         if not len(matrix):
             return []
         self._wrote = True
@@ -164,6 +174,18 @@ class FolderEngine(CatalogueEngine):
             _write_facts(self._folder, self.facts.model_copy(update={"index": settings}))
         return self.facts.index
 
+    def copy_catalogue(self, path: Path) -> None:
+        """Writes a copy of entries, embeddings, thumbnails and judgements, as they are now, into a new file."""
+        self._catalogue.copy_to(path)
+
+    def writing_alone(self) -> AbstractContextManager[None]:
+        """Lets nobody else write to the gallery while a block lasts.
+
+        Raises:
+            SamecarError: another process writes to it.
+        """
+        return self._writer.held()
+
     def limit_silence(self, reading: float, writing: float) -> None:
         pass  # a folder is no server
 
@@ -182,6 +204,21 @@ class FolderEngine(CatalogueEngine):
                 self._index.save(self.facts.index.kind)
         except SamecarError as error:
             _LOG.warning("the index was not saved and is brought up to date at the next opening: %s", error)
+
+
+def write_files(folder: Path, facts: GalleryFacts, files: Mapping[str, bytes]) -> None:
+    """Writes all of a new gallery but its catalogue.
+
+    Args:
+        folder: of the gallery.
+        facts: what it is.
+        files: attached to it, by name.
+    """
+    (folder / _ATTACHED).mkdir()
+    with WriterLock(folder / _LOCK).held():  # which makes its file, while there is space
+        for name, content in files.items():
+            _attach(folder, name, content)
+        _write_facts(folder, facts)
 
 
 def check_kind(kind: str) -> None:

@@ -1,0 +1,253 @@
+"""A gallery in a folder made anew with another model, from pictures that are still there, and switched over to.
+
+Beside `garage` the embeddings gather in `garage.re-embedding`, itself a gallery, so that the work can be interrupted.
+To switch over, a copy of `garage` with these embeddings is written, and takes its name in one step; the old one is
+`garage.before` from then on.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from samecar.data.pictures import UnreadablePictureError, read_picture
+from samecar.errors import SamecarError
+from samecar.files import exchange_folders
+from samecar.progress import Progress, show_progress, silent
+from samecar.retrieval.adding import split_batches
+from samecar.retrieval.engine import Engine, all_entries
+from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.folder.replacing import write_with_embeddings
+from samecar.retrieval.gallery import Gallery, make_facts, make_files
+from samecar.retrieval.incoming import Incoming
+from samecar.retrieval.records import CONTENT_MARK, Entry, crop_content, picture_content, track_content
+
+if TYPE_CHECKING:
+    from samecar.embedding.encoder import Encoder
+
+WORKING, READY, BEFORE = ".re-embedding", ".re-embedded", ".before"
+"""Follow a gallery's name: where embeddings gather, what is about to take its name, and what had it before."""
+
+PAGE = 1000
+"""Entries that are looked up at a time."""
+
+FIRST_OF_TRACK = "-1.png"
+"""Ends the file of a pooled track's best crop; those of the others count on."""
+
+
+@dataclass(frozen=True)
+class ReEmbedding:
+    """How far a gallery is embedded with another model.
+
+    Attributes:
+        pictures: entries of the gallery.
+        missing: a sentence for each that cannot be embedded, as its picture is not there any more.
+    """
+
+    pictures: int
+    missing: list[str]
+
+    @property
+    def embedded(self) -> int:
+        """Entries that have an embedding by the other model."""
+        return self.pictures - len(self.missing)
+
+
+@dataclass(frozen=True)
+class _StoredPicture(Incoming):
+    """The picture of an entry, which must still be the one that was added."""
+
+    number: int = field(default=0, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        return f"{self.known.address or 'without an address'} (entry {self.number})"
+
+    def read(self) -> bytes:
+        if not self.known.address:
+            raise UnreadablePictureError(self.name, "the gallery does not know where it lies")
+        content = super().read()
+        if picture_content(content) != self.known.content:
+            raise UnreadablePictureError(self.name, "another picture lies there now")
+        return content
+
+
+def re_embed(
+    name: str | Path,
+    model: "Encoder",
+    *,
+    workers: int | None = None,
+    progress: Progress | bool | None = silent,
+) -> ReEmbedding:
+    """Embeds the pictures of a gallery with another model, beside it; the gallery itself is only read.
+
+    What was embedded before is not embedded again, so that the same call goes on after an interruption.
+
+    Args:
+        name: folder of the gallery.
+        model: the other model.
+        workers: threads that read and decode pictures; None as in `Gallery.add`.
+        progress: True shows a bar; a function is told of every batch that is kept.
+
+    Raises:
+        SamecarError: it is no gallery in a folder, it is of this model already, or embeddings of a third model lie
+            beside it.
+    """
+    folder = Path(name)
+    with (
+        closing(FolderEngine.open(folder)) as old,
+        _open_working(folder, old, model) as working,
+        show_progress(progress) as report,
+    ):
+        tracks: list[Entry] = []
+        added = working.add(
+            _find_pictures(old, working.engine, tracks), total=old.summary().pictures, workers=workers, progress=report
+        )
+        missing = [*added.unreadable, *_embed_tracks(working, tracks, report)]
+        return ReEmbedding(old.summary().pictures, missing)
+
+
+def switch_over(
+    name: str | Path,
+    model: "Encoder",
+    done: ReEmbedding,
+    *,
+    calibration: bytes | None = None,
+    progress: Progress | bool | None = silent,
+) -> Path:
+    """Gives a gallery the embeddings of another model, in one step; nobody else should use it meanwhile.
+
+    Entries keep their numbers and all that is known of them, with thumbnails and judgements; those whose pictures are
+    missing are left out.
+
+    Args:
+        name: folder of the gallery.
+        model: the other model.
+        done: what `re_embed` gave just before.
+        calibration: what similarities of the other model mean, if that is known.
+        progress: True shows bars.
+
+    Returns:
+        Where the gallery of before lies now.
+
+    Raises:
+        SamecarError: something lies where the old gallery would, or pictures were added since.
+    """
+    folder = Path(name)
+    ready, before = (_beside(folder, suffix) for suffix in (READY, BEFORE))
+    for place in (ready, before):
+        if place.exists():
+            raise SamecarError(
+                f"{place} is there, from a switch before this one or one that was interrupted; look with `samecar "
+                f"gallery info {place}` what it is, and move or remove it"
+            )
+    with closing(FolderEngine.open(folder)) as old, old.writing_alone():
+        with _open_working(folder, old, model) as working:
+            _refuse_additions(old, working.engine, done)
+            facts = make_facts(model, old.facts.thumbnail)
+            files = make_files(model, calibration)
+            write_with_embeddings(old, ready, facts, files, lambda contents: _look_up(working.engine, contents))
+        if old.facts.index.kind != "exact":
+            with closing(FolderEngine.open(ready)) as made, show_progress(progress) as report:
+                made.rebuild(old.facts.index.kind, report)
+        exchange_folders(folder, ready)
+        ready.rename(before)
+    shutil.rmtree(_beside(folder, WORKING))
+    return before
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.absolute().with_name(f"{folder.absolute().name}{suffix}")
+
+
+def _open_working(folder: Path, old: Engine, model: "Encoder") -> Gallery:
+    """The gallery in which embeddings gather, made where it is not there yet.
+
+    Raises:
+        SamecarError: the old gallery is of this model already, or that one is of a third.
+    """
+    if model.digest == old.facts.model:
+        raise SamecarError(f"{folder} is of model {model.digest} already; name another one with --run")
+    place = _beside(folder, WORKING)
+    if not FolderEngine.is_in(place):
+        return Gallery.create(place, model, thumbnail=0)
+    working = Gallery.open(place)
+    if working.facts.model != model.digest:
+        other = working.facts.model
+        working.close()
+        raise SamecarError(
+            f"{place} holds embeddings of model {other}, not of {model.digest}; name that model, or remove the folder"
+        )
+    return working
+
+
+def _find_pictures(old: Engine, working: Engine, tracks: list[Entry]) -> Iterator[Incoming]:
+    """Pictures that are not embedded yet; entries of pooled tracks are put aside."""
+    for page in _split_pages(old):
+        known = working.known([entry.sighting.content for entry in page])
+        for entry in page:
+            if entry.sighting.content in known:
+                continue
+            if entry.sighting.content[:CONTENT_MARK] in Path(entry.sighting.address).name or _is_pooled(entry):
+                tracks.append(entry)
+            else:
+                yield _StoredPicture(Path(entry.sighting.address), entry.sighting, number=entry.id)
+
+
+def _is_pooled(entry: Entry) -> bool:
+    """Whether an entry is of a film's track whose crops were not written."""
+    return entry.sighting.track_id.endswith(f"/{entry.sighting.content[:CONTENT_MARK]}")
+
+
+def _embed_tracks(working: Gallery, tracks: Sequence[Entry], report: Progress) -> Iterator[str]:
+    """Embeds pooled tracks by the crops that were written of them; gives a sentence for each that is missing."""
+    for done, entry in enumerate(tracks, 1):
+        try:
+            working.add_pooled(entry.sighting, _read_crops(entry))
+        except UnreadablePictureError as error:
+            yield str(error)
+        report("tracks", done, len(tracks))
+
+
+def _read_crops(entry: Entry) -> list[Image.Image]:
+    """The crops that a pooled track was made of, best first.
+
+    Raises:
+        UnreadablePictureError: they were not written, or are others now.
+    """
+    first, name = entry.sighting.address, f"of track {entry.sighting.track_id} (entry {entry.id})"
+    if not first.endswith(FIRST_OF_TRACK):
+        raise UnreadablePictureError(name, "no crops were written of it; ingest the film again")
+    stem = first.removesuffix(FIRST_OF_TRACK)
+    crops = [read_picture(Path(first))]
+    while (path := Path(f"{stem}-{len(crops) + 1}.png")).is_file():
+        crops.append(read_picture(path))
+    if track_content([crop_content(np.asarray(crop)) for crop in crops]) != entry.sighting.content:
+        raise UnreadablePictureError(name, f"its crops {stem}-*.png are not those that it was made of")
+    return crops
+
+
+def _refuse_additions(old: Engine, working: Engine, done: ReEmbedding) -> None:
+    lacking = sum(
+        len(page) - len(working.known([entry.sighting.content for entry in page])) for page in _split_pages(old)
+    )
+    if lacking > len(done.missing):
+        raise SamecarError(
+            f"{lacking - len(done.missing):,} pictures were added meanwhile; end what adds them, and give the command "
+            "again"
+        )
+
+
+def _look_up(working: Engine, contents: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    known = working.known(contents)
+    return dict(zip(known, working.embeddings(list(known.values())), strict=True))
+
+
+def _split_pages(engine: Engine) -> Iterator[list[Entry]]:
+    return split_batches(all_entries(engine, page=PAGE), PAGE)
