@@ -11,8 +11,6 @@ from samecar.errors import SamecarError
 from samecar.similarity import counting
 from samecar.similarity.counting import Work, count_in_distances, count_matches
 
-pytestmark = pytest.mark.light
-
 KINDS = ("euclidean", "cosine")
 
 

@@ -16,8 +16,6 @@ from samecar.retrieval.folder.screen import Screen, screened_most_similar
 from samecar.retrieval.folder.snapshot import read_description
 from samecar.retrieval.records import EVERYTHING, Filter
 
-pytestmark = pytest.mark.light
-
 PICTURES_OF_A_VEHICLE = 10
 
 
