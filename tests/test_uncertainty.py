@@ -102,6 +102,11 @@ def test_the_p_value_is_that_of_all_exchanges_of_vehicles():
     assert found.interval[0] < found.difference < found.interval[1]
 
 
+def test_no_p_value_falls_below_one_in_ten_thousand_and_one():
+    vehicles = np.arange(100).astype(str)
+    assert compare(scores(np.zeros(100)), scores(np.ones(100)), vehicles).p_value == 1 / 10_001
+
+
 def test_equal_runs_do_not_differ_and_chance_is_found_as_often_as_it_should():
     vehicles = np.arange(30).astype(str)
     same = scores(np.linspace(0, 1, 30))

@@ -7,8 +7,8 @@ from samecar.data import Manifest
 from samecar.data.copies import name_pictures
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.evaluation import find_protocol, score
-from samecar.evaluation.test_sets import refuse_unscorable
+from samecar.evaluation import default_protocol, find_protocol, score
+from samecar.evaluation.test_sets import protocol_of, refuse_unscorable
 
 
 def manifest(folder, rows):
@@ -47,6 +47,13 @@ def test_a_vehicle_needs_two_different_pictures_where_the_gallery_is_drawn(tmp_p
     nobody = [("e", b"1", "-1", "", "gallery"), ("f", b"2", "-1", "", "gallery")]
     with pytest.raises(SamecarError, match=r"no test vehicle of csv:.* has two pictures"):
         refuse_unscorable(manifest(tmp_path, nobody), protocol)
+
+
+def test_a_set_whose_cameras_are_known_in_part_keeps_the_rules_of_its_source(tmp_path):
+    rows = [("a", b"first", "1", "c1", "gallery"), ("b", b"second", "1", "", "gallery")]
+    known = manifest(tmp_path, rows)
+    assert protocol_of(known).name == default_protocol(known.source).name != "vehicleid"
+    assert protocol_of(manifest(tmp_path, [(*row[:3], "", row[4]) for row in rows])).name == "vehicleid"
 
 
 def test_files_of_embeddings_tell_copies(tmp_path):

@@ -101,6 +101,13 @@ def test_a_query_without_a_match_has_no_ranks():
     assert [query.tolist() for query in ranks] == [[], [1]]
 
 
+def test_an_embedding_of_zeros_is_as_far_as_its_own_place():
+    # From (1, 0): zeros are at a squared distance of 1, the match, on the other side, at 4.
+    gallery = np.array([[0, 0], [-3, 0]], np.float32)
+    (ranks,) = ranks_of(np.array([[2, 0]], np.float32), gallery, as_lists(np.array([[-1, 1]])), distance="cosine")
+    assert ranks.tolist() == [2]
+
+
 def test_ties_go_against_the_model():
     # Distances 1 1 1 2 2; matches in places 1 and 4: two wrong ones are as near as the first, one as the second.
     gallery = np.array([[1], [-1], [1], [2], [-2]], np.float32)
@@ -285,6 +292,16 @@ def test_ranks_in_given_distances_equal_a_sorted_list():
     for row, relevant, ranks in zip(distances, relevance, found, strict=True):
         listed = sorted((value, r == 1) for value, r in zip(row, relevant, strict=True) if r != 0)
         assert ranks.tolist() == [place for place, (_, match) in enumerate(listed, start=1) if match]
+
+
+def test_a_threshold_beyond_what_a_sample_foresaw_is_found_all_the_same():
+    """Of many pairs a sample tells how far to count. This one shows the near sixteenth alone; a tenth is asked for."""
+    queries, gallery = np.zeros((600, 1), np.float32), np.full((4000, 1), 100, np.float32)
+    gallery[np.linspace(0, 3999, 256).astype(np.int64), 0] = np.linspace(1, 2, 256)
+    matches = count_matches(queries, gallery, lambda _: (np.array([5]), np.empty(0, np.int64)), pairs=True)
+    point = matches.others.operating_point(matches.distances, 0.1)
+    assert (point.true_positive_rate, float(gallery[5, 0])) == (0, 100)  # as far as all the others
+    assert point.threshold == pytest.approx(100**2, rel=1e-3)
 
 
 def test_nothing_is_written_into_the_inputs(rows):

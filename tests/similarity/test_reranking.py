@@ -222,6 +222,14 @@ def test_five_pictures_are_averaged_by_default():
     np.testing.assert_allclose(database_augmentation(gallery), expected, atol=1e-5)
 
 
+def test_queries_may_be_far_smaller_than_the_gallery():
+    queries, gallery = vehicles(12, 8, 60)
+    queries *= np.float32(1e-20)
+    gallery *= np.float32(1e10)
+    found, expected = reranked(queries, gallery), dense_reference(queries, gallery, 20, 6, 0.3)
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+
+
 def test_inputs_stay_as_they_are():
     queries, gallery = vehicles(11, 10, 40)
     before = queries.copy(), gallery.copy()
