@@ -30,6 +30,7 @@ PAGES = (
     "README.md",
     "docs/calibration.md",
     "docs/contributing.md",
+    "docs/deploying.md",
     "docs/exporting.md",
     "docs/films.md",
     "docs/fusion.md",

@@ -3,7 +3,9 @@
 torch is loaded when a device is asked for, so that importing this module does not wait for it.
 """
 
+import ctypes
 import os
+import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +67,12 @@ def name_device(name: str) -> str:
     if name == "cpu" or (name == "auto" and find_spec("torch") is None):
         return "cpu"
     return str(find_device(name))
+
+
+def release_freed_memory() -> None:
+    """Gives the system back what was freed; with other C libraries than glibc nothing is done."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_gpu_driver() -> bool:

@@ -11,7 +11,7 @@ from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, FLIPPED, Embeddings
 from samecar.embedding.encoder import MANY, Encoder
 from samecar.embedding.parts import embed_in_parts
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, naming_extra
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
     RankedPicture,
@@ -257,7 +257,8 @@ def _embedding_with(
     if isinstance(trained, ExportedModel):
         encoder = bound_model(trained, on=on)
         return lambda manifest, report: encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
-    from samecar.embedding.networks import embed, find_way
+    with naming_extra("a model that is not exported needs"):
+        from samecar.embedding.networks import embed, find_way
 
     model, model_digest = trained.load_model().to(on.device), trained.model_digest()
     way = find_way(model) if quicken else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from samecar.embedding.exported import ExportFacts, Precision, read_facts
 from samecar.embedding.foreign import facts_of_foreign, parse_stated
 from samecar.errors import SamecarError, missing_library
-from samecar.hardware import available_cores, check_device, has_gpu_driver
+from samecar.hardware import available_cores, check_device, has_gpu_driver, release_freed_memory
 from samecar.models.folders import EXPORTED_FILE, STATED_FILE, tensors_digest
 from samecar.preprocessing import Pixels, Preprocessing
 
@@ -101,6 +101,7 @@ class OnnxRuntime:
                 session = open_session(self._content, self._device)
                 self._facts = self._read_facts(session)
                 self._session = session
+                release_freed_memory()  # loading takes some times the file's size for a moment
 
     def quicken(self) -> None:
         """Opens the file, if that was not done yet; there is no quicker way."""
