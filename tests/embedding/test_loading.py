@@ -116,7 +116,7 @@ def test_what_is_no_model_is_refused(tmp_path):
 
 
 def test_a_model_that_runs_leaves_nothing_behind_and_sends_nothing(exported, tmp_path):
-    """onnxruntime notes a number of the machine in the home folder and sends what it is used for, if not told not to."""
+    """onnxruntime notes a number of the machine in the home folder, and sends what it does, if not told otherwise."""
     home = tmp_path / "home"
     home.mkdir()
     program = (
