@@ -108,6 +108,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "jitter": ("augmentation.jitter=true", "augmentation.jitter_saturation=0.1"),
     "grey patches": ("augmentation.grey_patches=0.4",),
     "blur": ("augmentation.blur=0.5", "augmentation.blur_sigma=[0.1, 3.0]"),
+    "quick reading": ("model.reading=quick",),
     "erasing": ("augmentation.erasing=0.5",),
     "mining by camera": ("loss.triplet_mining=camera",),
     "camera-aware batches": ("batch.camera_aware=true",),

@@ -9,6 +9,7 @@ import samecar
 from samecar.embedding import encoder as encoder_module
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exporting import sample_pictures
+from samecar.embedding.networks import find_way
 from samecar.embedding.runtimes import quickening
 from samecar.embedding.runtimes.quickening import LEAST_COSINE
 from samecar.retrieval.gallery import Gallery
@@ -48,13 +49,13 @@ def test_each_way_gives_the_embeddings_of_the_network_in_batches_of_any_size(enc
 
 
 def test_a_way_that_disagrees_or_fails_is_passed_over(encoder, monkeypatch, caplog):
-    def turn(network):
+    def turn(network, unit_length):
         return lambda pictures: np.roll(encoder.runtime._embed_as_it_is(pictures), 1, axis=1)
 
-    def fail(network):
+    def fail(network, unit_length):
         raise RuntimeError("no such operator\nat line 1")
 
-    def lack(network):
+    def lack(network, unit_length):
         raise ModuleNotFoundError("no module named 'swift'")
 
     monkeypatch.setattr(quickening, "WAYS", {"turned": turn, "failed": fail, "absent": lack})
@@ -67,6 +68,29 @@ def test_a_way_that_disagrees_or_fails_is_passed_over(encoder, monkeypatch, capl
     assert said[0].startswith("turned is not used: the cosine of its embeddings with torch's is ")
     assert said[0].endswith(f", below {LEAST_COSINE}")
     assert said[1] == "failed does not run this network: no such operator"
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_set_is_embedded_by_the_quickest_way_unless_the_reference_is_asked_for(
+    run, painted_source, monkeypatch, flip
+):
+    monkeypatch.setattr("samecar.experiment.evaluate.MANY", 4)
+    options = {"on": samecar.machine("cpu", 2), "flip": flip}
+    reference = samecar.embed_with(run, painted_source, **options, reference=True)
+    quick = samecar.embed_with(run, painted_source, **options)
+    assert quick.model == reference.model
+    assert quick.labels.picture.tolist() == reference.labels.picture.tolist()
+    assert not np.array_equal(quick.matrix, reference.matrix)
+    np.testing.assert_allclose(quick.matrix, reference.matrix, atol=2e-5 * np.abs(reference.matrix).max())
+
+
+def test_a_length_that_differs_is_a_disagreement(encoder, monkeypatch):
+    network = encoder.runtime.network
+    exported = WAYS["torch, frozen, float32"](network, False)
+    monkeypatch.setattr(quickening, "WAYS", {"longer": lambda network, unit_length: lambda p: exported(p) * 1.001})
+    assert find_way(network) is None
+    monkeypatch.setattr(quickening, "WAYS", {"the same": lambda network, unit_length: exported})
+    assert find_way(network).name == "the same"
 
 
 def test_a_gallery_is_quickened_when_it_pays(run, painted_source, tmp_path, monkeypatch):

@@ -54,6 +54,17 @@ def garage(model, source, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def composite(tmp_path_factory):
+    """A folder that looks like a fused model's, as far as anything but torch reads it."""
+    folder = tmp_path_factory.mktemp("composite")
+    data = {"source": "none", "digest": "0", "pictures": 0, "vehicles": []}
+    (folder / "composite.json").write_text(json.dumps({"samecar": "0.1.0", "data": data}))
+    (folder / "model.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
 def a_picture(source):
     return source.removeprefix("folder:").replace("{split}/{vehicle_id}_{camera_id}", "query/v05_c1")
 
@@ -174,21 +185,17 @@ def test_the_service_is_soon_ready_and_small(garage, source):
     ],
     ids=lambda command: command[0],
 )
-def test_what_needs_torch_says_so(command, source, garage, tmp_path, monkeypatch):
+def test_what_needs_torch_says_so(command, source, garage, composite, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = tmp_path / "saved"
-    run.mkdir()
-    data = {"source": "none", "digest": "0", "pictures": 0, "vehicles": []}
-    (run / "composite.json").write_text(json.dumps({"samecar": "0.1.0", "data": data}))
-    (run / "model.json").write_text("{}")
-    (run / "model.safetensors").write_bytes(b"")
-    places = {"source": source, "garage": garage, "picture": a_picture(source), "run": run}
+    places = {"source": source, "garage": garage, "picture": a_picture(source), "run": composite}
     said = refused(*(part.format(**places) if part[:1] == "{" else part for part in command))
     assert WHAT_TO_INSTALL in said
-    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_python_says_so_too():
+def test_python_says_so_too(composite, source):
+    with pytest.raises(SamecarError, match=r"a model that is not exported needs \w+, which is not installed; run `pip"):
+        samecar.evaluate(composite, source)
     with pytest.raises(SamecarError, match=r"samecar\.train needs \w+, which is not installed; run `pip install"):
         _ = samecar.train
     assert samecar.score

@@ -239,10 +239,11 @@ def info(name: Name, engine: Engine = None, json: Json = False) -> None:
 
     with Gallery.open(name, engine=engine) as opened:
         facts, summary, calibrated = opened.facts, opened.engine.summary(), opened.calibration is not None
+        runtime = opened.runtime
     if json:
-        console.print_json(_info(facts, summary, calibrated))
+        console.print_json(_info(facts, summary, calibrated, runtime))
     else:
-        _print_info(name, engine, facts, summary, calibrated)
+        _print_info(name, engine, facts, summary, calibrated, runtime)
 
 
 @examples("samecar gallery check garage")
@@ -347,7 +348,7 @@ def standard_input() -> Iterator[str]:
         raise SamecarError(f"standard input is not UTF-8: {error}; give paths or a table in UTF-8") from error
 
 
-def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[str, Any]:
+def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool, runtime: str) -> dict[str, Any]:
     from samecar.retrieval.times import known_time_text
 
     cameras = [
@@ -362,6 +363,7 @@ def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[s
     return {
         **facts.model_dump(mode="json", exclude={"description"}),
         "calibrated": calibrated,
+        "runtime": runtime or None,
         "pictures": summary.pictures,
         "vehicles": summary.vehicles,
         "judgements": summary.judgements,
@@ -369,13 +371,17 @@ def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> dict[s
     }
 
 
-def _print_info(name: str, engine: str | None, facts: "GalleryFacts", summary: "Summary", calibrated: bool) -> None:
+def _print_info(
+    name: str, engine: str | None, facts: "GalleryFacts", summary: "Summary", calibrated: bool, runtime: str
+) -> None:
     from rich.table import Table
 
     console.say(
         f"{name}: {summary.pictures:,} pictures, {summary.vehicles:,} known vehicles, {summary.judgements:,} judgements"
     )
     console.say(f"model {facts.model}, {facts.size} numbers, {'calibrated' if calibrated else 'not calibrated'}")
+    if runtime:
+        console.say(f"embedded by {runtime}")
     console.say(_index(facts.index))
     _advise(name, engine, facts.index, summary.pictures)
     table = Table()
@@ -383,7 +389,7 @@ def _print_info(name: str, engine: str | None, facts: "GalleryFacts", summary: "
     table.add_column("pictures", justify="right")
     table.add_column("first", no_wrap=True)
     table.add_column("last", no_wrap=True)
-    for camera in _info(facts, summary, calibrated)["cameras"]:
+    for camera in _info(facts, summary, calibrated, runtime)["cameras"]:
         values = (console.cell(camera["camera_id"]) or "unknown", f"{camera['pictures']:,}")
         table.add_row(*values, camera["first"] or "", camera["last"] or "")
     if summary.cameras:

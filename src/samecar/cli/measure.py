@@ -195,10 +195,18 @@ def embed(
     on: Place,
     flip: Flip = False,
     preprocessing: Stated = None,
+    reference: Annotated[
+        bool,
+        typer.Option("--reference", help="run a trained network by torch in float32, not by the quickest that agrees"),
+    ] = False,
 ) -> None:
-    """Embeds every picture of a source with a trained model."""
+    """Embeds every picture of a source with a trained model.
+
+    Embeddings of more than 4,096 pictures are kept in OUT.parts on the way: stopped and typed again, it goes on there.
+    """
     from samecar.embedding.embeddings import refuse_name
     from samecar.embedding.npy import refuse_other_table
+    from samecar.embedding.parts import keep_parts_beside
     from samecar.experiment.evaluate import embed_with
     from samecar.hardware import machine
 
@@ -207,9 +215,18 @@ def embed(
     manifest = console.open_aloud(source)
     if out.suffix == ".npy":
         refuse_other_table(out, manifest)
-    with console.progress_bars() as progress:
-        embeddings = embed_with(opened, manifest, flip=flip, on=machine(**on), progress=progress)
-    embeddings.save(out)
+    with keep_parts_beside(out) as parts:
+        with console.progress_bars() as progress:
+            embeddings = embed_with(
+                opened,
+                manifest,
+                flip=flip,
+                on=machine(**on),
+                progress=progress,
+                parts=parts,
+                reference=reference,
+            )
+        embeddings.save(out)
     rows, size = embeddings.matrix.shape
     console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")
 

@@ -13,7 +13,7 @@ from PIL import Image
 from samecar.data.manifest import Manifest
 from samecar.data.picture_batches import PixelBatch, read_batches
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.filling import fill_matrix, refuse_empty, with_rows
+from samecar.embedding.filling import embed_both_ways, fill_matrix, refuse_empty, with_rows
 from samecar.embedding.runtimes.choosing import choose_runtime
 from samecar.errors import SamecarError
 from samecar.files import LARGEST_MODEL, read_whole
@@ -146,12 +146,7 @@ class Encoder:
         refuse_empty(manifest)
 
         def embedded(pictures: PixelBatch, _rows: slice) -> NDArray[np.float32]:
-            embeddings = self.embed_prepared(list(pictures))
-            if not flip:
-                return embeddings
-            mirrored = self.embed_prepared(list(pictures[..., ::-1].copy()))
-            mean: NDArray[np.float32] = (embeddings + mirrored) / np.float32(2)
-            return mean
+            return embed_both_ways(self.embed_prepared, pictures) if flip else self.embed_prepared(list(pictures))
 
         with closing(read_batches(manifest, self.preprocessing, batch_size, threads=workers)) as batches:
             matrix = fill_matrix(batches, len(manifest), self.embedding_size, embedded, self.runtime.device, progress)

@@ -42,33 +42,37 @@ class Exported(nn.Module):
 
     Args:
         network: in evaluation mode.
+        unit_length: whether embeddings are brought to length one; False leaves them as the network gives them.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, unit_length: bool = True) -> None:
         super().__init__()
         self.network = network
+        self.unit_length = unit_length
         for name in ("mean", "deviation"):
             values = torch.tensor(getattr(network.preprocessing, name))
             self.register_buffer(name, values[:, None, None])
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """From uint8 (batch, 3, height, width), RGB, to embeddings of length one, (batch, size)."""
+        """From uint8 (batch, 3, height, width), RGB, to embeddings, (batch, size)."""
         normalised = (pictures.float() / 255 - self.mean) / self.deviation
-        return functional.normalize(self.network(normalised).float())
+        embeddings: Tensor = self.network(normalised).float()
+        return functional.normalize(embeddings) if self.unit_length else embeddings
 
 
-def write_onnx(network: Network, path: Path) -> None:
-    """Writes a network as ONNX, with a dynamic batch.
+def write_onnx(network: Network, path: Path, *, unit_length: bool = True) -> None:
+    """Writes a network as ONNX, with a dynamic batch; other arguments as for `Exported`.
 
     Raises:
         SamecarError: a library is missing.
     """
     _refuse_missing()
     taken = network.preprocessing
-    whole = Exported(copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)).eval()
+    contiguous = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
+    whole = Exported(contiguous, unit_length=unit_length).eval()
     pictures = torch.zeros((2, 3, taken.height, taken.width), dtype=torch.uint8)
     with _quiet_exporter(), torch.no_grad():
         torch.onnx.export(

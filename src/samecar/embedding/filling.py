@@ -1,7 +1,7 @@
 """What embedding a whole set has in common, whatever embeds: pictures come batch by batch, and fill a matrix."""
 
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
+from samecar.data.picture_batches import PixelBatch
 from samecar.embedding.embeddings import FLIPPED, Embeddings
 from samecar.errors import SamecarError
+from samecar.preprocessing import Pixels
 from samecar.progress import Progress, describe_speed
 
 if TYPE_CHECKING:
@@ -56,6 +58,15 @@ def fill_matrix(
         done = rows.stop
         progress("embedding", done, total, describe_speed(done, started, device))
     return matrix
+
+
+def embed_both_ways(
+    embed: Callable[[Sequence[Pixels]], NDArray[np.float32]], pictures: PixelBatch
+) -> NDArray[np.float32]:
+    """Means of the embeddings of pictures and of their mirror images; (pictures, size)."""
+    mirrored = embed(list(pictures[..., ::-1].copy()))
+    mean: NDArray[np.float32] = (embed(list(pictures)) + mirrored) / np.float32(2)
+    return mean
 
 
 def with_rows(matrix: NDArray[np.float32], manifest: Manifest, model_digest: str, *, flip: bool) -> Embeddings:

@@ -1,5 +1,6 @@
 """From a run and a source to scores, to the report, and to what figures show of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import numpy as np
 
 from samecar.config import digest
 from samecar.data import Manifest, as_manifest
-from samecar.embedding.embeddings import FLIP, Embeddings
-from samecar.embedding.encoder import Encoder
-from samecar.errors import SamecarError
+from samecar.embedding.embeddings import FLIP, FLIPPED, Embeddings
+from samecar.embedding.encoder import MANY, Encoder
+from samecar.embedding.parts import embed_in_parts
+from samecar.errors import SamecarError, naming_extra
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
     RankedPicture,
@@ -21,6 +23,7 @@ from samecar.evaluation.ranked_lists import (
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
 from samecar.experiment.composite import TrainedModel, as_model, finished_model
 from samecar.experiment.exported import ExportedModel
+from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.models.describing import describe_embedding, describe_weights
 from samecar.progress import Progress, show_progress, silent
@@ -130,7 +133,7 @@ def score_run(
     distance = distance or (model.recipe.model.distance if isinstance(model, Run) else "cosine")
     refuse_unscorable(manifest, protocol)
     model = finished_model(model)
-    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress)
+    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True)
     provenance = replace(
         _origin(model, embeddings.model),
         data=manifest.name,
@@ -214,6 +217,8 @@ def embed_with(
     flip: bool = False,
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
+    parts: str | Path | None = None,
+    reference: bool = False,
 ) -> Embeddings:
     """Embeds every picture of a source with a run's model.
 
@@ -225,28 +230,41 @@ def embed_with(
         flip: average each embedding with that of the mirrored picture.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
+        parts: a folder that keeps embeddings of a large set while the rest is made: the same call then goes on where it
+            was stopped, and the matrix lies there, not in memory. None keeps nothing.
+        reference: run a trained network by torch in float32, as `evaluate` does. Else `MANY` pictures and more are
+            embedded on a processor by the quickest runtime that is installed and agrees, so that numbers differ in the
+            last digits.
 
     Raises:
         SamecarError: the run has not ended, there is no picture, or one cannot be read.
     """
-    on = on or machine()
     trained, manifest = as_model(run), as_manifest(data)
+    quicken = not reference and len(manifest) >= MANY
+    embed_some = _embedding_with(trained, flip, on or machine(), quicken=quicken)
+    with show_progress(progress) as report:
+        if parts is None:
+            return embed_some(manifest, report)
+        made_by = trained.model_digest() + (FLIPPED if flip else "")
+        folder = as_path(parts, "folder of parts")
+        return embed_in_parts(manifest, made_by, embed_some, folder, report, reference=reference)
+
+
+def _embedding_with(
+    trained: TrainedModel, flip: bool, on: Machine, *, quicken: bool
+) -> Callable[[Manifest, Progress], Embeddings]:
+    """What embeds pictures with a model that is loaded once."""
     if isinstance(trained, ExportedModel):
         encoder = bound_model(trained, on=on)
-        with show_progress(progress) as report:
-            return encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
-    from samecar.embedding.networks import embed
+        return lambda manifest, report: encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
+    with naming_extra("a model that is not exported needs"):
+        from samecar.embedding.networks import embed, find_way
 
-    model = trained.load_model().to(on.device)
-    with show_progress(progress) as report:
-        return embed(
-            model,
-            manifest,
-            model_digest=trained.model_digest(),
-            workers=on.workers,
-            flip=flip,
-            progress=report,
-        )
+    model, model_digest = trained.load_model().to(on.device), trained.model_digest()
+    way = find_way(model) if quicken else None
+    return lambda manifest, report: embed(
+        model, manifest, model_digest=model_digest, workers=on.workers, flip=flip, progress=report, way=way
+    )
 
 
 def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) -> Encoder:

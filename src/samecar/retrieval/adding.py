@@ -12,6 +12,7 @@ from PIL import Image
 from samecar.data.pictures import UnreadablePictureError, decode_picture
 from samecar.preprocessing import Pixels
 from samecar.progress import Progress, silent
+from samecar.retrieval.agreement import note_runtime
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.records import Addition, Sighting
 
@@ -83,6 +84,7 @@ class PictureAdder:
         self._thumbnail = engine.facts.thumbnail
         self._report = AddReport()
         self._in_flight: set[str] = set()
+        self._noted = ""
 
     def add(
         self,
@@ -172,9 +174,13 @@ class PictureAdder:
     def _embed(self, pixels: "Sequence[Pixels]") -> "NDArray[np.float32]":
         from samecar.embedding.encoder import MANY
 
+        model = self._model()
         if self._report.added >= MANY:
-            self._model().quicken()
-        return self._model().embed_prepared(pixels)
+            model.quicken()
+        if model.runtime.name != self._noted:
+            note_runtime(self._engine, model)
+            self._noted = model.runtime.name
+        return model.embed_prepared(pixels)
 
     def _take_result(self, future: "Future[Value]") -> Value | None:
         """What a thread made of a picture; None, noted in the report, if it cannot be read."""

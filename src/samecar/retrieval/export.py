@@ -13,6 +13,7 @@ from samecar.data.pictures import is_picture_name
 from samecar.errors import SamecarError, first_few
 from samecar.files import read_whole, write_file
 from samecar.progress import Progress, silent
+from samecar.retrieval.agreement import RUNTIME_FILE
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.retrieval.incoming import LABELS, refuse_other_model
@@ -213,7 +214,7 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
     from samecar.models.folders import KEPT_FILES
 
     refuse_other_model(source.facts.model, target.facts.model)
-    for name in (*KEPT_FILES, CALIBRATION_FILE):
+    for name in (*KEPT_FILES, CALIBRATION_FILE, RUNTIME_FILE):
         if target.attached(name) is None and (content := source.attached(name)) is not None:
             target.attach(name, content)
     total = source.summary().pictures

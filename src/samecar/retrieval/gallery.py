@@ -17,6 +17,7 @@ from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
+from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
 from samecar.retrieval.answers import Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, digest_description, open_model
 from samecar.retrieval.engine import FORMAT, Engine
@@ -76,6 +77,7 @@ class Gallery:
         self._model: Encoder | None = None
         self._calibration: tuple[float, bytes | None, Calibration | None] | None = None
         self._counted: tuple[float, dict[str, int]] | None = None
+        self._noted = False
 
     @classmethod
     def create(
@@ -156,6 +158,12 @@ class Gallery:
             if self._model is None:
                 self._model = open_model(self.engine, self._device)
             return self._model
+
+    @property
+    def runtime(self) -> str:
+        """What embedded its first pictures, and the numbers it computed with; "" where nothing noted it."""
+        noted = NotedRuntime.read(self.engine)
+        return "" if noted is None else noted.runtime
 
     @property
     def calibration(self) -> "Calibration | None":
@@ -253,6 +261,9 @@ class Gallery:
         """
         if not pictures:
             raise SamecarError(f"track {sighting.track_id!r} has no pictures; a pooled entry needs one at least")
+        if not self._noted:
+            note_runtime(self.engine, self.model)
+            self._noted = True
         parts = [
             self.model.embed(pictures[first : first + BATCH_SIZE]) for first in range(0, len(pictures), BATCH_SIZE)
         ]
@@ -275,7 +286,7 @@ class Gallery:
         with show_progress(progress) as report:
             parts: tuple[Callable[[], object], ...] = (
                 lambda: findings.extend(self.engine.check(report)),
-                lambda: check_model(self.model, self.facts),
+                self._check_model,
                 lambda: self.calibration,
             )
             for part in parts:
@@ -284,6 +295,10 @@ class Gallery:
                 except SamecarError as error:
                     findings.append(str(error))
         return findings
+
+    def _check_model(self) -> None:
+        check_model(self.model, self.facts)
+        check_runtime(self.engine, self.model)
 
     # what is asked of it
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from samecar.hardware import available_cores
 from samecar.preprocessing import Pixels
+from samecar.retrieval.agreement import check_runtime
 from samecar.retrieval.answers import Answer
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
@@ -365,6 +366,7 @@ class Service:
         taken = self._gallery.model.preprocessing
         blank = Image.new("RGB", (taken.width, taken.height))
         self._gallery.search([blank], 1)
+        check_runtime(self._gallery.engine, self._gallery.model)
         self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
 
     def _embed(self, pictures: list[Pixels]) -> Sequence[NDArray[np.float32]]:

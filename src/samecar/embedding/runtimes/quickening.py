@@ -21,7 +21,7 @@ from samecar.preprocessing import Pixels
 logger = logging.getLogger(__name__)
 
 Embed = Callable[[Sequence[Pixels]], NDArray[np.float32]]
-"""From pictures in the network's size to embeddings of length one, in one batch."""
+"""From pictures in the network's size to embeddings, in one batch."""
 
 LEAST_COSINE: Final = 0.9999
 """Between the embeddings of a picture by torch in float32 and by another way; so galleries never mix more than that."""
@@ -42,12 +42,14 @@ class Way(NamedTuple):
     embed: Embed
 
 
-def find_quickest(network: Network, as_it_is: Embed) -> Way | None:
+def find_quickest(network: Network, as_it_is: Embed, *, unit_length: bool = True) -> Way | None:
     """The quickest way that is installed and agrees; finding it takes a second or two.
 
     Args:
         network: in evaluation mode, on the processor.
         as_it_is: embeds with it.
+        unit_length: whether embeddings are of length one; False leaves them as the network gives them, and a length
+            that differs counts as an angle does.
 
     Returns:
         None if no other way agrees.
@@ -55,7 +57,7 @@ def find_quickest(network: Network, as_it_is: Embed) -> Way | None:
     pictures = sample_pictures(network.preprocessing, sum(TRIED))
     for name, build in WAYS.items():
         try:
-            embed = build(network)
+            embed = build(network, unit_length)
             cosine = _lowest_cosine(as_it_is, embed, pictures)
         except ModuleNotFoundError:
             continue
@@ -71,19 +73,24 @@ def find_quickest(network: Network, as_it_is: Embed) -> Way | None:
 
 
 def _lowest_cosine(first: Embed, second: Embed, pictures: Sequence[Pixels]) -> float:
-    begins = np.cumsum((0, *TRIED))
-    batches = [pictures[begin : begin + size] for begin, size in zip(begins, TRIED, strict=False)]
-    return min(float((first(batch) * second(batch)).sum(axis=1).min()) for batch in batches)
+    """The lowest cosine of two embeddings of a picture, times the shorter one's share of the longer one's length."""
+    lowest, begin = 1.0, 0
+    for size in TRIED:
+        ours, theirs = (embed(pictures[begin : begin + size]).astype(np.float64) for embed in (first, second))
+        longer = np.maximum(*(np.linalg.norm(each, axis=1) for each in (ours, theirs)))
+        lowest = min(lowest, float(((ours * theirs).sum(axis=1) / longer**2).min()))
+        begin += size
+    return lowest
 
 
-def _by_onnxruntime(network: Network) -> Embed:
+def _by_onnxruntime(network: Network, unit_length: bool) -> Embed:
     """The network as ONNX, written and opened on the spot."""
     import onnx  # noqa: F401 - torch's exporter needs it
     import onnxruntime  # noqa: F401 - before the file is written in vain
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        write_onnx(network, path)
+        write_onnx(network, path, unit_length=unit_length)
         session = open_session(path.read_bytes(), "cpu")
     (taken,) = session.get_inputs()
 
@@ -94,9 +101,9 @@ def _by_onnxruntime(network: Network) -> Embed:
     return embed
 
 
-def _by_frozen_torch(network: Network) -> Embed:
+def _by_frozen_torch(network: Network, unit_length: bool) -> Embed:
     """The network with its batch normalisations inside its convolutions, and what follows these done with them."""
-    whole = Exported(copy.deepcopy(network)).eval()
+    whole = Exported(copy.deepcopy(network), unit_length=unit_length).eval()
     example = torch.zeros((2, 3, network.preprocessing.height, network.preprocessing.width), dtype=torch.uint8)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch would rather compile, which takes a compiler and most of a minute
@@ -117,7 +124,7 @@ def stack_pictures(pictures: Sequence[Pixels]) -> torch.Tensor:
     return torch.from_numpy(together).permute(0, 3, 1, 2)
 
 
-WAYS: Final[dict[str, Callable[[Network], Embed]]] = {
+WAYS: Final[dict[str, Callable[[Network, bool], Embed]]] = {
     "onnxruntime, float32": _by_onnxruntime,
     "torch, frozen, float32": _by_frozen_torch,
 }

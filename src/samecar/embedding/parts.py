@@ -1,0 +1,117 @@
+"""Embeddings of a large set are kept on disk part by part, so that embedding goes on where it was stopped."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from samecar.data.copies import name_pictures
+from samecar.data.manifest import Manifest
+from samecar.embedding.embeddings import Embeddings
+from samecar.errors import SamecarError
+from samecar.files import make_folder, read_json, sync, write_json
+from samecar.progress import Progress
+
+PART: Final = 4096
+"""Pictures of a part; of all batches' usual sizes a multiple, so that parts change no batch."""
+
+_MATRIX, _PROGRESS = "matrix.npy", "progress.json"
+
+
+def embed_in_parts(
+    manifest: Manifest,
+    model: str,
+    embed: Callable[[Manifest, Progress], Embeddings],
+    folder: Path,
+    progress: Progress,
+    *,
+    reference: bool = False,
+) -> Embeddings:
+    """Embeds a set of more than `PART` pictures part by part; memory holds the embeddings of one.
+
+    Args:
+        manifest: which pictures.
+        model: the digest that the embeddings will name.
+        embed: embeds some of the pictures.
+        folder: keeps what is done. Where it holds parts of the same model and the same files, unchanged, the rest alone
+            is embedded; what else it holds is replaced.
+        progress: is told how far all of it is.
+        reference: whether torch in float32 embeds, which then made all parts.
+
+    Returns:
+        Embeddings whose matrix lies in the folder, and is read as it is used.
+
+    Raises:
+        SamecarError: as `embed` does, or the folder cannot be written.
+    """
+    total = len(manifest)
+    if total <= PART:
+        return embed(manifest, progress)
+    identity = _identify(manifest, model, reference)
+    done = _rows_done(folder / _PROGRESS, identity)
+    while done < total:
+        part = embed(manifest.select(range(done, min(done + PART, total))), _of_all(progress, done, total))
+        try:
+            done = _keep(folder, part, done, total)
+            write_json(folder / _PROGRESS, {"embedded": identity, "rows": done})
+        except OSError as error:
+            raise SamecarError(f"{folder} cannot be written: {error.strerror}; give another name") from error
+    matrix = np.load(folder / _MATRIX, mmap_mode="r")
+    return Embeddings(matrix, manifest, model, name_pictures(manifest))
+
+
+@contextmanager
+def keep_parts_beside(path: Path) -> Iterator[Path]:
+    """Gives a folder for the parts of a file, beside it; it is removed when the block ends without an error."""
+    folder = path.with_name(f"{path.name}.parts")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identify(manifest: Manifest, model: str, reference: bool) -> str:
+    """What changes when the model, a file or the order of the files does; files are told by size and time."""
+    told = hashlib.sha256(f"{model} {reference}".encode())
+    for row in range(len(manifest)):
+        path = manifest.absolute_path(row)
+        try:
+            found = path.stat()
+            told.update(f"\n{path} {found.st_size} {found.st_mtime_ns}".encode())
+        except (OSError, ValueError):  # whoever embeds it says so
+            told.update(f"\n{path}".encode())
+    return told.hexdigest()[:16]
+
+
+def _rows_done(path: Path, identity: str) -> int:
+    try:
+        told = read_json(path)
+    except (OSError, SamecarError):
+        return 0
+    return int(told["rows"]) if told["embedded"] == identity else 0
+
+
+def _keep(folder: Path, part: Embeddings, done: int, total: int) -> int:
+    """Writes a part's rows behind the first ones; gives how many there are then."""
+    path = folder / _MATRIX
+    if not done:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+        matrix: Any = np.lib.format.open_memmap(path, "w+", part.matrix.dtype, (total, part.matrix.shape[1]))
+    else:
+        matrix = np.load(path, mmap_mode="r+")
+    matrix[done : done + len(part)] = part.matrix
+    matrix.flush()
+    sync(path)
+    return done + len(part)
+
+
+def _of_all(progress: Progress, before: int, every: int) -> Progress:
+    """Tells how far all is of how far a part is."""
+
+    def tell(task: str, done: int, total: int, note: str = "") -> None:  # noqa: ARG001 - of the part
+        progress(task, before + done, every, note)
+
+    return tell

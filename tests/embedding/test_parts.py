@@ -1,0 +1,127 @@
+import os
+
+import numpy as np
+import pytest
+from command_line import done
+from PIL import Image
+
+import samecar
+from samecar.embedding import parts
+from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.parts import embed_in_parts, keep_parts_beside
+from samecar.progress import silent
+
+COUNT = 23
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "PART", 5)
+    for number in range(COUNT):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"v{number:02d}_c1.png")
+    return samecar.open_source(f"folder:{tmp_path}/{{vehicle_id}}_{{camera_id}}.png")
+
+
+class Counting:
+    """Embeds a picture as its number and its square, and stops where it is told to."""
+
+    def __init__(self, stop_at=COUNT):
+        self.embedded, self.stop_at = [], stop_at
+
+    def __call__(self, manifest, progress):
+        numbers = [int(vehicle[1:]) for vehicle in manifest.vehicle_id]
+        if self.stop_at in numbers:
+            raise KeyboardInterrupt
+        self.embedded += numbers
+        progress("embedding", len(numbers), len(numbers))
+        return Embeddings(np.array([[each, each**2] for each in numbers], np.float32), manifest, "model")
+
+
+def test_it_goes_on_where_it_was_stopped(manifest, tmp_path):
+    stopped, resumed, told = Counting(stop_at=12), Counting(), []
+    with pytest.raises(KeyboardInterrupt):
+        embed_in_parts(manifest, "model", stopped, tmp_path / "kept", silent)
+    assert stopped.embedded == [*range(10)]
+    found = embed_in_parts(manifest, "model", resumed, tmp_path / "kept", lambda *told_of: told.append(told_of))
+    assert resumed.embedded == [*range(10, COUNT)]
+    np.testing.assert_array_equal(found.matrix, [[each, each**2] for each in range(COUNT)])
+    assert found.matrix.dtype == np.float32
+    assert isinstance(found.matrix, np.memmap)  # which lies on disk, not in memory
+    assert [each[1:3] for each in told] == [(15, COUNT), (20, COUNT), (COUNT, COUNT)]
+    assert found.labels.picture.tolist() == manifest.absolute_paths()
+    again = Counting()
+    np.testing.assert_array_equal(
+        embed_in_parts(manifest, "model", again, tmp_path / "kept", silent).matrix, found.matrix
+    )
+    assert again.embedded == []
+
+
+def change_a_picture(manifest):
+    os.utime(manifest.absolute_path(3), (1, 1))
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        ("another", lambda manifest: manifest),
+        ("model", lambda manifest: manifest.select(range(1, COUNT))),
+        ("model", lambda manifest: manifest.select(range(COUNT)[::-1])),
+        ("model", change_a_picture),
+    ],
+    ids=["model", "pictures", "order", "content"],
+)
+def test_parts_of_something_else_are_replaced(manifest, tmp_path, model, change):
+    with pytest.raises(KeyboardInterrupt):
+        embed_in_parts(manifest, "model", Counting(stop_at=12), tmp_path / "kept", silent)
+    changed = change(manifest)
+    every = Counting()
+    found = embed_in_parts(changed, model, every, tmp_path / "kept", silent)
+    assert len(every.embedded) == len(changed)
+    assert found.model == model
+    np.testing.assert_array_equal(found.matrix[:, 0], [int(vehicle[1:]) for vehicle in changed.vehicle_id])
+
+
+def test_parts_by_the_quickest_way_are_not_taken_for_the_reference(manifest, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        embed_in_parts(manifest, "model", Counting(stop_at=12), tmp_path / "kept", silent)
+    every = Counting()
+    embed_in_parts(manifest, "model", every, tmp_path / "kept", silent, reference=True)
+    assert every.embedded == [*range(COUNT)]
+
+
+def test_a_small_set_keeps_nothing(manifest, tmp_path):
+    embed_in_parts(manifest.select(range(5)), "model", Counting(), tmp_path / "kept", silent)
+    assert not (tmp_path / "kept").exists()
+
+
+def test_parts_stay_beside_the_file_until_it_is_written(tmp_path):
+    out = tmp_path / "all.npz"
+    folder = tmp_path / "all.npz.parts"
+
+    def stop():
+        with keep_parts_beside(out) as given:
+            assert given == folder
+            folder.mkdir()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert folder.is_dir()
+    with keep_parts_beside(out):
+        pass
+    assert not folder.exists()
+
+
+def test_the_command_writes_what_it_writes_without_parts(trained, painted_source, tmp_path, monkeypatch):
+    whole = samecar.embed_with(trained, painted_source, on=samecar.machine("cpu", 0))
+    monkeypatch.setattr(parts, "PART", 64)
+    done("embed", trained, painted_source, "-o", tmp_path / "all.npz", "--workers", 0)
+    monkeypatch.setattr(parts, "PART", 8)
+    done("embed", trained, painted_source, "-o", tmp_path / "parts.npz", "--workers", 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.npz", "parts.npz"]
+    for name in ("all", "parts"):
+        written = Embeddings.load(tmp_path / f"{name}.npz")
+        assert written.model == whole.model
+        np.testing.assert_allclose(written.matrix, whole.matrix, atol=1e-6)
+        assert written.labels.picture.tolist() == whole.labels.picture.tolist()
