@@ -48,9 +48,10 @@ def turn(encoder, angle):
 
 def test_a_gallery_names_what_embedded_its_pictures(gallery, pictures, tmp_path):
     assert gallery.runtime == ""
-    assert json.loads(done("gallery", "info", tmp_path / "garage", "--json"))["runtime"] is None
+    assert "runtime" not in json.loads(done("gallery", "info", tmp_path / "garage", "--json"))
     gallery.add(pictures)
     assert gallery.runtime == "torch, float32"
+    assert json.loads(done("gallery", "info", tmp_path / "garage", "--json"))["runtime"] == gallery.runtime
     assert "embedded by torch, float32" in done("gallery", "info", tmp_path / "garage")
     noted = json.loads(gallery.engine.attached(RUNTIME_FILE))
     np.testing.assert_allclose(noted["embedding"], gallery.model.embed([sample_picture()])[0], atol=1e-6)

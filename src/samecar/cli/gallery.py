@@ -363,7 +363,7 @@ def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool, runtime: 
     return {
         **facts.model_dump(mode="json", exclude={"description"}),
         "calibrated": calibrated,
-        "runtime": runtime or None,
+        **({"runtime": runtime} if runtime else {}),
         "pictures": summary.pictures,
         "vehicles": summary.vehicles,
         "judgements": summary.judgements,
