@@ -149,7 +149,7 @@ def test_the_steps_of_the_container_file_make_a_service_in_an_empty_folder(tmp_p
 
     pictures = [painted(tmp_path / "crops", vehicle, 1, 0) for vehicle in (1, 2)]
     model = write_model(tmp_path / "colours.onnx")
-    done("gallery", "create", image / "garage", "--run", model, "--preprocessing", "24x16:none")
+    done("gallery", "create", image / "garage", "--run", model, "--preprocessing", "24x16:half")
     done("gallery", "add", image / "garage", tmp_path / "crops")
     (image / "run" / "secrets").mkdir(parents=True)
     (image / "run" / "secrets" / "token").write_text(TOKEN)
@@ -159,9 +159,12 @@ def test_the_steps_of_the_container_file_make_a_service_in_an_empty_folder(tmp_p
     program, command = (json.loads(placed(given_to(step)[0])) for step in ("ENTRYPOINT", "CMD"))
     installed = shutil.which(program[0], path=environment["PATH"])
     assert installed == str(image / "opt" / "samecar" / "bin" / "samecar")
-    process = subprocess.Popen([installed, *command, "--port", str(port)], env=environment, cwd=home)
+    process = subprocess.Popen(
+        [installed, *command, "--port", str(port)], env=environment, cwd=home, stderr=subprocess.PIPE
+    )
     try:
         wait_until(lambda: process.poll() is not None or answers(port, "/ready"), 120)
+        assert process.poll() is None, process.communicate()
         headers = {"Authorization": f"Bearer {TOKEN}"}
         status, body = ask(port, "/api/gallery", headers)
         assert (status, json.loads(body)["pictures"]) == (200, 2)

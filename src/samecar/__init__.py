@@ -8,6 +8,7 @@ and used to search galleries of pictures and films.
     run = samecar.train("report-resnet18", "veri776:data/VeRi", "runs/resnet18", progress=True)
     print(samecar.evaluate(run, "veri776:data/VeRi"))  # mAP and CMC, with the rules that they were obtained under
     print(samecar.compare("first.jpg", "second.jpg", run))  # how alike two pictures are
+    model = samecar.load("first.onnx")  # to embed pictures: a run, an exported file, or hf-hub:ORGANISATION/NAME
 
     with samecar.Gallery.open("gallery") as gallery:  # made by `samecar gallery create`
         print(gallery)
@@ -23,10 +24,15 @@ not wait for torch. What trains and draws figures needs the extra `[train]`; the
 scores and serves.
 """
 
+import os
+
 import lazy_loader
 
 from samecar.errors import naming_extra
 from samecar.version import __version__ as __version__
+
+# onnxruntime reads it when it is loaded, and else notes a number of this machine and sends what it is used for.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -18,9 +18,9 @@ from .evaluation import Evaluation as Evaluation
 from .evaluation import find_protocol as find_protocol
 from .evaluation import score as score
 from .experiment.calibrate import calibrate as calibrate
-from .experiment.calibrate import compare as compare
 from .experiment.choosing import Choice as Choice
 from .experiment.choosing import choose_recipe as choose_recipe
+from .experiment.compare import compare as compare
 from .experiment.composite import CompositeModel as CompositeModel
 from .experiment.evaluate import bound_model as bound_model
 from .experiment.evaluate import embed_with as embed_with

@@ -113,3 +113,17 @@ def test_what_is_no_model_is_refused(tmp_path):
         load(tmp_path)
     with pytest.raises(SamecarError, match="model is of type int; give a path, or hf-hub:ORGANISATION/NAME"):
         load(3)
+
+
+def test_a_model_that_runs_leaves_nothing_behind_and_sends_nothing(exported, tmp_path):
+    """onnxruntime notes a number of the machine in the home folder, and sends what it does, if not told otherwise."""
+    home = tmp_path / "home"
+    home.mkdir()
+    program = (
+        "import sys, samecar; from PIL import Image; samecar.load(sys.argv[1]).embed([Image.new('RGB', (9, 9))]); "
+        "import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", program, exported]
+    assert subprocess.check_output(command, env={**environment, "HOME": str(home)}, text=True) == "1\n"
+    assert list(home.iterdir()) == []

@@ -15,7 +15,8 @@ from samecar.cli import console
 from samecar.config import load_recipe
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
-from samecar.experiment.calibrate import _draw_pictures, calibrate, compare, find_calibration, unseen_vehicles
+from samecar.experiment.calibrate import _draw_pictures, calibrate, unseen_vehicles
+from samecar.experiment.compare import compare, find_calibration
 from samecar.experiment.train import train
 from samecar.hardware import machine
 from samecar.labels import Labels

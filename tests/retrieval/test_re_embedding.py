@@ -63,6 +63,7 @@ def test_entries_keep_all_but_their_embeddings(place, model):
     with Gallery.open(place / "yard") as gallery, Gallery.open(old) as kept:
         assert content_of(gallery) == content_of(kept) == before
         assert (gallery.facts.model, gallery.facts.size) == (model.digest, 5)
+        assert gallery.runtime == "onnxruntime, float32"
         assert gallery.check() == []
         pictures = [Image.open(entry.sighting.address).convert("RGB") for entry in before[0]]
         numbers = [entry.id for entry in before[0]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from samecar.data import CheckResult, Manifest
     from samecar.evaluation import Evaluation
     from samecar.evaluation.records import RunComparison
-    from samecar.experiment.calibrate import Likeness
+    from samecar.experiment.compare import Likeness
 
 EXAMPLES = 3
 """Examples of a finding that are printed; `--all` prints all, and `--json` has them too."""

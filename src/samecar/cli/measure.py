@@ -344,8 +344,8 @@ def compare(
     json: Json = False,
 ) -> None:
     """Says how similar two pictures are, and how likely it is that they show the same vehicle."""
-    from samecar.experiment.calibrate import compare as compare_pictures
-    from samecar.experiment.calibrate import compare_under
+    from samecar.experiment.compare import compare as compare_pictures
+    from samecar.experiment.compare import compare_under
     from samecar.hardware import machine
 
     if run is not None and gallery is None:

@@ -1,13 +1,12 @@
-"""Whether two pictures show the same vehicle, according to a run: its calibration, and pictures compared under it."""
+"""What similarities of a model mean: its calibration, fitted to vehicles that it was not trained on."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.calibration import Calibration, CalibrationOptions
+from samecar.calibration import CalibrationOptions
 from samecar.calibration.fitting import (
     DEFAULT_OPTIONS,
     FEWEST_VEHICLES,
@@ -19,13 +18,11 @@ from samecar.calibration.fitting import (
 )
 from samecar.data import Manifest, as_manifest
 from samecar.data.copies import name_pictures
-from samecar.data.pictures import read_picture
 from samecar.embedding.embeddings import NOT_STATED
-from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
 from samecar.experiment.composite import TrainedModel, as_model
-from samecar.experiment.evaluate import bound_model, embed_with
-from samecar.files import as_path, write_file
+from samecar.experiment.evaluate import embed_with
+from samecar.files import write_file
 from samecar.hardware import Machine
 from samecar.labels import Labels
 from samecar.progress import Progress, show_progress, silent
@@ -34,23 +31,6 @@ from samecar.retrieval.gallery import CALIBRATION_FILE
 MOST_PICTURES = 5000
 """Of larger sources, vehicles or pictures are drawn at random until there are so many: twelve million pairs are
 enough."""
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """How alike two pictures are.
-
-    Attributes:
-        similarity: cosine of their embeddings, -1 to 1.
-        probability: that they show the same vehicle, if either is as likely beforehand; None without a calibration.
-        threshold: similarity from which they are said to show the same vehicle; None without a calibration.
-        same: what is said; None without a calibration.
-    """
-
-    similarity: float
-    probability: float | None = None
-    threshold: float | None = None
-    same: bool | None = None
 
 
 def calibrate(
@@ -128,54 +108,6 @@ def unseen_vehicles(run: TrainedModel, manifest: Manifest, test_vehicles: bool =
     if manifest.select(np.flatnonzero(is_train)).digest == run.data.digest:
         return chosen, "train vehicles held out from training"
     return chosen, "train vehicles of a source that was not trained on"
-
-
-def find_calibration(run: TrainedModel) -> Calibration | None:
-    """The calibration in a run's folder; None if it was not calibrated.
-
-    Raises:
-        SamecarError: the file is damaged, or belongs to another model, as after more training.
-    """
-    path = run.folder / CALIBRATION_FILE
-    if not path.is_file():
-        return None
-    calibration = Calibration.read(path)
-    calibration.check_model(run.model_digest())
-    return calibration
-
-
-def compare(
-    first: str | Path, second: str | Path, run: TrainedModel | str | Path, *, on: Machine | None = None
-) -> Likeness:
-    """Compares two pictures with a run's model, under its calibration if it has one.
-
-        >>> samecar.compare("first.jpg", "second.jpg", "runs/first").probability
-        0.97
-
-    Args:
-        first: a picture's path.
-        second: another one's.
-        run: a finished run, a fused, reduced or exported model, or its folder or file.
-        on: the machine; by default its GPU if it has one.
-
-    Raises:
-        SamecarError: a picture cannot be read, or the run has not ended.
-    """
-    pictures = as_path(first, "first picture"), as_path(second, "second picture")
-    model = as_model(run)
-    return compare_under(bound_model(model, on=on), find_calibration(model), *pictures)
-
-
-def compare_under(model: Encoder, calibration: Calibration | None, first: Path, second: Path) -> Likeness:
-    """Does what `compare` does with the model and the calibration of a gallery."""
-    pictures = [read_picture(path, model.preprocessing.decoded_size) for path in (first, second)]
-    embeddings = model.embed(pictures)  # (2, size)
-    similarity = float(np.clip(embeddings[0] @ embeddings[1], -1, 1))
-    if calibration is None:
-        return Likeness(similarity)
-    calibration.check_model(model.digest)
-    probability, threshold = float(calibration.probability(similarity)), calibration.same_threshold
-    return Likeness(similarity, probability, threshold, similarity >= threshold)
 
 
 def _draw_pictures(manifest: Manifest, seed: int) -> Manifest:

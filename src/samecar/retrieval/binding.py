@@ -1,6 +1,7 @@
 """The model that a gallery is bound to: opened from it, and compared with what the gallery says of it."""
 
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from samecar.data.pictures import BACKGROUND
 from samecar.errors import SamecarError
-from samecar.retrieval.engine import Engine
+from samecar.retrieval.engine import FORMAT, Engine
 from samecar.retrieval.records import GalleryFacts
 
 if TYPE_CHECKING:
@@ -44,6 +45,23 @@ def open_model(engine: Engine, device: str) -> "Encoder":
             "back, or make the gallery again"
         )
     return model
+
+
+def make_facts(model: "Encoder", thumbnail: int) -> GalleryFacts:
+    """What a gallery is that is made now.
+
+    Args:
+        model: whose embeddings it will hold.
+        thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+    """
+    return GalleryFacts(
+        format=FORMAT,
+        model=model.digest,
+        size=model.embedding_size,
+        thumbnail=thumbnail,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        description=digest_description(model),
+    )
 
 
 def check_model(model: "Encoder", facts: GalleryFacts) -> None:

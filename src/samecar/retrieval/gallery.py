@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -19,8 +18,8 @@ from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
 from samecar.retrieval.answers import Answer, Found, answer_calibrated
-from samecar.retrieval.binding import check_model, digest_description, open_model
-from samecar.retrieval.engine import FORMAT, Engine
+from samecar.retrieval.binding import check_model, make_facts, open_model
+from samecar.retrieval.engine import Engine
 from samecar.retrieval.places import create_engine, open_engine
 from samecar.retrieval.records import (
     EVERYTHING,
@@ -371,23 +370,6 @@ class Gallery:
             for camera, pictures in self._counted[1].items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
-
-
-def make_facts(model: "Encoder", thumbnail: int) -> GalleryFacts:
-    """What a gallery is that is made now.
-
-    Args:
-        model: whose embeddings it will hold.
-        thumbnail: longer side of thumbnails in pixels; 0 keeps none.
-    """
-    return GalleryFacts(
-        format=FORMAT,
-        model=model.digest,
-        size=model.embedding_size,
-        thumbnail=thumbnail,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        description=digest_description(model),
-    )
 
 
 def make_files(model: "Encoder", calibration: bytes | None) -> dict[str, bytes]:

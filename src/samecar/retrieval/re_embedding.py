@@ -21,10 +21,12 @@ from samecar.errors import SamecarError
 from samecar.files import exchange_folders
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import split_batches
+from samecar.retrieval.agreement import RUNTIME_FILE
+from samecar.retrieval.binding import make_facts
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.replacing import write_with_embeddings
-from samecar.retrieval.gallery import Gallery, make_facts, make_files
+from samecar.retrieval.gallery import Gallery, make_files
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import CONTENT_MARK, Entry, crop_content, picture_content, track_content
 
@@ -152,6 +154,8 @@ def switch_over(
             _refuse_additions(old, working.engine, done)
             facts = make_facts(model, old.facts.thumbnail)
             files = make_files(model, calibration)
+            if (noted := working.engine.attached(RUNTIME_FILE)) is not None:
+                files[RUNTIME_FILE] = noted
             write_with_embeddings(old, ready, facts, files, lambda contents: _look_up(working.engine, contents))
         if old.facts.index.kind != "exact":
             with closing(FolderEngine.open(ready)) as made, show_progress(progress) as report:
