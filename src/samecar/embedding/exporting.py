@@ -63,8 +63,8 @@ class Exported(nn.Module):
         return functional.normalize(embeddings) if self.unit_length else embeddings
 
 
-def write_onnx(network: Network, path: Path, *, unit_length: bool = True) -> None:
-    """Writes a network as ONNX, with a dynamic batch; other arguments as for `Exported`.
+def write_onnx(network: Network, place: Path | io.BytesIO, *, unit_length: bool = True) -> None:
+    """Writes a network as ONNX, with a dynamic batch, to a file or into memory; other arguments as for `Exported`.
 
     Raises:
         SamecarError: a library is missing.
@@ -78,7 +78,7 @@ def write_onnx(network: Network, path: Path, *, unit_length: bool = True) -> Non
         torch.onnx.export(
             whole,
             (pictures,),
-            str(path),
+            place if isinstance(place, io.BytesIO) else str(place),  # type: ignore[arg-type] # both, without dynamo
             input_names=[PICTURES],
             output_names=[EMBEDDINGS],
             dynamic_axes={PICTURES: {0: "batch"}, EMBEDDINGS: {0: "batch"}},

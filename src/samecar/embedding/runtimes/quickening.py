@@ -1,11 +1,10 @@
 """Quicker ways to run a trained network on a processor; one is taken only if it agrees with the network as it is."""
 
 import copy
+import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -84,14 +83,13 @@ def _lowest_cosine(first: Embed, second: Embed, pictures: Sequence[Pixels]) -> f
 
 
 def _by_onnxruntime(network: Network, unit_length: bool) -> Embed:
-    """The network as ONNX, written and opened on the spot."""
+    """The network as ONNX, written and opened in memory."""
     import onnx  # noqa: F401 - torch's exporter needs it
     import onnxruntime  # noqa: F401 - before the file is written in vain
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        write_onnx(network, path, unit_length=unit_length)
-        session = open_session(path.read_bytes(), "cpu")
+    written = io.BytesIO()
+    write_onnx(network, written, unit_length=unit_length)
+    session = open_session(written.getvalue(), "cpu")
     (taken,) = session.get_inputs()
 
     def embed(pictures: Sequence[Pixels]) -> NDArray[np.float32]:
