@@ -139,6 +139,26 @@ def test_generalized_mean_lies_between_average_and_maximum_and_is_naive_mean() -
     np.testing.assert_allclose(pooled.detach().numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("power", [1.0, 8.0, 40.0, 200.0])
+def test_generalized_mean_and_its_gradients_hold_for_any_power(power: float) -> None:
+    """Powers of such values, and of a map of zeros, leave the range of single precision, but not of double."""
+    scales = torch.tensor([0, 0.5, 40])[:, None, None]
+    given = {kind: (scales * random_maps(2, 3, 4, 5).abs()).to(kind) for kind in (torch.float32, torch.float64)}
+    pooling = GeneralizedMeanPooling()
+    pooling.power.data.fill_(power)
+    maps = given[torch.float32].requires_grad_()
+    pooled = pooling(maps)
+    pooled.sum().backward()
+
+    exact, exponent = given[torch.float64].requires_grad_(), torch.tensor(power, dtype=torch.float64).requires_grad_()
+    logs = exponent * exact.clamp(min=1e-6).log()
+    expected = ((logs.logsumexp(dim=(2, 3)) - math.log(20)) / exponent).exp()
+    expected.sum().backward()
+    torch.testing.assert_close(pooled, expected.float(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(maps.grad, exact.grad.float(), rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(pooling.power.grad, exponent.grad.float(), rtol=1e-3, atol=1e-6)
+
+
 def test_generalized_mean_of_zeros_and_negatives_has_finite_gradients() -> None:
     maps = torch.stack([torch.zeros(3, 2, 2), -torch.ones(3, 2, 2)]).requires_grad_()
     pooling = GeneralizedMeanPooling()

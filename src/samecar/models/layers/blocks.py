@@ -135,7 +135,8 @@ class MaximumPooling(nn.Module):
 class GeneralizedMeanPooling(nn.Module):
     """Each channel's generalised mean, mean(map^p)^(1/p) (Radenović et al., arXiv 1711.02512, equation 3).
 
-    p is learned, one for all channels, and begins at 3. Values below 1e-6 count as 1e-6. Computed in float32.
+    p is learned, one for all channels, and begins at 3. Values below 1e-6 count as 1e-6. Computed in float32, as shares
+    of each map's largest value: powers of the values themselves leave the range of numbers where p grows.
     """
 
     def __init__(self) -> None:
@@ -145,8 +146,10 @@ class GeneralizedMeanPooling(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, channels)."""
         with torch.autocast(maps.device.type, enabled=False):
-            powers = maps.float().clamp(min=1e-6) ** self.power
-            return powers.mean(dim=(2, 3)) ** (1 / self.power)
+            values = maps.float().clamp(min=1e-6)
+            largest = values.detach().amax(dim=(2, 3), keepdim=True)
+            means = ((values / largest) ** self.power).mean(dim=(2, 3))
+            return largest.flatten(1) * means ** (1 / self.power)
 
 
 POOLINGS: dict[str, type[nn.Module]] = {
