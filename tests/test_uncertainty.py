@@ -107,6 +107,11 @@ def test_no_p_value_falls_below_one_in_ten_thousand_and_one():
     assert compare(scores(np.zeros(100)), scores(np.ones(100)), vehicles).p_value == 1 / 10_001
 
 
+def test_where_all_permutations_are_as_extreme_the_p_value_is_one_however_many_vehicles_there_are():
+    ours, vehicles = np.arange(300) % 2, np.arange(300).astype(str)
+    assert compare(scores(ours), scores(1 - ours), vehicles).p_value == 1
+
+
 def test_equal_runs_do_not_differ_and_chance_is_found_as_often_as_it_should():
     vehicles = np.arange(30).astype(str)
     same = scores(np.linspace(0, 1, 30))

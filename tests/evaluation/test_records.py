@@ -173,6 +173,24 @@ def test_runs_are_told_apart_and_equal_ones_are_not(tmp_path):
     json.dumps(found.as_dict())
 
 
+def test_a_file_of_scores_is_compared_with_that_of_its_name_in_a_run(tmp_path):
+    save_evaluation(evaluation(1.0), tmp_path / "run" / "evaluations" / "plain.json")
+    save_evaluation(evaluation(2.0), tmp_path / "run" / "evaluations" / "other.json")
+    save_evaluation(evaluation(1.0), tmp_path / "plain.json")
+    for pair in ((tmp_path / "plain.json", tmp_path / "run"), (tmp_path / "run", tmp_path / "plain.json")):
+        (found,) = compare_runs(*pair)
+        assert (found.name, found.queries, found.metrics["mAP"].difference) == ("plain", 60, 0)
+
+
+def test_runs_without_a_common_query_are_refused(tmp_path):
+    for name in ("a", "b"):
+        save_evaluation(evaluation(1.0), tmp_path / f"{name}.json")
+    queries = tmp_path / "b.queries.csv"
+    queries.write_text(queries.read_text().replace(".jpg", ".png"))
+    with pytest.raises(SamecarError, match="have no scored query in common; score both on the same pictures"):
+        compare_runs(tmp_path / "a.json", tmp_path / "b.json")
+
+
 def test_queries_are_paired_by_their_path(tmp_path):
     save_evaluation(evaluation(1.0), tmp_path / "a.json")
     text = (tmp_path / "a.queries.csv").read_text().splitlines(keepends=True)

@@ -277,6 +277,7 @@ def test_vehicleid_draws_one_picture_of_each_vehicle():
     assert sorted([*query_rows, *gallery_rows]) == list(range(60))
     assert (evaluation.card.queries_scored, evaluation.card.gallery_pictures) == (48, 12)
     assert evaluation.card.queries_skipped == 0
+    assert (len(evaluation.queries.labels), sorted(set(evaluation.queries.draw))) == (480, list(range(10)))
     assert "one per vehicle" in evaluation.card.gallery_rule
     assert "10 draws" in evaluation.card.gallery_rule
     # With one match for each query, AP is 1/rank and so is INP.
