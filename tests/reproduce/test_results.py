@@ -9,12 +9,14 @@ import pytest
 from scipy import stats
 from tiny_reproduction import run_rows
 
+from samecar.reproduce import chance
 from samecar.reproduce.pages import latex
 from samecar.reproduce.pages.html import table_page
 from samecar.reproduce.pages.provenance import describe_runs
 from samecar.reproduce.pages.text import cells, full_title, headings, legend, markdown
 from samecar.reproduce.pages.writing import write_table
 from samecar.reproduce.tables import table_results
+from samecar.uncertainty import Comparison
 
 METRICS = ("rank-1", "mAP")
 
@@ -159,6 +161,17 @@ def per_vehicle(work, row):
         queries[vehicle] += 1
     assert len(set(queries.values())) == 1  # so that a mean over vehicles is one over queries
     return np.stack([sums[vehicle] / queries[vehicle] for vehicle in sorted(sums)])  # (vehicles, 2)
+
+
+@pytest.mark.parametrize(("p_value", "outside"), [(0.0499, True), (0.05, False), (0.07, False)])
+def test_a_difference_is_outside_chance_below_five_percent(p_value, outside):
+    comparison = Comparison(0.5, 0.6, 0.1, (-0.1, 0.3), p_value)
+    assert chance._describe(comparison) == {
+        "difference": pytest.approx(10),
+        "interval": pytest.approx([-10, 30]),
+        "p_value": p_value,
+        "outside_chance": outside,
+    }
 
 
 @pytest.mark.parametrize("place", [1, 3, 4])
