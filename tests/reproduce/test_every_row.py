@@ -7,7 +7,8 @@ from samecar.data import IdentityBatches, training_transform
 from samecar.experiment.train import initial_model
 from samecar.losses.objective import Objective
 from samecar.reproduce import Choices, Scale, all_rows, rows_by_run
-from samecar.training.optim import build_optimizer, learning_rate
+from samecar.training.optim import build_optimizer
+from samecar.training.rates import learning_rate
 
 VEHICLES = 96  # as many as a batch of 384 takes
 PICTURES = 4  # of a batch that are really seen: two of each of two vehicles

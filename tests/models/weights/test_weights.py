@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from samecar.config import ModelSettings
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
+from samecar.models.describing import describe_weights
 from samecar.models.weights import published
 from samecar.models.weights.sources import (
     ResolvedWeights,
-    describe_weights,
     name_weights,
     read_weights,
     resolve_weights,
