@@ -1,6 +1,7 @@
 """Batches of reading processes, with and without shared memory, and processes that end."""
 
 import errno
+import gc
 import os
 import signal
 from multiprocessing import connection, current_process, resource_sharer
@@ -108,6 +109,28 @@ def lose_a_connection():
 def test_a_process_says_nothing_where_nobody_fetches_its_batch_any_more(capfd):
     assert_all_there(batches(1, {2: lose_a_connection}))
     assert capfd.readouterr().err == ""
+
+
+class Session:
+    """Garbage that says in which process it was cleared away, as what holds threads would wait for them there."""
+
+    def __init__(self, place):
+        self.place, self.itself = place, self
+
+    def __del__(self):
+        (self.place / str(os.getpid())).touch()
+
+
+def test_processes_do_not_clear_away_the_garbage_of_the_main_one(tmp_path):
+    gc.disable()
+    try:
+        Session(tmp_path)
+        assert_all_there(batches(2, {1: gc.collect, 2: gc.collect}))
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        gc.enable()
+    gc.collect()
+    assert [path.name for path in tmp_path.iterdir()] == [str(os.getpid())]
 
 
 def test_an_error_in_a_process_is_raised_here():

@@ -1,5 +1,6 @@
 """Processes that read pictures: how their batches come here, and what is said when one of them ends."""
 
+import gc
 import pickle
 import re
 import sys
@@ -58,9 +59,13 @@ class BatchLoader(DataLoader[Any]):
     def __iter__(self) -> Any:
         """Starts the processes, and gives their batches.
 
+        What is garbage here stays so there: clearing it away, as Python does now and then, may wait for threads of a
+        library that only this process has.
+
         Raises:
             SamecarError: they cannot be started.
         """
+        gc.freeze()
         try:
             if self.num_workers:
                 torch.multiprocessing.Lock()  # where there is none, torch begins, and takes long to give up
@@ -70,6 +75,8 @@ class BatchLoader(DataLoader[Any]):
             raise SamecarError(
                 f"{self.num_workers} processes that read pictures cannot be started: {reason}; {FEWER}"
             ) from error
+        finally:
+            gc.unfreeze()
 
 
 @contextmanager
