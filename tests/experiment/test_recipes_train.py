@@ -33,8 +33,16 @@ PROMPTS = ("prompts.weights=none", "prompts.epochs=1", "prompts.warmup_epochs=0"
 
 
 def recipe_of(name, *changes):
-    prompts = PROMPTS if load_recipe(name).prompts.text_tower != "none" else ()
-    return load_recipe(name, [*SMALLEST, *prompts, *changes])
+    recipe = load_recipe(name)
+    prompts = PROMPTS if recipe.prompts.text_tower != "none" else ()
+    return load_recipe(name, [*SMALLEST, *prompts, *_rate_of(recipe), *changes])
+
+
+def _rate_of(recipe):
+    """The rate of plain gradient descent belongs to the recipe's batch; four pictures get their share of it."""
+    if recipe.optimizer.name != "sgd":
+        return []
+    return [f"optimizer.learning_rate={recipe.optimizer.learning_rate * 4 / recipe.batch.size}"]
 
 
 def noise(model, generator):
