@@ -181,7 +181,7 @@ def _unfinished_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def contents(folder: Path, lock: str) -> list[Path]:
+def contents(folder: Path, lock: str = "") -> list[Path]:
     """What a folder holds, but for a lock file of that name and what killed processes left half-written."""
     return [path for path in folder.iterdir() if path.name != lock and not path.name.startswith(UNFINISHED)]
 

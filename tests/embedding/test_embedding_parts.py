@@ -9,6 +9,7 @@ import samecar
 from samecar.embedding import parts
 from samecar.embedding.embeddings import Embeddings
 from samecar.embedding.parts import embed_in_parts, keep_parts_beside
+from samecar.errors import SamecarError
 from samecar.progress import silent
 
 COUNT = 23
@@ -88,6 +89,16 @@ def test_parts_by_the_quickest_way_are_not_taken_for_the_reference(manifest, tmp
     every = Counting()
     embed_in_parts(manifest, "model", every, tmp_path / "kept", silent, reference=True)
     assert every.embedded == [*range(COUNT)]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(manifest, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "notes.txt").write_text("mine")
+    with pytest.raises(
+        SamecarError, match=r"kept would keep .* holds notes.txt; move it away, or write to another name"
+    ):
+        embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent)
+    assert (tmp_path / "kept" / "notes.txt").read_text() == "mine"
 
 
 def test_a_small_set_keeps_nothing(manifest, tmp_path):

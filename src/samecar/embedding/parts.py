@@ -13,7 +13,7 @@ from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.files import make_folder, read_json, sync, write_json
+from samecar.files import contents, make_folder, read_json, sync, write_json
 from samecar.progress import Progress
 
 PART: Final = 4096
@@ -38,7 +38,7 @@ def embed_in_parts(
         model: the digest that the embeddings will name.
         embed: embeds some of the pictures.
         folder: keeps what is done. Where it holds parts of the same model and the same files, unchanged, the rest alone
-            is embedded; what else it holds is replaced.
+            is embedded; other parts are replaced.
         progress: is told how far all of it is.
         reference: whether torch in float32 embeds, which then made all parts.
 
@@ -46,11 +46,12 @@ def embed_in_parts(
         Embeddings whose matrix lies in the folder, and is read as it is used.
 
     Raises:
-        SamecarError: as `embed` does, or the folder cannot be written.
+        SamecarError: as `embed` does, or the folder cannot be written, or holds something else.
     """
     total = len(manifest)
     if total <= PART:
         return embed(manifest, progress)
+    _refuse_others(folder)
     identity = _identify(manifest, model, reference)
     done = _rows_done(folder / _PROGRESS, identity)
     while done < total:
@@ -70,6 +71,16 @@ def keep_parts_beside(path: Path) -> Iterator[Path]:
     folder = path.with_name(f"{path.name}.parts")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuses a folder in which something lies that is no part, as all that it holds is removed in the end."""
+    others = [path for path in contents(folder) if path.name not in (_MATRIX, _PROGRESS)] if folder.exists() else []
+    if others:
+        raise SamecarError(
+            f"{folder} would keep what is embedded until it is written, and holds {others[0].name}; move it away, or "
+            "write to another name"
+        )
 
 
 def _identify(manifest: Manifest, model: str, reference: bool) -> str:
