@@ -94,9 +94,7 @@ def test_parts_by_the_quickest_way_are_not_taken_for_the_reference(manifest, tmp
 def test_a_folder_of_somebody_else_is_left_alone(manifest, tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "notes.txt").write_text("mine")
-    with pytest.raises(
-        SamecarError, match=r"kept would keep .* holds notes.txt; move it away"
-    ):
+    with pytest.raises(SamecarError, match=r"kept would keep .* holds notes.txt; move it away"):
         embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent)
     assert (tmp_path / "kept" / "notes.txt").read_text() == "mine"
 
