@@ -1,6 +1,5 @@
 """What a user meets first: names, help, what functions take, what values look like, and how work tells its progress."""
 
-import dataclasses
 import io
 import pydoc
 import shutil
@@ -321,7 +320,7 @@ def test_nothing_in_a_notebook_is_taken_for_markup():
 def test_an_evaluation_says_its_scores_and_protocol():
     evaluation = small_evaluation()
     assert repr(evaluation) == "Evaluation(mAP 100.0, rank-1 100.0; veri776, 2 queries)"
-    html = dataclasses.replace(evaluation, intervals={"mAP": (0.4321, 0.9876)})._repr_html_()
+    html = replace(evaluation, intervals={"mAP": (0.4321, 0.9876)})._repr_html_()
     assert "<td>mAP</td><td>100.0</td><td>43.2 to 98.8</td>" in html
     assert "<td>mINP</td><td>100.0</td><td></td>" in html
     assert "<td>junk rule</td>" in html
