@@ -99,6 +99,33 @@ def test_a_folder_of_somebody_else_is_left_alone(manifest, tmp_path):
     assert (tmp_path / "kept" / "notes.txt").read_text() == "mine"
 
 
+def test_a_file_in_the_place_of_the_folder_is_refused(manifest, tmp_path):
+    (tmp_path / "kept").write_text("mine")
+    with pytest.raises(SamecarError, match=r"kept would keep .* is a file; move it away"):
+        embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent)
+
+
+@pytest.mark.parametrize("damage", ["matrix", "list", "none"])
+def test_damaged_parts_are_made_again(manifest, tmp_path, damage):
+    expected = embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent).matrix.copy()
+    if damage == "matrix":
+        (tmp_path / "kept" / "matrix.npy").unlink()
+    else:
+        (tmp_path / "kept" / "progress.json").write_text("[1]" if damage == "list" else "")
+    again = Counting()
+    np.testing.assert_array_equal(embed_in_parts(manifest, "model", again, tmp_path / "kept", silent).matrix, expected)
+    assert again.embedded == [*range(COUNT)]
+
+
+def test_what_others_keep_beside_a_file_stays(tmp_path):
+    others = tmp_path / "a.npz.parts"
+    others.mkdir()
+    (others / "notes.txt").write_text("mine")
+    with keep_parts_beside(tmp_path / "a.npz"):
+        pass
+    assert (others / "notes.txt").read_text() == "mine"
+
+
 def test_a_small_set_keeps_nothing(manifest, tmp_path):
     embed_in_parts(manifest.select(range(5)), "model", Counting(), tmp_path / "kept", silent)
     assert not (tmp_path / "kept").exists()

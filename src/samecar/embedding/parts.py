@@ -1,9 +1,8 @@
 """Embeddings of a large set are kept on disk part by part, so that embedding goes on where it was stopped."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.files import contents, make_folder, read_json, sync, write_json
+from samecar.files import clear_unfinished, contents, make_folder, read_json, sync, write_json
 from samecar.progress import Progress
 
 PART: Final = 4096
@@ -53,7 +52,7 @@ def embed_in_parts(
         return embed(manifest, progress)
     _refuse_others(folder)
     identity = _identify(manifest, model, reference)
-    done = _rows_done(folder / _PROGRESS, identity)
+    done = _rows_done(folder, identity)
     while done < total:
         part = embed(manifest.select(range(done, min(done + PART, total))), _of_all(progress, done, total))
         try:
@@ -67,20 +66,34 @@ def embed_in_parts(
 
 @contextmanager
 def keep_parts_beside(path: Path) -> Iterator[Path]:
-    """Gives a folder for the parts of a file, beside it; it is removed when the block ends without an error."""
+    """Gives a folder for the parts of a file, beside it; they are removed when the block ends without an error."""
     folder = path.with_name(f"{path.name}.parts")
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # the file is written, and what is left takes room alone
+        _remove(folder)
 
 
 def _refuse_others(folder: Path) -> None:
-    """Refuses a folder in which something lies that is no part, as all that it holds is removed in the end."""
+    """Refuses a folder in which something lies that is no part, and what is no folder."""
+    if folder.exists() and not folder.is_dir():
+        raise SamecarError(f"{folder} would keep what is embedded until it is written, and is a file; move it away")
     others = [path for path in contents(folder) if path.name not in (_MATRIX, _PROGRESS)] if folder.exists() else []
     if others:
         raise SamecarError(
             f"{folder} would keep what is embedded until it is written, and holds {others[0].name}; move it away, or "
             "write to another name"
         )
+
+
+def _remove(folder: Path) -> None:
+    """Removes parts, and their folder where nothing else lies in it."""
+    if not folder.is_dir():
+        return
+    clear_unfinished(folder)
+    for name in (_MATRIX, _PROGRESS):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _identify(manifest: Manifest, model: str, reference: bool) -> str:
@@ -96,19 +109,21 @@ def _identify(manifest: Manifest, model: str, reference: bool) -> str:
     return told.hexdigest()[:16]
 
 
-def _rows_done(path: Path, identity: str) -> int:
+def _rows_done(folder: Path, identity: str) -> int:
+    """How many rows a folder keeps of what is embedded; none of a damaged one."""
     try:
-        told = read_json(path)
+        told = read_json(folder / _PROGRESS)
     except (OSError, SamecarError):
         return 0
-    return int(told["rows"]) if told["embedded"] == identity else 0
+    known = isinstance(told, dict) and told.get("embedded") == identity and (folder / _MATRIX).is_file()
+    return int(told["rows"]) if known else 0
 
 
 def _keep(folder: Path, part: Embeddings, done: int, total: int) -> int:
     """Writes a part's rows behind the first ones; gives how many there are then."""
     path = folder / _MATRIX
     if not done:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         make_folder(folder)
         matrix: Any = np.lib.format.open_memmap(path, "w+", part.matrix.dtype, (total, part.matrix.shape[1]))
     else:
