@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -11,9 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from samecar.data.manifest import Manifest
-from samecar.data.picture_batches import PixelBatch, read_batches
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.filling import embed_both_ways, fill_matrix, refuse_empty, with_rows
+from samecar.embedding.filling import embed_in_batches, refuse_empty, with_rows
 from samecar.embedding.runtimes.choosing import choose_runtime
 from samecar.errors import SamecarError
 from samecar.files import LARGEST_MODEL, read_whole
@@ -144,12 +142,17 @@ class Encoder:
             SamecarError: the manifest is empty, or a picture cannot be read.
         """
         refuse_empty(manifest)
-
-        def embedded(pictures: PixelBatch, _rows: slice) -> NDArray[np.float32]:
-            return embed_both_ways(self.embed_prepared, pictures) if flip else self.embed_prepared(list(pictures))
-
-        with closing(read_batches(manifest, self.preprocessing, batch_size, threads=workers)) as batches:
-            matrix = fill_matrix(batches, len(manifest), self.embedding_size, embedded, self.runtime.device, progress)
+        matrix = embed_in_batches(
+            self.embed_prepared,
+            manifest,
+            self.preprocessing,
+            self.embedding_size,
+            batch_size=batch_size,
+            threads=workers,
+            flip=flip,
+            device=self.runtime.device,
+            progress=progress,
+        )
         return with_rows(matrix, manifest, self.digest, flip=flip)
 
 

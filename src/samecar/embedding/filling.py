@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence, Sized
+from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -9,14 +10,17 @@ from numpy.typing import NDArray
 
 from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
-from samecar.data.picture_batches import PixelBatch
+from samecar.data.picture_batches import PixelBatch, read_batches
 from samecar.embedding.embeddings import FLIPPED, Embeddings
 from samecar.errors import SamecarError
-from samecar.preprocessing import Pixels
+from samecar.preprocessing import Pixels, Preprocessing
 from samecar.progress import Progress, describe_speed
 
 if TYPE_CHECKING:
     import torch
+
+Embed = Callable[[Sequence[Pixels]], NDArray[np.float32]]
+"""From pictures in a model's size to embeddings, in one batch."""
 
 Pictures = TypeVar("Pictures", bound=Sized)
 """A batch of pictures, as what embeds them takes it."""
@@ -60,9 +64,40 @@ def fill_matrix(
     return matrix
 
 
-def embed_both_ways(
-    embed: Callable[[Sequence[Pixels]], NDArray[np.float32]], pictures: PixelBatch
+def embed_in_batches(
+    embed: Embed,
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+    size: int,
+    *,
+    batch_size: int,
+    threads: int,
+    flip: bool,
+    device: "torch.device | None",
+    progress: Progress,
 ) -> NDArray[np.float32]:
+    """The embeddings of a manifest's pictures, which threads read; (pictures, size).
+
+    Args:
+        embed: embeds a batch.
+        manifest: which pictures.
+        preprocessing: what is done to them before.
+        size: numbers in an embedding.
+        batch_size: pictures in a batch.
+        threads: that read; 0 reads in turns with what embeds.
+        flip: average each embedding with that of the mirrored picture.
+        device: as for `fill_matrix`.
+        progress: likewise.
+    """
+
+    def embedded(pictures: PixelBatch, _rows: slice) -> NDArray[np.float32]:
+        return _embed_both_ways(embed, pictures) if flip else embed(list(pictures))
+
+    with closing(read_batches(manifest, preprocessing, batch_size, threads=threads)) as batches:
+        return fill_matrix(batches, len(manifest), size, embedded, device, progress)
+
+
+def _embed_both_ways(embed: Embed, pictures: PixelBatch) -> NDArray[np.float32]:
     """Means of the embeddings of pictures and of their mirror images; (pictures, size)."""
     mirrored = embed(list(pictures[..., ::-1].copy()))
     mean: NDArray[np.float32] = (embed(list(pictures)) + mirrored) / np.float32(2)

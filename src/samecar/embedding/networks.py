@@ -1,19 +1,17 @@
 """Embedding a set with a network of torch, as it gives embeddings: for training, and for scores of a trained run."""
 
 from collections.abc import Sequence
-from contextlib import closing
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from samecar.data import Manifest, evaluation_loader, known_numbers
-from samecar.data.picture_batches import PixelBatch, read_batches
 from samecar.data.workers import name_lost_workers
 from samecar.embedding.embeddings import NOT_STATED, Embeddings
 from samecar.embedding.exporting import Exported
-from samecar.embedding.filling import embed_both_ways, fill_matrix, refuse_empty, with_rows
-from samecar.embedding.runtimes.quickening import Embed, Way, find_quickest, stack_pictures
+from samecar.embedding.filling import embed_in_batches, fill_matrix, refuse_empty, with_rows
+from samecar.embedding.runtimes.quickening import Way, find_quickest, stack_pictures
 from samecar.models import Embedder
 from samecar.models.composite import Network
 from samecar.models.layers.side_information import Side
@@ -44,7 +42,18 @@ def embed(
     """
     refuse_empty(manifest)
     if way is not None:
-        return _embed_by(way.embed, model, manifest, model_digest, batch_size, workers, flip=flip, progress=progress)
+        matrix = embed_in_batches(
+            way.embed,
+            manifest,
+            model.preprocessing,
+            model.embedding_size,
+            batch_size=batch_size,
+            threads=workers,
+            flip=flip,
+            device=None,
+            progress=progress,
+        )
+        return with_rows(matrix, manifest, model_digest, flip=flip)
     loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
     side = _side_information(model, manifest)
 
@@ -77,25 +86,6 @@ def find_way(model: Network) -> Way | None:
         return embeddings
 
     return find_quickest(model, as_it_is, unit_length=False)
-
-
-def _embed_by(
-    embed_pixels: Embed,
-    model: Network,
-    manifest: Manifest,
-    model_digest: str,
-    batch_size: int,
-    threads: int,
-    *,
-    flip: bool,
-    progress: Progress,
-) -> Embeddings:
-    def embedded(pictures: PixelBatch, _rows: slice) -> NDArray[np.float32]:
-        return embed_both_ways(embed_pixels, pictures) if flip else embed_pixels(list(pictures))
-
-    with closing(read_batches(manifest, model.preprocessing, batch_size, threads=threads)) as batches:
-        matrix = fill_matrix(batches, len(manifest), model.embedding_size, embedded, None, progress)
-    return with_rows(matrix, manifest, model_digest, flip=flip)
 
 
 @torch.inference_mode()

@@ -12,15 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from samecar.embedding.exporting import Exported, sample_pictures, write_onnx
+from samecar.embedding.filling import Embed
 from samecar.embedding.runtimes.onnx import open_session
 from samecar.hardware import in_parts
 from samecar.models.composite import Network
 from samecar.preprocessing import Pixels
 
 logger = logging.getLogger(__name__)
-
-Embed = Callable[[Sequence[Pixels]], NDArray[np.float32]]
-"""From pictures in the network's size to embeddings, in one batch."""
 
 LEAST_COSINE: Final = 0.9999
 """Between the embeddings of a picture by torch in float32 and by another way; so galleries never mix more than that."""
