@@ -93,6 +93,15 @@ def test_a_length_that_differs_is_a_disagreement(encoder, monkeypatch):
     assert find_way(network).name == "the same"
 
 
+def test_a_way_that_gives_no_numbers_is_not_taken(encoder, monkeypatch):
+    network = encoder.runtime.network
+    lost = {
+        "lost": lambda network, unit_length: lambda p: np.full((len(p), network.embedding_size), np.nan, np.float32)
+    }
+    monkeypatch.setattr(quickening, "WAYS", lost)
+    assert find_way(network) is None
+
+
 def test_a_gallery_is_quickened_when_it_pays(run, painted_source, tmp_path, monkeypatch):
     pictures = incoming_of_manifest(samecar.open_source(painted_source).of_split("gallery"))
     monkeypatch.setattr(encoder_module, "MANY", 4)

@@ -19,6 +19,7 @@ from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_s
 
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import EMBEDDINGS, PICTURES, ExportFacts
+from samecar.embedding.filling import Embed
 from samecar.errors import missing_library
 from samecar.models.composite import Network
 from samecar.preprocessing import Pixels, Preprocessing
@@ -160,12 +161,26 @@ def lowest_cosine(first: Encoder, second: Encoder, pictures: Sequence[Pixels]) -
         second: another one.
         pictures: as many as `BATCHES` take.
     """
+    return lowest_agreement(first.embed_prepared, second.embed_prepared, pictures, BATCHES)
+
+
+def lowest_agreement(first: Embed, second: Embed, pictures: Sequence[Pixels], batches: Sequence[int]) -> float:
+    """The lowest cosine of two embeddings of a picture, times the shorter one's share of the longer one's length.
+
+    Args:
+        first: makes embeddings, of any length.
+        second: makes others.
+        pictures: as many as the batches take.
+        batches: their sizes.
+
+    Returns:
+        The cosine itself where lengths are equal; NaN if an embedding holds one.
+    """
     lowest, begin = [], 0
-    for size in BATCHES:
-        batch = pictures[begin : begin + size]
-        ours, theirs = (encoder.embed_prepared(batch).astype(np.float64) for encoder in (first, second))
-        lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
-        lowest.append(((ours * theirs).sum(axis=1) / lengths).min())
+    for size in batches:
+        ours, theirs = (embed(pictures[begin : begin + size]).astype(np.float64) for embed in (first, second))
+        longer = np.maximum(*(np.linalg.norm(each, axis=1) for each in (ours, theirs)))
+        lowest.append(((ours * theirs).sum(axis=1) / longer**2).min())
         begin += size
     return float(np.min(lowest))
 

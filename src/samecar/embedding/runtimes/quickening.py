@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samecar.embedding.exporting import Exported, sample_pictures, write_onnx
+from samecar.embedding.exporting import Exported, lowest_agreement, sample_pictures, write_onnx
 from samecar.embedding.filling import Embed
 from samecar.embedding.runtimes.onnx import open_session
 from samecar.hardware import in_parts
@@ -55,7 +55,7 @@ def find_quickest(network: Network, as_it_is: Embed, *, unit_length: bool = True
     for name, build in WAYS.items():
         try:
             embed = build(network, unit_length)
-            cosine = _lowest_cosine(as_it_is, embed, pictures)
+            cosine = lowest_agreement(as_it_is, embed, pictures, TRIED)
         except ModuleNotFoundError:
             continue
         except Exception as error:  # exporters raise whatever a network leads them into
@@ -67,17 +67,6 @@ def find_quickest(network: Network, as_it_is: Embed, *, unit_length: bool = True
             "%s is not used: the cosine of its embeddings with torch's is %.6f, below %s", name, cosine, LEAST_COSINE
         )
     return None
-
-
-def _lowest_cosine(first: Embed, second: Embed, pictures: Sequence[Pixels]) -> float:
-    """The lowest cosine of two embeddings of a picture, times the shorter one's share of the longer one's length."""
-    lowest, begin = 1.0, 0
-    for size in TRIED:
-        ours, theirs = (embed(pictures[begin : begin + size]).astype(np.float64) for embed in (first, second))
-        longer = np.maximum(*(np.linalg.norm(each, axis=1) for each in (ours, theirs)))
-        lowest = min(lowest, float(((ours * theirs).sum(axis=1) / longer**2).min()))
-        begin += size
-    return lowest
 
 
 def _by_onnxruntime(network: Network, unit_length: bool) -> Embed:
