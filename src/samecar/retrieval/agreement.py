@@ -70,10 +70,11 @@ def note_runtime(engine: Engine, model: "Encoder") -> None:
     Raises:
         SamecarError: the model gives other embeddings here than where the gallery's first pictures were embedded.
     """
-    if NotedRuntime.read(engine) is None:
+    noted = NotedRuntime.read(engine)
+    if noted is None:
         engine.attach(RUNTIME_FILE, json.dumps(NotedRuntime.of(model).model_dump()).encode())
     else:
-        check_runtime(engine, model)
+        _refuse_other(noted, model)
 
 
 def check_runtime(engine: Engine, model: "Encoder") -> None:
@@ -83,8 +84,11 @@ def check_runtime(engine: Engine, model: "Encoder") -> None:
         SamecarError: it gives others.
     """
     noted = NotedRuntime.read(engine)
-    if noted is None:
-        return
+    if noted is not None:
+        _refuse_other(noted, model)
+
+
+def _refuse_other(noted: NotedRuntime, model: "Encoder") -> None:
     now = NotedRuntime.of(model)
     cosine = float(np.dot(now.embedding, noted.embedding)) if len(now.embedding) == len(noted.embedding) else 0.0
     if not cosine >= LEAST_COSINE:
