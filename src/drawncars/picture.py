@@ -335,7 +335,7 @@ def _units(vectors: Pixels) -> Pixels:
 def _hidden(behind: Layer, front: Layer) -> float:
     """The share of what a layer shows that another one hides."""
     hidden = behind.covered & (front.nearness > behind.nearness)
-    return float(hidden.sum() / max(behind.covered.sum(), 1))
+    return int(hidden.sum()) / max(int(behind.covered.sum()), 1)
 
 
 @lru_cache(maxsize=16)

@@ -261,7 +261,7 @@ def test_an_interruption_is_one_sentence_and_130(trained, painted_source, monkey
         raise KeyboardInterrupt
 
     monkeypatch.setattr("samecar.embedding.networks.embed", interrupt)
-    finished = run("evaluate", trained, "--data", painted_source)
+    finished = run("evaluate", trained, "--data", painted_source, "--flip")
     assert finished.status == 130
     (line,) = finished.errors.splitlines()
     assert line == "error: interrupted"

@@ -118,7 +118,7 @@ def test_what_is_saved_is_loaded_without_pickle(embeddings, tmp_path):
     assert loaded.manifest.source == "folder"
     assert loaded.manifest.digest == embeddings.manifest.digest
     with np.load(path, allow_pickle=False) as content:
-        assert {*COLUMNS, "embeddings", "model", "root", "source"} == set(content.files)
+        assert {*COLUMNS, "embeddings", "model", "root", "runtime", "source"} == set(content.files)
     assert [file.name for file in path.parent.iterdir()] == ["gallery.npz"]
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -312,3 +313,36 @@ def test_what_cannot_be_scored_is_refused_before_it_is_embedded_for_a_figure(run
     vehicles = np.arange(len(without_cameras)).astype(str)
     with pytest.raises(SamecarError, match=r"no test vehicle of .* has two pictures, query and match"):
         score_run(run, replace(without_cameras, vehicle_id=vehicles), on=HERE)
+
+
+def test_scores_calibration_and_figures_embed_a_set_once(run, painted_source, tmp_path, monkeypatch):
+    copied = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("embeddings"))
+    embedded = []
+
+    def counting(model, manifest, **options):
+        embedded.append(len(manifest))
+        return embed(model, manifest, **options)
+
+    monkeypatch.setattr("samecar.embedding.networks.embed", counting)
+    first = evaluate(copied, painted_source, on=HERE)
+    again = score_run(copied, painted_source, on=HERE)
+    assert len(embedded) == 1
+    assert again.evaluation.as_dict() == first.as_dict()
+    assert first.card.runtime == "torch, float32"
+    evaluate(copied, painted_source, flip=True, on=HERE)
+    assert len(embedded) == 2
+    description = copied / "model" / "model.json"
+    description.write_text(description.read_text().replace("report-baseline", "something else") + "\n")
+    score_run(copied, painted_source, on=HERE)  # whatever the description says, it may decide an embedding
+    assert len(embedded) == 3
+
+
+def test_a_model_that_is_told_cameras_keeps_no_embeddings(painted_source, tmp_path):
+    """They would be found again for pictures of the same bytes by other cameras."""
+    recipe = load_recipe(
+        "report-baseline",
+        [*TINY, "model.backbone=test_vit", "model.height=160", "model.width=160", "model.side_information=camera"],
+    )
+    told = train(recipe, painted_source, tmp_path / "run", on=HERE)
+    evaluate(told, painted_source, on=HERE)
+    assert not (told.folder / "embeddings").exists()

@@ -301,7 +301,7 @@ class _Halves:
             The pictures of absent and of present vehicles that were searched for.
         """
         pictures = self._pictures
-        threshold = thresholds.threshold(pictures.count[present].sum())
+        threshold = thresholds.threshold(int(pictures.count[present].sum()))
         strangers, members = pictures.rows(absent), pictures.rows(present)
         members = members[np.isfinite(pictures.own[members])]
         best = pictures.best[np.ix_(members, present)].max(axis=1)
@@ -317,7 +317,7 @@ class _Halves:
         pictures = self._pictures
         for size in gallery_sizes(len(present)):
             part = present[-size:]
-            held, best = pictures.count[part].sum(), pictures.best[np.ix_(strangers, part)].max(axis=1)
+            held, best = int(pictures.count[part].sum()), pictures.best[np.ix_(strangers, part)].max(axis=1)
             self._sizes.setdefault(size, []).append((held, float(np.mean(best >= thresholds.threshold(held)))))
 
     def _measured_rates(self) -> dict[str, MeasuredRate]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from samecar.data.manifest import COLUMNS, Manifest
 from samecar.embedding.npy import read_npy, write_npy
-from samecar.embedding.npz import FACTS, read_npz
+from samecar.embedding.npz import FACTS, RUNTIME, read_npz
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
 from samecar.labels import LABELS, Column, Labels
@@ -26,7 +26,7 @@ PICTURE = "picture"
 """The column of a file that tells copies of a picture."""
 
 NOT_STATED = "not stated"
-"""Stands for the model where nobody says which one made them."""
+"""Stands for the model, or for what ran it, where nobody says which one made them."""
 
 SUFFIXES = (".npz", ".npy")
 """Names that embeddings are written under."""
@@ -41,6 +41,7 @@ class Embeddings:
         rows: of the pictures, in the matrix's order: a manifest, which says where they lie, or labels alone.
         model: digest of the model that made them.
         pictures: (pictures,) names of the pictures, as `name_pictures` gives them; the paths in a manifest if None.
+        runtime: what ran the model, and the numbers that it computed with, such as "onnxruntime, int8".
 
     Raises:
         SamecarError: there are more or fewer rows than embeddings.
@@ -50,6 +51,7 @@ class Embeddings:
     rows: Manifest | Labels
     model: str = NOT_STATED
     pictures: Column | None = None
+    runtime: str = NOT_STATED
 
     def __post_init__(self) -> None:
         if len(self.matrix) != len(self.rows):
@@ -91,7 +93,7 @@ class Embeddings:
             chosen: a mask (pictures,) or row numbers, in the order wanted.
         """
         pictures = None if self.pictures is None else self.pictures[chosen]
-        return Embeddings(self.matrix[chosen], self.rows.select(chosen), self.model, pictures)
+        return Embeddings(self.matrix[chosen], self.rows.select(chosen), self.model, pictures, self.runtime)
 
     def of_split(self, split: str) -> "Embeddings":
         """The rows of one split of the manifest."""
@@ -100,9 +102,9 @@ class Embeddings:
     def save(self, path: str | Path) -> None:
         """Writes an .npz file, or a .npy file with a .csv table beside it.
 
-        The .npz file has `embeddings`, `model` and the manifest's columns, without pickle; where files are copies of
-        each other also a column `picture`, which is the same for copies. The table is the manifest; neither which model
-        made the embeddings nor which files are copies is in it.
+        The .npz file has `embeddings`, `model`, `runtime` and the manifest's columns, without pickle; where files are
+        copies of each other also a column `picture`, which is the same for copies. The table is the manifest; neither
+        which model made the embeddings nor which files are copies is in it.
 
         Raises:
             SamecarError: the name ends otherwise, there is no manifest, or another table lies beside the .npy file.
@@ -121,6 +123,7 @@ class Embeddings:
                 file,
                 embeddings=self.matrix,
                 model=np.array(self.model),
+                runtime=np.array(self.runtime),
                 root=np.array(str(manifest.root)),
                 source=np.array(manifest.source),
                 **columns,
@@ -136,14 +139,14 @@ class Embeddings:
         path = as_path(path, "file of embeddings")
         if path.suffix == ".npy":
             return cls(*read_npy(path))
-        content = read_npz(path, (*COLUMNS, *FACTS), (PICTURE,))
+        content = read_npz(path, (*COLUMNS, *FACTS), (PICTURE, RUNTIME))
         columns: dict[str, Any] = content.columns
         pictures = columns.pop(PICTURE, None)
         try:
             manifest = Manifest(Path(content.facts["root"]), **columns, source=content.facts["source"])
         except SamecarError as error:
             raise SamecarError(f"{path}: {error}") from error
-        return cls(content.matrix, manifest, content.facts["model"], pictures)
+        return cls(content.matrix, manifest, content.facts["model"], pictures, content.facts.get(RUNTIME, NOT_STATED))
 
 
 def refuse_name(path: Path) -> None:

@@ -153,7 +153,7 @@ class Encoder:
             device=self.runtime.device,
             progress=progress,
         )
-        return with_rows(matrix, manifest, self.digest, flip=flip)
+        return with_rows(matrix, manifest, self.digest, self.runtime.name, flip=flip)
 
 
 def _find_files(place: Path) -> dict[str, Path]:

@@ -104,7 +104,9 @@ def _embed_both_ways(embed: Embed, pictures: PixelBatch) -> NDArray[np.float32]:
     return mean
 
 
-def with_rows(matrix: NDArray[np.float32], manifest: Manifest, model_digest: str, *, flip: bool) -> Embeddings:
-    """Embeddings of a manifest's pictures, and their model; with `flip` they are means with the mirrored pictures'."""
+def with_rows(
+    matrix: NDArray[np.float32], manifest: Manifest, model_digest: str, runtime: str, *, flip: bool
+) -> Embeddings:
+    """Embeddings of a manifest's pictures, their model, and what ran it; with `flip` means with the mirrored ones'."""
     made_by = model_digest + FLIPPED if flip else model_digest
-    return Embeddings(matrix, manifest, made_by, name_pictures(manifest))
+    return Embeddings(matrix, manifest, made_by, name_pictures(manifest), runtime)

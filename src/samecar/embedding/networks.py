@@ -12,6 +12,7 @@ from samecar.embedding.embeddings import NOT_STATED, Embeddings
 from samecar.embedding.exporting import Exported
 from samecar.embedding.filling import embed_in_batches, fill_matrix, refuse_empty, with_rows
 from samecar.embedding.runtimes.quickening import Way, find_quickest, stack_pictures
+from samecar.embedding.runtimes.torch import name_reference
 from samecar.models import Embedder
 from samecar.models.composite import Network
 from samecar.models.layers.side_information import Side
@@ -53,7 +54,7 @@ def embed(
             device=None,
             progress=progress,
         )
-        return with_rows(matrix, manifest, model_digest, flip=flip)
+        return with_rows(matrix, manifest, model_digest, way.name, flip=flip)
     loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
     side = _side_information(model, manifest)
 
@@ -68,7 +69,7 @@ def embed(
         matrix = fill_matrix(loader, len(manifest), model.embedding_size, embedded, _device_of(model), progress)
     finally:
         model.train(was_training)
-    return with_rows(matrix, manifest, model_digest, flip=flip)
+    return with_rows(matrix, manifest, model_digest, name_reference(_device_of(model)), flip=flip)
 
 
 def find_way(model: Network) -> Way | None:

@@ -15,6 +15,9 @@ from samecar.similarity.products import Matrix
 FACTS = ("model", "root", "source")
 """What is said of all rows at once: who made them, and the pictures' folder and source."""
 
+RUNTIME = "runtime"
+"""A fact that files of former versions lack: what ran the model."""
+
 
 @dataclass(frozen=True)
 class Content:
@@ -54,7 +57,7 @@ def read_npz(path: Path, needed: Sequence[str], known: Sequence[str] = ()) -> Co
     if missing:
         raise SamecarError(f"{path} lacks {', '.join(missing)}; it needs {', '.join(needed)}")
     matrix = arrays.pop("embeddings")
-    facts = {name: str(arrays.pop(name)) for name in FACTS if name in arrays}
+    facts = {name: str(arrays.pop(name)) for name in (*FACTS, RUNTIME) if name in arrays}
     columns = {name: _as_texts(path, name, array) for name, array in arrays.items()}
     check_rows(path, matrix, columns)
     return Content(matrix, columns, facts)

@@ -10,7 +10,7 @@ import numpy as np
 
 from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
-from samecar.embedding.embeddings import Embeddings
+from samecar.embedding.embeddings import NOT_STATED, Embeddings
 from samecar.errors import SamecarError
 from samecar.files import clear_unfinished, contents, make_folder, read_json, sync, write_json
 from samecar.progress import Progress
@@ -52,16 +52,17 @@ def embed_in_parts(
         return embed(manifest, progress)
     _refuse_others(folder)
     identity = _identify(manifest, model, reference)
-    done = _rows_done(folder, identity)
+    done, runtimes = _find_done(folder, identity)
     while done < total:
         part = embed(manifest.select(range(done, min(done + PART, total))), _of_all(progress, done, total))
+        runtimes |= {part.runtime}
         try:
             done = _keep(folder, part, done, total)
-            write_json(folder / _PROGRESS, {"embedded": identity, "rows": done})
+            write_json(folder / _PROGRESS, {"embedded": identity, "rows": done, "runtimes": sorted(runtimes)})
         except OSError as error:
             raise SamecarError(f"{folder} cannot be written: {error.strerror}; give another name") from error
     matrix = np.load(folder / _MATRIX, mmap_mode="r")
-    return Embeddings(matrix, manifest, model, name_pictures(manifest))
+    return Embeddings(matrix, manifest, model, name_pictures(manifest), " and ".join(sorted(runtimes)))
 
 
 @contextmanager
@@ -109,14 +110,14 @@ def _identify(manifest: Manifest, model: str, reference: bool) -> str:
     return told.hexdigest()[:16]
 
 
-def _rows_done(folder: Path, identity: str) -> int:
-    """How many rows a folder keeps of what is embedded; none of a damaged one."""
+def _find_done(folder: Path, identity: str) -> tuple[int, set[str]]:
+    """How many rows a folder keeps of what is embedded, and what ran the model for them; none of a damaged one."""
     try:
         told = read_json(folder / _PROGRESS)
     except (OSError, SamecarError):
-        return 0
+        return 0, set()
     known = isinstance(told, dict) and told.get("embedded") == identity and (folder / _MATRIX).is_file()
-    return int(told["rows"]) if known else 0
+    return (int(told["rows"]), set(told.get("runtimes", [NOT_STATED]))) if known else (0, set())
 
 
 def _keep(folder: Path, part: Embeddings, done: int, total: int) -> int:

@@ -8,7 +8,7 @@ from samecar.data.manifest import join_paths
 from samecar.data.tables import TABLE_SUFFIXES
 from samecar.embedding.embeddings import NOT_STATED, PICTURE, Embeddings
 from samecar.embedding.npy import read_npy
-from samecar.embedding.npz import Content, read_npz
+from samecar.embedding.npz import RUNTIME, Content, read_npz
 from samecar.errors import SamecarError
 from samecar.labels import LABELS, Labels
 
@@ -33,13 +33,14 @@ def read_split(path: Path, split: str) -> Embeddings:
         SamecarError: the file is absent, damaged or lacks something, labels and embeddings do not fit, or no row is of
             the split.
     """
-    known = (*LABELS, PICTURE, "split", "model", "root")
+    known = (*LABELS, PICTURE, "split", "model", "root", RUNTIME)
     content = read_npz(path, NEEDED, known) if path.suffix == ".npz" else _read_table(path)
     columns = content.columns
     if "path" in columns and "root" in content.facts:
         columns = {PICTURE: np.array(join_paths(content.facts["root"], columns["path"]), np.str_), **columns}
     labels = Labels(**{name: columns[name] for name in (*LABELS, PICTURE) if name in columns})
-    embeddings = Embeddings(content.matrix, labels, content.facts.get("model", NOT_STATED))
+    model, runtime = (content.facts.get(name, NOT_STATED) for name in ("model", RUNTIME))
+    embeddings = Embeddings(content.matrix, labels, model, runtime=runtime)
     if "split" not in columns:
         return embeddings
     rows = np.flatnonzero(columns["split"] == split)

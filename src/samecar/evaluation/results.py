@@ -19,6 +19,9 @@ from samecar.similarity.thresholds import OperatingPoint
 from samecar.uncertainty import Scores
 
 TIES = "a picture that is as near as a match comes before it"
+UNSAID = ("embedding", "runtime")
+"""Lines of the card that are left out where there is nothing to say."""
+
 CONFIDENCE = "95 % over the choice of vehicles, with gallery and thresholds as they are"
 NEIGHBOUR_TIES = "of equally near neighbours, those first in the order of queries and gallery are taken"
 """What is said besides where neighbours are averaged or compared, in which nothing tells for or against the model."""
@@ -29,6 +32,8 @@ class ProtocolCard:
     """All that a number depends on besides the model's weights; printed and saved beside every result.
 
     `embedding` says which of a network's features was compared; it is None, and no line, where there is one alone.
+    `runtime` says what ran the network, and the numbers that it computed with; it is None, and no line, on cards of
+    before and where nobody says it.
     """
 
     protocol: str
@@ -52,6 +57,7 @@ class ProtocolCard:
     gallery_pictures: int
     published_size: str
     embedding: str | None = None
+    runtime: str | None = None
 
     def lines(self) -> list[tuple[str, str]]:
         """Pairs of a heading and its value, to print."""
@@ -62,9 +68,7 @@ class ProtocolCard:
     def as_dict(self) -> dict[str, Any]:
         """What is saved of it."""
         content = asdict(self)
-        if self.embedding is None:
-            del content["embedding"]
-        return content
+        return {name: value for name, value in content.items() if value is not None or name not in UNSAID}
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Provenance:
         seed: of training.
         post_processing: what was done while embedding, such as averaging with the mirrored picture.
         embedding: which of the network's features was compared; None where there is one alone.
+        runtime: what ran the network; None where nobody says it.
     """
 
     data: str = "embeddings"
@@ -92,6 +97,7 @@ class Provenance:
     seed: int | None = None
     post_processing: tuple[str, ...] = ()
     embedding: str | None = None
+    runtime: str | None = None
 
 
 class QueryScores(NamedTuple):
@@ -221,4 +227,5 @@ def provenance_of(paths: tuple[Path, Path], sides: tuple[Embeddings, Embeddings]
         data_digest=digest([[getattr(side.labels, name).tolist() for name in LABELS] for side in sides]),
         model=model,
         post_processing=(FLIP,) if model.endswith(FLIPPED) else (),
+        runtime=" and ".join(sorted({side.runtime for side in sides} - {NOT_STATED})) or None,
     )

@@ -147,6 +147,7 @@ def _card(
         gallery_pictures=sizes[1],
         published_size=_describe_published(protocol, sizes),
         embedding=provenance.embedding,
+        runtime=provenance.runtime,
     )
 
 

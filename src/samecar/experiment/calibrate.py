@@ -67,7 +67,7 @@ def calibrate(
     labels = Labels(chosen.vehicle_id, chosen.camera_id)
     check_vehicles(labels)
     with show_progress(progress) as report:
-        embeddings = embed_with(model, chosen, on=on, progress=report, reference=True)
+        embeddings = embed_with(model, chosen, on=on, progress=report, reference=True, keep=True)
         provenance = Provenance(embeddings.model, manifest.name, chosen.digest, kind)
         calibrated = fit_calibration(embeddings.matrix, labels, options, provenance=provenance, progress=report)
     with write_file(model.folder / CALIBRATION_FILE) as path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from samecar.config import digest
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, FLIPPED, Embeddings
 from samecar.embedding.encoder import MANY, Encoder
+from samecar.embedding.kept import KEPT_FOLDER, embed_once
 from samecar.embedding.parts import embed_in_parts
 from samecar.errors import SamecarError, naming_extra
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
@@ -26,6 +28,7 @@ from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.models.describing import describe_embedding, describe_weights
+from samecar.models.folders import DESCRIPTION_FILE, find_model
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
@@ -60,6 +63,7 @@ class ScoredRun:
             np.concatenate([self.gallery.matrix, self.query.matrix[new]]),
             Manifest.concatenate([self.gallery.manifest, self.query.manifest.select(new)]),
             self.query.model,
+            runtime=self.query.runtime,
         )
 
     def lists(self, rows: list[int], count: int = 10) -> list[RankedQuery]:
@@ -133,13 +137,14 @@ def score_run(
     distance = distance or (model.recipe.model.distance if isinstance(model, Run) else "cosine")
     refuse_unscorable(manifest, protocol)
     model = finished_model(model)
-    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True)
+    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True, keep=True)
     provenance = replace(
         _origin(model, embeddings.model),
         data=manifest.name,
         data_digest=embeddings.manifest.digest,
         side_information=_describe_side(model, embeddings.manifest),
         post_processing=(FLIP,) if flip else (),
+        runtime=embeddings.runtime,
     )
     evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
     query, gallery = _queries_and_gallery(embeddings, evaluation)
@@ -219,6 +224,7 @@ def embed_with(
     progress: Progress | bool | None = silent,
     parts: str | Path | None = None,
     reference: bool = False,
+    keep: bool = False,
 ) -> Embeddings:
     """Embeds every picture of a source with a run's model.
 
@@ -235,14 +241,20 @@ def embed_with(
         reference: run a trained network by torch in float32, as `evaluate` does. Else `MANY` pictures and more are
             embedded on a processor by the quickest runtime that is installed and agrees, so that numbers differ in the
             last digits.
+        keep: keep the embeddings beside the model, in `embeddings/` of its folder, and read them from there where the
+            same pictures were embedded in the same way before. A model that is told cameras or views keeps none.
 
     Raises:
         SamecarError: the run has not ended, there is no picture, or one cannot be read.
     """
     trained, manifest = as_model(run), as_manifest(data)
     quicken = not reference and len(manifest) >= MANY
-    embed_some = _embedding_with(trained, flip, on or machine(), quicken=quicken)
+    on = on or machine()
+    embed_some = _embedding_with(trained, flip, on, quicken=quicken)
     with show_progress(progress) as report:
+        if keep and _describe_side(trained, manifest) == "none":
+            identity = _identify_embedding(trained, flip, on)
+            return embed_once(manifest, identity, embed_some, trained.folder / KEPT_FOLDER, report)
         if parts is None:
             return embed_some(manifest, report)
         made_by = trained.model_digest() + (FLIPPED if flip else "")
@@ -265,6 +277,14 @@ def _embedding_with(
     return lambda manifest, report: embed(
         model, manifest, model_digest=model_digest, workers=on.workers, flip=flip, progress=report, way=way
     )
+
+
+def _identify_embedding(trained: TrainedModel, flip: bool, on: Machine) -> str:
+    """Of all that decides a reference embedding besides the picture: changes with any of it."""
+    exported = isinstance(trained, ExportedModel)
+    described = "" if exported else (find_model(trained.folder) / DESCRIPTION_FILE).read_text(encoding="utf-8")
+    runner = "onnxruntime" if exported else "torch"
+    return digest([described, trained.model_digest(), flip, runner, version(runner), on.name])
 
 
 def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) -> Encoder:

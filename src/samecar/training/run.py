@@ -10,6 +10,7 @@
 * `best/`: the model of the epoch that scored best on held-out vehicles, if any were held out
 * `model/`: the model that the run ended with
 * `evaluations/`: scores and protocol card of each evaluation
+* `embeddings/`: of the sets that were scored or calibrated on; may be removed at any time
 * `report.html`: the last evaluation, to look at
 * `training.lock`: while a process trains in the folder
 """

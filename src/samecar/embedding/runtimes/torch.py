@@ -25,6 +25,14 @@ AS_IT_IS = "torch, float32"
 """How a trained network is run unless a quicker way was asked for: what all others are held against."""
 
 
+def name_reference(device: torch.device) -> str:
+    """What runs a trained network on a device as it is, and the numbers that it computes with there."""
+    if device.type != "cuda":
+        return AS_IT_IS
+    tf32 = torch.backends.cudnn.allow_tf32  # which it does unless told otherwise; float32 rounded to 10 bits
+    return f"{AS_IT_IS} on {device.type}" + (", convolutions in TF32" if tf32 else "")
+
+
 class TorchRuntime:
     """The network that was trained: as it is, or, once that was asked for, by a quicker way that agrees with it.
 
@@ -74,7 +82,7 @@ class TorchRuntime:
     def name(self) -> str:
         """What runs it at present, and the numbers that it computes with."""
         quickest = self._quickest
-        return AS_IT_IS if quickest is None else quickest.name
+        return name_reference(self._device) if quickest is None else quickest.name
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -90,7 +90,7 @@ def learn_whitening(
     _, numbers, counts = np.unique(vehicles, return_inverse=True, return_counts=True)
     refuse_single_pictures(vehicles)
     freedom = len(features) - len(counts)
-    mean = features.mean(axis=0)
+    mean: NDArray[np.float64] = np.asarray(features.mean(axis=0), np.float64)
     deviation = features.std(axis=0)
     deviation[deviation == 0] = 1
     scaled = (features - mean) / deviation  # (pictures, width)

@@ -4,6 +4,7 @@ These are the defences that SQLite's own "Defense Against The Dark Arts" advises
 """
 
 import sqlite3
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ _STEPS_PER_BYTE: Final = 10
 
 _STEPS_AT_ONCE: Final = 100_000  # between two looks at how many are left
 
-_DEFENSIVE: Final = getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE", None)  # Python 3.12 and newer know it
+_DEFENSIVE: Final = getattr(sqlite3, "SQLITE_DBCONFIG_DEFENSIVE", None)  # older SQLite has none
 
 _STATISTICS: Final = ("sqlite_stat1", "sqlite_stat4")
 """Tables in which SQLite notes how values are spread, if somebody asks it to."""
@@ -38,8 +39,8 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     address = f"{path.absolute().as_uri()}?{mode}"
     connection = sqlite3.connect(address, timeout=PATIENCE, isolation_level=None, check_same_thread=False, uri=True)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
-    if _DEFENSIVE is not None:
-        connection.setconfig(_DEFENSIVE, True)  # type: ignore[attr-defined]
+    if sys.version_info >= (3, 12) and _DEFENSIVE is not None:
+        connection.setconfig(_DEFENSIVE, True)
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     return connection
