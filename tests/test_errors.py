@@ -27,7 +27,7 @@ def test_every_extra_that_a_sentence_names_is_in_pyproject():
     ]
     named = [extra for extras in calls for extra in extras]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert len(named) == 9
+    assert len(named) == 10
     assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
     assert set(named) <= set(project["optional-dependencies"])
 

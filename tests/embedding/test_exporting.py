@@ -202,7 +202,7 @@ def test_whole_manifests_are_embedded_with_the_mirrored_picture_too(file, networ
     ("damage", "sentence"),
     [
         (lambda model: model.metadata_props.clear(), "the ONNX file is none that `samecar export` wrote; say how it"),
-        (lambda model: _tell(model, "format", 2), "the ONNX file has format 2 and this samecar knows 1; take a newer"),
+        (lambda model: _tell(model, "format", 3), "the ONNX file has format 3 and this samecar knows 2; take a newer"),
         (lambda model: _tell(model, "format", "x"), "what the ONNX file says of itself is damaged; export it again"),
         (lambda model: _tell(model, "embedding_size", 17), "the network in the ONNX file is another one than its meta"),
         (lambda model: _tell(model, "precision", "fp64"), "what the ONNX file says of itself is damaged"),

@@ -148,8 +148,12 @@ def test_what_does_not_agree_is_not_written(run, source, tmp_path, monkeypatch):
     ("options", "sentence"),
     [
         (["-o", "m.pt"], "--out is 'm.pt'; an exported model ends in .onnx"),
-        (["--format", "tflite"], "--format is 'tflite'; it can be onnx, which OpenVINO and others read as well"),
-        (["--precision", "fp16"], "--precision is 'fp16'; it can be fp32 or int8"),
+        (["--format", "tflite"], "--format is 'tflite'; it can be onnx or openvino"),
+        (["--precision", "fp16"], "--precision is 'fp16'; it can be fp32 or bf16 or int8"),
+        (
+            ["--precision", "bf16"],
+            "--precision is 'bf16', which onnxruntime does not compute with here; give",
+        ),
         (["--precision", "int8"], "--precision is 'int8', which is calibrated on train pictures; give their source"),
         (["--cosine", "1.5"], "--cosine is 1.5; give a number above 0 and at most 1"),
         (["--tolerance", "-1"], "--tolerance is -1.0; give points of mAP from 0 to 100"),

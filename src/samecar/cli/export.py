@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @examples(
     "samecar export runs/first -o first.onnx",
     "samecar export runs/first --precision int8 --data veri776:VeRi --tolerance 1 -o small.onnx",
+    "samecar export runs/first --format openvino --precision bf16 --data veri776:VeRi -o quick.onnx",
 )
 def export(
     model: Annotated[str, typer.Argument(metavar="RUN|GALLERY", help="run folder, fused or reduced model, or gallery")],
@@ -64,8 +65,8 @@ def _print_export(made: "Export") -> None:
         f"{made.data}"
     )
     console.say(
-        f"pictures a second: {made.speed.before:.1f} before (torch), {made.speed.after:.1f} now (onnxruntime), in "
-        "batches of 32 without reading them"
+        f"pictures a second: {made.speed.before:.1f} before (torch), {made.speed.after:.1f} now ({made.runner}), "
+        "in batches of 32 without reading them"
     )
     if made.mean_average_precisions is not None:
         before, after = (100 * score for score in made.mean_average_precisions)

@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 PREFIX = "samecar."
 """Begins the names of the facts in the file's metadata."""
 
-FORMAT = 1
-"""Of what is written here; a file with a higher number is of a newer samecar."""
+FORMAT = 2
+"""Of what is written here; a file with a higher number is of a newer samecar. Files for onnxruntime have 1."""
 
 PICTURES, EMBEDDINGS = "pictures", "embeddings"
 """Names of what goes into an exported model and of what comes out."""
 
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "bf16", "int8"]
 """Numbers that the layers compute with."""
+
+Runner = Literal["onnxruntime", "openvino"]
+"""Libraries that run exported files."""
 
 
 class TrainedOn(BaseModel):
@@ -54,7 +57,8 @@ class ExportFacts(BaseModel):
         composition: what that is made of; empty for a single network.
         recipe: digest of the recipe that it was trained by; None where it is not known.
         precision: numbers that the layers compute with.
-        calibrated_on: which pictures int8 was calibrated on; None for fp32.
+        runner: the library that runs the file, and that it was compared with torch by.
+        calibrated_on: which pictures int8 was calibrated on; None for others.
         preprocessing: what is done to its pictures before: height and width, and how they are read. Mean and deviation
             are told for readers; the file itself normalises.
         embedding_size: numbers in an embedding.
@@ -68,13 +72,14 @@ class ExportFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = FORMAT
+    format: int = 1
     samecar: str
     torch: str
     model: str
     composition: str
     recipe: str | None
     precision: Precision
+    runner: Runner = "onnxruntime"
     calibrated_on: str | None
     preprocessing: Preprocessing
     embedding_size: int
@@ -90,8 +95,9 @@ class ExportFacts(BaseModel):
         return preprocessing.as_facts()
 
     def as_metadata(self) -> dict[str, str]:
-        """Texts by name, as a file keeps them."""
-        return {f"{PREFIX}{name}": json.dumps(value) for name, value in self.model_dump(mode="json").items()}
+        """Texts by name, as a file keeps them; what earlier versions do not know is left out where it says nothing."""
+        told = self.model_dump(mode="json", exclude={"runner"} if self.format == 1 else None)
+        return {f"{PREFIX}{name}": json.dumps(value) for name, value in told.items()}
 
 
 def read_facts(session: "InferenceSession") -> ExportFacts:

@@ -13,7 +13,7 @@ import torch
 from samecar.data import Manifest, as_manifest
 from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import Encoder
-from samecar.embedding.exported import ExportFacts, Precision
+from samecar.embedding.exported import FORMAT, ExportFacts, Precision, Runner
 from samecar.embedding.exporting import BATCHES, lowest_cosine, quantise, sample_pictures, write_facts, write_onnx
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
@@ -31,10 +31,13 @@ from samecar.retrieval.gallery import Gallery
 from samecar.training import Run
 from samecar.version import __version__
 
-Format = Literal["onnx"]
-"""Kinds of files that are written."""
+Format = Literal["onnx", "openvino"]
+"""What a file is for: ONNX for onnxruntime, which every installation has, or the same for OpenVINO to run."""
 
-COSINES: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.9}
+RUNNERS: dict[Format, Runner] = {"onnx": "onnxruntime", "openvino": "openvino"}
+"""What runs a file of each kind, and compares it with torch."""
+
+COSINES: dict[Precision, float] = {"fp32": 0.9999, "bf16": 0.99, "int8": 0.9}
 """The lowest cosine with torch that is allowed where nothing else is said."""
 
 CALIBRATION_PICTURES = 256
@@ -59,6 +62,7 @@ class Export:
         path: of the file.
         digest: of its content; what its embeddings are known by.
         precision: numbers that its layers compute with.
+        runner: the library that runs it.
         cosine: lowest between an embedding by torch and by the file.
         needed: what it had to be.
         speed: pictures a second by torch and by the file.
@@ -69,6 +73,7 @@ class Export:
     path: Path
     digest: str
     precision: Precision
+    runner: Runner
     cosine: float
     needed: float
     speed: Speed
@@ -82,6 +87,7 @@ class Export:
             "path": str(self.path),
             "model": self.digest,
             "precision": self.precision,
+            "runner": self.runner,
             "cosine": {"lowest": self.cosine, "needed": self.needed},
             "pictures_a_second": self.speed._asdict(),
             "mAP": None if scores is None else dict(zip(Speed._fields, scores, strict=True)),
@@ -112,11 +118,13 @@ def export(
     Args:
         run: a finished run, a fused or reduced model, its folder, or a gallery whose model is meant.
         out: file to write, which ends in .onnx.
-        format: of the file: onnx.
-        precision: numbers that its layers compute with: fp32, or int8, which needs data to be calibrated on.
+        format: onnx is run by onnxruntime, openvino by OpenVINO, which makes more of processors with units for bf16 or
+            int8; either is an ONNX file.
+        precision: numbers that its layers compute with: fp32; bf16, for openvino alone, on processors that have it; or
+            int8, which needs data to be calibrated on.
         data: a manifest, or a source such as `veri776:PATH`, to compare mAP on; int8 is calibrated on its train
             pictures.
-        cosine: lowest cosine with torch that is allowed; default: 0.9999 for fp32, 0.9 for int8.
+        cosine: lowest cosine with torch that is allowed; default: 0.9999 for fp32, 0.99 for bf16, 0.9 for int8.
         tolerance: points of mAP that may be lost.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
@@ -133,7 +141,7 @@ def export(
     if manifest is not None:
         refuse_unscorable(manifest, protocol_of(manifest))
     with write_file(out) as temporary, show_progress(progress) as report:
-        _write(source, temporary, precision, manifest, report)
+        _write(source, temporary, format, precision, manifest, report)
         made = Encoder({EXPORTED_FILE: temporary.read_bytes()}, "cpu")
         compared = _compared_pictures(made, manifest)
         found = lowest_cosine(source.encoder, made, compared)
@@ -150,17 +158,19 @@ def export(
             )
         speed = _measure_speed(source.encoder, made, compared)
     words = "made-up pictures" if manifest is None else manifest.name
-    return Export(out, made.digest, precision, found, needed, speed, scores, words)
+    return Export(out, made.digest, precision, RUNNERS[format], found, needed, speed, scores, words)
 
 
 def _check_options(out: Path, kind: str, precision: str, cosine: float | None, tolerance: float, data: object) -> float:
     """Checks options before there is work to lose; gives the lowest cosine that is allowed."""
-    if kind != "onnx":
-        raise SamecarError(f"format is {kind!r}; it can be onnx, which OpenVINO and others read as well")
+    if kind not in RUNNERS:
+        raise SamecarError(f"format is {kind!r}; it can be {' or '.join(RUNNERS)}")
     if not is_exported(out):
         raise SamecarError(f"out is {str(out)!r}; an exported model ends in {EXPORTED_SUFFIX}")
     if precision not in COSINES:
         raise SamecarError(f"precision is {precision!r}; it can be {' or '.join(COSINES)}")
+    if precision == "bf16" and kind != "openvino":
+        raise SamecarError("precision is 'bf16', which onnxruntime does not compute with here; give format openvino")
     if precision == "int8" and data is None:
         raise SamecarError("precision is 'int8', which is calibrated on train pictures; give their source as data")
     if cosine is not None and not 0 < cosine <= 1:
@@ -188,7 +198,9 @@ def _open_source(run: TrainedModel | Gallery | str | Path, on: Machine) -> _Sour
     return _Source(encoder, facts_of_model(model))
 
 
-def _write(source: _Source, path: Path, precision: Precision, manifest: Manifest | None, report: Progress) -> None:
+def _write(
+    source: _Source, path: Path, kind: Format, precision: Precision, manifest: Manifest | None, report: Progress
+) -> None:
     """Writes the file, with its facts."""
     network = source.encoder.runtime.network
     report("exporting", 0, 2 if precision == "int8" else 1)
@@ -204,6 +216,8 @@ def _write(source: _Source, path: Path, precision: Precision, manifest: Manifest
         calibrated_on = f"{len(chosen):,} train pictures of {manifest.name}"
     report("exporting", 2, 2)
     facts = ExportFacts(
+        format=1 if kind == "onnx" else FORMAT,
+        runner=RUNNERS[kind],
         samecar=__version__,
         torch=torch.__version__,
         model=source.encoder.digest,

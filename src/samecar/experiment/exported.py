@@ -67,7 +67,8 @@ class ExportedModel:
             return f"ONNX model of others, file {self.facts.model}"
         calibrated = f", calibrated on {self.facts.calibrated_on}" if self.facts.calibrated_on else ""
         made_of = f": {self.facts.composition}" if self.facts.composition else ""
-        return f"exported as ONNX, {self.facts.precision}{calibrated}, of model {self.facts.model}{made_of}"
+        runner = " for OpenVINO" if self.facts.runner == "openvino" else ""
+        return f"exported as ONNX{runner}, {self.facts.precision}{calibrated}, of model {self.facts.model}{made_of}"
 
     @property
     def initial_weights(self) -> str:

@@ -1,7 +1,7 @@
-"""Exported files and ONNX models of others, run by onnxruntime."""
+"""Exported files, and ONNX models of others, which onnxruntime runs."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+Run = Callable[[NDArray[Any]], NDArray[Any]]
+"""From a batch of pictures, (batch, 3, height, width), to what the network gives."""
+
 CUDA, PROCESSOR = "CUDAExecutionProvider", "CPUExecutionProvider"
 """What onnxruntime calls an NVIDIA GPU and the processor."""
 
-NUMBERS: Mapping[Precision, str] = {"fp32": "float32", "int8": "int8"}
+NUMBERS: Mapping[Precision, str] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 """What the layers of a file compute with, by its precision."""
 
 
 class OnnxRuntime:
-    """A file of `samecar export`, which has preprocessing and normalisation inside.
+    """A file of `samecar export`, which has preprocessing and normalisation inside; OpenVINO runs it if it says so.
 
     Args:
         files: content by name, with `EXPORTED_FILE`.
@@ -47,7 +50,7 @@ class OnnxRuntime:
         self._content = files[EXPORTED_FILE]
         self._device = device
         self._lock = Lock()
-        self._session: InferenceSession | None = None
+        self._run: Run | None = None
         self._facts: ExportFacts | None = None
 
     @property
@@ -64,7 +67,7 @@ class OnnxRuntime:
     @property
     def name(self) -> str:
         """Such as "onnxruntime, int8"."""
-        return f"onnxruntime, {NUMBERS[self.facts.precision]}"
+        return f"{self.facts.runner}, {NUMBERS[self.facts.precision]}"
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -94,13 +97,21 @@ class OnnxRuntime:
         """Opens the file, if that was not done yet.
 
         Raises:
-            SamecarError: it is damaged, no file of `samecar export`, or onnxruntime is not installed.
+            SamecarError: it is damaged, no file of `samecar export`, or what runs it is not installed.
         """
         with self._lock:
-            if self._session is None:
+            if self._run is None:
                 session = open_session(self._content, self._device)
-                self._facts = self._read_facts(session)
-                self._session = session
+                facts = self._read_facts(session)
+                if facts.runner == "openvino":
+                    from samecar.embedding.runtimes.openvino import compile_model, refuse_device
+
+                    refuse_device(self._device)
+                    del session
+                    self._run = compile_model(self._content, facts.precision)
+                else:
+                    self._run = _run_by(session)
+                self._facts = facts
                 release_freed_memory()  # loading takes some times the file's size for a moment
 
     def quicken(self) -> None:
@@ -113,10 +124,8 @@ class OnnxRuntime:
     def embed(self, pictures: Sequence[Pixels]) -> NDArray[np.float32]:
         """Embeds one picture or more in one batch; (pictures, size) of length one."""
         self.load()
-        assert self._session is not None
-        given = {self._session.get_inputs()[0].name: np.stack(pictures)}
-        embeddings: NDArray[np.float32] = self._session.run(None, given)[0]
-        return embeddings
+        assert self._run is not None
+        return self._run(np.stack(pictures))
 
 
 class ForeignRuntime(OnnxRuntime):
@@ -144,13 +153,21 @@ class ForeignRuntime(OnnxRuntime):
         mean, deviation = (
             np.array(values, np.float32)[:, None, None] for values in (self._stated.mean, self._stated.deviation)
         )
-        assert self._session is not None
-        given = (np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / deviation
-        found = self._session.run(None, {self._session.get_inputs()[0].name: given})[0]
+        assert self._run is not None
+        found = self._run((np.stack(pictures).astype(np.float32) / np.float32(255) - mean) / deviation)
         features = found.reshape(len(pictures), -1).astype(np.float32)
         lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.float32(1e-12))
-        embeddings: NDArray[np.float32] = features / lengths
-        return embeddings
+        return np.asarray(features / lengths, np.float32)
+
+
+def _run_by(session: "InferenceSession") -> Run:
+    (taken,) = session.get_inputs()
+
+    def run(pictures: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[Any] = session.run(None, {taken.name: pictures})[0]
+        return found
+
+    return run
 
 
 def open_session(content: bytes, device: "torch.device | str" = "cpu") -> "InferenceSession":

@@ -1,0 +1,69 @@
+"""Exported files that OpenVINO runs, on processors whose matrix units it makes use of."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samecar.embedding.exported import Precision
+from samecar.errors import SamecarError, missing_library
+from samecar.hardware import available_cores
+
+if TYPE_CHECKING:
+    import torch
+
+HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Numbers that OpenVINO is told to compute with: on a processor that has bfloat16 it takes that where nothing is said.
+
+Of int8 these are the layers that were not quantised.
+"""
+
+
+def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Readies an exported ONNX file for this processor, which takes a second or two.
+
+    Args:
+        content: of the file.
+        precision: numbers that its layers compute with.
+
+    Returns:
+        From pictures, uint8 (batch, 3, height, width), to embeddings, (batch, size); from several threads at a time, if
+        need be.
+
+    Raises:
+        SamecarError: OpenVINO is not installed, cannot read the file, or the processor has no bfloat16 where the file
+            asks for it.
+    """
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise missing_library("the model was exported for", "OpenVINO", "openvino") from error
+    core = openvino.Core()
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise SamecarError(
+            "the model was exported with precision bf16, which this processor does not compute with; export it with "
+            "fp32 or int8"
+        )
+    options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "INFERENCE_NUM_THREADS": available_cores()}
+    try:
+        compiled = core.compile_model(core.read_model(content), "CPU", options)
+    except RuntimeError as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise SamecarError(f"OpenVINO cannot run the model: {reason}; export it with format onnx") from error
+
+    def embed(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (embeddings,) = compiled.create_infer_request().infer({0: pictures}, share_inputs=True).values()
+        return np.array(embeddings, np.float32)
+
+    return embed
+
+
+def refuse_device(device: "torch.device | str") -> None:
+    """Checks where a model is to run: OpenVINO runs it on the processor.
+
+    Raises:
+        SamecarError: somewhere else was asked for.
+    """
+    if str(device) not in ("auto", "cpu") and isinstance(device, str):
+        raise SamecarError(f"device is {device!r} but the model was exported for OpenVINO on the processor; use auto")
