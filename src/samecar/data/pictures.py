@@ -145,9 +145,12 @@ def _decode(content: bytes, size: tuple[int, int] | None) -> Image.Image:
             _allow_smaller(picture, size)
         depth = _Depth.read(picture, content)
         several = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))
-        decoded = decode_jpeg(picture, content) or picture
-        decoded.load()  # which turns a TIFF, so that its orientation is read afterwards
-        decoded = _as_rgb(_turn(decoded, _read_orientation(picture)), depth)
+        decoded = decode_jpeg(picture, content)
+        if decoded is not None:
+            decoded = _turn(decoded, _read_orientation(picture))
+        else:
+            picture.load()  # which turns a TIFF, so that its orientation is read afterwards
+            decoded = _as_rgb(_turn(picture, _read_orientation(picture)), depth)
         decoded.info[FIRST_OF_SEVERAL] = several
         return decoded
 
