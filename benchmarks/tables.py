@@ -175,6 +175,7 @@ SEARCHERS = {
     "ivf": "`ivf`",
     "FAISS, half precision": "FAISS alone, half precision",
     "FAISS, single precision": "FAISS alone, single precision",
+    "FAISS, RaBitQ": "FAISS alone, RaBitQ at 2 bits, refined",
     "NumPy, single precision": "NumPy, single precision",
 }
 
@@ -191,6 +192,8 @@ def search(results: dict[str, Any]) -> str:
     for size in results["sizes"]:
         flat = size["sides"]["FAISS, single precision"]
         for name, title in SEARCHERS.items():
+            if name not in size["sides"]:
+                continue
             side = size["sides"][name]
             beside = side.get("beside", {}).get("FAISS, single precision", flat)
             cells = [f"{size['pictures']:,}", title, f"{side['recall']:.4f}", f"{side['recall_strangers']:.4f}"]
