@@ -50,6 +50,14 @@ class PostgresServer:
         return name
 
     @contextmanager
+    def neighbour(self) -> Iterator["PostgresServer"]:
+        """Starts a server on empty data of its own, whose administrator has the same password."""
+        data = Path(tempfile.mkdtemp(prefix="neighbour-", dir=self.folder))
+        _give_away(data)
+        with _serving(self.folder, self.programs, _make_data(self.folder, self.programs, data), self.password) as one:
+            yield one
+
+    @contextmanager
     def replica(self) -> Iterator["PostgresServer"]:
         """Starts a server that follows this one and only reads."""
         data = self.folder / "replica"
@@ -67,17 +75,21 @@ def postgres_server() -> Iterator[PostgresServer]:
         programs = _programs(folder)
         password = secrets.token_urlsafe(12)
         (folder / "password").write_text(password)
-        _give_away(folder)
-        _run(
-            programs / "initdb",
-            *("--pgdata", folder / "data", "--username", "postgres", "--pwfile", folder / "password"),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-            "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
-        )
-        with _serving(folder, programs, folder / "data", password) as server:
+        _give_away(folder, folder / "password")
+        with _serving(folder, programs, _make_data(folder, programs, folder / "data"), password) as server:
             yield server
     finally:
         shutil.rmtree(folder)
+
+
+def _make_data(folder: Path, programs: Path, data: Path) -> Path:
+    _run(
+        programs / "initdb",
+        *("--pgdata", data, "--username", "postgres", "--pwfile", folder / "password"),
+        *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+        "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
+    )
+    return data
 
 
 @contextmanager
@@ -129,10 +141,10 @@ def _unprivileged() -> dict:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _give_away(folder: Path) -> None:
+def _give_away(*paths: Path) -> None:
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
-        for path in (folder, folder / "password"):
+        for path in paths:
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
 
 

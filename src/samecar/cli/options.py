@@ -442,3 +442,7 @@ Engine = Annotated[
         "empty, a folder does",
     ),
 ]
+Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
+Partial = Annotated[
+    dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.open", only=("partial",), show_defaults=False)
+]
