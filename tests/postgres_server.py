@@ -30,6 +30,7 @@ class PostgresServer:
     programs: Path
     port: int
     password: str
+    data: Path
 
     def address(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
         secret = quote(self.password if password is None else password, safe="")
@@ -50,12 +51,14 @@ class PostgresServer:
         return name
 
     @contextmanager
-    def neighbour(self) -> Iterator["PostgresServer"]:
-        """Starts a server on empty data of its own, whose administrator has the same password."""
-        data = Path(tempfile.mkdtemp(prefix="neighbour-", dir=self.folder))
-        _give_away(data)
-        with _serving(self.folder, self.programs, _make_data(self.folder, self.programs, data), self.password) as one:
-            yield one
+    def neighbour(self, data: Path | None = None, port: int | None = None) -> Iterator["PostgresServer"]:
+        """Starts a server of its own, whose administrator has the same password: on empty data, or on those it had."""
+        if data is None:
+            data = Path(tempfile.mkdtemp(prefix="neighbour-", dir=self.folder))
+            _give_away(data)
+            _make_data(self.folder, self.programs, data)
+        with _serving(self.folder, self.programs, data, self.password, port) as server:
+            yield server
 
     @contextmanager
     def replica(self) -> Iterator["PostgresServer"]:
@@ -93,8 +96,10 @@ def _make_data(folder: Path, programs: Path, data: Path) -> Path:
 
 
 @contextmanager
-def _serving(folder: Path, programs: Path, data: Path, password: str) -> Iterator[PostgresServer]:
-    server = PostgresServer(folder, programs, _free_port(), password)
+def _serving(
+    folder: Path, programs: Path, data: Path, password: str, port: int | None = None
+) -> Iterator[PostgresServer]:
+    server = PostgresServer(folder, programs, port or _free_port(), password, data)
     settings = {"port": server.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     log = data.with_suffix(".log")

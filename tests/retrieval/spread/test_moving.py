@@ -66,7 +66,7 @@ def test_a_server_joins_and_takes_its_share(place, databases):
         assert (moved.entries, moved.left) == (len(wrong), [])
         assert state(engine) == before
         assert engine.check() == []
-        assert engine.layout.settled
+        assert engine.coordinator.layout().settled
         with closing(PostgresEngine.open(fourth, place.name)) as part:
             assert part.attached("model.json") == b"{}"
             assert {entry.sighting.content for entry in part.listed()} == {one.sighting.content for one in wrong}
@@ -82,7 +82,7 @@ def test_a_rule_by_camera_moves_pictures_and_filters_follow(place):
         assert state(engine) == before
         assert move_strangers(engine).entries > 40
         assert state(engine) == before
-        assert engine.layout.settled
+        assert engine.coordinator.layout().settled
         with place.part(1) as part:
             assert {entry.sighting.camera_id for entry in part.listed()} == {"north"}
         layout = place.spread(Spreading(cameras={"north": 2}))
@@ -193,11 +193,11 @@ def test_a_picture_that_lies_on_two_servers_is_said_and_left(place):
         assert moved.entries == 0
         assert len(moved.left) == 1
         assert f"entry {second} stays where it is" in moved.left[0]
-        assert not engine.layout.settled
+        assert not engine.coordinator.layout().settled
         engine.remove([second])
         assert move_strangers(engine).left == []
         assert engine.check() == []
-        assert engine.layout.settled
+        assert engine.coordinator.layout().settled
 
 
 def test_a_filled_gallery_is_spread(place):

@@ -24,11 +24,20 @@ SPREADS: Final = """
 
 READ_LAYOUT: Final = "SELECT layout FROM samecar.spreads WHERE number = %s"
 
-TOGETHER: Final = READ_LAYOUT + " FOR SHARE"
+QUEUE: Final = int.from_bytes(b"same")
+"""Writers of one gallery wait in one queue. Its row alone would let those who write together pass others for ever."""
+
+TOGETHER: Final[tuple[LiteralString, LiteralString]] = (
+    "SELECT pg_advisory_xact_lock_shared(%s, %s)",
+    READ_LAYOUT + " FOR SHARE",
+)
 """Others may write at the same time, and nobody changes the layout meanwhile."""
 
-ALONE: Final = READ_LAYOUT + " FOR NO KEY UPDATE"
-"""Nobody else writes to any of the servers by way of this coordinator."""
+ALONE: Final[tuple[LiteralString, LiteralString]] = (
+    "SELECT pg_advisory_xact_lock(%s, %s)",
+    READ_LAYOUT + " FOR NO KEY UPDATE",
+)
+"""Nobody else writes to any of the servers by way of this coordinator. A replica refuses the row, not the queue."""
 
 
 class Coordinator:
@@ -96,9 +105,11 @@ class Coordinator:
         """
 
         def locked(cursor: Cursor) -> Result:
+            wait, read = ALONE if alone else TOGETHER
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{SECONDS_FOR_OTHERS}s"])
             try:
-                layout = self._read_layout(cursor, ALONE if alone else TOGETHER)
+                cursor.execute(wait, [QUEUE, self._number])
+                layout = self._read_layout(cursor, read)
             except errors.LockNotAvailable as error:
                 raise SamecarError(
                     f"{self._where} is being written to by another since more than {SECONDS_FOR_OTHERS} s; nothing was "

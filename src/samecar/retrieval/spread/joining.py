@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, show_progress, silent
@@ -17,6 +17,8 @@ from samecar.retrieval.spread.layout import Layout, first_free
 from samecar.retrieval.spread.moving import Moved, Mover
 from samecar.retrieval.spread.parts import Numbering, Part, check_facts, kept_address, number_entries
 
+RULES: Final = get_args(Layout.model_fields["by"].annotation)
+
 
 @dataclass(frozen=True)
 class Spreading:
@@ -28,12 +30,21 @@ class Spreading:
             gallery goes by content.
         cameras: number of the server for pictures of a camera.
         others: number of the server for pictures of all cameras that are not listed; without it they are refused.
+
+    Raises:
+        SamecarError: an address is malformed or holds a password, or there is no such rule.
     """
 
     over: tuple[str, ...] = ()
     by: Literal["content", "camera"] | None = None
     cameras: Mapping[str, int] = field(default_factory=dict)
     others: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in (None, *RULES):
+            raise SamecarError(f"by is {self.by!r}; give {' or '.join(RULES)}")
+        for address in self.over:
+            kept_address(address)
 
     def change(self, layout: Layout) -> Layout:
         """The layout with another rule; whether it is settled is not looked up."""
