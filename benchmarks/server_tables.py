@@ -113,7 +113,7 @@ def plan() -> str:
     lines.append("")
     lines.append(
         f"Bytes by [Memory and disk](#memory-and-disk); times in proportion to those of {measured:,} pictures in the "
-        f"first table of this page, HNSW to {building['pictures']:,}; building grows somewhat faster than in proportion, "
-        "and is much slower where the index does not fit into `maintenance_work_mem`."
+        f"first table of this page, HNSW to {building['pictures']:,}; building grows a little faster than in "
+        "proportion, and is much slower where the index does not fit into `maintenance_work_mem`."
     )
     return "\n".join(lines) + "\n"

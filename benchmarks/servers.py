@@ -120,7 +120,7 @@ def latencies(
         return engine.search(queries[number : number + 1], TOP, allowed)
 
     def foreign(number: int, condition: str = "") -> object:
-        statement = sql.SQL(NEAREST).format(condition=sql.SQL(condition))  # type: ignore[arg-type]
+        statement = sql.SQL(NEAREST).format(condition=sql.SQL(condition))
         values = {"query": HalfVector(queries[number]).to_text(), "top": TOP, "camera": ONE_CAMERA}
         return connection.execute(statement, values).fetchall()
 

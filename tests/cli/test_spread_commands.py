@@ -10,11 +10,16 @@ import psycopg
 import pytest
 from command_line import done, refused, run
 from conftest import paint_picture
+from galleries import wait_until
 from psycopg.conninfo import conninfo_to_dict
 from spread_places import Databases
+from starlette.testclient import TestClient
 
 from samecar.data import Manifest
 from samecar.embedding.embeddings import Embeddings
+from samecar.retrieval.gallery import Gallery
+from samecar.serving.app import create_app
+from samecar.serving.settings import ServiceSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -106,6 +111,27 @@ def test_a_gallery_from_its_making_to_a_further_server(databases, trained, crops
     assert found("city", query, *head) == found(folder, query)
 
 
+def test_the_service_over_a_gallery_that_is_spread(databases, trained, crops, source):
+    head = ("--engine", databases.head)
+    done("gallery", "create", "served", "--run", trained, "--engine", databases.addresses[0])
+    done("gallery", "spread", "served", *head, *over(databases))
+    done("gallery", "add", "served", source, *head)
+    settings = ServiceSettings(name="served", host_names=("testserver",), rate=0)
+    with TestClient(create_app(Gallery.open("served", engine=databases.head), settings)) as client:
+        wait_until(lambda: client.get("/ready").status_code == 200)
+        assert client.get("/api/gallery").json()["pictures"] == 12
+        listed = client.get("/api/pictures").json()["pictures"]
+        assert len(listed) == 12
+        content = (crops / "v2_c1.png").read_bytes()
+        best = client.post("/api/search", files={"picture": ("query.png", content)}).json()["results"][0]
+        assert (best["vehicle_id"], best["camera_id"]) == ("v2", "c1")
+        assert client.get(f"/api/pictures/{best['id']}").json()["id"] == best["id"]
+        client.delete(f"/api/pictures/{best['id']}").raise_for_status()
+        assert client.get(f"/api/pictures/{best['id']}").status_code == 404
+        again = client.post("/api/pictures", files={"picture": ("v2_c1.png", content)}, data={"camera_id": "c1"})
+        assert (again.status_code, again.json()["id"] % 1000) == (201, best["id"] % 1000)
+
+
 def test_commands_of_a_gallery_whose_server_is_down(postgres, postgres_servers, trained, crops, source, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", postgres.password)
     query = crops / "v3_c1.png"
@@ -145,7 +171,8 @@ def test_commands_of_a_gallery_whose_server_is_down(postgres, postgres_servers, 
     ("options", "said"),
     [
         ((), "there is no gallery 'nothing' that is spread; name its servers with --over"),
-        (("--over", "mysql://host/database"), "the engine's address begins with 'mysql://'"),
+        (("--over", "mysql://host/database"), "the address of the server is malformed"),
+        (("--over", "host=here dbname=vehicles"), "the engine's address begins with 'no scheme'"),
         (("--over", "postgresql://me:secret@host/database"), "holds a password"),
         (("--camera", "gate"), "--camera is 'gate'; write NAME=SERVER"),
         (("--camera", "gate=two"), "--camera is 'gate=two'; write NAME=SERVER"),

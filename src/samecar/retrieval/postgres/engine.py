@@ -193,9 +193,9 @@ class PostgresEngine(Engine):
 
         return self._connections.write(alone, long=long)
 
-    def read(self, work: Callable[[Cursor, Tables], Result]) -> Result:
-        """What `work` gives on the gallery's tables in a transaction that only reads."""
-        return self._connections.read(lambda cursor: work(cursor, self._tables))
+    def read(self, work: Callable[[Cursor, Tables], Result], *, long: bool = False) -> Result:
+        """What `work` gives on the tables in a transaction that only reads; `long` if it may take its time."""
+        return self._connections.read(lambda cursor: work(cursor, self._tables), long=long)
 
     def write(self, work: Callable[[Cursor, Tables], Result]) -> Result:
         """The same in a transaction that is kept whole or not at all, while no other writer of this gallery writes."""

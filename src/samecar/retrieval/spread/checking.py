@@ -81,7 +81,7 @@ def count_strangers(parts: Sequence[Part], ask: Ask, layout: Layout) -> dict[int
             row = cursor.execute(tables.statement(COUNT, strangers=sql.SQL(text)), values).fetchone()
             return int(row[0]) if row else 0
 
-        return part.engine.read(work)
+        return part.engine.read(work, long=True)
 
     return ask(parts, count)
 

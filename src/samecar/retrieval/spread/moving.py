@@ -177,7 +177,7 @@ def find_strangers(part: Part, layout: Layout, beyond: int, limit: int) -> tuple
         rows = cursor.execute(statement, {**values, "beyond": beyond, "limit": limit}).fetchall()
         return tuple(number for (number,) in rows)
 
-    return part.engine.read(work)
+    return part.engine.read(work, long=True)
 
 
 def read_kept(part: Part, ids: Sequence[int]) -> dict[int, Kept]:
