@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from engine_contract import FACTS, JPEG, everything, random_additions, random_embeddings
-from spread_places import BY_CAMERA, SpreadPlace
+from spread_places import BY_CAMERA, SpreadPlace, bare
 
 from samecar.errors import SamecarError
 from samecar.retrieval.export import copy_gallery
@@ -321,3 +321,26 @@ def test_check_names_a_server_with_other_files_or_numbers(place, postgres_server
         assert "server 3" in findings[0]
         assert "new entries end in 001, not in 003" in findings[0]
         assert "hold different files: a" in findings[1]
+
+
+def test_an_ordinary_user_may_do_all_of_it(postgres_servers, databases):
+    """Who owns the databases and is no administrator."""
+    name, password = "keeper", postgres_servers[0].password
+    addresses = []
+    for server in (*postgres_servers, postgres_servers[0]):
+        server.execute(
+            f"DO $$ BEGIN CREATE ROLE {name} LOGIN PASSWORD '{password}'; EXCEPTION WHEN duplicate_object THEN END $$"
+        )
+        database = server.new_database()
+        server.execute(f"ALTER DATABASE {database} OWNER TO {name}")
+        server.execute("CREATE EXTENSION IF NOT EXISTS vector", database)
+        addresses.append(bare(server.address(database, name)))
+    place = SpreadPlace(databases)
+    *place.addresses, place.head = addresses
+    with closing(place.create(FACTS)) as engine:
+        fill(engine, 30)
+        before = state(engine)
+        place.spread(BY_CAMERA)
+        move_strangers(engine)
+        assert state(engine) == before
+        assert engine.check() == []
