@@ -146,15 +146,15 @@ def test_commands_of_a_gallery_whose_server_is_down(postgres, postgres_servers, 
             json.loads(done("search", "town", query, "--json", *head)).keys()
             == json.loads(done("search", "town", query, "--json", "--partial", *head)).keys()
         )
-    for command in (
-        ("search", "town", query),
-        ("gallery", "info", "town"),
-        ("gallery", "check", "town"),
-        ("gallery", "add", "town", source),
+    for command, offered in (
+        (("search", "town", query), True),
+        (("gallery", "info", "town"), True),
+        (("gallery", "check", "town"), False),
+        (("gallery", "add", "town", source), False),
     ):
         said = refused(*command, *head)
         assert said.startswith("server 3 (postgresql://postgres@127.0.0.1:")
-        assert "--partial" in said
+        assert said.endswith("; or say --partial for what the other servers of town hold") == offered
     finished = run("search", "town", query, "--json", "--partial", *head)
     answer = json.loads(finished.out)
     assert len(answer["results"]) == 12 - lost
@@ -192,7 +192,7 @@ def test_partial_is_refused_where_there_are_no_parts(databases, trained, crops, 
     assert "--partial is given" in refused("gallery", "info", tmp_path / "folder", "--partial")
     done("gallery", "create", "alone", "--run", trained, "--engine", databases.addresses[1])
     said = refused("search", "alone", crops / "v3_c1.png", "--partial", "--engine", databases.addresses[1])
-    assert said == "--partial is given, and gallery 'alone' lies on one server; leave it out\n"[:-1]
+    assert said == "--partial is given, and gallery 'alone' lies on one server; leave it out"
     assert "--engine is not given" in refused("gallery", "spread", "city", "--over", databases.addresses[0])
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samecar.cli import console
-from samecar.cli.options import Engine, Json, Name, Partial, examples, gallery_words
+from samecar.cli.options import Engine, Json, Name, Partial, examples, gallery_words, offer_partial
 
 if TYPE_CHECKING:
     from samecar.retrieval.engine import ServerSummary
@@ -28,7 +28,7 @@ def info(name: Name, partial: Partial, engine: Engine = None, json: Json = False
     """Says what a gallery holds."""
     from samecar.retrieval.gallery import Gallery
 
-    with Gallery.open(name, engine=engine, **partial) as opened:
+    with offer_partial(name), Gallery.open(name, engine=engine, **partial) as opened:
         told = Information(
             opened.facts,
             opened.engine.summary(),

@@ -7,7 +7,8 @@ of the library is loaded when the command is used, so that the command line star
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -413,6 +414,17 @@ def folder_if_empty(engine: str | None) -> str | None:
 def gallery_words(name: str, engine: str | None) -> str:
     """A gallery as a command names it; the server's address, which may hold a password, is left to the reader."""
     return name if engine is None else f"{name} --engine ADDRESS"
+
+
+@contextmanager
+def offer_partial(name: str) -> Iterator[None]:
+    """Says how to go on without a server that a gallery is spread over."""
+    from samecar.retrieval.engine import MissingPartError
+
+    try:
+        yield
+    except MissingPartError as error:
+        raise SamecarError(f"{error}; or say --partial for what the other servers of {name} hold") from error
 
 
 Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)})]

@@ -8,7 +8,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.gallery import Allowed, standard_input
-from samecar.cli.options import Device, Engine, Json, Name, OptionsOf, Partial, Spelling, examples
+from samecar.cli.options import Device, Engine, Json, Name, OptionsOf, Partial, Spelling, examples, offer_partial
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -58,7 +58,11 @@ def search(
     several = is_several(picture) and not same
     _refuse_save(save, several)
     queries = find_queries(picture, standard_input())
-    with Gallery.open(name, engine=engine, **device, **partial) as opened, console.interruptible():
+    with (
+        offer_partial(name),
+        Gallery.open(name, engine=engine, **device, **partial) as opened,
+        console.interruptible(),
+    ):
         for warning in filter_warnings(opened.engine, allowed):
             console.warn(warning)
         if same:

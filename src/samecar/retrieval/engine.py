@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.records import (
     EVERYTHING,
@@ -27,6 +28,10 @@ FORMAT = 2
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 """Nothing is attached to a new gallery."""
+
+
+class MissingPartError(SamecarError):
+    """A server that a gallery is spread over cannot be reached; the others hold the rest."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
-from samecar.retrieval.engine import Engine, ServerSummary
+from samecar.retrieval.engine import Engine, MissingPartError, ServerSummary
 from samecar.retrieval.postgres.connections import Cursor, UnreachableError
 from samecar.retrieval.postgres.rows import stack_embeddings
 from samecar.retrieval.records import (
@@ -79,9 +79,9 @@ class SpreadEngine(Engine):
         self._closed = False
         self._pool = ThreadPoolExecutor(CALLS, "servers")
         self._parts: dict[tuple[int, str], Part] = {}
-        self._layout = coordinator.layout()
         self._size = coordinator.facts.size
         try:
+            self._layout = coordinator.layout()
             self._read(lambda part: check_facts(coordinator.facts, part))
         except BaseException:
             self.close()
@@ -92,7 +92,8 @@ class SpreadEngine(Engine):
         """Opens a gallery by its coordinator's address.
 
         Raises:
-            SamecarError: there is no such gallery, or, unless `partial`, a server cannot be reached.
+            MissingPartError: a server cannot be reached, and that is not allowed.
+            SamecarError: there is no such gallery, or its coordinator cannot be reached.
         """
         return cls(Coordinator.open(address, name), name, partial=partial)
 
@@ -146,7 +147,8 @@ class SpreadEngine(Engine):
             allow_missing: leaves out servers that cannot be reached, and notes them.
 
         Raises:
-            SamecarError: a server fails; what the others were asked is done nevertheless.
+            MissingPartError: a server cannot be reached; what the others were asked is done nevertheless.
+            SamecarError: a server fails; the same holds.
         """
         if self._closed:
             raise SamecarError(f"gallery {self._name!r} was closed; open it again")
@@ -161,7 +163,7 @@ class SpreadEngine(Engine):
                 if allow_missing:
                     self._missing[part.number] = sentence
                 else:
-                    failed = failed or UnreachableError(sentence)
+                    failed = failed or MissingPartError(sentence)
             except SamecarError as error:
                 failed = failed or SamecarError(f"{part}: {error}")
         if failed is not None:
@@ -180,17 +182,12 @@ class SpreadEngine(Engine):
         while True:
             parts = self.parts(layout, sorted(where(layout)))
             first = [part for part in parts if part.number == layout.leaving]
-            answers = self._ask_to_read(first, work)
-            answers |= self._ask_to_read([part for part in parts if part not in first], work)
+            others = [part for part in parts if part not in first]
+            answers = self.ask(first, work, allow_missing=self._partial)
+            answers |= self.ask(others, work, allow_missing=self._partial)
             before, layout = layout, self._read_layout()
             if layout.version == before.version:
                 return [answers[number] for number in sorted(answers)]
-
-    def _ask_to_read(self, parts: Sequence[Part], work: Work[Result]) -> dict[int, Result]:
-        try:
-            return self.ask(parts, work, allow_missing=self._partial)
-        except UnreachableError as error:
-            raise UnreachableError(f"{error}; or say --partial for what the other servers hold") from error
 
     def _read_layout(self) -> Layout:
         try:
