@@ -32,7 +32,8 @@ from samecar.retrieval.engine import FORMAT
 from samecar.retrieval.postgres import PostgresEngine
 from samecar.retrieval.records import EVERYTHING, Filter, GalleryFacts
 from samecar.retrieval.spread.engine import SpreadEngine
-from samecar.retrieval.spread.joining import Spreading, spread_gallery
+from samecar.retrieval.spread.joining import spread_gallery
+from samecar.retrieval.spread.layout import Spreading
 
 NAME = "benchmark"
 ONE_CAMERA = "camera 7"

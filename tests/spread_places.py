@@ -9,8 +9,8 @@ from samecar.retrieval.engine import NO_FILES
 from samecar.retrieval.postgres import PostgresEngine
 from samecar.retrieval.records import GalleryFacts
 from samecar.retrieval.spread.engine import SpreadEngine
-from samecar.retrieval.spread.joining import Spreading, spread_gallery
-from samecar.retrieval.spread.layout import Layout
+from samecar.retrieval.spread.joining import spread_gallery
+from samecar.retrieval.spread.layout import Layout, Spreading
 
 CONTENT = Spreading()
 BY_CAMERA = Spreading(by="camera", cameras={"north": 1, "south": 2, "new": 3}, others=3)

@@ -171,7 +171,7 @@ def test_commands_of_a_gallery_whose_server_is_down(postgres, postgres_servers, 
     ("options", "said"),
     [
         ((), "there is no gallery 'nothing' that is spread; name its servers with --over"),
-        (("--over", "mysql://host/database"), "the address of the server is malformed"),
+        (("--over", "mysql://host/database"), "the engine's address begins with 'mysql://'"),
         (("--over", "host=here dbname=vehicles"), "the engine's address begins with 'no scheme'"),
         (("--over", "postgresql://me:secret@host/database"), "holds a password"),
         (("--camera", "gate"), "--camera is 'gate'; write NAME=SERVER"),

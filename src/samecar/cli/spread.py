@@ -10,8 +10,7 @@ from samecar.cli.options import Engine, Name, OptionsOf, Spelling, examples
 from samecar.errors import SamecarError, first_few
 
 if TYPE_CHECKING:
-    from samecar.retrieval.spread.joining import Spreading
-    from samecar.retrieval.spread.layout import Layout
+    from samecar.retrieval.spread.layout import Layout, Spreading
 
 
 def _cameras(options: list[str] | None) -> dict[str, int]:
@@ -28,7 +27,7 @@ def _cameras(options: list[str] | None) -> dict[str, int]:
 Servers = Annotated[
     "Spreading",
     OptionsOf(
-        "samecar.retrieval.spread.joining:Spreading",
+        "samecar.retrieval.spread.layout:Spreading",
         {
             "over": Spelling(metavar="ADDRESS"),
             "by": Spelling(kind=str, metavar="content|camera"),
@@ -55,7 +54,8 @@ def spread(
     """Spreads a gallery over servers, or over more of them; --engine is the database that is to know them."""
     from samecar.retrieval.places import check_address
     from samecar.retrieval.spread.engine import SpreadEngine
-    from samecar.retrieval.spread.joining import Spreading, move_strangers, spread_gallery
+    from samecar.retrieval.spread.joining import move_strangers, spread_gallery
+    from samecar.retrieval.spread.layout import Spreading
 
     if engine is None:
         raise SamecarError("--engine is not given; name the database that is to know the servers of the gallery")

@@ -13,7 +13,8 @@ from samecar.retrieval.export import copy_gallery
 from samecar.retrieval.postgres import PostgresEngine
 from samecar.retrieval.records import Judgement
 from samecar.retrieval.spread import moving
-from samecar.retrieval.spread.joining import Spreading, move_strangers, spread_gallery
+from samecar.retrieval.spread.joining import move_strangers, spread_gallery
+from samecar.retrieval.spread.layout import Spreading
 
 
 @pytest.fixture

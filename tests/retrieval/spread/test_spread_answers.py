@@ -15,7 +15,7 @@ from spread_places import BY_CAMERA, CONTENT, SpreadPlace
 from samecar.errors import SamecarError
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.records import Addition, Filter, Judgement, Sighting, picture_content
-from samecar.retrieval.spread.joining import Spreading
+from samecar.retrieval.spread.layout import Spreading
 
 EXACTLY = 1e-6
 """By which similarities of the same stored embedding may differ between two kinds of servers."""

@@ -1,9 +1,8 @@
 """Spreading a gallery over servers, and over more of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, show_progress, silent
@@ -13,47 +12,9 @@ from samecar.retrieval.records import GalleryFacts, IndexSettings
 from samecar.retrieval.spread.checking import find_twice, is_settled
 from samecar.retrieval.spread.coordinator import Coordinator
 from samecar.retrieval.spread.engine import SpreadEngine
-from samecar.retrieval.spread.layout import Layout, first_free
+from samecar.retrieval.spread.layout import Layout, Spreading, first_free
 from samecar.retrieval.spread.moving import Moved, Mover
 from samecar.retrieval.spread.parts import Numbering, Part, check_facts, kept_address, number_entries
-
-RULES: Final = get_args(Layout.model_fields["by"].annotation)
-
-
-@dataclass(frozen=True)
-class Spreading:
-    """How a gallery is to be spread; what is not given stays as it is.
-
-    Attributes:
-        over: address of a server's database that the gallery is spread over; servers are numbered in their order.
-        by: whether the content of a picture or its camera says on which server it lies: content or camera; a new
-            gallery goes by content.
-        cameras: number of the server for pictures of a camera.
-        others: number of the server for pictures of all cameras that are not listed; without it they are refused.
-
-    Raises:
-        SamecarError: an address is malformed or holds a password, or there is no such rule.
-    """
-
-    over: tuple[str, ...] = ()
-    by: Literal["content", "camera"] | None = None
-    cameras: Mapping[str, int] = field(default_factory=dict)
-    others: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.by not in (None, *RULES):
-            raise SamecarError(f"by is {self.by!r}; give {' or '.join(RULES)}")
-        for address in self.over:
-            kept_address(address)
-
-    def change(self, layout: Layout) -> Layout:
-        """The layout with another rule; whether it is settled is not looked up."""
-        if self.by is None and not self.cameras and self.others is None:
-            return layout
-        by = self.by or layout.by
-        kept = layout.cameras if by == layout.by else {}
-        others = layout.others if by == layout.by and self.others is None else self.others
-        return layout.change(by=by, cameras={**kept, **self.cameras}, others=others, settled=False)
 
 
 def spread_gallery(
@@ -72,9 +33,11 @@ def spread_gallery(
         How the gallery is spread then.
 
     Raises:
-        SamecarError: a server cannot be reached, the galleries are of different models, or two of them hold the same
-            number or picture.
+        SamecarError: an address holds a password, a server cannot be reached, the galleries are of different models, or
+            two of them hold the same number or picture.
     """
+    for address in spreading.over:
+        kept_address(address)  # refuses what is malformed or holds a password
     with show_progress(progress) as report, ExitStack() as stack:
         try:
             opened = Coordinator.open(coordinator, name)

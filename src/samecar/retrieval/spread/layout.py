@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any, Final, Literal, LiteralString
+from typing import Annotated, Any, Final, Literal, LiteralString, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -106,6 +107,43 @@ class Layout(BaseModel):
         if self.others == number:
             return "camera_id = ANY(%(others)s)", {"others": others}
         return "camera_id <> ALL(%(own)s)", {"own": own}
+
+
+RULES: Final = get_args(Layout.model_fields["by"].annotation)
+
+
+@dataclass(frozen=True)
+class Spreading:
+    """How a gallery is to be spread; what is not given stays as it is.
+
+    Attributes:
+        over: address of a server's database that the gallery is spread over; servers are numbered in their order.
+        by: whether the content of a picture or its camera says on which server it lies: content or camera; a new
+            gallery goes by content.
+        cameras: number of the server for pictures of a camera.
+        others: number of the server for pictures of all cameras that are not listed; without it they are refused.
+
+    Raises:
+        SamecarError: there is no such rule.
+    """
+
+    over: tuple[str, ...] = ()
+    by: Literal["content", "camera"] | None = None
+    cameras: Mapping[str, int] = field(default_factory=dict)
+    others: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in (None, *RULES):
+            raise SamecarError(f"by is {self.by!r}; give {' or '.join(RULES)}")
+
+    def change(self, layout: Layout) -> Layout:
+        """The layout with another rule; whether it is settled is not looked up."""
+        if self.by is None and not self.cameras and self.others is None:
+            return layout
+        by = self.by or layout.by
+        kept = layout.cameras if by == layout.by else {}
+        others = layout.others if by == layout.by and self.others is None else self.others
+        return layout.change(by=by, cameras={**kept, **self.cameras}, others=others, settled=False)
 
 
 @lru_cache(maxsize=16)
