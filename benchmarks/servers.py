@@ -39,6 +39,10 @@ NAME = "benchmark"
 ONE_CAMERA = "camera 7"
 LARGE = 100_000
 """Pictures beyond which the results have a file of their own."""
+FEW_QUERIES = 5
+"""Where there are more pictures."""
+BATCH_PART = 5
+"""Times as many single queries are made as batches."""
 
 NEAREST = """
     SELECT id, -(embedding <#> %(query)s) FROM spread_entries WHERE TRUE {condition}
@@ -100,10 +104,10 @@ def foreign_tables(head: str, servers: list[str]) -> Iterator[psycopg.Connection
         yield connection
 
 
-def by_turns(ways: dict[str, Callable[[int], object]]) -> dict[str, float]:
+def by_turns(ways: dict[str, Callable[[int], object]], turns: int) -> dict[str, float]:
     """Milliseconds of the quickest of some calls of each way, one way after the other, again and again."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(QUERIES):
+    for number in range(turns):
         for name, work in ways.items():
             began = time.perf_counter()
             work(number)
@@ -112,7 +116,7 @@ def by_turns(ways: dict[str, Callable[[int], object]]) -> dict[str, float]:
 
 
 def latencies(
-    engine: SpreadEngine, connection: psycopg.Connection[Any], queries: NDArray[np.float32]
+    engine: SpreadEngine, connection: psycopg.Connection[Any], queries: NDArray[np.float32], turns: int
 ) -> dict[str, dict[str, float]]:
     """Milliseconds by samecar and by foreign tables: of a query, of one for a single camera, and of each of a batch."""
     one_camera = Filter(cameras=(ONE_CAMERA,))
@@ -125,14 +129,15 @@ def latencies(
         values = {"query": HalfVector(queries[number]).to_text(), "top": TOP, "camera": ONE_CAMERA}
         return connection.execute(statement, values).fetchall()
 
-    single = by_turns({"merged": merge, "foreign": foreign})
+    single = by_turns({"merged": merge, "foreign": foreign}, turns)
     camera = by_turns(
         {
             "merged": lambda number: merge(number, one_camera),
             "foreign": lambda number: foreign(number, "AND camera_id = %(camera)s"),
-        }
+        },
+        turns,
     )
-    batch = by_turns({"merged": lambda _: engine.search(queries[:BATCH], TOP)})
+    batch = by_turns({"merged": lambda _: engine.search(queries[:BATCH], TOP)}, -(-turns // BATCH_PART))
     return {
         "merged": {
             "single": single["merged"],
@@ -150,11 +155,12 @@ def measure(head: str, servers: list[str], pictures: int, hnsw: bool) -> dict[st
     queries, matrix = matrix[:BATCH], matrix[-pictures:]
     facts = GalleryFacts(format=FORMAT, model="drawn", size=SIZE, thumbnail=0, created="2026-01-01T00:00:00+00:00")
     record: dict[str, Any] = {"pictures": pictures, "servers": len(servers)}
+    turns = QUERIES if pictures <= LARGE else FEW_QUERIES
     with spread(head, servers, facts) as engine:
         record["adding_seconds"] = fill(engine, matrix)
         record["on_each"] = [server.pictures for server in engine.servers()]
         with foreign_tables(head, servers) as connection:
-            record["exact"] = latencies(engine, connection, queries)
+            record["exact"] = latencies(engine, connection, queries, turns)
             if hnsw:
                 began = time.perf_counter()
                 settings = engine.rebuild("hnsw")
@@ -162,7 +168,7 @@ def measure(head: str, servers: list[str], pictures: int, hnsw: bool) -> dict[st
                     "building_seconds": time.perf_counter() - began,
                     "recall": settings.recall,
                     "measured_on": settings.measured_on,
-                    **latencies(engine, connection, queries),
+                    **latencies(engine, connection, queries, turns),
                 }
     return record
 
