@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from results import read_results
+from server_tables import engines, plan, servers
 from trials.table import trust
 
 from samecar.config import describe_options, digest, load_recipe, option_groups, recipe_header, shipped_recipes
@@ -297,32 +298,6 @@ def embedding(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def engines(results: dict[str, Any]) -> str:
-    """How long a folder and a server take to answer, on the same embeddings."""
-    lines = [
-        "| pictures | kept by | recall@10 | one query | one camera, one query | each of a batch | on disk |",
-        "|---:|---|---:|---:|---:|---:|---:|",
-    ]
-    names = {"folder": "folder, exact", "server": "server, exact", "hnsw": "server, HNSW"}
-    for size in results["sizes"]:
-        for key, name in names.items():
-            if key in size:
-                kept = size[key]
-                recall = f"{kept['recall']:.3f}" if "recall" in kept else "exact"
-                times = " | ".join(f"{kept[of]:.1f} ms" for of in ("single", "one_camera", "in_batch"))
-                lines.append(f"| {size['pictures']:,} | {name} | {recall} | {times} | {kept['bytes'] / 1e6:,.0f} MB |")
-    server, largest = results["server"], results["sizes"][-1]
-    each = largest["server"]["single"] / largest["pictures"] * 1e6  # milliseconds, of a million pictures
-    lines.append("")
-    lines.append(
-        f"Drawn embeddings of {results['size']} numbers, {results['cameras']} cameras, the {results['top']} nearest, "
-        f"batches of {results['batch']}; the quickest of several calls; PostgreSQL {server['server_version']} with its "
-        f"own settings (shared_buffers {server['shared_buffers']}), on the same {results['machine']['cores']} cores. "
-        f"At {largest['pictures']:,} pictures the server's exact search took {each / 1000:.2f} s for each million."
-    )
-    return "\n".join(lines) + "\n"
-
-
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "two_camera": two_camera,
     "recipe_on_drawn": recipe_on_drawn,
@@ -331,6 +306,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "reranking": reranking,
     "embedding": embedding,
     "engines": engines,
+    "servers": servers,
     "search": search,
     "service": service,
     "trust": trust,
@@ -438,7 +414,13 @@ def recipes() -> str:
     return "\n".join(lines) + "\n"
 
 
-WRITTEN: dict[str, Callable[[], str]] = {"intervals": intervals, "options": options, "parts": parts, "recipes": recipes}
+WRITTEN: dict[str, Callable[[], str]] = {
+    "intervals": intervals,
+    "options": options,
+    "parts": parts,
+    "plan": plan,
+    "recipes": recipes,
+}
 """Tables that are made of something else than one result file of their name."""
 
 

@@ -44,7 +44,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a real browser or a real database server is slow."""
     for item in items:
-        if {"browser", "postgres"} & set(getattr(item, "fixturenames", ())):
+        if {"browser", "postgres", "postgres_servers"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
 
 
@@ -119,6 +119,23 @@ def postgres():
 
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_servers(postgres):
+    """Three PostgreSQL servers with pgvector, whose administrators have the same password."""
+    with postgres.neighbour() as second, postgres.neighbour() as third:
+        yield postgres, second, third
+
+
+@pytest.fixture(scope="module")
+def databases(postgres_servers):
+    """A database on each of three servers, and one for a coordinator; their password is in the environment."""
+    from spread_places import Databases
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGPASSWORD", postgres_servers[0].password)
+        yield Databases(postgres_servers)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,9 @@ class Place(Protocol):
     approximate: tuple[str, ...]
     """Kinds of index other than 'exact'."""
 
+    in_one_place: bool
+    """Whether numbers rise with every entry."""
+
     def create(self, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Engine:
         """Makes the gallery."""
         ...
@@ -262,7 +265,7 @@ class EngineContract:
             with pytest.raises(SamecarError, match=str(ids[3])):
                 view.embeddings([ids[5], ids[3]])
 
-    def test_numbers_are_never_used_again(self, engine: Engine, opened: Callable[[], Engine]) -> None:
+    def test_numbers_are_never_used_again(self, place: Place, engine: Engine, opened: Callable[[], Engine]) -> None:
         additions = random_additions(6)
         ids = engine.add(additions)
         engine.remove(ids)
@@ -270,7 +273,8 @@ class EngineContract:
         again = opened()
         new = again.add(additions)
         assert not set(new) & set(ids)
-        assert min(new) > max(ids)
+        if place.in_one_place:
+            assert min(new) > max(ids)
         assert {match.id for match in again.search(random_embeddings(1), 99)[0]} == set(new)
 
     def test_an_update_is_followed_by_filters(self, engine: Engine, opened: Callable[[], Engine]) -> None:
@@ -381,9 +385,10 @@ class EngineContract:
     def test_equal_ones_stand_in_the_order_of_their_numbers(self, engine: Engine) -> None:
         embedding, other = random_embeddings(2)
         same = [Addition(Sighting(picture_content(b"%d" % row)), embedding) for row in range(100)]
-        engine.add([Addition(Sighting(picture_content(b"other")), other), *same])
-        engine.remove([17, 40])
-        ids = [entry.id for entry in engine.listed()][1:]
+        given = engine.add([Addition(Sighting(picture_content(b"other")), other), *same])
+        engine.remove([given[17], given[40]])
+        ids = [entry.id for entry in engine.listed() if entry.id != given[0]]
+        assert set(ids) == {*given[1:17], *given[18:40], *given[41:]}
         for top in (1, 10, 60):
             found = engine.search(unit(embedding + 0.1 * random_embeddings(1)), top)[0]
             assert [match.id for match in found] == ids[:top]
@@ -443,8 +448,9 @@ class EngineContract:
         assert engine.withdraw("q", first)
         assert not other.withdraw("q", first)
         assert not engine.withdraw("q", third)
-        with pytest.raises(SamecarError, match=f"{third + 1}"):
-            engine.judge(Judgement("q", third + 1, True))
+        absent = max(first, second, third) + 1
+        with pytest.raises(SamecarError, match=f"{absent}"):
+            engine.judge(Judgement("q", absent, True))
         assert engine.summary().judgements == 2
 
     def test_summary(self, engine: Engine) -> None:

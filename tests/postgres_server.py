@@ -30,6 +30,7 @@ class PostgresServer:
     programs: Path
     port: int
     password: str
+    data: Path
 
     def address(self, database: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
         secret = quote(self.password if password is None else password, safe="")
@@ -50,6 +51,16 @@ class PostgresServer:
         return name
 
     @contextmanager
+    def neighbour(self, data: Path | None = None, port: int | None = None) -> Iterator["PostgresServer"]:
+        """Starts a server of its own, whose administrator has the same password: on empty data, or on those it had."""
+        if data is None:
+            data = Path(tempfile.mkdtemp(prefix="neighbour-", dir=self.folder))
+            _give_away(data)
+            _make_data(self.folder, self.programs, data)
+        with _serving(self.folder, self.programs, data, self.password, port) as server:
+            yield server
+
+    @contextmanager
     def replica(self) -> Iterator["PostgresServer"]:
         """Starts a server that follows this one and only reads."""
         data = self.folder / "replica"
@@ -67,22 +78,28 @@ def postgres_server() -> Iterator[PostgresServer]:
         programs = _programs(folder)
         password = secrets.token_urlsafe(12)
         (folder / "password").write_text(password)
-        _give_away(folder)
-        _run(
-            programs / "initdb",
-            *("--pgdata", folder / "data", "--username", "postgres", "--pwfile", folder / "password"),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-            "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
-        )
-        with _serving(folder, programs, folder / "data", password) as server:
+        _give_away(folder, folder / "password")
+        with _serving(folder, programs, _make_data(folder, programs, folder / "data"), password) as server:
             yield server
     finally:
         shutil.rmtree(folder)
 
 
+def _make_data(folder: Path, programs: Path, data: Path) -> Path:
+    _run(
+        programs / "initdb",
+        *("--pgdata", data, "--username", "postgres", "--pwfile", folder / "password"),
+        *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+        "--no-sync",  # only of the empty data; the server itself waits for the disk as ever
+    )
+    return data
+
+
 @contextmanager
-def _serving(folder: Path, programs: Path, data: Path, password: str) -> Iterator[PostgresServer]:
-    server = PostgresServer(folder, programs, _free_port(), password)
+def _serving(
+    folder: Path, programs: Path, data: Path, password: str, port: int | None = None
+) -> Iterator[PostgresServer]:
+    server = PostgresServer(folder, programs, port or _free_port(), password, data)
     settings = {"port": server.port, "listen_addresses": "127.0.0.1", "unix_socket_directories": folder}
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     log = data.with_suffix(".log")
@@ -129,10 +146,10 @@ def _unprivileged() -> dict:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _give_away(folder: Path) -> None:
+def _give_away(*paths: Path) -> None:
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
-        for path in (folder, folder / "password"):
+        for path in paths:
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
 
 

@@ -25,6 +25,7 @@ ONLY_READ = (
         "calibrate",
         "gallery calibrate",
         "gallery re-embed",
+        "gallery spread",
         "plot",
         "reproduce table1",
     ),

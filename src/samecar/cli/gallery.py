@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
+from samecar.cli.gallery_info import advise, index_words, info
 from samecar.cli.options import (
     Device,
     Engine,
-    Json,
+    Name,
     OptionsOf,
     Spelling,
     Stated,
     add_command,
     examples,
-    gallery_words,
     group_with,
     name_option,
     open_model,
@@ -27,7 +27,7 @@ from samecar.errors import SamecarError
 from samecar.files import expand_home
 
 if TYPE_CHECKING:
-    from samecar.retrieval.records import Filter, GalleryFacts, IndexSettings, Summary
+    from samecar.retrieval.records import Filter
 
 gallery = typer.Typer(
     cls=group_with("samecar gallery create garage --run runs/first", "samecar gallery add garage crops --camera gate"),
@@ -35,7 +35,6 @@ gallery = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
 Run = Annotated[
     Path,
     typer.Option(
@@ -197,7 +196,7 @@ def add(
         console.warn(f"left out: {sentence}")
     counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
     console.say(f"{name}: {counts}")
-    _advise(name, engine, settings, pictures)
+    advise(name, engine, settings, pictures)
 
 
 @examples("samecar gallery remove garage --id 3", "samecar gallery remove garage --camera gate --yes")
@@ -230,20 +229,6 @@ def remove(
             count = sum(1 for _ in all_entries(opened.engine, allowed))
             raise SamecarError(f"{count:,} pictures of {name} would be removed; say --yes to remove them")
     console.say(f"{name}: {removed:,} pictures removed")
-
-
-@examples("samecar gallery info garage", "samecar gallery info garage --json")
-def info(name: Name, engine: Engine = None, json: Json = False) -> None:
-    """Says what a gallery holds."""
-    from samecar.retrieval.gallery import Gallery
-
-    with Gallery.open(name, engine=engine) as opened:
-        facts, summary, calibrated = opened.facts, opened.engine.summary(), opened.calibration is not None
-        runtime = opened.runtime
-    if json:
-        console.print_json(_info(facts, summary, calibrated, runtime))
-    else:
-        _print_info(name, engine, facts, summary, calibrated, runtime)
 
 
 @examples("samecar gallery check garage")
@@ -319,7 +304,7 @@ def copy(
             settings = None if index == "exact" else copied.rebuild(index, progress)
     console.say(f"{target}: {new:,} pictures copied")
     if settings is not None:
-        console.say(f"{target}: {_index(settings)}")
+        console.say(f"{target}: {index_words(settings)}")
 
 
 @examples("samecar gallery index garage exact")
@@ -333,7 +318,7 @@ def index_again(
 
     with Gallery.open(name, engine=engine) as opened, console.progress_bars() as progress:
         settings = opened.engine.rebuild(kind, progress)
-    console.say(f"{name}: {_index(settings)}")
+    console.say(f"{name}: {index_words(settings)}")
 
 
 def standard_input() -> Iterator[str]:
@@ -348,71 +333,9 @@ def standard_input() -> Iterator[str]:
         raise SamecarError(f"standard input is not UTF-8: {error}; give paths or a table in UTF-8") from error
 
 
-def _info(facts: "GalleryFacts", summary: "Summary", calibrated: bool, runtime: str) -> dict[str, Any]:
-    from samecar.retrieval.times import known_time_text
-
-    cameras = [
-        {
-            "camera_id": camera.camera_id,
-            "pictures": camera.pictures,
-            "first": known_time_text(camera.first),
-            "last": known_time_text(camera.last),
-        }
-        for camera in summary.cameras
-    ]
-    return {
-        **facts.model_dump(mode="json", exclude={"description"}),
-        "calibrated": calibrated,
-        **({"runtime": runtime} if runtime else {}),
-        "pictures": summary.pictures,
-        "vehicles": summary.vehicles,
-        "judgements": summary.judgements,
-        "cameras": cameras,
-    }
-
-
-def _print_info(
-    name: str, engine: str | None, facts: "GalleryFacts", summary: "Summary", calibrated: bool, runtime: str
-) -> None:
-    from rich.table import Table
-
-    console.say(
-        f"{name}: {summary.pictures:,} pictures, {summary.vehicles:,} known vehicles, {summary.judgements:,} judgements"
-    )
-    console.say(f"model {facts.model}, {facts.size} numbers, {'calibrated' if calibrated else 'not calibrated'}")
-    if runtime:
-        console.say(f"embedded by {runtime}")
-    console.say(_index(facts.index))
-    _advise(name, engine, facts.index, summary.pictures)
-    table = Table()
-    table.add_column("camera", overflow="fold")
-    table.add_column("pictures", justify="right")
-    table.add_column("first", no_wrap=True)
-    table.add_column("last", no_wrap=True)
-    for camera in _info(facts, summary, calibrated, runtime)["cameras"]:
-        values = (console.cell(camera["camera_id"]) or "unknown", f"{camera['pictures']:,}")
-        table.add_row(*values, camera["first"] or "", camera["last"] or "")
-    if summary.cameras:
-        console.out.print(table)
-
-
-def _index(settings: "IndexSettings") -> str:
-    if settings.kind == "exact":
-        return "exact search"
-    if settings.recall is None:
-        return f"{settings.kind} search; how many of the nearest it finds was not measured"
-    found = f"{100 * settings.recall:.2f} % of the ten nearest"
-    return f"{settings.kind} search, which finds {found} (measured on {settings.measured_on:,} pictures)"
-
-
-def _advise(name: str, engine: str | None, settings: "IndexSettings", pictures: int) -> None:
-    """Warns of an index that should be made anew in a gallery of so many pictures."""
-    fault = settings.fault(pictures)
-    if fault is not None:
-        command = f"samecar gallery index {gallery_words(name, engine)} {settings.kind}"
-        console.warn(f"make the index {settings.kind} anew: {fault}; run `{command}`")
-
-
-for _command in (create, calibrate, add, remove, info, check, export, copy):
+for _command in (create, calibrate, add, remove):
+    add_command(gallery, _command)
+add_command(gallery, info, "info")
+for _command in (check, export, copy):
     add_command(gallery, _command)
 add_command(gallery, index_again, "index")

@@ -23,6 +23,7 @@ from samecar.cli.recipes import recipes
 from samecar.cli.reproduce import reproduce
 from samecar.cli.search import search
 from samecar.cli.serve import serve
+from samecar.cli.spread import spread
 from samecar.cli.train import train
 from samecar.cli.tune import tune
 from samecar.cli.weights import import_weights
@@ -157,6 +158,7 @@ add_command(app, measure.compare)
 app.add_typer(data, name="data")
 app.add_typer(plot, name="plot")
 add_command(gallery, re_embed, "re-embed")
+add_command(gallery, spread)
 app.add_typer(gallery, name="gallery")
 for command in (export, publish, search, ingest, reproduce, serve):
     add_command(app, command)

@@ -7,7 +7,8 @@ of the library is loaded when the command is used, so that the command line star
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -415,6 +416,17 @@ def gallery_words(name: str, engine: str | None) -> str:
     return name if engine is None else f"{name} --engine ADDRESS"
 
 
+@contextmanager
+def offer_partial(name: str) -> Iterator[None]:
+    """Says how to go on without a server that a gallery is spread over."""
+    from samecar.retrieval.engine import MissingPartError
+
+    try:
+        yield
+    except MissingPartError as error:
+        raise SamecarError(f"{error}; or say --partial for what the other servers of {name} hold") from error
+
+
 Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)})]
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
@@ -441,4 +453,8 @@ Engine = Annotated[
         help="a server that keeps the gallery, such as postgresql://user@host/database; without it, or where it is "
         "empty, a folder does",
     ),
+]
+Name = Annotated[str, typer.Argument(metavar="GALLERY", help="folder of the gallery; with --engine its name there")]
+Partial = Annotated[
+    dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.open", only=("partial",), show_defaults=False)
 ]

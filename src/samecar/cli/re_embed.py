@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import Name, Run, Threads
-from samecar.cli.options import Device, Stated, examples, open_model
+from samecar.cli.gallery import Run, Threads
+from samecar.cli.options import Device, Name, Stated, examples, open_model
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.gallery import Allowed, Name, standard_input
-from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
+from samecar.cli.gallery import Allowed, standard_input
+from samecar.cli.options import Device, Engine, Json, Name, OptionsOf, Partial, Spelling, examples, offer_partial
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def search(
     allowed: Allowed,
     top: Top,
     device: Device,
+    partial: Partial,
     same: Annotated[bool, typer.Option("--same", help="all pictures are views of one vehicle: one answer")] = False,
     save: Annotated[
         Path | None, typer.Option(help=".png to draw query and findings into; of several queries a folder")
@@ -57,7 +58,11 @@ def search(
     several = is_several(picture) and not same
     _refuse_save(save, several)
     queries = find_queries(picture, standard_input())
-    with Gallery.open(name, engine=engine, **device) as opened, console.interruptible():
+    with (
+        offer_partial(name),
+        Gallery.open(name, engine=engine, **device, **partial) as opened,
+        console.interruptible(),
+    ):
         for warning in filter_warnings(opened.engine, allowed):
             console.warn(warning)
         if same:
@@ -98,12 +103,23 @@ def _show_answer(
 
     if save is not None:
         draw_answer(gallery, query, answer, save)
+    _warn_of_missing(gallery)
     if json:
-        console.print_json(describe_answer(names, answer))
+        console.print_json({**describe_answer(names, answer), **_missing(gallery)})
         return
     print_answer(answer)
     if save is not None:
         console.say(f"Drawn: {save}")
+
+
+def _missing(gallery: "Gallery") -> dict[str, list[str]]:
+    """What JSON says of servers without which the answers were found."""
+    return {"missing": gallery.missing} if gallery.missing else {}
+
+
+def _warn_of_missing(gallery: "Gallery") -> None:
+    for sentence in gallery.missing:
+        console.warn(sentence)
 
 
 def _show_each(gallery: "Gallery", outcomes: "Iterable[Outcome]", save: Path | None, json: bool) -> None:
@@ -117,9 +133,11 @@ def _show_each(gallery: "Gallery", outcomes: "Iterable[Outcome]", save: Path | N
             else describe_answer(outcome.query.name, outcome.answer)
             for outcome in every
         ]
-        console.print_json({"queries": told})
+        _warn_of_missing(gallery)
+        console.print_json({"queries": told, **_missing(gallery)})
         return
     print_answers((outcome.query.name, outcome.answer) for outcome in every if outcome.answer is not None)
+    _warn_of_missing(gallery)
     if save is not None:
         console.say(f"Drawn: one {SUFFIX} for each query in {save}")
 

@@ -1,12 +1,14 @@
 """What keeps a gallery: the contract that the folder with FAISS and SQLite and the PostgreSQL server both fulfil."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.records import (
     EVERYTHING,
@@ -26,6 +28,27 @@ FORMAT = 2
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 """Nothing is attached to a new gallery."""
+
+
+class MissingPartError(SamecarError):
+    """A server that a gallery is spread over cannot be reached; the others hold the rest."""
+
+
+@dataclass(frozen=True)
+class ServerSummary:
+    """One of the servers that a gallery is spread over.
+
+    Attributes:
+        number: of the server, with which the numbers of entries end that it gave.
+        address: without its password.
+        pictures: number of entries that lie on it.
+        index: how it searches them.
+    """
+
+    number: int
+    address: str
+    pictures: int
+    index: IndexSettings
 
 
 class Engine(Protocol):
@@ -139,6 +162,14 @@ class Engine(Protocol):
     def summary(self) -> Summary:
         """How much it holds."""
         ...
+
+    def servers(self) -> list[ServerSummary]:
+        """The servers that the gallery is spread over; none if it lies in one place."""
+        return []
+
+    def missing(self) -> list[str]:
+        """A sentence for each server that could not be asked since the gallery was opened; none if all answered."""
+        return []
 
     def check(self, progress: Progress = silent) -> list[str]:
         """A sentence for each thing that is wrong; none if all is well. Nothing is changed."""

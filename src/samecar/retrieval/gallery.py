@@ -110,14 +110,20 @@ class Gallery:
         return cls(create_engine(name, engine, facts, files, group), device, name)
 
     @classmethod
-    def open(cls, name: str | Path, *, engine: str | None = None, device: str = "auto") -> Self:
-        """Opens a gallery; arguments as in `create`.
+    def open(cls, name: str | Path, *, engine: str | None = None, device: str = "auto", partial: bool = False) -> Self:
+        """Opens a gallery.
+
+        Args:
+            name: as in `create`.
+            engine: as in `create`; of a gallery that is spread over servers the address of its coordinator.
+            device: as in `create`.
+            partial: of a gallery that is spread over servers, go on without those that cannot be reached, and say so.
 
         Raises:
             SamecarError: there is none, or it is damaged or cannot be reached.
         """
         name = as_text(name, "gallery", "its folder or name")
-        return cls(open_engine(name, engine), device, name)
+        return cls(open_engine(name, engine, partial=partial), device, name)
 
     def close(self) -> None:
         """Lets go of files and connections; may be called twice."""
@@ -190,6 +196,11 @@ class Gallery:
         _read_calibration(content, self.facts.model)
         self.engine.attach(CALIBRATION_FILE, content)
         self._calibration = None
+
+    @property
+    def missing(self) -> list[str]:
+        """A sentence for each server that `partial` let it go on without; none if nothing was missing so far."""
+        return self.engine.missing()
 
     # what it holds
 

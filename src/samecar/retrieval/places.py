@@ -39,26 +39,42 @@ def create_engine(
         return FolderEngine.create(Path(name), facts, files, group)
     if group is not None:
         raise SamecarError(f"--group is {group!r}, which only a gallery in a folder has; leave it out")
-    _refuse_scheme(engine)
+    check_address(engine)
     from samecar.retrieval.postgres import PostgresEngine
 
     return PostgresEngine.create(engine, name, facts, files)
 
 
-def open_engine(name: str, engine: str | None = None) -> Engine:
-    """Opens a gallery; arguments as in `create_engine`.
+def open_engine(name: str, engine: str | None = None, *, partial: bool = False) -> Engine:
+    """Opens a gallery.
+
+    Args:
+        name: as in `create_engine`.
+        engine: as in `create_engine`; of a gallery that is spread over servers the address of its coordinator.
+        partial: goes on without servers of such a gallery that cannot be reached; `Engine.missing` names them.
 
     Raises:
-        SamecarError: there is none, or it is damaged or cannot be reached.
+        SamecarError: there is none, or it is damaged or cannot be reached, or it has no parts.
     """
     if engine is None:
+        if partial:
+            raise SamecarError("--partial is given, and a gallery in a folder has no parts; leave it out")
         from samecar.retrieval.folder.engine import FolderEngine
 
         return FolderEngine.open(Path(name))
-    _refuse_scheme(engine)
-    from samecar.retrieval.postgres import PostgresEngine
+    check_address(engine)
+    from samecar.retrieval.postgres import PostgresEngine, SpreadGalleryError
 
-    return PostgresEngine.open(engine, name)
+    try:
+        opened = PostgresEngine.open(engine, name)
+    except SpreadGalleryError:
+        from samecar.retrieval.spread.engine import SpreadEngine
+
+        return SpreadEngine.open(engine, name, partial=partial)
+    if partial:
+        opened.close()
+        raise SamecarError(f"--partial is given, and gallery {name!r} lies on one server; leave it out")
+    return opened
 
 
 def is_gallery(name: str) -> bool:
@@ -84,13 +100,14 @@ def check_index(kind: str, engine: str | None, size: int) -> None:
 
         check_folder_kind(kind)
         return
-    _refuse_scheme(engine)
+    check_address(engine)
     from samecar.retrieval.postgres import check_kind
 
     check_kind(kind, size)
 
 
-def _refuse_scheme(engine: str) -> None:
+def check_address(engine: str) -> None:
+    """Raises SamecarError if an address is not one of a PostgreSQL server."""
     scheme, mark, _ = engine.partition("://")
     if not mark or scheme not in SERVER_SCHEMES:  # the address itself may hold a password, and is not printed
         beginning = scheme + mark if mark and _SCHEME.fullmatch(scheme) else "no scheme"

@@ -16,6 +16,7 @@ class Folder:
     """A gallery in a folder."""
 
     approximate = tuple(kind for kind in KINDS if kind != "exact")
+    in_one_place = True
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -61,6 +61,7 @@ class Server:
     """A gallery on a server."""
 
     approximate = ("hnsw",)
+    in_one_place = True
 
     def __init__(self, address, name):
         self.address, self.name = address, name

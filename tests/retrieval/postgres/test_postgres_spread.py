@@ -43,6 +43,7 @@ class PartitionedPlace:
     """A gallery whose entries lie in partitions."""
 
     approximate = ("hnsw",)
+    in_one_place = True
 
     def __init__(self, postgres, address, by):
         self.postgres, self.address, self.by = postgres, address, by

@@ -49,6 +49,14 @@ WRITE: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
 """Each statement sees what others committed before it, so that waiting for them makes sense."""
 
 
+class NoGalleryError(SamecarError):
+    """A server has no gallery of a name."""
+
+
+class UnreachableError(SamecarError):
+    """A server lets nobody in, or a connection to it is lost; what it holds may be there again later."""
+
+
 def _any_time() -> float:
     return math.inf
 
@@ -194,7 +202,7 @@ class Connections:
             register_vector(connection)
         except psycopg.ProgrammingError as error:
             connection.close()
-            raise SamecarError(
+            raise NoGalleryError(
                 f"{self.server} holds no gallery: its database lacks the extension vector; make a gallery in it first, "
                 "or name another database"
             ) from error
@@ -223,7 +231,7 @@ class Connections:
             )
         except psycopg.Error as error:
             reason = self._without_password(" ".join(str(error).split()))
-            raise SamecarError(
+            raise UnreachableError(
                 f"{self.server} lets nobody in: {reason}; check that the server runs, and the address, the name and "
                 "the password"
             ) from error
@@ -245,7 +253,8 @@ class Connections:
             sentence = self._sentence(error)
             if sentence is None:
                 raise
-            raise SamecarError(sentence) from error
+            lost = isinstance(error, psycopg.OperationalError) and _is_lost(error)
+            raise (UnreachableError if lost else SamecarError)(sentence) from error
 
     def _sentence(self, error: psycopg.Error) -> str | None:
         reason = self._without_password(error.diag.message_primary or " ".join(str(error).split()))

@@ -7,12 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import errors, sql
-from psycopg.types.json import Jsonb
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import NO_FILES, Engine
 from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
+from samecar.retrieval.postgres.rows import (
+    BY_NUMBER,
+    ENTRY,
+    column_values,
+    insert_entries,
+    read_entry,
+    stack_embeddings,
+)
 from samecar.retrieval.postgres.searching import (
     LARGEST_ID,
     condition,
@@ -48,13 +55,13 @@ from samecar.retrieval.records import (
 
 Result = TypeVar("Result")
 
-ENTRY: Final = "SELECT id, content, {columns} FROM {entries} JOIN {contents} USING (id) "
-
-BY_NUMBER: Final = ENTRY + "WHERE id = ANY(%s)"
-
 ATTACH: Final = """
     INSERT INTO {files} (name, content) VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
+
+NEXT_PLACE: Final = """
+    SELECT setval(sequence, greatest(%(place)s, coalesce(pg_sequence_last_value(sequence) + 1, 1)), false)
+    FROM CAST(pg_get_serial_sequence(%(table)s, 'number') AS regclass) AS sequence"""
 
 CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
     (
@@ -186,6 +193,14 @@ class PostgresEngine(Engine):
 
         return self._connections.write(alone, long=long)
 
+    def read(self, work: Callable[[Cursor, Tables], Result], *, long: bool = False) -> Result:
+        """What `work` gives on the tables in a transaction that only reads; `long` if it may take its time."""
+        return self._connections.read(lambda cursor: work(cursor, self._tables), long=long)
+
+    def write(self, work: Callable[[Cursor, Tables], Result]) -> Result:
+        """The same in a transaction that is kept whole or not at all, while no other writer of this gallery writes."""
+        return self._write(lambda cursor: work(cursor, self._tables))
+
     def _rows(self, text: LiteralString, values: Any = None) -> list[tuple[Any, ...]]:
         return self._connections.read(lambda cursor: cursor.execute(self._tables.statement(text), values).fetchall())
 
@@ -210,7 +225,7 @@ class PostgresEngine(Engine):
             numbers = self._find_known(cursor, list(offered))
             new = [content for content in offered if content not in numbers]
             numbers.update(self._number_contents(cursor, new))
-            self._insert(cursor, [(numbers[content], *offered[content]) for content in new])
+            insert_entries(cursor, self._tables, [(numbers[content], *offered[content]) for content in new])
             return numbers
 
         numbers = self._write(work)
@@ -228,21 +243,14 @@ class PostgresEngine(Engine):
             RETURNING content, id"""
         return dict(cursor.execute(self._tables.statement(text), [list(contents)]).fetchall())
 
-    def _insert(self, cursor: Cursor, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
-        text: LiteralString = "COPY {entries} (id, {columns}, embedding) FROM STDIN (FORMAT BINARY)"
-        with cursor.copy(self._tables.statement(text)) as copy:
-            types = [definition.removesuffix(" NOT NULL") for definition in COLUMNS.values()]
-            copy.set_types(["bigint", *types, "halfvec"])
-            for number, addition, embedding in new:
-                copy.write_row((number, *_column_values(addition.sighting), HalfVector(embedding)))
-        cursor.executemany(
-            self._tables.statement("INSERT INTO {thumbnails} (id, picture) VALUES (%s, %s)"),
-            [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
-        )
-
     def remove(self, ids: Sequence[int]) -> int:
-        statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s)")
-        return self._write(lambda cursor: cursor.execute(statement, [keep_possible_ids(ids)]).rowcount)
+        return len(self.take_away(ids))
+
+    def take_away(self, ids: Sequence[int]) -> set[int]:
+        """Removes entries as `remove` does; gives the numbers of those that were there."""
+        statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s) RETURNING id")
+        rows = self._write(lambda cursor: cursor.execute(statement, [keep_possible_ids(ids)]).fetchall())
+        return {number for (number,) in rows}
 
     def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
 
@@ -250,13 +258,13 @@ class PostgresEngine(Engine):
             row = cursor.execute(self._tables.statement(BY_NUMBER), [keep_possible_ids([id])]).fetchone()
             if row is None:
                 return None
-            before = _read_entry(row).sighting
+            before = read_entry(row).sighting
             sighting = change(before)
             if sighting.content != before.content:
                 raise SamecarError(f"entry {id} shows another picture; remove it and add the new one instead")
             text: LiteralString = "UPDATE {entries} SET ({columns}) = ({values}) WHERE id = %s"
             values = sql.SQL(", ").join([sql.Placeholder()] * len(COLUMNS))
-            cursor.execute(self._tables.statement(text, values=values), [*_column_values(sighting), id])
+            cursor.execute(self._tables.statement(text, values=values), [*column_values(sighting), id])
             return sighting
 
         return self._write(work)
@@ -265,22 +273,20 @@ class PostgresEngine(Engine):
         return self._connections.read(lambda cursor: self._find_known(cursor, contents))
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
-        return {row[0]: _read_entry(row) for row in self._rows(BY_NUMBER, [keep_possible_ids(ids)])}
+        return {row[0]: read_entry(row) for row in self._rows(BY_NUMBER, [keep_possible_ids(ids)])}
 
     def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
         text, values = condition(allowed)
         page = {"beyond": min(beyond, LARGEST_ID), "limit": min(limit, LARGEST_ID)}
         text = ENTRY + "WHERE id > %(beyond)s " + text + " ORDER BY id LIMIT %(limit)s"
-        return [_read_entry(row) for row in self._rows(text, {**values, **page})]
+        return [read_entry(row) for row in self._rows(text, {**values, **page})]
 
     def embeddings(self, ids: Sequence[int]) -> NDArray[np.float32]:
-        stored = dict(self._rows("SELECT id, embedding FROM {entries} WHERE id = ANY(%s)", [keep_possible_ids(ids)]))
-        matrix = np.empty((len(ids), self._size), np.float32)
-        for row, number in enumerate(ids):
-            if number not in stored:
-                raise SamecarError(f"the gallery has no entry {number}; list its entries")
-            matrix[row] = stored[number].to_numpy()
-        return matrix
+        return stack_embeddings(ids, self.stored_embeddings(ids), self._size)
+
+    def stored_embeddings(self, ids: Sequence[int]) -> dict[int, HalfVector]:
+        """Embeddings by number; those that are not there are left out."""
+        return dict(self._rows("SELECT id, embedding FROM {entries} WHERE id = ANY(%s)", [keep_possible_ids(ids)]))
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         rows = self._rows("SELECT picture FROM {thumbnails} WHERE id = ANY(%s)", [keep_possible_ids([id])])
@@ -299,13 +305,23 @@ class PostgresEngine(Engine):
     # --- judgements ---
 
     def judge(self, judgement: Judgement) -> None:
+        self.judge_after(judgement, 0)
+
+    def judge_after(self, judgement: Judgement, place: int) -> None:
+        """Keeps a judgement as `judge` does, in this place at least in the order of all; 0 lets the server choose."""
         text: LiteralString = """
             INSERT INTO {judgements} (query, entry, same, query_picture)
             SELECT %s, id, %s, %s FROM {contents} WHERE id = ANY(%s)
             ON CONFLICT (query, entry) DO UPDATE
             SET number = DEFAULT, same = excluded.same, query_picture = excluded.query_picture"""
         values = [judgement.query, judgement.same, judgement.query_picture, keep_possible_ids([judgement.entry])]
-        if not self._write(lambda cursor: cursor.execute(self._tables.statement(text), values).rowcount):
+
+        def work(cursor: Cursor) -> int:
+            if place:
+                cursor.execute(NEXT_PLACE, {"table": f"samecar.judgements_{self._tables.number}", "place": place})
+            return cursor.execute(self._tables.statement(text), values).rowcount
+
+        if not self._write(work):
             raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
 
     def withdraw(self, query: str, entry: int) -> bool:
@@ -313,11 +329,15 @@ class PostgresEngine(Engine):
         return self._write(lambda cursor: cursor.execute(statement, [query, keep_possible_ids([entry])]).rowcount > 0)
 
     def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
+        return [judgement for _, judgement in self.placed_judgements(query, pictures=pictures)]
+
+    def placed_judgements(self, query: str | None = None, *, pictures: bool = False) -> list[tuple[int, Judgement]]:
+        """The same with their places in the order of all."""
         text: LiteralString = """
-            SELECT query, entry, same, CASE WHEN %(pictures)s THEN query_picture END FROM {judgements}
+            SELECT number, query, entry, same, CASE WHEN %(pictures)s THEN query_picture END FROM {judgements}
             WHERE %(query)s::text IS NULL OR query = %(query)s ORDER BY number"""
         rows = self._rows(text, {"query": query, "pictures": pictures})
-        return [Judgement(*row) for row in rows]
+        return [(place, Judgement(*row)) for place, *row in rows]
 
     # --- the whole ---
 
@@ -334,6 +354,11 @@ class PostgresEngine(Engine):
             return Summary(sum(camera.pictures for camera in ordered), vehicles, judgements, ordered)
 
         return self._connections.read(work)
+
+    def vehicles(self) -> set[str]:
+        """Names of the vehicles that are known."""
+        rows = self._rows("SELECT DISTINCT vehicle_id FROM {entries} WHERE vehicle_id <> ''")
+        return {name for (name,) in rows}
 
     def check(self, progress: Progress = silent) -> list[str]:
 
@@ -376,14 +401,3 @@ class PostgresEngine(Engine):
             settings = settings.model_copy(update={"recall": recall, "measured_on": queries})
             self._write(note)
         return settings
-
-
-def _column_values(sighting: Sighting) -> list[Any]:
-    """What the table of entries holds of a sighting, in the order of `COLUMNS`."""
-    known = {**sighting.known, "labels": Jsonb(dict(sighting.labels))}
-    return [known[name] for name in COLUMNS]
-
-
-def _read_entry(row: tuple[Any, ...]) -> Entry:
-    number, content, *values = row
-    return Entry(number, Sighting(content, **dict(zip(COLUMNS, values, strict=True))))

@@ -5,7 +5,7 @@ to; `entries_1` holds what is searched and filtered, and nothing refers to it, s
 """
 
 from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
@@ -13,12 +13,15 @@ from pydantic import ValidationError
 
 from samecar.errors import SamecarError
 from samecar.retrieval.engine import FORMAT
-from samecar.retrieval.postgres.connections import Cursor
+from samecar.retrieval.postgres.connections import Cursor, NoGalleryError
 from samecar.retrieval.records import GalleryFacts, IndexSettings
 
 EXACT: Final = "exact"
 HNSW: Final = "hnsw"
 KINDS: Final = (EXACT, HNSW)
+
+SPREAD_FORMAT: Final = 1001
+"""Of galleries that lie on other servers: apart from the formats of those that lie here, which count on from 1."""
 
 LARGEST: Final = {EXACT: 16_000, HNSW: 4_000}
 """Numbers in an embedding that pgvector takes in half precision."""
@@ -181,41 +184,80 @@ def create_gallery(cursor: Cursor, server: str, name: str, facts: GalleryFacts) 
     Raises:
         SamecarError: there is one of that name.
     """
+    tables = Tables(register_gallery(cursor, server, name, facts, facts.format))
+    tables.create(cursor, facts.size)
+    tables.rebuild_index(cursor, facts.index.kind)
+    return tables
+
+
+def register_gallery(cursor: Cursor, server: str, name: str, facts: GalleryFacts, gallery_format: int) -> int:
+    """Enters a gallery in the list of all; gives its number.
+
+    Raises:
+        SamecarError: there is one of that name.
+    """
     row = cursor.execute(
         """
         INSERT INTO samecar.galleries (name, format, facts) VALUES (%s, %s, %s)
         ON CONFLICT (name) DO NOTHING RETURNING number
         """,
-        [name, facts.format, Jsonb(facts.model_dump(mode="json"))],
+        [name, gallery_format, Jsonb(facts.model_dump(mode="json"))],
     ).fetchone()
     if row is None:
         raise SamecarError(f"gallery {name!r} exists already on {server}; choose another name")
-    tables = Tables(row[0])
-    tables.create(cursor, facts.size)
-    tables.rebuild_index(cursor, facts.index.kind)
-    return tables
+    return int(row[0])
+
+
+class SpreadGalleryError(SamecarError):
+    """A gallery lies on other servers than the one that was asked."""
 
 
 def find_gallery(cursor: Cursor, server: str, name: str) -> tuple[Tables, GalleryFacts]:
     """Tables and facts of a gallery.
 
     Raises:
+        SpreadGalleryError: it lies on other servers.
         SamecarError: there is none of that name, or it is of a newer format.
     """
-    try:
-        row = cursor.execute("SELECT number, format, facts FROM samecar.galleries WHERE name = %s", [name]).fetchone()
-    except errors.UndefinedTable as error:
-        raise SamecarError(f"{server} holds no gallery; make one first, or name another database") from error
-    if row is None:
-        names = [repr(other) for (other,) in cursor.execute("SELECT name FROM samecar.galleries ORDER BY name")]
-        raise SamecarError(f"{server} holds no gallery {name!r}; it holds {', '.join(names) or 'none'}")
-    number, gallery_format, facts = row
+    number, gallery_format, facts = _find_row(cursor, server, name)
+    if gallery_format == SPREAD_FORMAT:
+        raise SpreadGalleryError(f"gallery {name!r} on {server} is spread over other servers; name another gallery")
     if gallery_format > FORMAT:
         raise SamecarError(
             f"gallery {name!r} on {server} is of format {gallery_format}, this samecar reads up to {FORMAT}; update "
             "samecar"
         )
+    return Tables(number), _read_facts(facts, server, name)
+
+
+def find_spread(cursor: Cursor, server: str, name: str) -> tuple[int, GalleryFacts]:
+    """Number and facts of a gallery that is spread over other servers.
+
+    Raises:
+        SamecarError: there is none of that name, or it is no such gallery.
+    """
+    number, gallery_format, facts = _find_row(cursor, server, name)
+    if gallery_format != SPREAD_FORMAT:
+        raise SamecarError(
+            f"gallery {name!r} on {server} lies there itself, and is not spread over servers; spread it with another "
+            "database as --engine, and this one as an --over"
+        )
+    return number, _read_facts(facts, server, name)
+
+
+def _find_row(cursor: Cursor, server: str, name: str) -> tuple[int, int, Any]:
     try:
-        return Tables(number), GalleryFacts.model_validate(facts)
+        row = cursor.execute("SELECT number, format, facts FROM samecar.galleries WHERE name = %s", [name]).fetchone()
+    except errors.UndefinedTable as error:
+        raise NoGalleryError(f"{server} holds no gallery; make one first, or name another database") from error
+    if row is None:
+        names = [repr(other) for (other,) in cursor.execute("SELECT name FROM samecar.galleries ORDER BY name")]
+        raise NoGalleryError(f"{server} holds no gallery {name!r}; it holds {', '.join(names) or 'none'}")
+    return row[0], row[1], row[2]
+
+
+def _read_facts(facts: Any, server: str, name: str) -> GalleryFacts:
+    try:
+        return GalleryFacts.model_validate(facts)
     except ValidationError as error:
         raise SamecarError(f"gallery {name!r} on {server} is damaged; put it back from a backup") from error

@@ -1,0 +1,1 @@
+"""Galleries that are spread over several PostgreSQL servers."""
