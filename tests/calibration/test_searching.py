@@ -122,8 +122,11 @@ def test_a_gallery_without_a_candidate_has_no_vehicle():
 
 def test_a_search_is_never_surer_than_the_pairs_allow():
     curve = Isotonic(similarities=(0.2, 0.8), probabilities=(0.01, 0.99))
-    said = judge_search(calibration_of(curve, ALWAYS_REACHED), candidates([0.99]), SearchPrior(1, in_gallery=0.999))
-    assert said.probability == pytest.approx(0.99)
+    calibration = calibration_of(curve, NEVER_REACHED)
+    for in_gallery, expected in ((0.5, 0.99), (0.01, 0.5)):
+        prior = SearchPrior(3, in_gallery=in_gallery, stated=True)
+        said = judge_search(calibration, candidates([1.0, 1.0, 1.0]), prior)
+        assert said.probability == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("prior", [0.0, 1.0, -1.0, 2.0, math.nan])
@@ -134,6 +137,14 @@ def test_a_prior_that_is_none_is_refused(prior):
 
 # whatever is found
 
+numbers = st.lists(st.floats(-1, 1), min_size=2, max_size=5, unique=True).map(sorted)
+
+
+def rising(places, values):
+    """As many values as places, rising."""
+    return {"similarities": tuple(places), "probabilities": tuple(sorted(values)[: len(places)])}
+
+
 curves = st.one_of(
     st.builds(
         Logistic,
@@ -142,11 +153,10 @@ curves = st.one_of(
         lowest=st.floats(0, 0.4),
         highest=st.floats(0.6, 1),
     ),
-    st.tuples(
-        st.lists(st.floats(-1, 1), min_size=2, max_size=6, unique=True),
-        st.lists(st.floats(0, 1), min_size=6, max_size=6),
-    ).map(
-        lambda both: Isotonic(similarities=tuple(sorted(both[0])), probabilities=tuple(sorted(both[1])[: len(both[0])]))
+    st.builds(
+        lambda places, values: Isotonic(**rising(places, values)),
+        numbers,
+        st.lists(st.floats(0, 1), min_size=5, max_size=5),
     ),
 )
 
@@ -167,49 +177,45 @@ open_sets = st.builds(
 evidences = st.one_of(
     st.none(),
     st.builds(
-        lambda similarities, logarithms: SearchEvidence(
-            similarities=tuple(sorted(similarities)),
-            logarithms=tuple(sorted(logarithms)[: len(similarities)]),
-            quantiles=tuple(sorted(similarities)),
+        lambda places, logarithms: SearchEvidence(
+            similarities=tuple(places),
+            logarithms=tuple(sorted(logarithms)[: len(places)]),
+            quantiles=tuple(places),
         ),
-        st.lists(st.floats(-1, 1), min_size=2, max_size=5, unique=True),
+        numbers,
         st.lists(st.floats(-300, 300), min_size=5, max_size=5),
     ),
 )
 
-shown = st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 6), st.booleans()), min_size=1, max_size=12)
-
-
-@settings(max_examples=300, deadline=None)
-@given(
+calibrations = st.builds(
+    lambda curve, open_set, evidence: calibration_of(curve, open_set).model_copy(update={"search": evidence}),
     curves,
     open_sets,
     evidences,
-    shown,
-    st.integers(1, 10**6),
-    st.floats(1, 50),
-    st.floats(1e-6, 1 - 1e-6),
-    st.booleans(),
 )
-def test_the_list_never_says_what_the_headline_denies(
-    curve, open_set, evidence, rows, more, pictures_per_vehicle, in_gallery, stated
-):
-    calibration = calibration_of(curve, open_set).model_copy(update={"search": evidence})
-    rows = sorted(rows, key=lambda row: -row[0])
-    names = [("label", number) if labelled else ("track", number) for _, number, labelled in rows]
-    prior = SearchPrior(float(more), pictures_per_vehicle, in_gallery, stated)
-    known = [labelled for _, _, labelled in rows]
-    said = judge_search(
-        calibration, candidates([row[0] for row in rows], names, known, searched=len(rows) + more), prior
-    )
+
+priors = st.builds(SearchPrior, st.floats(1, 1e6), st.floats(1, 50), st.floats(1e-6, 1 - 1e-6), st.booleans())
+
+shown = st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 6), st.booleans()), min_size=1, max_size=12).map(
+    lambda rows: sorted(rows, key=lambda row: -row[0])
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(calibrations, priors, shown, st.integers(0, 10**6))
+def test_the_list_never_says_what_the_headline_denies(calibration, prior, rows, more):
+    similarities, numbers, labelled = zip(*rows, strict=True)
+    names = [("label" if known else "track", number) for number, known in zip(numbers, labelled, strict=True)]
+    searched = len(rows) + more
+    said = judge_search(calibration, candidates(similarities, names, labelled, searched), prior)
     assert np.isfinite(said.probabilities).all()
     assert ((said.probabilities >= 0) & (said.probabilities <= said.probability)).all()
     assert 0 <= said.probability <= 1
     assert said.in_gallery == (said.probability > 0.5)
     if not said.in_gallery:
         assert (said.probabilities <= 0.5).all()
-    if said.in_gallery and not stated:
-        assert rows[0][0] >= calibration.open_set_threshold(len(rows) + more)
+    if said.in_gallery and not prior.stated:
+        assert similarities[0] >= calibration.open_set_threshold(searched)
     of_vehicle = dict(zip(names, said.probabilities.tolist(), strict=True))
     assert [of_vehicle[name] for name in names] == said.probabilities.tolist()  # pictures of one share it
     named = sum(share for (kind, _), share in of_vehicle.items() if kind == "label")

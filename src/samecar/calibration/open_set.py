@@ -76,10 +76,9 @@ class OpenSet(Part):
         share = np.clip((similarities - first) / np.where(second > first, second - first, 1.0), 0.0, 1.0)
         measured = np.exp(logarithms[below] + share * (logarithms[above] - logarithms[below]))
         excesses = np.maximum(similarities - self.thresholds[-1], 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             scaled = np.where(excesses > 0, excesses / self.scale, 0.0)
             grown = scaled if self.shape == 0 else np.log1p(np.maximum(self.shape * scaled, -1.0)) / self.shape
-        with np.errstate(over="ignore"):
             beyond = self.pictures[-1] * np.exp(grown)
         return np.where(excesses > 0, beyond, measured)
 

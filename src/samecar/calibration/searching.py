@@ -105,7 +105,8 @@ def judge_search(calibration: Calibration, candidates: Candidates, prior: Search
     Args:
         calibration: what similarities mean.
         candidates: as many as there are or more than anybody is shown; those that were not found among the most
-            similar count as "none of them", with no more weight than they had before.
+            similar count as "none of them", with no more weight than they had before. Together candidates speak for
+            the vehicle no more than the pairs that the calibration was fitted to can bear.
         prior: what is taken to be so beforehand.
     """
     threshold = None if prior.stated else calibration.open_set_threshold(candidates.searched)
@@ -115,8 +116,8 @@ def judge_search(calibration: Calibration, candidates: Candidates, prior: Search
     vehicle, labelled, weights = _weigh_vehicles(ratios, candidates, prior.pictures_per_vehicle)
     unseen = _weigh_unseen(calibration, candidates, prior.vehicles, len(weights), float(ratios[-1]))
     none = prior.vehicles * (1 - prior.in_gallery) / prior.in_gallery + unseen
+    weights *= min(1.0, calibration.highest_odds * prior.vehicles / weights.sum())
     found = weights.sum()
-    none = max(none, found / calibration.highest_odds)
     if threshold is not None and candidates.similarities[0] < threshold:
         none = max(none, found)
     probability = float(found / (none + found))
