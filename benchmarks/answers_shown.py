@@ -29,17 +29,22 @@ def answers(results: dict[str, Any]) -> str:
     lines += [
         "",
         (
-            "| model and gallery | searches for | said to be in it | best reaches the threshold "
-            "| denied above a result of more than 50 %, in the search / as a pair alone |"
+            "| model and gallery | members said to be there | strangers said to be there | denied above a result of more than "
+            "50 %: in the search, as a pair alone | results above 50 %, and right |"
         ),
-        "|---|---|---:|---:|---:|",
+        "|---|---:|---:|---:|---:|",
     ]
     for model, measured in results["models"].items():
         for way, seen in measured["ways"].items():
-            for kind, rates in seen["rates"].items():
-                denied = f"{100 * rates['denied_likely']:.1f} / {100 * rates['denied_pair_likely']:.1f} %"
-                shares = [f"{100 * rates[name]:.1f} %" for name in ("in_gallery", "reaches_threshold")]
-                lines.append(f"| {model}, {way} | {kind} | {shares[0]} | {shares[1]} | {denied} |")
+            members, strangers = (seen["rates"][kind] for kind in ("members", "strangers"))
+            denied = [(members[name] + strangers[name]) / 2 for name in ("denied_likely", "denied_pair_likely")]
+            likely = [each for each in seen["results"]["probability"] if each["from"] >= 0.5]
+            number = sum(each["number"] for each in likely)
+            right = sum(each["number"] * each["right"] for each in likely) / number
+            lines.append(
+                f"| {model}, {way} | {100 * members['in_gallery']:.1f} % | {100 * strangers['in_gallery']:.1f} % "
+                f"| {100 * denied[0]:.1f} %, {100 * denied[1]:.1f} % | {number:,}, {100 * right:.1f} % |"
+            )
     first = next(iter(results["models"].values()))
     lines += [
         "",
