@@ -29,8 +29,8 @@ def answers(results: dict[str, Any]) -> str:
     lines += [
         "",
         (
-            "| model and gallery | members said to be there | strangers said to be there | denied above a result of more than "
-            "50 %: in the search, as a pair alone | results above 50 %, and right |"
+            "| model and gallery | members said to be there | strangers said to be there | denied above a result of "
+            "more than 50 %: in the search, as a pair alone | results above 50 %, and right |"
         ),
         "|---|---:|---:|---:|---:|",
     ]
