@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from answers_shown import answers, draw_answers
 from results import read_results
 from server_tables import engines, plan, servers
 from trials.table import trust
@@ -25,6 +26,7 @@ from samecar.uncertainty import Comparison, Scores, compare
 ROOT = Path(__file__).parent.parent
 PAGES = (
     "README.md",
+    "docs/calibration.md",
     "docs/evaluation.md",
     "docs/exporting.md",
     "docs/gallery.md",
@@ -299,6 +301,7 @@ def embedding(results: dict[str, Any]) -> str:
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    "answers": answers,
     "two_camera": two_camera,
     "recipe_on_drawn": recipe_on_drawn,
     "report_on_drawn": report_on_drawn,
@@ -439,6 +442,7 @@ def main() -> None:
         page = ROOT / name
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     draw_reranking(read_results("reranking"), ROOT / "docs" / "images" / "reranking.svg")
+    draw_answers(read_results("answers"), ROOT / "docs" / "images" / "answers.svg")
 
 
 if __name__ == "__main__":

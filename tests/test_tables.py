@@ -21,6 +21,11 @@ def test_the_plot_of_re_ranking_is_that_of_the_result_file():
     assert tables.digest(tables.read_results("reranking")["sizes"]) in plot
 
 
+def test_the_plot_of_answers_is_that_of_the_result_file():
+    plot = (ROOT / "docs" / "images" / "answers.svg").read_text(encoding="utf-8")
+    assert tables.digest(tables.read_results("answers")["models"]) in plot
+
+
 def test_the_table_of_embedding_has_a_row_for_each_network_and_for_each_size_read():
     def way(rate, ratio):
         return {"rates": [rate], "ratio": ratio, "cosine": 0.9987}

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from calibrations import calibration_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
@@ -10,18 +11,7 @@ from scipy.stats import genpareto, norm
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from samecar.calibration import (
-    Calibration,
-    Evidence,
-    Isotonic,
-    Logistic,
-    MeasuredRate,
-    OpenSet,
-    PairCounts,
-    Quality,
-    fit_curve,
-    gallery_sizes,
-)
+from samecar.calibration import Calibration, Isotonic, Logistic, OpenSet, PairCounts, fit_curve, gallery_sizes
 from samecar.errors import SamecarError
 
 
@@ -44,39 +34,6 @@ def posterior(similarities, prior=0.5):
 @pytest.fixture(scope="module")
 def pairs():
     return counted(*drawn(np.random.default_rng(0)))
-
-
-def calibration_of(curve, open_set=None):
-    nobody = MeasuredRate(rate=0, low=None, high=None, queries=1, vehicles=1)
-    return Calibration(
-        model="0123456789abcdef",
-        pairs=curve,
-        open_set=open_set
-        or OpenSet(false_alarm_rate=0.05, pictures=(1, 10), thresholds=(0.3, 0.5), shape=-0.1, scale=0.02),
-        quality=Quality(
-            halves=1,
-            log_loss={"isotonic": 0.3, "logistic": 0.3},
-            brier=0.1,
-            calibration_error=0.01,
-            reliability=(),
-            true_positive_rate=0.9,
-            false_positive_rate=0.1,
-            false_alarm=nobody,
-            detection=nobody,
-            identification=nobody,
-            sizes=(),
-        ),
-        evidence=Evidence(
-            data="csv:set",
-            digest="",
-            kind="test vehicles",
-            vehicles=9,
-            pictures=18,
-            same_pairs=9,
-            different_pairs=99,
-            seed=1,
-        ),
-    )
 
 
 # curves

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibrations import calibration_of
 from command_line import done, refused, samecar_process
 from conftest import paint_source
 
 import samecar
-from samecar.calibration import Calibration, Evidence, Logistic, MeasuredRate, OpenSet, Quality
+from samecar.calibration import Logistic
 from samecar.errors import EXTRAS, SamecarError
 
 pytestmark = [
@@ -69,31 +70,6 @@ def a_picture(source):
     return source.removeprefix("folder:").replace("{split}/{vehicle_id}_{camera_id}", "query/v05_c1")
 
 
-def calibration_of(digest):
-    rate = MeasuredRate(rate=0.5, low=0.4, high=0.6, queries=10, vehicles=5)
-    return Calibration(
-        model=digest,
-        pairs=Logistic(slope=10.0, intercept=-5.0),
-        open_set=OpenSet(false_alarm_rate=0.1, pictures=(1.0, 10.0), thresholds=(0.5, 0.6), shape=0.0, scale=0.1),
-        quality=Quality(
-            halves=1,
-            log_loss={"logistic": 0.5, "isotonic": 0.5},
-            brier=0.1,
-            calibration_error=0.1,
-            reliability=(),
-            true_positive_rate=0.9,
-            false_positive_rate=0.1,
-            false_alarm=rate,
-            detection=rate,
-            identification=rate,
-            sizes=(),
-        ),
-        evidence=Evidence(
-            data="none", digest="0", kind="none", vehicles=10, pictures=20, same_pairs=10, different_pairs=10, seed=1
-        ),
-    )
-
-
 def test_no_library_of_an_extra_is_here():
     assert [name for name in EXTRAS if find_spec(name)] == []
 
@@ -120,7 +96,7 @@ def test_a_calibration_is_applied_but_not_fitted(model, source):
     digest = samecar.Encoder.open(model).digest
     place = model.with_name("exported.onnx.results") / "calibration.json"
     place.parent.mkdir(exist_ok=True)
-    place.write_text(calibration_of(digest).to_json(), encoding="utf-8")
+    place.write_text(calibration_of(Logistic(slope=10.0, intercept=-5.0), model=digest).to_json(), encoding="utf-8")
     picture = a_picture(source)
     likeness = json.loads(done("compare", picture, picture, "--run", model, "--json"))
     assert likeness["probability"] == pytest.approx(1 / (1 + np.exp(-5)))

@@ -17,6 +17,7 @@ from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.experiment.evaluate import bound_model
 from samecar.labels import Labels
+from samecar.retrieval.answers import Prior
 from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest
 from samecar.retrieval.records import EVERYTHING, Filter, Sighting, picture_content, track_content
@@ -279,13 +280,61 @@ def test_a_calibrated_gallery_gives_probabilities_and_a_verdict(filled, calibrat
         for allowed, searched in ((EVERYTHING, 24), (Filter(cameras=("c1",)), 12), (Filter(not_cameras=("c0",)), 12)):
             (answer,) = again.search([query], 5, allowed)
             similarities = [found.similarity for found in answer.found]
-            assert [found.probability for found in answer.found] == calibration.probability(similarities).tolist()
+            pairs = calibration.probability(similarities).tolist()
+            assert [found.pair_probability for found in answer.found] == pairs
             assert answer.threshold == calibration.open_set_threshold(searched)
-            assert answer.in_gallery == (similarities[0] >= answer.threshold)
+            assert answer.in_gallery == (similarities[0] >= answer.threshold and answer.probability > 0.5)
             assert answer.false_alarm_rate == calibration.false_alarm_rate
+            assert answer.prior == Prior(in_gallery=0.5, vehicles=4, source="labels", stated=False)
+            together = {found.entry.sighting.vehicle_id: found.probability for found in answer.found}
+            assert sum(together.values()) <= answer.probability + 1e-9
+            stated = again.search([query], 5, allowed, prior=0.01)[0]
+            assert (stated.threshold, stated.false_alarm_rate) == (None, None)
+            assert (stated.prior.in_gallery, stated.prior.stated) == (0.01, True)
+            assert stated.probability < answer.probability
         assert again.search([query])[0].in_gallery  # it is the very picture
         (nothing,) = again.search([query], 5, Filter(cameras=("nowhere",)))
         assert (nothing.found, nothing.in_gallery) == ([], False)
+
+
+def test_how_many_are_shown_does_not_change_what_is_said_of_them(filled, calibration, manifest):
+    filled.attach_calibration(calibration.to_json().encode())
+    query = read_picture(manifest.absolute_path(5))
+    every, one = filled.search([query], 24)[0], filled.search([query], 1)[0]
+    assert len(one.found) == 1
+    assert one == replace(every, found=every.found[:1])
+    assert filled.search_like(6, 3, prior=0.9).prior.in_gallery == 0.9
+    assert filled.search_views([query], 3, prior=0.9).prior.stated
+    assert filled.search_embeddings(filled.engine.embeddings([6]), 3)[0].probability is not None
+
+
+def test_a_vehicle_has_one_probability_however_many_pictures_show_it(filled, calibration, manifest):
+    filled.attach_calibration(calibration.to_json().encode())
+    (answer,) = filled.search([read_picture(manifest.absolute_path(0))], 24)
+    said = {}
+    for found in answer.found:
+        said.setdefault(found.entry.sighting.vehicle_id, set()).add(found.probability)
+    assert len(said) == 4
+    assert all(len(each) == 1 for each in said.values())
+
+
+@pytest.mark.parametrize(
+    ("prior", "calibrated", "sentence"),
+    [
+        (
+            0.3,
+            False,
+            "prior is 0.3, and the gallery is not calibrated, so that it can say no probability; leave it out",
+        ),
+        (1.0, True, "prior is 1.0; give a probability above 0 and below 1 that the gallery has the vehicle"),
+        (0.0, True, "prior is 0.0; give a probability above 0 and below 1"),
+    ],
+)
+def test_a_prior_that_cannot_be_used_is_refused(prior, calibrated, sentence, filled, calibration, manifest):
+    if calibrated:
+        filled.attach_calibration(calibration.to_json().encode())
+    with pytest.raises(SamecarError, match=sentence):
+        filled.search([read_picture(manifest.absolute_path(0))], prior=prior)
 
 
 def test_a_calibration_by_another_process_is_noticed(filled, calibration, manifest, tmp_path, monkeypatch):

@@ -168,10 +168,15 @@ def asked(gallery: Any, path: Path, allowed: Any) -> dict[str, Any]:
         return answered(gallery.search([picture.convert("RGB")], 5, allowed)[0])
 
 
+def probability_of(found: Any) -> float:
+    """The probability of the two pictures alone, which versions of before call `probability`."""
+    return float(getattr(found, "pair_probability", found.probability))
+
+
 def answered(answer: Any) -> dict[str, Any]:
     """What a search found as JSON, numbers to the last bit."""
     return {
-        "found": [[found.entry.id, found.similarity.hex(), found.probability.hex()] for found in answer.found],
+        "found": [[found.entry.id, found.similarity.hex(), probability_of(found).hex()] for found in answer.found],
         "threshold": answer.threshold.hex(),
         "false_alarm_rate": answer.false_alarm_rate,
         "in_gallery": answer.in_gallery,

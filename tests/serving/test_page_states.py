@@ -3,13 +3,10 @@
 import re
 import threading
 
-import numpy as np
 from browsing import TOKEN, needs_browser, ready, results, upload
-from galleries import below, listening, service, tiny_model, wait_until
+from galleries import below, calibrate_gallery, listening, service, tiny_model, wait_until
 from playwright.sync_api import expect
 
-from samecar.calibration.fitting import Provenance, fit_calibration
-from samecar.labels import Labels
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
@@ -180,14 +177,7 @@ def test_a_read_only_service_offers_no_judgements(visit, port):
 
 
 def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, serve, own_gallery):
-    generator = np.random.default_rng(0)
-    centres = generator.normal(size=(40, 1, 16))
-    matrix = (centres + generator.normal(0, 0.8, (40, 4, 16))).reshape(160, 16).astype(np.float32)
-    vehicles, seen_by = np.repeat(np.arange(40), 4).astype(str), np.tile(["c0", "c1"], 80)
-    with Gallery.open(str(own_gallery)) as gallery:
-        provenance = Provenance(gallery.facts.model)
-        calibration = fit_calibration(matrix, Labels(vehicles, seen_by), provenance=provenance).calibration
-        gallery.attach_calibration(calibration.to_json().encode())
+    calibrate_gallery(own_gallery)
     with Gallery.open(str(own_gallery)) as gallery:
         answer = gallery.search_like(1)
     port = serve(service(own_gallery))
@@ -200,21 +190,30 @@ def test_a_calibrated_gallery_gives_a_verdict_and_probabilities(visit, serve, ow
     why = page.locator("#verdict-why")
     expect(why).to_contain_text(f"The best similarity is {answer.found[0].similarity:.3f}")
     expect(why).to_contain_text(f"{answer.threshold:.3f}, at which 5\u00a0% of vehicles that are not here would be")
+    before = "before looking it was 50\u00a0%, among 6 vehicles (by labels)."
+    expect(why).to_contain_text(re.compile(rf"^That the vehicle is here: (above |below )?\d+\s%; {re.escape(before)}"))
+    sure = re.compile(r"probability (above 99|(5[1-9]|[6-9]\d))\s%")
+    assert answer.in_gallery or not page.locator(".probability", has_text=sure).count()
 
 
 def test_the_words(visit, port):
     page = visit(port)
     said = page.evaluate("""async () => {
         const words = await import("/page/words.js");
-        const verdict = { in_gallery: false, threshold: 0.55, false_alarm_rate: 0.05 };
+        const prior = { in_gallery: 0.5, vehicles: 507, source: "labels", stated: false };
+        const verdict = { in_gallery: false, threshold: 0.55, false_alarm_rate: 0.05, probability: 0.12, prior };
+        const stated = { in_gallery: 0.9, vehicles: 1.2, source: "pictures", stated: true };
+        const sure = { in_gallery: true, threshold: null, false_alarm_rate: null, probability: 0.995, prior: stated };
         return [
             words.counted(1, "picture"), words.counted(1014, "picture"), words.counted(2, "query", "queries"),
             words.percent(0.873), words.percent(0.9999), words.percent(0), words.rateText(0.001),
             words.timeText("2026-03-01T07:45:10.250Z"), words.timeText(null), words.megabytes(12_345_678),
             words.sentence("it is full"), words.verdictWords(verdict, 0.4123).join(" "),
-            words.verdictWords({ ...verdict, in_gallery: true }, 0.8).join(" "),
+            words.verdictWords({ ...verdict, in_gallery: true, probability: 0.97 }, 0.8).join(" "),
+            words.verdictWords(sure, 0.8).join(" "),
         ].map((text) => text.replaceAll("\\u00a0", " "));
     }""")
+    among = "among 507 vehicles (by labels)."
     meaning = "at which 5 % of vehicles that are not here would be reported."
     assert said == [
         "1 picture",
@@ -228,6 +227,16 @@ def test_the_words(visit, port):
         "time unknown",
         "12.3 MB",
         "It is full.",
-        f"No sure match in this gallery. The best similarity is 0.412, below 0.550, {meaning}",
-        f"Probably in this gallery. The best similarity is 0.800; the threshold is 0.550, {meaning}",
+        (
+            f"No sure match in this gallery. That the vehicle is here: 12 %; before looking it was 50 %, {among} "
+            f"The best similarity is 0.412, and the threshold 0.550, {meaning}"
+        ),
+        (
+            f"Probably in this gallery. That the vehicle is here: 97 %; before looking it was 50 %, {among} "
+            f"The best similarity is 0.800; the threshold is 0.550, {meaning}"
+        ),
+        (
+            "Probably in this gallery. That the vehicle is here: above 99 %; before looking it was 90 %, as stated, "
+            "among 1 vehicle (by pictures). The best similarity is 0.800."
+        ),
     ]

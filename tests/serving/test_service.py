@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from galleries import SECONDS, asking, painted, service, serving, wait_until
+from galleries import SECONDS, asking, calibrate_gallery, painted, service, serving, wait_until
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -78,8 +78,47 @@ def test_a_search_finds_what_the_gallery_itself_finds(client, painted_gallery, q
     assert [result["id"] for result in found] == [each.entry.id for each in expected.found]
     assert [result["similarity"] for result in found] == pytest.approx([each.similarity for each in expected.found])
     assert answer.json()["query"] == {"id": None, "content": hashlib.sha256(query).hexdigest()}
-    assert answer.json()["verdict"] == {"in_gallery": None, "threshold": None, "false_alarm_rate": None}
+    assert answer.json()["verdict"] == dict.fromkeys(
+        ["in_gallery", "threshold", "false_alarm_rate", "probability", "prior"]
+    )
     assert 0 < answer.json()["seconds"] < 30
+
+
+def test_results_and_verdict_of_a_calibrated_gallery_agree(own_gallery, query):
+    calibrate_gallery(own_gallery)
+    with serving(own_gallery) as client, Gallery.open(str(own_gallery)) as gallery:
+        picture = Image.open(io.BytesIO(query)).convert("RGB")
+        embedding = gallery.model.embed([picture])[0]
+        asked = {"model": gallery.facts.model, "embedding": embedding.tolist(), "top": 5}
+        for prior in (None, 0.01, 0.99):
+            given = {} if prior is None else {"prior": prior}
+            (expected,) = gallery.search([picture], 5, prior=prior)
+            answer = search(client, query, top=5, **given).json()
+            found = [(each["probability"], each["pair_probability"]) for each in answer["results"]]
+            assert found == [(each.probability, each.pair_probability) for each in expected.found]
+            verdict = answer["verdict"]
+            assert verdict["prior"] == {
+                "in_gallery": 0.5 if prior is None else prior,
+                "vehicles": 6,
+                "source": "labels",
+                "stated": prior is not None,
+            }
+            assert verdict["in_gallery"] == (verdict["probability"] > 0.5) == expected.in_gallery
+            assert (verdict["threshold"] is None) == (prior is not None)
+            assert all(each["probability"] <= verdict["probability"] for each in answer["results"])
+            assert client.post("/api/search", json=asked | given).json()["verdict"] == verdict
+            like = client.get("/api/pictures/3/similar", params={"top": 5, **given}).json()["verdict"]
+            assert like["probability"] == gallery.search_like(3, 5, prior=prior).probability
+        assert "prior" in refused(search(client, query, prior=1), 422, "invalid")
+
+
+def test_a_prior_without_a_calibration_is_refused(client, query, painted_gallery):
+    sentence = "prior: the gallery is not calibrated, so that it can say no probability; leave it out"
+    assert refused(search(client, query, prior=0.5), 422, "invalid") == sentence
+    assert refused(client.get("/api/pictures/3/similar", params={"prior": 0.5}), 422, "invalid") == sentence
+    with Gallery.open(str(painted_gallery)) as gallery:
+        asked = {"model": gallery.facts.model, "embedding": [1.0, *[0.0] * (gallery.facts.size - 1)], "prior": 0.5}
+    assert refused(client.post("/api/search", json=asked), 422, "invalid") == sentence
 
 
 def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_address_is_told(client, tmp_path):
@@ -89,6 +128,7 @@ def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_add
         "id": 8,
         "similarity": pytest.approx(1, abs=1e-3),
         "probability": None,
+        "pair_probability": None,
         "camera_id": "c1",
         "time": "2023-11-14T22:20:20Z",
         "track_id": "t7",

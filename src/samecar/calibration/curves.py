@@ -88,6 +88,11 @@ class Isotonic(Part):
             probabilities=tuple(probabilities[corners].tolist()),
         )
 
+    @property
+    def highest(self) -> float:
+        """The probability that the curve is level at in the end."""
+        return self.probabilities[-1]
+
     def probability(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Of the same vehicle."""
         return np.interp(similarities, self.similarities, self.probabilities)

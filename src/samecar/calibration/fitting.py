@@ -23,6 +23,7 @@ from samecar.calibration import (
     fit_curve,
     gallery_sizes,
 )
+from samecar.calibration.evidence import SearchEvidence
 from samecar.calibration.open_set import MeasuredThresholds
 from samecar.errors import SamecarError, naming_extra
 from samecar.labels import Labels
@@ -114,10 +115,12 @@ def fit_calibration(
         halves.add(*pictures.random_halves(generator))
         progress("calibrating", done + 1, HALVES)
     chosen = options.method or halves.best_method()
+    open_set = pictures.thresholds(np.arange(pictures.vehicles), options.false_alarm_rate).extrapolated
     calibration = Calibration(
         model=provenance.model,
         pairs=fit_curve(chosen, pairs),
-        open_set=pictures.thresholds(np.arange(pictures.vehicles), options.false_alarm_rate).extrapolated,
+        open_set=open_set,
+        search=SearchEvidence.fit(pairs, open_set),
         quality=halves.quality(chosen),
         evidence=Evidence(
             data=provenance.data,

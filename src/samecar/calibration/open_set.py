@@ -59,6 +59,29 @@ class OpenSet(Part):
         beyond = np.log(times) if self.shape == 0 else np.expm1(self.shape * np.log(times)) / self.shape
         return float(min(1.0, self.thresholds[-1] + self.scale * beyond))
 
+    def gallery_pictures(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The largest gallery whose threshold these similarities reach: `threshold` read the other way.
+
+        Args:
+            similarities: of any shape.
+
+        Returns:
+            Numbers of pictures in the same shape; infinite where no gallery is too large.
+        """
+        places = np.searchsorted(self.thresholds, similarities, side="right")  # of the first threshold that is higher
+        logarithms = np.log(self.pictures)
+        below = np.clip(places - 1, 0, len(self.pictures) - 1)
+        above = np.minimum(below + 1, len(self.pictures) - 1)
+        first, second = (np.asarray(self.thresholds)[ends] for ends in (below, above))
+        share = np.clip((similarities - first) / np.where(second > first, second - first, 1.0), 0.0, 1.0)
+        measured = np.exp(logarithms[below] + share * (logarithms[above] - logarithms[below]))
+        excesses = np.maximum(similarities - self.thresholds[-1], 0.0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            scaled = np.where(excesses > 0, excesses / self.scale, 0.0)
+            grown = scaled if self.shape == 0 else np.log1p(np.maximum(self.shape * scaled, -1.0)) / self.shape
+            beyond = self.pictures[-1] * np.exp(grown)
+        return np.where(excesses > 0, beyond, measured)
+
 
 class MeasuredThresholds:
     """Thresholds for galleries that can be made of some vehicles; each is measured when it is asked for.

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from samecar.calibration.curves import PRIOR, Isotonic, Logistic, probability_bounds
+from samecar.calibration.evidence import LARGEST_LOGARITHM, SearchEvidence, continued_log_ratio
 from samecar.calibration.odds import expit, logit
 from samecar.calibration.open_set import OpenSet
 from samecar.calibration.options import Method
@@ -128,6 +129,7 @@ class Calibration(Part):
         open_set: thresholds on a query's best similarity.
         quality: how good it is on vehicles that it was not fitted to.
         evidence: what it was fitted to.
+        search: likelihood ratios for searches; None in calibrations of before.
     """
 
     format: Literal[1] = 1
@@ -137,6 +139,7 @@ class Calibration(Part):
     open_set: OpenSet
     quality: Quality
     evidence: Evidence
+    search: SearchEvidence | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -170,6 +173,47 @@ class Calibration(Part):
             raise SamecarError(f"prior is {prior}; give a probability above 0 and below 1")
         beforehand = logit(np.array([prior, self.prior]))
         return expit(logit(found) + beforehand[0] - beforehand[1])
+
+    @property
+    def highest_odds(self) -> float:
+        """The highest likelihood ratio that the pairs can bear."""
+        logarithm = logit(np.array(self.pairs.highest)) - logit(np.array(self.prior))
+        return float(np.exp(np.clip(logarithm, -LARGEST_LOGARITHM, LARGEST_LOGARITHM)))
+
+    def likelihood_ratio(self, similarities: ArrayLike) -> NDArray[np.float64]:
+        """How many times as frequent such similarities are among pictures of one vehicle as among those of two.
+
+        For calibrations of before, which have no `search`, it is the odds of `probability` divided by those of its
+        prior, which goes on above the last threshold that was measured: without that nothing could be found in a
+        gallery that is much larger than what was calibrated on.
+
+        Args:
+            similarities: cosines, of any shape.
+
+        Returns:
+            Finite numbers of the same shape.
+
+        Raises:
+            SamecarError: a similarity is not a number.
+        """
+        given = np.asarray(similarities, dtype=np.float64)
+        if self.search is not None:
+            logarithms = self.search.log_ratio(given)
+        else:
+            start = np.array(self.open_set.thresholds[-1])
+            logarithms = continued_log_ratio(self._log_odds(given), float(self._log_odds(start)), given, self.open_set)
+        ratios: NDArray[np.float64] = np.exp(np.clip(logarithms, -LARGEST_LOGARITHM, LARGEST_LOGARITHM))
+        return ratios
+
+    def _log_odds(self, similarities: NDArray[np.float64]) -> NDArray[np.float64]:
+        return logit(self.probability(similarities)) - logit(np.array(self.prior))
+
+    def expected_below(self, similarity: float) -> float:
+        """The mean likelihood ratio of a vehicle's picture that is less similar, times the share of such pictures.
+
+        Over different vehicles this is the share of one vehicle's pairs that are less similar; 1 if it is not known.
+        """
+        return 1.0 if self.search is None else self.search.share_below(similarity)
 
     @property
     def same_threshold(self) -> float:

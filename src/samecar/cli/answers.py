@@ -20,10 +20,10 @@ NUMBERS = ("rank", "like", "same", "id")
 TEXTS = ("camera", "vehicle", "address")
 """Columns that may be long, and then take several lines."""
 
+LIKELY, UNSURE = "The vehicle is probably in the gallery", "No sure match in the gallery"
+"""What an answer says in a few words."""
 
 UNKNOWN = "Whether the vehicle is in the gallery at all is not known; `samecar calibrate` makes it so."
-
-SAME = "'same' holds if it was 50 % before; that few of many pictures show the vehicle it does not know."
 
 
 def print_answer(answer: "Answer") -> None:
@@ -72,8 +72,17 @@ def _print_table(answer: "Answer") -> None:
 
 
 def _notes(answer: "Answer") -> list[str]:
-    """What has to be known of the columns that are shown."""
-    return [SAME] if any(found.probability is not None for found in answer.found) else []
+    """What has to be known of the numbers that are shown."""
+    prior = answer.prior
+    if prior is None:
+        return []
+    said = f"{console.probability(prior.in_gallery)}{', as stated,' if prior.stated else ''}"
+    vehicles = "1 vehicle" if prior.vehicles < 1.5 else f"{prior.vehicles:,.0f} vehicles"
+    sentence = (
+        f"Before looking it was {said} that the gallery has the vehicle, and it could be each of {vehicles} there (by "
+        f"{prior.source}); 'same' counts from there."
+    )
+    return [sentence]
 
 
 def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
@@ -100,13 +109,23 @@ def _common_folder(addresses: list[str]) -> str:
     return os.path.join(os.path.commonpath([path.parent for path in paths]), "")  # noqa: PTH118 - ends in a slash
 
 
+def _headline(answer: "Answer") -> str:
+    """What an answer says in one line; "" without a calibration."""
+    if answer.in_gallery is None or answer.probability is None:
+        return ""
+    return f"{LIKELY if answer.in_gallery else UNSURE} ({console.probability(answer.probability)} that it is there)"
+
+
 def _verdict(answer: "Answer") -> str:
-    if answer.in_gallery is None or answer.threshold is None or answer.false_alarm_rate is None:
+    headline = _headline(answer)
+    if not headline:
         return UNKNOWN
-    said = "The vehicle is probably in the gallery" if answer.in_gallery else "No sure match in the gallery"
+    best = f"the best is {answer.found[0].similarity:.3f}"
+    if answer.threshold is None or answer.false_alarm_rate is None:
+        return f"{headline}: {best}."
     return (
-        f"{said}: the best is {answer.found[0].similarity:.3f}, the threshold {answer.threshold:.3f}; of "
-        f"vehicles that a gallery lacks, {100 * answer.false_alarm_rate:g} % are still said to be in it."
+        f"{headline}: {best}, the threshold {answer.threshold:.3f}; of vehicles that a gallery lacks, "
+        f"{100 * answer.false_alarm_rate:g} % at most are still said to be in it."
     )
 
 
@@ -127,6 +146,7 @@ def describe_answer(query: str | list[str], answer: "Answer") -> dict[str, Any]:
                 "id": found.entry.id,
                 "similarity": found.similarity,
                 "probability": found.probability,
+                "pair_probability": found.pair_probability,
                 "camera_id": sighting.camera_id,
                 "time": known_time_text(sighting.time),
                 "track_id": sighting.track_id,
@@ -139,6 +159,8 @@ def describe_answer(query: str | list[str], answer: "Answer") -> dict[str, Any]:
         "in_gallery": answer.in_gallery,
         "threshold": answer.threshold,
         "false_alarm_rate": answer.false_alarm_rate,
+        "probability": answer.probability,
+        "prior": None if answer.prior is None else vars(answer.prior),
     }
     return {"query": query, "results": results, "verdict": verdict}
 
@@ -155,11 +177,13 @@ def draw_answer(gallery: "Gallery", query: "Query", answer: "Answer", path: Path
         sighting = found.entry.sighting
         lines = (sighting.camera_id, known_time_text(sighting.time), sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
+        if found.probability is not None:
+            heading += f" · {console.probability(found.probability)}"
         texts = tuple(visible(line) for line in lines if line)
         pictures.append(FoundPicture(_thumbnail(gallery, found.entry.id), heading, texts))
     shown = query.picture if query.id is None else _thumbnail(gallery, query.id)
     with write_file(path) as temporary:
-        found_figure(shown, pictures).savefig(temporary)
+        found_figure(shown, pictures, _headline(answer)).savefig(temporary)
 
 
 def _thumbnail(gallery: "Gallery", number: int) -> "Image.Image | None":

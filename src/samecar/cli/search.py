@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 SUFFIX = ".png"
 """Ends the name of a file that an answer is drawn into."""
 
-Top = Annotated[
-    dict[str, Any], OptionsOf("samecar.retrieval.gallery:Gallery.search", {"top": Spelling(low=1)}, only=("top",))
+Asked = Annotated[
+    dict[str, Any],
+    OptionsOf("samecar.retrieval.gallery:Gallery.search", {"top": Spelling(low=1)}, only=("top", "prior")),
 ]
 
 
@@ -29,6 +30,7 @@ Top = Annotated[
     "samecar search garage id:3 --not-camera gate --save found.png",
     "samecar search garage crops --top 1 --json",
     "samecar search garage a.jpg b.jpg --same",
+    "samecar search garage crops/v1_c1.png --prior 0.9",
 )
 def search(
     name: Name,
@@ -40,7 +42,7 @@ def search(
         ),
     ],
     allowed: Allowed,
-    top: Top,
+    asked: Asked,
     device: Device,
     partial: Partial,
     same: Annotated[bool, typer.Option("--same", help="all pictures are views of one vehicle: one answer")] = False,
@@ -66,11 +68,11 @@ def search(
         for warning in filter_warnings(opened.engine, allowed):
             console.warn(warning)
         if same:
-            _show_same(opened, search_same(opened, queries, top["top"], allowed), save, json)
+            _show_same(opened, search_same(opened, queries, allowed=allowed, **asked), save, json)
         elif several:
-            _show_each(opened, search_each(opened, queries, top["top"], allowed), save, json)
+            _show_each(opened, search_each(opened, queries, allowed=allowed, **asked), save, json)
         else:
-            (outcome,) = search_each(opened, queries, top["top"], allowed)
+            (outcome,) = search_each(opened, queries, allowed=allowed, **asked)
             _show_one(opened, outcome, save, json)
 
 

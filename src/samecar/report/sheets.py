@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from samecar.report.figures.style import INK, MUTED, new_figure, style
+from samecar.report.figures.style import INK, MUTED, drawing
 
 FOUND_PER_LINE = 5
 """Found pictures side by side at most, to the right of the query."""
@@ -34,12 +34,17 @@ class FoundPicture(NamedTuple):
     lines: tuple[str, ...]
 
 
-def found_figure(query: Image.Image | None, found: Sequence[FoundPicture]) -> Figure:
-    """Draws the query at the left and what was found beside it, most similar first, line by line."""
+def found_figure(query: Image.Image | None, found: Sequence[FoundPicture], headline: str = "") -> Figure:
+    """Draws the query at the left and what was found beside it, most similar first, line by line.
+
+    Args:
+        query: in RGB; None draws an empty box.
+        found: what was found.
+        headline: what the search says in one line; an empty one is left out.
+    """
     columns = min(FOUND_PER_LINE, max(1, len(found)))
     lines = max(1, math.ceil(len(found) / FOUND_PER_LINE))  # a query without any takes one
-    with style():
-        figure = new_figure(FOUND_CELL * (columns + 1), (FOUND_CELL + FOUND_CAPTION) * lines)
+    with drawing(FOUND_CELL * (columns + 1), (FOUND_CELL + FOUND_CAPTION) * lines, headline) as figure:
         grid = figure.add_gridspec(lines, columns + 1)
         _draw_found(figure.add_subplot(grid[0, 0]), FoundPicture(query, "query", ()), INK)
         for place, picture in enumerate(found):

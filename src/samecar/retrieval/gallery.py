@@ -17,7 +17,7 @@ from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
 from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
-from samecar.retrieval.answers import Answer, Found, answer_calibrated
+from samecar.retrieval.answers import CANDIDATES, Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, make_facts, open_model
 from samecar.retrieval.engine import Engine
 from samecar.retrieval.places import create_engine, open_engine
@@ -30,6 +30,7 @@ from samecar.retrieval.records import (
     Sighting,
     pool_embeddings,
 )
+from samecar.retrieval.vehicle_count import VehicleCount, count_vehicles
 
 if TYPE_CHECKING:
     from samecar.calibration import Calibration
@@ -44,8 +45,11 @@ CALIBRATION_FILE = "calibration.json"
 """What similarities of the gallery's model mean, attached to it where that is known."""
 
 RECENT_SECONDS = 10
-"""For so long a gallery's calibration and its count of pictures are used again, which another process may change: its
-threshold hardly changes with a few pictures."""
+"""For so long a gallery's calibration and its counts of pictures and vehicles are used again, which another process may
+change: they hardly change with a few pictures."""
+
+Counts = tuple[dict[str, int], VehicleCount]
+"""Pictures by camera, and vehicles."""
 
 
 class Gallery:
@@ -75,7 +79,7 @@ class Gallery:
         self._lock = Lock()
         self._model: Encoder | None = None
         self._calibration: tuple[float, bytes | None, Calibration | None] | None = None
-        self._counted: tuple[float, dict[str, int]] | None = None
+        self._counted: tuple[float, Counts] | None = None
         self._noted = False
 
     @classmethod
@@ -312,17 +316,34 @@ class Gallery:
 
     # what is asked of it
 
-    def search(self, pictures: Sequence[Image.Image], top: int = 20, allowed: Filter = EVERYTHING) -> list[Answer]:
+    def search(
+        self,
+        pictures: Sequence[Image.Image],
+        top: int = 20,
+        allowed: Filter = EVERYTHING,
+        prior: float | None = None,
+    ) -> list[Answer]:
         """Finds the most similar entries of each picture.
 
         Args:
             pictures: upright, in RGB.
             top: how many to find for each picture, 1 or more.
             allowed: which entries may be found; `top` are found if as many are allowed.
-        """
-        return self.search_embeddings(self.model.embed(pictures), top, allowed)
+            prior: probability, before looking, that the gallery has the vehicle, for whoever knows it; default: 0.5,
+                and the best must reach a threshold too, for the stated rate of false alarms.
 
-    def search_views(self, pictures: Sequence[Image.Image], top: int = 20, allowed: Filter = EVERYTHING) -> Answer:
+        Raises:
+            SamecarError: the prior is no probability, or the gallery has no calibration that could use it.
+        """
+        return self.search_embeddings(self.model.embed(pictures), top, allowed, prior)
+
+    def search_views(
+        self,
+        pictures: Sequence[Image.Image],
+        top: int = 20,
+        allowed: Filter = EVERYTHING,
+        prior: float | None = None,
+    ) -> Answer:
         """Finds the entries most similar to one vehicle that several pictures show.
 
         The query is the mean of the pictures' embeddings, brought to length one.
@@ -331,25 +352,36 @@ class Gallery:
             pictures: upright, in RGB, one or more.
             top: how many to find, 1 or more.
             allowed: which entries may be found.
+            prior: as in `search`.
 
         Raises:
-            SamecarError: there is no picture, or their embeddings cancel each other out.
+            SamecarError: there is no picture, their embeddings cancel each other out, or as in `search`.
         """
         if not pictures:
             raise SamecarError("there is no picture to search with; give one view of the vehicle or more")
-        return self.search_embeddings(pool_embeddings(self.model.embed(pictures))[None], top, allowed)[0]
+        return self.search_embeddings(pool_embeddings(self.model.embed(pictures))[None], top, allowed, prior)[0]
 
-    def search_like(self, id: int, top: int = 20, allowed: Filter = EVERYTHING) -> Answer:  # noqa: A002
-        """Finds the entries most similar to a stored one, which does not find itself.
+    def search_like(
+        self,
+        id: int,  # noqa: A002
+        top: int = 20,
+        allowed: Filter = EVERYTHING,
+        prior: float | None = None,
+    ) -> Answer:
+        """Finds the entries most similar to a stored one, which does not find itself; arguments as in `search`.
 
         Raises:
-            SamecarError: there is no such entry.
+            SamecarError: there is no such entry, or as in `search`.
         """
         others = replace(allowed, not_ids=(*allowed.not_ids, id))
-        return self.search_embeddings(self.engine.embeddings([id]), top, others)[0]
+        return self.search_embeddings(self.engine.embeddings([id]), top, others, prior)[0]
 
     def search_embeddings(
-        self, matrix: NDArray[np.float32], top: int = 20, allowed: Filter = EVERYTHING
+        self,
+        matrix: NDArray[np.float32],
+        top: int = 20,
+        allowed: Filter = EVERYTHING,
+        prior: float | None = None,
     ) -> list[Answer]:
         """Finds the most similar entries of each embedding.
 
@@ -357,30 +389,56 @@ class Gallery:
             matrix: (queries, size) of length one, by the gallery's own model.
             top: how many entries for each, 1 or more.
             allowed: which entries may be found.
+            prior: as in `search`.
+
+        Raises:
+            SamecarError: as in `search`.
         """
-        every = self.engine.search(matrix, top, allowed)
+        calibration = self.calibration
+        self._check_prior(prior, calibration)
+        every = self.engine.search(matrix, top if calibration is None else _number_of_candidates(top), allowed)
         entries = self.engine.entries(sorted({match.id for matches in every for match in matches}))
         present = [[match for match in matches if match.id in entries] for matches in every]  # some may be gone since
-        calibration = self.calibration
         if calibration is None:
             return [Answer([Found(entries[match.id], match.similarity, None) for match in row]) for row in present]
-        threshold = calibration.open_set_threshold(self._count_searched(allowed))
-        return [answer_calibrated(row, entries, calibration, threshold) for row in present]
+        searched, vehicles = self._count_searched(allowed)
+        answers = [answer_calibrated(row, entries, calibration, vehicles, searched, prior) for row in present]
+        return [replace(answer, found=answer.found[:top]) for answer in answers]
 
-    def _count_searched(self, allowed: Filter) -> int:
-        """Pictures by the cameras that a filter allows, counted a few seconds ago at most.
+    def _check_prior(self, prior: float | None, calibration: "Calibration | None") -> None:
+        if prior is None:
+            return
+        if calibration is None:
+            raise SamecarError(
+                f"prior is {prior}, and the gallery is not calibrated, so that it can say no probability; leave it "
+                "out, or calibrate the gallery with `samecar gallery calibrate`"
+            )
+        from samecar.calibration.searching import check_prior
 
-        Its other conditions may allow fewer; the threshold for more is stricter, so that the rate of false alarms
-        stays below the stated one.
+        check_prior(prior)
+
+    def _count_searched(self, allowed: Filter) -> tuple[int, VehicleCount]:
+        """Pictures by the cameras that a filter allows, and all vehicles, counted a few seconds ago at most.
+
+        The filter's other conditions may allow fewer; the threshold for more is stricter, and so is the prior, so that
+        the rate of false alarms stays below the stated one.
         """
         if self._counted is None or time.monotonic() - self._counted[0] > RECENT_SECONDS:
-            cameras = {camera.camera_id: camera.pictures for camera in self.engine.summary().cameras}
-            self._counted = time.monotonic(), cameras
-        return sum(
+            summary = self.engine.summary()
+            cameras = {camera.camera_id: camera.pictures for camera in summary.cameras}
+            self._counted = time.monotonic(), (cameras, count_vehicles(self.engine, summary))
+        cameras, vehicles = self._counted[1]
+        searched = sum(
             pictures
-            for camera, pictures in self._counted[1].items()
+            for camera, pictures in cameras.items()
             if (not allowed.cameras or camera in allowed.cameras) and camera not in allowed.not_cameras
         )
+        return searched, vehicles
+
+
+def _number_of_candidates(top: int) -> int:
+    """How many entries a calibrated search finds; an engine refuses what is less than one."""
+    return top if top < 1 else max(top, CANDIDATES)
 
 
 def make_files(model: "Encoder", calibration: bytes | None) -> dict[str, bytes]:

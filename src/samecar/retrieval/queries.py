@@ -106,7 +106,11 @@ def _parse_query(name: str) -> Query:
 
 
 def search_each(
-    gallery: "Gallery", queries: Iterable[Query], top: int = 20, allowed: Filter = EVERYTHING
+    gallery: "Gallery",
+    queries: Iterable[Query],
+    top: int = 20,
+    allowed: Filter = EVERYTHING,
+    prior: float | None = None,
 ) -> Iterator[Outcome]:
     """Searches with each query for itself, in their order; of their pictures one batch is in memory.
 
@@ -115,21 +119,27 @@ def search_each(
         queries: any number; a stored one does not find itself.
         top: how many to find for each, 1 or more.
         allowed: which entries may be found.
+        prior: as in `Gallery.search`.
 
     Raises:
-        SamecarError: a stored one is not there.
+        SamecarError: a stored one is not there, or as in `Gallery.search`.
     """
     for batch in _read_batches(gallery, queries):
-        answers = iter(gallery.search([query.picture for query in batch if query.picture is not None], top, allowed))
+        pictures = [query.picture for query in batch if query.picture is not None]
+        answers = iter(gallery.search(pictures, top, allowed, prior))
         for query in batch:
             if query.id is not None:
-                yield Outcome(query, gallery.search_like(query.id, top, allowed))
+                yield Outcome(query, gallery.search_like(query.id, top, allowed, prior))
             else:
                 yield Outcome(query, None if query.picture is None else next(answers))
 
 
 def search_same(
-    gallery: "Gallery", queries: Iterable[Query], top: int = 20, allowed: Filter = EVERYTHING
+    gallery: "Gallery",
+    queries: Iterable[Query],
+    top: int = 20,
+    allowed: Filter = EVERYTHING,
+    prior: float | None = None,
 ) -> SameOutcome:
     """Searches once with several views of one vehicle, as `Gallery.search_views` does; stored ones find none of them.
 
@@ -140,9 +150,11 @@ def search_same(
         queries: the views.
         top: how many to find, 1 or more.
         allowed: which entries may be found.
+        prior: as in `Gallery.search`.
 
     Raises:
-        SamecarError: no view can be read, a stored one is not there, or the views cancel each other out.
+        SamecarError: no view can be read, a stored one is not there, the views cancel each other out, or as in
+            `Gallery.search`.
     """
     views: list[Query] = []
     unreadable: list[Query] = []
@@ -158,7 +170,7 @@ def search_same(
     ids = tuple(view.id for view in views if view.id is not None)
     others = replace(allowed, not_ids=(*allowed.not_ids, *ids))
     mean = pool_embeddings(np.concatenate(parts))
-    return SameOutcome(views, unreadable, gallery.search_embeddings(mean[None], top, others)[0])
+    return SameOutcome(views, unreadable, gallery.search_embeddings(mean[None], top, others, prior)[0])
 
 
 def _read_batches(gallery: "Gallery", queries: Iterable[Query]) -> Iterator[list[Query]]:

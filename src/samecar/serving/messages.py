@@ -94,6 +94,13 @@ class SearchQuery(EntryFilter):
     """Which entries may be found, and how many."""
 
     top: int = Field(20, ge=1, description="at most so many")
+    prior: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="probability, before looking, that the gallery has the vehicle, for whoever knows it; it decides "
+        "alone then, without a threshold. Default: 0.5, with the threshold",
+    )
 
 
 class SearchForm(SearchQuery):
@@ -210,7 +217,13 @@ class Result(Picture):
     """An entry that was found."""
 
     similarity: float = Field(description="cosine of the angle between both embeddings")
-    probability: float | None = Field(description="calibrated, that it is the same vehicle")
+    probability: float | None = Field(
+        description="calibrated, that it is the same vehicle, in this search among many; never above the verdict's own"
+    )
+    pair_probability: float | None = Field(
+        description="calibrated, of the two pictures alone, if it was 50 % before: what `probability` was in services "
+        "that answer without this field"
+    )
     judgement: bool | None = Field(description="whether somebody said that it is the same vehicle")
 
 
@@ -221,12 +234,28 @@ class QueryFacts(BaseModel):
     content: str | None = Field(description="of the picture; null for an embedding that did not tell it")
 
 
+class Prior(BaseModel):
+    """What was taken to be so before the search."""
+
+    in_gallery: float = Field(description="probability that the vehicle is among those that were searched")
+    vehicles: float = Field(description="how many these are, as far as is known")
+    source: str = Field(description="what their number comes from: labels, tracks, pictures")
+    stated: bool = Field(description="whether the client stated the probability")
+
+
 class Verdict(BaseModel):
     """Whether the vehicle is in the gallery at all; null without calibration."""
 
-    in_gallery: bool | None
-    threshold: float | None
-    false_alarm_rate: float | None
+    in_gallery: bool | None = Field(
+        description="its probability is above 0.5 and the best reaches the threshold; no result is likelier than not "
+        "where it is false"
+    )
+    threshold: float | None = Field(description="that the best similarity must reach; null where a prior was stated")
+    false_alarm_rate: float | None = Field(
+        description="of vehicles that a gallery lacks, those that are still called in it, at most; null likewise"
+    )
+    probability: float | None = Field(description="that the gallery has the vehicle")
+    prior: Prior | None
 
 
 class SearchReply(BaseModel):

@@ -60,12 +60,14 @@ class Question(NamedTuple):
         embedding: (size,) of length one.
         top: how many.
         allowed: which entries may be found.
+        prior: probability beforehand that the gallery has the vehicle, if the client states one.
     """
 
     content: str | None
     embedding: NDArray[np.float32]
     top: int
     allowed: Filter
+    prior: float | None = None
 
 
 class SearchOutcome(NamedTuple):
@@ -225,6 +227,15 @@ class Service:
             raise invalid(f"{name}: {number} are asked for; at most {self.settings.top} are given at a time")
         return self.settings.top
 
+    def refuse_prior(self, prior: float | None) -> None:
+        """Refuses a prior where the gallery has no calibration that could use it.
+
+        Raises:
+            ServiceError: so it is.
+        """
+        if prior is not None and self.gallery.calibration is None:
+            raise invalid("prior: the gallery is not calibrated, so that it can say no probability; leave it out")
+
     def refuse_if_read_only(self) -> None:
         """Refuses to change anything where the service may not.
 
@@ -277,17 +288,20 @@ class Service:
             file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
         )
 
-    async def search(self, content: str, picture: Pixels, top: int, allowed: Filter) -> SearchOutcome:
+    async def search(
+        self, content: str, picture: Pixels, top: int, allowed: Filter, prior: float | None
+    ) -> SearchOutcome:
         """Searches with a prepared picture, together with whoever else searches now.
 
         Raises:
-            ServiceError: too many are waiting.
+            ServiceError: too many are waiting, or a prior is stated that cannot be used.
         """
+        await self.read(self.refuse_prior, prior)
         try:
             embedding = await self._embedder(picture)
         except QueueFullError as error:
             raise busy() from error
-        return await self.search_embedding(Question(content, embedding, top, allowed))
+        return await self.search_embedding(Question(content, embedding, top, allowed, prior))
 
     async def search_embedding(self, question: Question) -> SearchOutcome:
         """Searches with an embedding by the gallery's model, together with whoever else searches now.
@@ -300,11 +314,16 @@ class Service:
         except QueueFullError as error:
             raise busy() from error
 
-    async def search_like(self, entry: Entry, top: int, allowed: Filter) -> SearchOutcome:
-        """Searches from an entry."""
+    async def search_like(self, entry: Entry, top: int, allowed: Filter, prior: float | None) -> SearchOutcome:
+        """Searches from an entry.
+
+        Raises:
+            ServiceError: a prior is stated that cannot be used.
+        """
 
         def search() -> SearchOutcome:
-            answer = self.gallery.search_like(entry.id, top, allowed)
+            self.refuse_prior(prior)
+            answer = self.gallery.search_like(entry.id, top, allowed, prior)
             return SearchOutcome(answer, self._judgements(entry.sighting.content))
 
         return await self.read(search)
@@ -378,17 +397,18 @@ class Service:
     def _search(self, questions: list[Question]) -> Sequence[SearchOutcome]:
         """Searches together where as many of the same entries are asked for."""
         answers: dict[int, Answer] = {}
-        groups: list[tuple[int, Filter, list[int]]] = []
+        groups: list[tuple[tuple[int, Filter, float | None], list[int]]] = []
         for place, question in enumerate(questions):
-            for top, allowed, places in groups:
-                if (top, allowed) == (question.top, question.allowed):
+            asked = question.top, question.allowed, question.prior
+            for known, places in groups:
+                if known == asked:
                     places.append(place)
                     break
             else:
-                groups.append((question.top, question.allowed, [place]))
-        for top, allowed, places in groups:
+                groups.append((asked, [place]))
+        for asked, places in groups:
             matrix = np.stack([questions[place].embedding for place in places])  # (places, size)
-            answers.update(zip(places, self.gallery.search_embeddings(matrix, top, allowed), strict=True))
+            answers.update(zip(places, self.gallery.search_embeddings(matrix, *asked), strict=True))
         return [
             SearchOutcome(answers[place], self._judgements(question.content))
             for place, question in enumerate(questions)

@@ -28,6 +28,7 @@ export class Cards {
    * @param {function(object)} does.open searches on from a picture.
    * @param {function(object, ?boolean)} does.judge keeps or, with null, takes back a judgement.
    * @param {function(?number)} does.point tells which picture is pointed at.
+   * @param {function(object)} does.compare shows a picture beside the query.
    */
   constructor(list, does) {
     this.list = list;
@@ -90,6 +91,8 @@ export class Cards {
     const button = event.target.closest(".judge button");
     if (button !== null) {
       this.judge(picture, button.value);
+    } else if (event.target.closest(".compare") !== null) {
+      this.does.compare(picture);
     } else if (event.target.closest(".frame") !== null && !opensElsewhere(event)) {
       event.preventDefault();
       this.does.open(picture);
@@ -102,6 +105,8 @@ export class Cards {
     const word = JUDGES[event.key.toLowerCase()];
     if (word !== undefined && this.does.judge !== undefined) {
       if (!event.repeat) this.judge(picture, word); // a key held down would take it back and give it again
+    } else if (event.key.toLowerCase() === "c" && this.does.compare !== undefined) {
+      this.does.compare(picture);
     } else if (event.key in STEPS) {
       const cards = [...this.list.children];
       const next = cards[cards.indexOf(event.target.closest(".card")) + STEPS[event.key]];
@@ -209,6 +214,7 @@ function makeCard(picture, address, judged) {
   } else {
     part(".rank").textContent = picture.rank;
     part(".similarity").textContent = `similarity ${similarityText(picture.similarity)}`;
+    part(".compare").setAttribute("aria-label", `Compare rank ${picture.rank} with the query`);
   }
   if (picture.probability == null) part(".probability").remove();
   else part(".probability").textContent = `probability ${percent(picture.probability)}`;

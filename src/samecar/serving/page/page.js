@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { attempt, notice, say } from "./asking.js";
 import { Cards, fillFrame, knownItems } from "./cards.js";
+import { Comparison } from "./compare.js";
 import { Crop } from "./crop.js";
 import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
@@ -61,6 +62,16 @@ async function showStored(id, signal) {
     caption.append(others);
   }
   at("stored").replaceChildren(frame, caption);
+}
+
+/** Shows what is searched with in an element: the part of an upload that is meant, or a stored picture. */
+async function showQueryIn(place, signal) {
+  if (query.file === undefined) {
+    const picture = await api.picture(query.id, signal);
+    await fillFrame(place, picture, `The picture that is searched with. ${whereText(picture)}`, signal);
+  } else if (crop.image.naturalWidth > 0) {
+    place.replaceChildren(crop.cutOut(query.crop));
+  }
 }
 
 function showTrail(trail) {
@@ -209,9 +220,14 @@ function point(id) {
 }
 
 const opening = { address: (picture) => address(picture.id), open: (picture) => open({ id: picture.id }) };
-const cards = new Cards(at("results"), { ...opening, point });
+const compare = (picture) => comparison.open([...cards.shown.values()], picture);
+const cards = new Cards(at("results"), { ...opening, point, compare });
 const browsed = new Cards(at("pictures"), opening);
-const judging = new Judging(at("unkept"), (id, judgement) => cards.showJudgement(id, judgement));
+const judging = new Judging(at("unkept"), (id, judgement) => {
+  cards.showJudgement(id, judgement);
+  comparison.showJudgement(id, judgement);
+});
+const comparison = new Comparison(at("compare"), { showQuery: showQueryIn, judging: () => cards.does.judge });
 const timeline = new Timeline(at("timeline"), { choose: (id) => cards.focus(id), point });
 
 function croppable(can) {

@@ -72,9 +72,18 @@ export function verdictWords(verdict, best) {
   if (verdict.in_gallery === null) {
     return ["The most similar pictures", `${found}. This gallery is not calibrated, so there is no saying whether the vehicle is in it.`];
   }
-  const threshold = similarityText(verdict.threshold);
-  const rate = verdict.false_alarm_rate === null ? "some" : rateText(verdict.false_alarm_rate);
-  const meaning = `at which ${rate} of vehicles that are not here would be reported`;
-  if (verdict.in_gallery) return ["Probably in this gallery.", `${found}; the threshold is ${threshold}, ${meaning}.`];
-  return ["No sure match in this gallery.", `${found}, below ${threshold}, ${meaning}.`];
+  const headline = verdict.in_gallery ? "Probably in this gallery." : "No sure match in this gallery.";
+  return [headline, `${likelihoodWords(verdict)} ${found}${thresholdWords(verdict)}.`];
+}
+
+function likelihoodWords({ probability, prior }) {
+  const before = `before looking it was ${percent(prior.in_gallery)}${prior.stated ? ", as stated" : ""}`;
+  const vehicles = counted(Math.round(prior.vehicles), "vehicle");
+  return `That the vehicle is here: ${percent(probability)}; ${before}, among ${vehicles} (by ${prior.source}).`;
+}
+
+function thresholdWords({ in_gallery, threshold, false_alarm_rate }) {
+  if (threshold === null) return "";
+  const meaning = `at which ${rateText(false_alarm_rate)} of vehicles that are not here would be reported`;
+  return in_gallery ? `; the threshold is ${similarityText(threshold)}, ${meaning}` : `, and the threshold ${similarityText(threshold)}, ${meaning}`;
 }

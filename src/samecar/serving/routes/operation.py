@@ -19,7 +19,19 @@ PAGE = Path(__file__).parents[1] / "page"
 
 PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
     f"{name}.js": "text/javascript"
-    for name in ("api", "asking", "cards", "crop", "elements", "filter", "judging", "page", "timeline", "words")
+    for name in (
+        "api",
+        "asking",
+        "cards",
+        "compare",
+        "crop",
+        "elements",
+        "filter",
+        "judging",
+        "page",
+        "timeline",
+        "words",
+    )
 }
 """All that is served of it beside the page itself."""
 

@@ -17,6 +17,7 @@ from samecar.serving.messages import (
     EmbeddingSearch,
     GalleryReply,
     Limits,
+    Prior,
     QueryFacts,
     Result,
     SearchForm,
@@ -64,7 +65,8 @@ async def search_with_embedding(service: Served, asked: EmbeddingSearch) -> Sear
     top = service.number_of_results(asked, "top")
     allowed = asked.to_filter()
     embedding = _check_embedding(asked, await service.read(lambda: service.gallery.facts), top)
-    found = await service.search_embedding(Question(asked.content, embedding, top, allowed))
+    await service.read(service.refuse_prior, asked.prior)
+    found = await service.search_embedding(Question(asked.content, embedding, top, allowed, asked.prior))
     return _reply(QueryFacts(id=None, content=asked.content), found, service, began)
 
 
@@ -81,7 +83,7 @@ async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(
     allowed = form.to_filter()
     crop = parse_crop(form.crop) if form.crop else None
     content, picture = await service.prepare(form.picture.file, crop)
-    found = await service.search(content, picture, top, allowed)
+    found = await service.search(content, picture, top, allowed, form.prior)
     return _reply(QueryFacts(id=None, content=content), found, service, began)
 
 
@@ -92,7 +94,7 @@ async def search_from_entry(number: Number, service: Served, query: Annotated[Se
     top = service.number_of_results(query, "top")
     allowed = query.to_filter()
     entry = await service.entry(number)
-    found = await service.search_like(entry, top, allowed)
+    found = await service.search_like(entry, top, allowed, query.prior)
     return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
 
 
@@ -122,12 +124,17 @@ def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: flo
                 **describe_entry(result.entry, service.keeps_thumbnails),
                 similarity=result.similarity,
                 probability=result.probability,
+                pair_probability=result.pair_probability,
                 judgement=found.judged.get(result.entry.id),
             )
             for result in answer.found
         ],
         verdict=Verdict(
-            in_gallery=answer.in_gallery, threshold=answer.threshold, false_alarm_rate=answer.false_alarm_rate
+            in_gallery=answer.in_gallery,
+            threshold=answer.threshold,
+            false_alarm_rate=answer.false_alarm_rate,
+            probability=answer.probability,
+            prior=None if answer.prior is None else Prior(**vars(answer.prior)),
         ),
         seconds=time.perf_counter() - began,
     )
