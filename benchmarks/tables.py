@@ -322,9 +322,9 @@ def training(results: dict[str, Any]) -> str:
     said = (
         f"JPEG pictures of {first['files']} pixels, at {first['side']} × {first['side']} in batches of "
         f"{first['batch']}. The plain loop reads by Pillow in four processes, in float32; the network alone learns "
-        "from one batch in memory, channels last, with fused steps. `cache` keeps decoded pictures, `all` is compiled, in "
-        f"bfloat16 and with the cache. Random weights; median of {first['repeats']} turns of {first['seconds']:.0f} s; "
-        f"{results['device']}, {results['machine']['cores']} cores."
+        "from one batch in memory, channels last, with fused steps. `cache` keeps decoded pictures, `all` is compiled, "
+        f"in bfloat16 and with the cache. Random weights; median of {first['repeats']} turns of {first['seconds']:.0f} "
+        f"s; {results['device']}, {results['machine']['cores']} cores."
     )
     lines += ["", said, "", "![Milliseconds of a batch in each phase](images/training.svg)"]
     return "\n".join(lines) + "\n"

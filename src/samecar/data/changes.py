@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import numpy as np
 import torch
 from PIL import Image, ImageFilter
 from torchvision.transforms import v2
@@ -290,7 +291,7 @@ def _draw_rectangle(
 
 
 def _happens(probability: float) -> bool:
-    return bool(torch.rand(()) < probability)
+    return torch.rand(()).item() < float(np.float32(probability))  # in the precision in which torch compares
 
 
 def _uniform(lowest: float, highest: float) -> float:
