@@ -158,6 +158,8 @@ def train_epoch(
         failures.add(batch.failures)
         if not len(batch.pictures):
             continue
+        if batch.failures:
+            learner.objective.refuse_lacking(batch.labels)
         learner.set_rate(epoch, step / batches)
         with name_full_memory(learner.device):
             values = train_batch(learner, batch)
