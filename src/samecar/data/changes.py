@@ -2,17 +2,21 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torchvision.transforms import v2
 
 from samecar.preprocessing import Reading, resize_picture
+
+Colours = NDArray[np.uint8]
+"""A picture, (height, width, 3): red, green and blue from 0 to 255."""
 
 TensorTransform = Callable[[torch.Tensor], torch.Tensor]
 """A tensor to a tensor of the same shape."""
@@ -84,12 +88,12 @@ class Resize:
         """Resizes a picture."""
         return resize_picture(picture, self.height, self.width, self.reading)
 
-    def take(self, resized: "Resized") -> Image.Image:
+    def take(self, resized: "Resized") -> Colours:
         """Takes the picture that is resized so."""
         return resized(self)
 
 
-Resized = Callable[[Resize], Image.Image]
+Resized = Callable[[Resize], Colours]
 """Gives one and the same picture in a size."""
 
 
@@ -118,16 +122,49 @@ class RandomTranslation:
 
     def __call__(self, picture: Image.Image) -> Image.Image:
         """Resizes an RGB picture, perhaps a part of it."""
-        return self.take(lambda resize: resize(picture))
+        return Image.fromarray(np.array(self.take(lambda resize: np.asarray(resize(picture)))))
 
-    def take(self, resized: Resized) -> Image.Image:
-        """Takes the picture that is resized, or a part of it."""
+    def take(self, resized: Resized) -> Colours:
+        """Takes the picture that is resized, or a part of it; a view, not a copy."""
         if not _happens(self.probability):
             return resized(self._resize)
         larger = resized(self._enlarge)
-        left = int(torch.randint(larger.width - self.width + 1, ()))
-        top = int(torch.randint(larger.height - self.height + 1, ()))
-        return larger.crop((left, top, left + self.width, top + self.height))
+        left = int(torch.randint(larger.shape[1] - self.width + 1, ()))
+        top = int(torch.randint(larger.shape[0] - self.height + 1, ()))
+        return larger[top : top + self.height, left : left + self.width]
+
+
+class RandomFlip:
+    """Mirrors a picture from left to right with some probability.
+
+    Args:
+        probability: of the change.
+    """
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, picture: Colours) -> Colours:
+        """Gives the mirrored picture, a view, or the picture itself."""
+        return picture[:, ::-1] if _happens(self.probability) else picture
+
+
+class OfPictures:
+    """Does what takes a picture of Pillow, and not its colours.
+
+    Args:
+        steps: one after the other.
+    """
+
+    def __init__(self, steps: Sequence[Callable[[Image.Image], Image.Image]]) -> None:
+        self._steps = steps
+
+    def __call__(self, picture: Colours) -> Colours:
+        """Gives the changed picture."""
+        changed = Image.fromarray(np.ascontiguousarray(picture))
+        for step in self._steps:
+            changed = step(changed)
+        return np.asarray(changed)
 
 
 class ColourJitter(Change):

@@ -5,7 +5,7 @@ picture at a time: a whole batch is turned into numbers, changed and normalised 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ from samecar.data.changes import (
     CentreCrop,
     Change,
     ColourJitter,
+    Colours,
     GreyPatch,
     GreyPictures,
+    OfPictures,
     PCAColour,
     RandomBlur,
     RandomErasing,
+    RandomFlip,
     RandomTranslation,
     Resize,
     Resized,
@@ -31,8 +34,8 @@ from samecar.data.changes import (
 )
 from samecar.preprocessing import Pixels, Preprocessing
 
-Step = Callable[..., Any]
-"""A part of a transformation of a picture."""
+Step = Callable[[Colours], Colours]
+"""A change of a picture, which leaves its size."""
 
 BRIGHTEST: Final = 255
 """Value of a pixel."""
@@ -110,11 +113,11 @@ class PictureTransform:
     def prepare(self, picture: Image.Image) -> Prepared:
         """Changes a picture, and draws what is to become of its numbers."""
         whole = self._whole(picture)
-        return self._prepare(lambda size: size(whole))
+        return self._prepare(lambda size: np.asarray(size(whole)))
 
-    def prepare_resized(self, resized: Sequence[Pixels]) -> Prepared:
-        """Does what `prepare` does with what `resize` gave, each (height, width, 3)."""
-        return self._prepare(lambda size: Image.fromarray(resized[self.sizes.index(size)]))
+    def prepare_resized(self, resized: Sequence[Colours]) -> Prepared:
+        """Does what `prepare` does with what `resize` gave."""
+        return self._prepare(lambda size: resized[self.sizes.index(size)])
 
     def _whole(self, picture: Image.Image) -> Image.Image:
         return picture if self._crop is None else self._crop(picture)
@@ -123,11 +126,12 @@ class PictureTransform:
         picture = self._resizing.take(resized)
         for step in self._steps:
             picture = step(picture)
-        size = picture.height, picture.width
+        height, width, _ = picture.shape
         colours, normalised = (
-            tuple(change.draw(*size) for change in changes) for changes in (self._colours, self._normalised)
+            tuple(change.draw(height, width) for change in changes) for changes in (self._colours, self._normalised)
         )
-        return Prepared(np.array(picture).transpose(2, 0, 1), colours, normalised)
+        copied = np.array(picture, order="C")  # here, by who reads, and not where the batch is awaited
+        return Prepared(copied.transpose(2, 0, 1), colours, normalised)
 
     def finish(self, pixels: torch.Tensor, prepared: Sequence[Prepared]) -> torch.Tensor:
         """Turns pictures into numbers, makes the changes that were drawn, and normalises, where the pictures are.
@@ -193,17 +197,18 @@ def training_transform(preprocessing: Preprocessing, augmentation: AugmentationS
 
 
 def _changes_of_pixels(preprocessing: Preprocessing, augmentation: AugmentationSettings) -> list[Step]:
-    """What takes a picture, not a tensor, and leaves its size."""
+    """What takes a picture, not numbers, and leaves its size."""
     steps: list[Step] = []
     if augmentation.pad:
-        steps.append(v2.RandomCrop((preprocessing.height, preprocessing.width), padding=augmentation.pad))
+        steps.append(OfPictures([v2.RandomCrop((preprocessing.height, preprocessing.width), padding=augmentation.pad)]))
     if augmentation.flip:
-        steps.append(v2.RandomHorizontalFlip(augmentation.flip))
+        steps.append(RandomFlip(augmentation.flip))
+    last: list[Callable[[Image.Image], Image.Image]] = []
     if augmentation.policy != "none":
-        steps.append(v2.RandomApply([_policy(augmentation)], augmentation.policy_probability))
+        last.append(v2.RandomApply([_policy(augmentation)], augmentation.policy_probability))
     if augmentation.blur:
-        steps.append(RandomBlur(augmentation.blur, augmentation.blur_sigma))
-    return steps
+        last.append(RandomBlur(augmentation.blur, augmentation.blur_sigma))
+    return [*steps, *([OfPictures(last)] if last else [])]
 
 
 def _changes_of_colour(augmentation: AugmentationSettings) -> list[Change]:
