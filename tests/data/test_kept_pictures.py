@@ -192,7 +192,13 @@ def test_too_little_room_is_one_sentence(train, tmp_path, monkeypatch):
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 9))
     with pytest.raises(SamecarError, match=r"cache is .*kept, but the pictures take .* name a folder on another disk"):
         keep(train, str(tmp_path / "kept"))
-    assert list((tmp_path / "kept").iterdir()) == []
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_file_is_no_place(train, tmp_path):
+    (tmp_path / "kept").write_text("")
+    with pytest.raises(SamecarError, match=r"kept"):
+        keep(train, str(tmp_path / "kept"))
 
 
 def test_an_interruption_leaves_nothing_half_written(train, tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ from samecar.data.picture_batches import read_ahead, rows_in_order
 from samecar.data.pictures import UnreadablePictureError, decode_picture
 from samecar.data.transforms import PictureTransform
 from samecar.errors import SamecarError
-from samecar.files import expand_home, make_folder, read_json, read_whole, write_folder, write_json
+from samecar.files import expand_home, read_json, read_whole, write_folder, write_json
 from samecar.hardware import Machine, free_memory
 from samecar.progress import Progress, silent
 
@@ -127,14 +127,14 @@ class _Work:
         return _in_memory[key]
 
     def in_folder(self, place: Path) -> KeptPictures:
-        make_folder(place)
         folder = place / f"pictures-{self.key[:16]}"
         if folder.exists():
             kept = self.open(folder)
             if kept is not None:
                 return kept
             shutil.rmtree(folder)
-        free = shutil.disk_usage(place).free
+        there = next(path for path in (place.absolute(), *place.absolute().parents) if path.exists())
+        free = shutil.disk_usage(there).free
         if self.bytes > MOST_OF_DISK * free:
             raise SamecarError(
                 f"cache is {place}, but the pictures take {_size(self.bytes)} and of {_size(free)} that are free there "
