@@ -300,6 +300,88 @@ def embedding(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+PHASES = {
+    "waiting": "waiting for pictures",
+    "forward": "forward",
+    "loss": "loss",
+    "backward": "backward",
+    "step": "optimiser",
+}
+"""Phases of a training step, and what they are called."""
+
+
+def training(results: dict[str, Any]) -> str:
+    """How quickly networks learn, beside a plain loop and beside the network alone."""
+    rows = results["rows"]
+    if not rows:
+        return "Not measured yet on an idle machine; `python benchmarks/training.py` measures it.\n"
+    lines = [
+        "| network, trained | pictures a second | of the plain loop | of the network alone | waiting |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for network, row in rows.items():
+        for name, way in row["ways"].items():
+            waiting = "–" if name == "network alone" else f"{100 * way['waiting']:.1f} %"
+            cells = [f"{network}, {name}", f"{median(way['rates']):.1f}", f"{way['ratio_to_plain']:.2f}×"]
+            lines.append(f"| {' | '.join(cells)} | {100 * way['share_of_network_alone']:.0f} % | {waiting} |")
+    first = next(iter(rows.values()))
+    said = (
+        f"JPEG pictures of {first['files']} pixels, at {first['side']} × {first['side']} in batches of "
+        f"{first['batch']}. The plain loop reads by Pillow in four processes, in float32; the network alone learns "
+        "from one batch in memory, channels last, with fused steps. `cache` keeps decoded pictures, `all` is compiled, "
+        f"in bfloat16 and with the cache. Random weights; median of {first['repeats']} turns of {first['seconds']:.0f} "
+        f"s; {results['device']}, {results['machine']['cores']} cores."
+    )
+    lines += ["", said, "", "![Milliseconds of a batch in each phase](images/training.svg)"]
+    return "\n".join(lines) + "\n"
+
+
+def draw_training(results: dict[str, Any], path: Path) -> None:
+    """Draws how long each phase of a batch takes; nothing where nothing is measured."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    rows = results["rows"]
+    if not rows:
+        return
+    with rc_context({"svg.hashsalt": "samecar", "font.size": 8}):
+        figure = Figure((7.2, 2.2), layout="constrained")
+        for axes, (network, row) in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows.items(), strict=True):
+            timelines = {name: way["timeline"] for name, way in row["ways"].items() if "timeline" in way}
+            start = np.zeros(len(timelines))
+            for phase, words in PHASES.items():
+                lengths = np.array([timeline[phase] for timeline in timelines.values()])
+                axes.barh(list(timelines), lengths, left=start, label=words)
+                start += lengths
+            axes.set(xlabel="ms a batch", title=network)
+            axes.invert_yaxis()
+        axes.legend(fontsize=6)
+        figure.savefig(path, metadata={"Date": None, "Description": digest(rows)})
+
+
+def fast_on_drawn(results: dict[str, Any]) -> str:
+    """What training as quickly as a machine can changes, on drawn vehicles."""
+    if not results["rows"]:
+        return "Not measured yet; `python benchmarks/fast_on_drawn.py WORK-FOLDER` measures it.\n"
+    lines = [
+        "| row | mAP, reference | mAP, fast | change (95 %) | seconds, reference | fast |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for name, row in results["rows"].items():
+        sides = [row["reference"], row["fast"]]
+        found = _compare_all(list(zip(*sides, strict=True)))
+        low, high = (100 * end for end in found.interval)
+        seconds = [f"{sum(run['seconds'] for run in side) / len(side):.0f}" for side in sides]
+        change = f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})"
+        cells = [name, f"{100 * found.first:.1f}", f"{100 * found.second:.1f}", change, *seconds]
+        lines.append(f"| {' | '.join(cells)} |")
+    said = (
+        f"Drawn vehicles, {results['scale']}; means of seeds {', '.join(map(str, results['seeds']))}, intervals over "
+        f"test vehicles; fast was {results['fast']}. {results['machine']['cores']} cores."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answers": answers,
     "two_camera": two_camera,
@@ -308,6 +390,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "sharing": sharing,
     "reranking": reranking,
     "embedding": embedding,
+    "training": training,
+    "fast_on_drawn": fast_on_drawn,
     "engines": engines,
     "servers": servers,
     "search": search,
@@ -443,6 +527,7 @@ def main() -> None:
         page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
     draw_reranking(read_results("reranking"), ROOT / "docs" / "images" / "reranking.svg")
     draw_answers(read_results("answers"), ROOT / "docs" / "images" / "answers.svg")
+    draw_training(read_results("training"), ROOT / "docs" / "images" / "training.svg")
 
 
 if __name__ == "__main__":

@@ -39,3 +39,47 @@ def test_the_table_of_embedding_has_a_row_for_each_network_and_for_each_size_rea
     table = tables.embedding({"rows": rows, "machine": {"cores": 2}})
     assert "| resnet18, 320 px | 50.0 | 40.0 | 60.0 (1.50×; cosine 0.9987) |" in table
     assert "| 320 px | 224 | 100 | 200 (2.00×) | 300 (3.00×) |" in table
+
+
+LEARNED = {
+    "plain loop": {"rates": [18, 19, 20], "ratio_to_plain": 1.0, "share_of_network_alone": 0.8, "waiting": 0.021},
+    "network alone": {"rates": [24], "ratio_to_plain": 1.25, "share_of_network_alone": 1.0, "waiting": 0.0},
+    "default": {
+        "rates": [23],
+        "ratio_to_plain": 1.2,
+        "share_of_network_alone": 0.96,
+        "waiting": 0.012,
+        "timeline": {"waiting": 10, "forward": 400, "loss": 5, "backward": 800, "step": 20},
+    },
+}
+
+
+def test_the_table_of_training_has_a_row_for_each_way_and_its_plot_a_bar(tmp_path):
+    row = {"ways": LEARNED, "batch": 32, "side": 224, "files": 320, "repeats": 3, "seconds": 6}
+    results = {"rows": {"resnet18": row}, "device": "cpu", "machine": {"cores": 2}}
+    table = tables.training(results)
+    assert "| resnet18, plain loop | 19.0 | 1.00× | 80 % | 2.1 % |" in table
+    assert "| resnet18, network alone | 24.0 | 1.25× | 100 % | – |" in table
+    assert "| resnet18, default | 23.0 | 1.20× | 96 % | 1.2 % |" in table
+    tables.draw_training(results, tmp_path / "plot.svg")
+    assert tables.digest(results["rows"]) in (tmp_path / "plot.svg").read_text(encoding="utf-8")
+
+
+def test_nothing_is_drawn_where_nothing_was_measured(tmp_path):
+    tables.draw_training({"rows": {}}, tmp_path / "plot.svg")
+    assert not (tmp_path / "plot.svg").exists()
+
+
+def test_the_plot_of_training_is_that_of_the_result_file():
+    rows, plot = tables.read_results("training")["rows"], ROOT / "docs" / "images" / "training.svg"
+    assert plot.is_file() is bool(rows)
+    assert not rows or tables.digest(rows) in plot.read_text(encoding="utf-8")
+
+
+def test_the_table_of_fast_rows_compares_the_same_queries():
+    def run(values):
+        return {"seconds": 10, "average_precisions": values, "vehicles": ["a", "b", "c", "d"]}
+
+    rows = {"table8/adam": {"reference": [run([0.5, 0.5, 0.4, 0.6])] * 3, "fast": [run([0.6, 0.5, 0.4, 0.7])] * 3}}
+    results = {"rows": rows, "scale": "5 epochs", "seeds": [1, 2, 3], "fast": "compiled", "machine": {"cores": 2}}
+    assert "| table8/adam | 50.0 | 55.0 | +5.0 (" in tables.fast_on_drawn(results)

@@ -18,36 +18,25 @@ from trials.record import Record
 from trials.training import EPOCHS, Training, difference, draw_pictures, processes_of, train_to_end
 
 ORPHANS_END_WITHIN = 60.0
-"""Seconds until processes that read pictures have noticed that theirs is gone; on an idle machine 5."""
-
-
-def _kill_loader(training: Training) -> None:
-    while training.runs and not training.loaders:
-        time.sleep(0.001)
-    for pid in training.loaders[:1]:
-        os.kill(pid, signal.SIGKILL)
+"""Seconds until whatever a training may have started has noticed that it is gone."""
 
 
 WAYS: dict[str, Callable[[Training], None]] = {
     "SIGKILL to the process": lambda training: os.kill(training.pid, signal.SIGKILL),
     "SIGTERM to the process": lambda training: os.kill(training.pid, signal.SIGTERM),
-    "SIGINT to the process and its loaders (Control-C)": lambda training: os.killpg(training.pid, signal.SIGINT),
-    "SIGKILL to the process and its loaders": lambda training: os.killpg(training.pid, signal.SIGKILL),
-    "SIGKILL to a loader": _kill_loader,
+    "SIGINT to the process group (Control-C)": lambda training: os.killpg(training.pid, signal.SIGINT),
+    "SIGKILL to the process group": lambda training: os.killpg(training.pid, signal.SIGKILL),
 }
 """How a training is ended; afterwards it is resumed."""
 
-SAY_WHY = {"SIGINT to the process and its loaders (Control-C)": 130, "SIGKILL to a loader": 2}
+SAY_WHY = {"SIGINT to the process group (Control-C)": 130}
 """Ways that must end in one sentence, and with which status."""
-
-IGNORED = "Exception ignored in"
-"""What Python prints, with a traceback, where torch's iterator is taken down before it was whole; all goes on."""
 
 
 def run(record: Record, size: int, progress: Progress) -> None:
     """Kills trainings until so many kills are done; each run is killed in every way, in an order of its own."""
     ways = record.found.setdefault("ways", dict.fromkeys(WAYS, 0))
-    record.found.update(epochs=EPOCHS, runs=record.found.get("runs", 0), beside=record.found.get("beside", 0))
+    record.found.update(epochs=EPOCHS, runs=record.found.get("runs", 0))
     with tempfile.TemporaryDirectory(prefix="samecar-kills-") as place:
         folder = Path(place)
         source, seconds = draw_pictures(folder), -time.monotonic()
@@ -83,11 +72,10 @@ def _disturb(
                 break
             WAYS[way](training)
             status = training.end()
-            found["ways"][way] += 1
+            found["ways"][way] = found["ways"].get(way, 0) + 1
             groups.append(training.pid)
             told = log.read_text(encoding="utf-8", errors="replace")
-            found["beside"] += IGNORED in told
-            if way in SAY_WHY and (status != SAY_WHY[way] or ("Traceback" in told and IGNORED not in told)):
+            if way in SAY_WHY and (status != SAY_WHY[way] or "Traceback" in told):
                 faults.append({"way": way, "status": status, "printed": _end_of(told)})
     status = train_to_end(source, out, log)
     different = difference(out, folder / "undisturbed") if status == 0 else f"resuming ends with status {status}"

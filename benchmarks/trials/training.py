@@ -26,8 +26,8 @@ CHANGES = {
     "training.epochs": EPOCHS,
 }
 """Of the recipe `demo`."""
-LOADERS = 2
-"""Processes of a training that read pictures."""
+READERS = 2
+"""Threads of a training that read pictures."""
 
 PATIENCE = 600.0
 """Seconds in which a small training ends on a busy machine."""
@@ -69,7 +69,7 @@ class Training:
     def __post_init__(self) -> None:
         command = ["samecar", "train", "demo", "--data", self.source, "--out", str(self.out)]
         command += [part for option, value in CHANGES.items() for part in ("--set", f"{option}={value}")]
-        command += ["--workers", str(LOADERS), "--device", "cpu"]
+        command += ["--workers", str(READERS), "--device", "cpu"]
         command += ["--resume"] if (self.out / "run.json").is_file() else []
         self._began_with = finished_epochs(self.out)
         self.log.unlink(missing_ok=True)
@@ -94,13 +94,6 @@ class Training:
     def runs(self) -> bool:
         """Whether it has not ended."""
         return self._process.is_alive()
-
-    @property
-    def loaders(self) -> list[int]:
-        """Its processes that read pictures."""
-        with suppress(OSError):
-            return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
-        return []
 
     def wait_for(self, epochs: int, further_seconds: float = 0) -> None:
         """Waits until it has finished so many epochs more and some time has passed, or until it has ended."""

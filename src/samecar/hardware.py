@@ -11,12 +11,13 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from functools import cache, cached_property
 from importlib.util import find_spec
 from itertools import pairwise
 from multiprocessing import get_context
+from pathlib import Path
 from threading import Barrier, Lock
 from typing import TYPE_CHECKING, TypeVar
 
@@ -80,6 +81,34 @@ def has_gpu_driver() -> bool:
     return shutil.which("nvidia-smi") is not None
 
 
+def free_memory() -> int | None:
+    """Bytes of memory that can still be had, in a container at most those that it may take; None if nobody says it."""
+    found: list[int] = []
+    with suppress(OSError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):  # ValueError: the most is "max"
+        most, current = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text("ascii")) for name in ("max", "current"))
+        found.append(most - current)
+    return min(found, default=None)
+
+
+def has_bfloat16(device: "torch.device") -> bool:
+    """Whether a device multiplies matrices of bfloat16 by itself; others make float32 of them, which is slower."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler, which torch needs to compile a network."""
+    named = os.environ.get("CXX")
+    return any(shutil.which(name) is not None for name in ([named] if named else ["g++", "clang++", "c++"]))
+
+
 def find_device(name: str = "auto") -> "torch.device":
     """The device of a name; 'auto' is the GPU where there is one, 'cuda:1' the second of several.
 
@@ -105,16 +134,55 @@ def find_device(name: str = "auto") -> "torch.device":
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How training uses a machine. What is on by default changes numbers by rounding only.
+
+    Attributes:
+        channels_last: keep the colours, and later the channels, of a pixel side by side in memory.
+        fused: let the optimiser change all weights in one go, where torch can.
+        compile: compile the network, which takes a minute or so at each start and needs a C++ compiler; its first batch
+            is compared with the network as it is.
+        cache: where to keep the train pictures decoded and resized, for all epochs and for further trainings: 'memory'
+            of this process, or a folder; it takes 341 kB a picture at 224 × 224.
+    """
+
+    channels_last: bool = True
+    fused: bool = True
+    compile: bool = False
+    cache: str | None = None
+
+    def as_facts(self) -> dict[str, bool]:
+        """What a run notes of it."""
+        return asdict(self) | {"cache": self.cache is not None}
+
+
+REFERENCE = Speed(channels_last=False, fused=False)
+"""How torch does it where nobody asks for more: what the report's rows are trained with."""
+
+
+@dataclass(frozen=True)
 class Machine:
     """Where work runs; it may change a run's speed, and its numbers only by rounding.
 
     Attributes:
         name: of the device: auto, cpu, cuda or cuda:N.
-        workers: processes that read pictures; 0 reads them in this process.
+        workers: threads that read pictures; 0 reads in turns with the work.
+        speed: how training uses it; None leaves that to what is trained: the report's rows are as `REFERENCE` says, all
+            else as `Speed` does.
     """
 
     name: str
     workers: int
+    speed: Speed | None = None
+
+    @property
+    def cache(self) -> str | None:
+        """Where it keeps decoded pictures; None where it keeps none."""
+        return None if self.speed is None else self.speed.cache
+
+    def used_as(self, speed: Speed) -> "Machine":
+        """The machine with this speed, unless it has one."""
+        return self if self.speed is not None else replace(self, speed=speed)
 
     @cached_property
     def device(self) -> "torch.device":
@@ -126,12 +194,13 @@ class Machine:
         return find_device(self.name)
 
 
-def machine(device: str = "auto", workers: int | None = None) -> Machine:
+def machine(device: str = "auto", workers: int | None = None, speed: Speed | None = None) -> Machine:
     """Chooses the GPU where there is one, and a worker for each core.
 
     Args:
         device: where the model runs: auto, cpu, cuda or cuda:N.
-        workers: processes that read pictures; default: one a core.
+        workers: threads that read pictures; default: one a core.
+        speed: how training uses it; by default as whatever is trained has it.
 
     Raises:
         SamecarError: a GPU is asked for that is not there, or the name means nothing.
@@ -139,7 +208,7 @@ def machine(device: str = "auto", workers: int | None = None) -> Machine:
     check_device(device)
     if device.startswith("cuda") and find_spec("torch"):
         find_device(device)
-    return Machine(device, available_cores() if workers is None else workers)
+    return Machine(device, available_cores() if workers is None else workers, speed)
 
 
 def share_machine(whole: Machine, devices: Sequence[str]) -> list[Machine]:
@@ -155,7 +224,7 @@ def share_machine(whole: Machine, devices: Sequence[str]) -> list[Machine]:
     if not devices:
         raise SamecarError("devices are none; give one or more, such as cuda:0,cuda:1")
     workers = max(1, whole.workers // len(devices)) if whole.workers else 0
-    return [machine(device, workers) for device in devices]
+    return [machine(device, workers, whole.speed) for device in devices]
 
 
 @contextmanager

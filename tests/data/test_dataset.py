@@ -8,6 +8,7 @@ from conftest import paint_picture
 
 from samecar.config import AugmentationSettings
 from samecar.data import (
+    Delivery,
     Draw,
     Failure,
     FailureLog,
@@ -17,7 +18,6 @@ from samecar.data import (
     Sample,
     UnreadablePictureError,
     class_numbers,
-    collate,
     evaluation_loader,
     evaluation_transform,
     known_numbers,
@@ -25,6 +25,9 @@ from samecar.data import (
     training_loader,
     training_transform,
 )
+from samecar.data.changes import Resize
+from samecar.data.pictures import read_picture
+from samecar.data.transforms import PictureTransform, Prepared
 from samecar.errors import SamecarError
 from samecar.preprocessing import Preprocessing
 
@@ -46,6 +49,11 @@ def damaged(tmp_path):
             paint_picture(tmp_path / f"v{vehicle}_c{index}.png", vehicle, index, 0)
     (tmp_path / "v0_c0.png").write_bytes(b"")
     return open_source(f"folder:{tmp_path}/{{vehicle_id}}_{{camera_id}}.png")
+
+
+def finished(dataset, draw):
+    """A picture as the model takes it."""
+    return Delivery().collate([dataset[draw]], dataset.transform).pictures[0]
 
 
 def test_class_numbers_follow_sorted_names():
@@ -74,9 +82,9 @@ def test_training_batches_know_cameras_and_views(train):
 def test_a_draw_decides_its_picture_alone(train):
     dataset = PictureDataset(train, TRAINING, class_numbers(train.vehicle_id))
     draws = [Draw(row, seed) for seed in (5, 6) for row in (0, 7)]
-    forward = [dataset[draw].picture for draw in draws]
+    forward = [finished(dataset, draw) for draw in draws]
     torch.manual_seed(99)
-    backward = [dataset[draw].picture for draw in draws[::-1]][::-1]
+    backward = [finished(dataset, draw) for draw in draws[::-1]][::-1]
     assert all(torch.equal(one, two) for one, two in zip(forward, backward, strict=True))
     assert not torch.equal(forward[0], forward[2])
     assert dataset[Draw(7, 1)].label == class_numbers(train.vehicle_id)[7]
@@ -110,8 +118,7 @@ def test_training_batches_hold_what_was_planned(train):
         assert batch.failures == ()
 
 
-@pytest.mark.slow
-def test_worker_processes_change_nothing_and_follow_the_epoch(train):
+def test_threads_change_nothing_and_follow_the_epoch(train):
     labels = class_numbers(train.vehicle_id)
     batches = [IdentityBatches(train.vehicle_id, 8, 2) for _ in range(2)]
     loaders = [training_loader(train, labels, TRAINING, batches[workers], workers=2 * workers) for workers in range(2)]
@@ -129,11 +136,11 @@ def test_evaluation_gives_all_pictures_in_order(train):
     pictures = list(loader)
     assert [len(batch) for batch in pictures] == [7] * 6 + [6]
     assert len(loader) == 7
-    single = torch.stack([PictureDataset(train, EVALUATION)[row].picture for row in range(len(train))])
+    single = torch.stack([finished(PictureDataset(train, EVALUATION), row) for row in range(len(train))])
     assert torch.equal(torch.cat(pictures), single)
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, 1])
 def test_evaluation_stops_at_an_unreadable_picture(damaged, workers):
     with pytest.raises(UnreadablePictureError, match=r"picture .*v0_c0.png cannot be read: the file is empty"):
         list(evaluation_loader(damaged, PREPROCESSING, 4, workers))
@@ -149,11 +156,12 @@ def test_training_goes_on_without_an_unreadable_picture_and_names_it(damaged):
 
 
 def test_a_batch_of_failures_alone_is_empty():
-    batch = collate([Failure(1, "x"), Failure(2, "y")])
+    batch = Delivery().collate([Failure(1, "x"), Failure(2, "y")], EVALUATION)
     assert batch.pictures.shape == (0, 3, 0, 0)
     assert batch.labels.shape == batch.rows.shape == batch.cameras.shape == batch.views.shape == (0,)
     assert len(batch.failures) == 2
-    one = collate([Sample(torch.zeros(3, 2, 2), 4, 1), Failure(1, "x")])
+    black = Prepared(np.zeros((3, 2, 2), np.uint8))
+    one = Delivery().collate([Sample(black, 4, 1), Failure(1, "x")], EVALUATION)
     assert (one.rows.tolist(), one.labels.tolist(), one.failures) == ([4], [1], (Failure(1, "x"),))
     assert (one.cameras.tolist(), one.views.tolist()) == ([-1], [-1])  # where the dataset was given none
 
@@ -175,14 +183,16 @@ def test_a_size_makes_decoding_smaller_but_not_the_result(tmp_path):
     manifest = open_source(f"folder:{tmp_path}/{{vehicle_id}}_{{camera_id}}.jpg")
     seen = []
 
-    def transform(picture):
-        seen.append(picture.size)
-        return EVALUATION(picture)
+    class Watched(PictureTransform):
+        def prepare(self, picture):
+            seen.append(picture.size)
+            return super().prepare(picture)
 
-    small = PictureDataset(manifest, transform, decoded_size=PREPROCESSING.decoded_size)[0]
-    whole = PictureDataset(manifest, transform)[0]
-    assert seen == [(150, 100), (1200, 800)]
-    assert (small.picture - whole.picture).abs().max() < 0.1  # of values from -2 to 2
+    resized = Resize(PREPROCESSING.height, PREPROCESSING.width)
+    small = finished(PictureDataset(manifest, Watched(PREPROCESSING, resized)), 0)
+    whole = EVALUATION(read_picture(manifest.absolute_path(0)))
+    assert seen == [(150, 100)]
+    assert (small - whole).abs().max() < 0.1  # of values from -2 to 2
 
 
 def manifest_of(count):

@@ -12,7 +12,7 @@ from torch import nn
 
 import samecar
 from samecar.config import load_recipe
-from samecar.data.transforms import resize_transform
+from samecar.data import evaluation_transform
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import ExportFacts, TrainedOn
 from samecar.embedding.exporting import lowest_cosine, quantise, sample_pictures, write_facts, write_onnx
@@ -102,7 +102,7 @@ def test_a_file_takes_pictures_as_they_are_and_gives_what_the_network_gives(netw
 
 def test_its_pictures_are_resized_as_in_evaluation(network, file):
     picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8))
-    expected = resize_transform(network.preprocessing)(picture).numpy()
+    expected = evaluation_transform(network.preprocessing).prepare(picture).pixels
     np.testing.assert_array_equal(Encoder.open(file, device="cpu").prepare(picture), expected)
 
 

@@ -13,10 +13,18 @@ from pytorch_metric_learning.losses import TripletMarginLoss
 from pytorch_metric_learning.miners import BatchHardMiner
 from pytorch_metric_learning.reducers import MeanReducer
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from samecar.config.loss import BatchHardSettings, TripletSettings
 from samecar.errors import SamecarError
-from samecar.losses.triplet import SoftMarginTriplet, Triplet, batch_hard_triplet, find_hardest, soft_margin_triplet
+from samecar.losses.triplet import (
+    SoftMarginTriplet,
+    Triplet,
+    batch_hard_triplet,
+    find_hardest,
+    refuse_one_vehicle,
+    soft_margin_triplet,
+)
 
 
 def naive_batch_hard_triplet(features: np.ndarray, labels: list[int], margin: float) -> float:
@@ -218,3 +226,17 @@ def test_options_of_the_batch_hard_losses(name: str) -> None:
         SamecarError, match=rf"mining of the {name.replace('_', ' ')} loss is by 'camera' but nobody says"
     ):
         loss(Part(before, after), labels, None)
+
+
+def test_labels_on_a_gpu_are_not_looked_at_within_a_step() -> None:
+    """Looking waits for the GPU; what is left of a batch is looked at before."""
+    labels = torch.tensor([0, 0])
+    with pytest.raises(SamecarError, match="fewer than two vehicles"):
+        refuse_one_vehicle(labels)
+    for loss in (Triplet(TripletSettings(), 3, 2), SoftMarginTriplet(BatchHardSettings(), 3, 2)):
+        with pytest.raises(SamecarError, match="fewer than two vehicles"):
+            loss.refuse_lacking(labels)
+        loss.refuse_lacking(torch.tensor([0, 1]))
+    with FakeTensorMode():  # whose tensors have a device, but no values to look at
+        features = torch.empty(4, 3, device="cuda")
+        assert batch_hard_triplet(features, torch.empty(4, dtype=torch.int64, device="cuda"), 0.3).shape == ()

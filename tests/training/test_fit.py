@@ -1,7 +1,5 @@
 import json
-import multiprocessing
 import shutil
-import time
 
 import pytest
 import torch
@@ -84,7 +82,6 @@ def test_training_twice_gives_the_same_weights(whole, painted_source, tmp_path):
     assert equal(weights(again), weights(whole))
 
 
-@pytest.mark.slow
 def test_the_number_of_workers_does_not_matter(whole, painted_source, tmp_path):
     again = train(whole.recipe, painted_source, tmp_path / "again", on=machine("cpu", 2))
     assert equal(weights(again), weights(whole))
@@ -292,24 +289,3 @@ def test_a_record_that_lacks_epochs_is_not_scored(whole, painted_source, tmp_pat
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
     with pytest.raises(SamecarError, match=r"metrics\.jsonl has 3 of 4 epochs, though a model is there; remove"):
         evaluate(tmp_path / "run", painted_source, on=HERE)
-
-
-@pytest.mark.parametrize("place", ["save_checkpoint", "save_model"])
-def test_a_process_that_reads_and_is_killed_while_the_run_is_written_is_one_sentence(
-    place, painted_source, tmp_path, monkeypatch
-):
-    """The loader's processes live on between epochs, and torch raises in whatever is done when one ends."""
-    save = getattr(Run, place)
-
-    def kill_while_saving(run, *given, **named):
-        save(run, *given, **named)
-        for process in multiprocessing.active_children():
-            process.kill()
-            time.sleep(60)  # the signal ends it
-
-    monkeypatch.setattr(Run, place, kill_while_saving)
-    recipe, here = recipe_with("training.epochs=2"), machine("cpu", 1)
-    with pytest.raises(SamecarError, match=r"a process that reads pictures has ended .* by signal: Killed"):
-        train(recipe, painted_source, tmp_path / "run", on=here)
-    monkeypatch.undo()
-    assert len(train(recipe, painted_source, tmp_path / "run", resume=True, on=HERE).metrics()) == 2

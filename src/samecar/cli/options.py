@@ -23,6 +23,7 @@ from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.experiment.composite import TrainedModel
+    from samecar.hardware import Speed
 
 BOUNDS = {"ge": "{} or more", "gt": "more than {}", "le": "at most {}", "lt": "less than {}"}
 """What pydantic calls limits of a number, and how they are told."""
@@ -427,7 +428,24 @@ def offer_partial(name: str) -> Iterator[None]:
         raise SamecarError(f"{error}; or say --partial for what the other servers of {name} hold") from error
 
 
-Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)})]
+Place = Annotated[
+    dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)}, without=("speed",))
+]
+Quickness = Annotated[
+    "Speed",
+    OptionsOf(
+        "samecar.hardware:Speed",
+        {
+            "channels_last": "--channels-last/--no-channels-last",
+            "fused": "--fused/--no-fused",
+            "compile": "--compile/--no-compile",
+            "cache": Spelling(metavar="memory|FOLDER"),
+        },
+    ),
+]
+Kept = Annotated[
+    "Speed", OptionsOf("samecar.hardware:Speed", {"cache": Spelling(metavar="memory|FOLDER")}, only=("cache",))
+]
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
 RunFolder = Annotated[

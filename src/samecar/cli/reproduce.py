@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import OptionsOf, Place, Spelling, examples
+from samecar.cli.options import Kept, OptionsOf, Place, Spelling, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def reproduce(
     ],
     scale: Annotated["Scale", OptionsOf("samecar.reproduce.scaling:Scale", {"images": "--image-scale"})],
     on: Place,
+    kept: Kept,
     targets: Annotated[
         list[str] | None,
         typer.Argument(metavar="TABLE", help="table1 to table9, figure1 to figure5, or all", show_default=False),
@@ -69,6 +70,14 @@ def reproduce(
         bool, typer.Option("--plan", help="say what the runs would take on this machine, and start none")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="print the plan as one JSON object on standard output")] = False,
+    fast: Annotated[
+        bool,
+        typer.Option(
+            "--fast",
+            help="train as quickly as this machine can: bfloat16 where the chip has it, compiled, channels last, fused "
+            "steps; the tables say so",
+        ),
+    ] = False,
     list_rows: Annotated[bool, typer.Option("--list", help="list the rows and which of them are one run")] = False,
     weights: Annotated[
         str | None, typer.Option(help="dry run: weights to begin from, such as none; as --set model.weights=…")
@@ -95,10 +104,13 @@ def reproduce(
     elif source is None:
         raise SamecarError("give the pictures with --data, such as --data veri776:PATH")
     else:
-        from samecar.hardware import machine
+        from samecar.hardware import REFERENCE, machine
         from samecar.reproduce import reproduce as prepare
+        from samecar.reproduce.fast import go_fast
 
-        whole = machine(**on)
+        whole = machine(**on, speed=replace(REFERENCE, cache=kept.cache))
+        if fast:
+            choices, whole = go_fast(choices, whole)
         work = prepare(chosen, console.open_aloud(source), out, choices, figures)
         if not plan:
             _run(work, whole, several)
@@ -199,7 +211,7 @@ def _print_plan(plan: "Plan") -> None:
     )
     console.say(
         "Timed here, for a moment each: to read and change a picture on one core, and to train on one that was read. "
-        f"All else is an estimate, with cores: {plan.cores}, processes that read for each run: {plan.workers}."
+        f"All else is an estimate, with cores: {plan.cores}, threads that read for each run: {plan.workers}."
     )
 
 

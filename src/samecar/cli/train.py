@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import OptionsOf, Place, examples
+from samecar.cli.options import OptionsOf, Place, Quickness, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def train(
     out: Annotated[Path, typer.Option("-o", "--out", help="run folder to make")],
     validation: Validation,
     on: Place,
+    speed: Quickness,
     recipe: Annotated[
         str | None,
         typer.Argument(
@@ -56,7 +57,7 @@ def train(
 
     wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
     manifest = console.open_aloud(*sources)
-    place = machine(**on)
+    place = machine(**on, speed=speed)
     settings = _recipe(recipe, wishes, manifest, place, out if resume else None)
     trial = None
     with console.interruptible(lambda: _what_training_left(out)), console.progress_bars() as progress:

@@ -7,13 +7,14 @@ from .checking import Finding as Finding
 from .checking import SplitSummary as SplitSummary
 from .checking import check as check
 from .dataset import Batch as Batch
+from .dataset import Delivery as Delivery
 from .dataset import EvaluationLoader as EvaluationLoader
 from .dataset import Failure as Failure
 from .dataset import FailureLog as FailureLog
 from .dataset import PictureDataset as PictureDataset
+from .dataset import PictureLoader as PictureLoader
 from .dataset import Sample as Sample
 from .dataset import class_numbers as class_numbers
-from .dataset import collate as collate
 from .dataset import evaluation_loader as evaluation_loader
 from .dataset import known_numbers as known_numbers
 from .dataset import training_loader as training_loader

@@ -1,18 +1,21 @@
-"""From rows to batches of tensors; a picture's random changes depend on its draw alone, not on worker processes."""
+"""From rows to batches of tensors; a picture's random changes depend on its draw alone, not on who reads it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
+from samecar.data.chance import DrawFrom
+from samecar.data.kept_pictures import KeptPictures
 from samecar.data.manifest import Manifest
+from samecar.data.picture_batches import put_together, read_ahead, rows_in_order
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.data.sampling import Draw, IdentityBatches
-from samecar.data.transforms import PictureTransform, evaluation_transform
-from samecar.data.workers import BatchLoader
+from samecar.data.transforms import PictureTransform, Prepared, evaluation_transform
 from samecar.errors import SamecarError, first_few
 from samecar.preprocessing import Preprocessing
 
@@ -21,9 +24,9 @@ FAILURE_LIMIT: Final = 0.01
 
 
 class Sample(NamedTuple):
-    """A picture as the model takes it: float32 (3, height, width), its row, and numbers as in `Batch`."""
+    """A picture that was read, its row, and numbers as in `Batch`."""
 
-    picture: torch.Tensor
+    prepared: Prepared
     row: int
     label: int
     camera: int = -1
@@ -81,16 +84,16 @@ def known_numbers(names: NDArray[np.str_], known: NDArray[np.str_] | None = None
     return np.where(kept[places] == names, places, -1).astype(np.int64)
 
 
-class PictureDataset(Dataset[Any]):
-    """Reads and transforms the pictures of a manifest.
+class PictureDataset:
+    """Reads and transforms the pictures of a manifest, one at a time; several threads may use it.
 
     Args:
         manifest: which pictures.
-        transform: a picture to a tensor.
+        transform: from a picture to what the model takes.
         labels: (pictures,) class numbers; all -1 if not given.
-        decoded_size: height and width below which no picture is decoded; larger JPEG pictures are decoded quicker.
         cameras: (pictures,) numbers of cameras, such as `known_numbers` gives; all -1 if not given.
         views: (pictures,) numbers of views, likewise.
+        kept: its pictures, if they were kept for this transform.
     """
 
     def __init__(
@@ -98,16 +101,16 @@ class PictureDataset(Dataset[Any]):
         manifest: Manifest,
         transform: PictureTransform,
         labels: NDArray[np.int64] | None = None,
-        decoded_size: tuple[int, int] | None = None,
         cameras: NDArray[np.int64] | None = None,
         views: NDArray[np.int64] | None = None,
+        kept: KeptPictures | None = None,
     ) -> None:
         self.manifest = manifest
         self.transform = transform
         self.labels = self._numbers("labels", labels)
         self.cameras = self._numbers("cameras", cameras)
         self.views = self._numbers("views", views)
-        self._decoded_size = decoded_size
+        self._kept = kept
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -115,16 +118,20 @@ class PictureDataset(Dataset[Any]):
     def __getitem__(self, draw: Draw | int) -> Sample | Failure:
         """A picture, changed at random as the draw's seed says; a plain row number is for transforms without chance."""
         row = draw.row if isinstance(draw, Draw) else draw
+        seeded = DrawFrom(draw.seed) if isinstance(draw, Draw) else nullcontext()
+        found = None if self._kept is None else self._kept.find(row)
+        if found is not None:
+            with seeded:
+                return self._sample(row, self.transform.prepare_resized(found))
         try:
-            picture = read_picture(self.manifest.absolute_path(row), self._decoded_size)
+            picture = read_picture(self.manifest.absolute_path(row), self.transform.preprocessing.decoded_size)
         except UnreadablePictureError as error:
             return Failure(row, error.reason)
-        numbers = int(self.labels[row]), int(self.cameras[row]), int(self.views[row])
-        if not isinstance(draw, Draw):
-            return Sample(self.transform(picture), row, *numbers)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw.seed)  # torch.manual_seed would reseed the accelerators too
-            return Sample(self.transform(picture), row, *numbers)
+        with seeded:
+            return self._sample(row, self.transform.prepare(picture))
+
+    def _sample(self, row: int, prepared: Prepared) -> Sample:
+        return Sample(prepared, row, int(self.labels[row]), int(self.cameras[row]), int(self.views[row]))
 
     def _numbers(self, name: str, given: NDArray[np.int64] | None) -> NDArray[np.int64]:
         if given is None:
@@ -134,16 +141,96 @@ class PictureDataset(Dataset[Any]):
         return given
 
 
-def collate(items: Sequence[Sample | Failure]) -> Batch:
-    """Puts items together; see `Batch`."""
-    samples = [item for item in items if isinstance(item, Sample)]
-    failures = tuple(item for item in items if isinstance(item, Failure))
-    pictures = torch.stack([sample.picture for sample in samples]) if samples else torch.empty(0, 3, 0, 0)
-    labels, rows, cameras, views = (
-        torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.int64)
-        for name in ("label", "row", "camera", "view")
-    )
-    return Batch(pictures, labels, failures, rows, cameras, views)
+@dataclass(frozen=True)
+class Delivery:
+    """Where batches are brought, and how their pictures lie there.
+
+    Attributes:
+        device: of the model. What becomes of a picture's numbers is computed there.
+        channels_last: whether colours of a pixel lie side by side in memory; else each colour is a plane.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    channels_last: bool = False
+
+    def deliver(self, batches: Iterable[Sequence[Sample | Failure]], transform: PictureTransform) -> Iterator[Batch]:
+        """Makes batches of what was read; to a GPU they are brought beside its work, so that it does not wait."""
+        if self.device.type != "cuda":
+            for items in batches:
+                yield self.collate(items, transform)
+            return
+        beside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        for items in batches:
+            with torch.cuda.stream(beside):
+                batch = self.collate(items, transform)
+            working = torch.cuda.current_stream(self.device)
+            working.wait_stream(beside)
+            for tensor in (batch.pictures, batch.labels, batch.cameras, batch.views):
+                tensor.record_stream(working)  # so that its memory is not given to another batch too early
+            yield batch
+
+    def collate(self, items: Sequence[Sample | Failure], transform: PictureTransform) -> Batch:
+        """Puts items together, where the delivery brings them; see `Batch`."""
+        samples = [item for item in items if isinstance(item, Sample)]
+        failures = tuple(item for item in items if isinstance(item, Failure))
+        labels, rows, cameras, views = (
+            torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.int64)
+            for name in ("label", "row", "camera", "view")
+        )
+        numbers = self._bring(labels), failures, rows, self._bring(cameras), self._bring(views)
+        if not samples:
+            return Batch(torch.empty(0, 3, 0, 0, device=self.device), *numbers)
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        prepared = [sample.prepared for sample in samples]
+        pixels = self._bring(torch.from_numpy(put_together([one.pixels for one in prepared])))
+        return Batch(transform.finish(pixels.contiguous(memory_format=layout), prepared), *numbers)
+
+    def _bring(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+class Groups(Protocol):
+    """What each batch is made of, such as `IdentityBatches`."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sequence[Draw | int]]: ...
+
+
+class PictureLoader:
+    """Gives `Batch` objects; threads read ahead.
+
+    Pictures that cannot be read are missing from their batch and named in `Batch.failures`; hand these to a
+    `FailureLog`.
+
+    Args:
+        dataset: what is read.
+        groups: the draws or rows of each batch; looked at anew each time.
+        workers: threads that read; 0 reads in this one. They change nothing but the speed.
+        delivery: where batches are brought.
+    """
+
+    def __init__(
+        self,
+        dataset: PictureDataset,
+        groups: Groups,
+        workers: int = 0,
+        delivery: Delivery | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.workers = workers
+        self.delivery = delivery or Delivery()
+        self._groups = groups
+
+    def __len__(self) -> int:
+        """Batches."""
+        return len(self._groups)
+
+    def __iter__(self) -> Iterator[Batch]:
+        with closing(read_ahead(self._groups, self.dataset.__getitem__, self.workers)) as batches:
+            yield from self.delivery.deliver(batches, self.dataset.transform)
 
 
 def training_loader(
@@ -152,52 +239,53 @@ def training_loader(
     transform: PictureTransform,
     batches: IdentityBatches,
     workers: int = 0,
-    decoded_size: tuple[int, int] | None = None,
-) -> BatchLoader:
-    """Gives the `Batch` objects of an epoch; call `batches.set_epoch` before each.
-
-    Pictures that cannot be read are missing from their batch and named in `Batch.failures`; hand these to a
-    `FailureLog`.
+    delivery: Delivery | None = None,
+    kept: KeptPictures | None = None,
+) -> PictureLoader:
+    """Gives the batches of an epoch; call `batches.set_epoch` before each.
 
     Args:
         manifest: the training pictures.
         labels: (pictures,) class numbers.
-        transform: a picture to a tensor.
+        transform: from a picture to what the model takes.
         batches: which pictures, in which order.
-        workers: processes that read; 0 reads in this one. They change nothing but the speed.
-        decoded_size: as in `PictureDataset`.
+        workers: threads that read; 0 reads in this one.
+        delivery: where batches are brought.
+        kept: pictures that need not be read.
     """
     dataset = PictureDataset(
         manifest,
         transform,
         labels,
-        decoded_size,
         cameras=known_numbers(manifest.camera_id),
         views=known_numbers(manifest.view),
+        kept=kept,
     )
-    return BatchLoader(dataset, collate, workers, batch_sampler=batches, persistent_workers=workers > 0)
+    return PictureLoader(dataset, batches, workers, delivery)
 
 
 def unchanged_loader(
     manifest: Manifest, labels: NDArray[np.int64], preprocessing: Preprocessing, batch_size: int, workers: int = 0
-) -> BatchLoader:
-    """Gives all training pictures once, in the manifest's order and without random changes, as `Batch` objects.
-
-    Pictures that cannot be read are missing, as in `training_loader`.
+) -> PictureLoader:
+    """Gives all training pictures once, in the manifest's order and without random changes.
 
     Args:
         manifest: the training pictures.
         labels: (pictures,) class numbers.
         preprocessing: what the model takes.
         batch_size: pictures in a batch; the last one may be smaller.
-        workers: processes that read; 0 reads in this one.
+        workers: threads that read; 0 reads in this one.
     """
-    dataset = PictureDataset(manifest, evaluation_transform(preprocessing), labels, preprocessing.decoded_size)
-    return BatchLoader(dataset, collate, workers, batch_size=batch_size)
+    dataset = PictureDataset(manifest, evaluation_transform(preprocessing), labels)
+    return PictureLoader(dataset, rows_in_order(len(manifest), batch_size), workers)
 
 
 def evaluation_loader(
-    manifest: Manifest, preprocessing: Preprocessing, batch_size: int, workers: int = 0
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+    batch_size: int,
+    workers: int = 0,
+    delivery: Delivery | None = None,
 ) -> "EvaluationLoader":
     """Gives all pictures in the manifest's order.
 
@@ -205,21 +293,22 @@ def evaluation_loader(
         manifest: which pictures.
         preprocessing: what the model takes.
         batch_size: pictures in a batch; the last one may be smaller.
-        workers: processes that read; 0 reads in this one.
+        workers: threads that read; 0 reads in this one.
+        delivery: where batches are brought.
     """
-    dataset = PictureDataset(manifest, evaluation_transform(preprocessing), decoded_size=preprocessing.decoded_size)
-    return EvaluationLoader(dataset, batch_size, workers)
+    dataset = PictureDataset(manifest, evaluation_transform(preprocessing))
+    return EvaluationLoader(PictureLoader(dataset, rows_in_order(len(manifest), batch_size), workers, delivery))
 
 
 class EvaluationLoader:
     """Pictures in order, as tensors (batch, 3, height, width).
 
-    Iteration raises `UnreadablePictureError` at a picture that cannot be read, here and not in a worker process.
+    Iteration raises `UnreadablePictureError` at a picture that cannot be read.
     """
 
-    def __init__(self, dataset: PictureDataset, batch_size: int, workers: int) -> None:
-        self.dataset = dataset
-        self._loader = BatchLoader(dataset, collate, workers, batch_size=batch_size)
+    def __init__(self, loader: PictureLoader) -> None:
+        self.dataset = loader.dataset
+        self._loader = loader
 
     def __len__(self) -> int:
         """Batches."""

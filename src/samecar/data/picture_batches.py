@@ -1,8 +1,14 @@
-"""From rows to batches of pixels, read by threads: for what embeds pictures as they are; nothing here needs torch."""
+"""Reading batches of pictures in threads, and those of what embeds pictures as they are; nothing here needs torch.
+
+Decoding and resizing leave the interpreter to others. Between threads nothing is copied, and none needs shared memory,
+of which containers have little.
+"""
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +16,9 @@ from numpy.typing import NDArray
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import read_picture
 from samecar.preprocessing import Pixels, Preprocessing
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 AHEAD = 2
 """Batches that are read before they are asked for: one that is ready, and one in the making."""
@@ -37,46 +46,53 @@ def read_batches(
     Raises:
         UnreadablePictureError: a picture cannot be read; of several the first one. Batches before it were given.
     """
-    reader = _Reader(manifest, preprocessing, batch_size)
-    yield from reader.read_in_threads(threads) if threads else map(reader.read, range(len(reader)))
+
+    def read(row: int) -> Pixels:
+        return preprocessing.pixels(read_picture(manifest.absolute_path(row), preprocessing.decoded_size))
+
+    with closing(read_ahead(rows_in_order(len(manifest), batch_size), read, threads)) as parts:
+        for pictures in parts:
+            yield put_together(pictures)
 
 
-class _Reader:
-    """Reads batches by their number."""
-
-    def __init__(self, manifest: Manifest, preprocessing: Preprocessing, batch_size: int) -> None:
-        self._manifest = manifest
-        self._preprocessing = preprocessing
-        self._batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self._manifest) // self._batch_size)
-
-    def read(self, number: int) -> PixelBatch:
-        return _put_together([self._read_row(row) for row in self._rows(number)])
-
-    def read_in_threads(self, threads: int) -> Iterator[PixelBatch]:
-        pool = ThreadPoolExecutor(threads, "pictures")
-        reading: deque[list[Future[Pixels]]] = deque()
-        try:
-            for number in range(len(self)):
-                reading.append([pool.submit(self._read_row, row) for row in self._rows(number)])
-                if len(reading) > AHEAD:
-                    yield _put_together([picture.result() for picture in reading.popleft()])
-            while reading:
-                yield _put_together([picture.result() for picture in reading.popleft()])
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _rows(self, number: int) -> range:
-        first = number * self._batch_size
-        return range(first, min(first + self._batch_size, len(self._manifest)))
-
-    def _read_row(self, row: int) -> Pixels:
-        picture = read_picture(self._manifest.absolute_path(row), self._preprocessing.decoded_size)
-        return self._preprocessing.pixels(picture)
+def rows_in_order(count: int, batch_size: int) -> list[range]:
+    """The rows of each batch, where so many are taken in order; the last batch may be smaller."""
+    rows = range(count)
+    return [rows[first : first + batch_size] for first in rows[::batch_size]]
 
 
-def _put_together(pictures: list[Pixels]) -> PixelBatch:
+def read_ahead(
+    batches: Iterable[Sequence[Item]], read: Callable[[Item], Result], threads: int
+) -> Generator[list[Result], None, None]:
+    """Reads what batches consist of, in order, while what was read before is worked with.
+
+    No more than `AHEAD` batches wait in memory. Whoever stops before the end closes the iterator.
+
+    Args:
+        batches: what each is made of; taken as reading goes on.
+        read: reads one thing; called from several threads at a time.
+        threads: that read; 0 does it in this one, when a batch is asked for.
+
+    Yields:
+        What was read for each batch; an error that reading raises is raised at its batch.
+    """
+    if not threads:
+        for batch in batches:
+            yield [read(item) for item in batch]
+        return
+    pool = ThreadPoolExecutor(threads, "pictures")
+    reading: deque[list[Future[Result]]] = deque()
+    try:
+        for batch in batches:
+            reading.append([pool.submit(read, item) for item in batch])
+            if len(reading) > AHEAD:
+                yield [future.result() for future in reading.popleft()]
+        while reading:
+            yield [future.result() for future in reading.popleft()]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def put_together(pictures: Sequence[Pixels]) -> PixelBatch:
     """One array; colours stay side by side, as pictures have them, which is also how networks are quickest."""
     return np.stack([picture.transpose(1, 2, 0) for picture in pictures]).transpose(0, 3, 1, 2)

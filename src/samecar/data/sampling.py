@@ -40,8 +40,8 @@ class IdentityBatches:
 
     With `cameras` the chunks are not cut at random but dealt, see `deal_over_cameras`; an epoch is as long.
 
-    Batches depend on `seed` and the epoch alone, not on epochs before. An object of this class is a batch sampler for
-    a DataLoader.
+    Batches depend on `seed` and the epoch alone, not on epochs before. An object of this class is what a
+    `PictureLoader` reads by.
 
     Args:
         vehicle_ids: (pictures,).

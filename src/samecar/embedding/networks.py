@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samecar.data import Manifest, evaluation_loader, known_numbers
-from samecar.data.workers import name_lost_workers
+from samecar.data import Delivery, Manifest, evaluation_loader, known_numbers
 from samecar.embedding.embeddings import NOT_STATED, Embeddings
 from samecar.embedding.exporting import Exported
 from samecar.embedding.filling import embed_in_batches, fill_matrix, refuse_empty, with_rows
@@ -20,7 +19,6 @@ from samecar.preprocessing import Pixels
 from samecar.progress import Progress, silent
 
 
-@name_lost_workers()
 def embed(
     model: Network,
     manifest: Manifest,
@@ -36,7 +34,7 @@ def embed(
 
     The model is used where it is and in evaluation mode, and left in the mode in which it was. With `flip` an embedding
     is the mean of those of the picture and of its mirror image; the pictures themselves are not written to. A quicker
-    way, such as `find_way` gives, is taken instead of the model where there is one; threads then read, not processes.
+    way, such as `find_way` gives, is taken instead of the model where there is one.
 
     Raises:
         SamecarError: the manifest is empty, or a picture cannot be read.
@@ -55,7 +53,7 @@ def embed(
             progress=progress,
         )
         return with_rows(matrix, manifest, model_digest, way.name, flip=flip)
-    loader = evaluation_loader(manifest, model.preprocessing, batch_size=batch_size, workers=workers)
+    loader = evaluation_loader(manifest, model.preprocessing, batch_size, workers, Delivery(_device_of(model)))
     side = _side_information(model, manifest)
 
     def embedded(pictures: torch.Tensor, rows: slice) -> NDArray[np.float32]:

@@ -153,7 +153,7 @@ def _fit_batch(name: str, changes: tuple[str, ...], facts: _Facts) -> tuple[str,
 
 def _estimate(recipe: Recipe, manifest: Manifest, on: Machine) -> float:
     training = pictures_to_train_on(recipe, manifest)[0]
-    network = time_network(recipe, len(np.unique(training.vehicle_id)), on.device)
+    network = time_network(recipe, len(np.unique(training.vehicle_id)), on.device, on.speed)
     a_picture = seconds_a_picture(
         time_reading(network.preprocessing, recipe.augmentation, training),
         network.seconds,

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from samecar.config import Recipe
 from samecar.data import FailureLog, Manifest, known_numbers
 from samecar.data.dataset import unchanged_loader
-from samecar.data.workers import name_lost_workers
 from samecar.errors import SamecarError
 from samecar.losses.image_to_text import ImageToText
 from samecar.models import Embedder
@@ -93,7 +92,7 @@ def teach_texts(
         run: keeps what was learned in its folder.
         training: the pictures that are trained on.
         labels: (pictures,) numbers of their vehicles, in the order of the run's.
-        workers: processes that read pictures.
+        workers: threads that read pictures.
         progress: is told how far the work is.
 
     Raises:
@@ -110,7 +109,6 @@ def teach_texts(
         cast(ImageToText, loss).set_texts(learned.texts)
 
 
-@name_lost_workers()
 @torch.no_grad()
 def read_projections(
     model: Embedder, training: Manifest, labels: NDArray[np.int64], *, workers: int, progress: Progress

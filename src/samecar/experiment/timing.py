@@ -1,16 +1,16 @@
 """What training takes on this machine: reading and training steps, timed for a moment."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from samecar.config import AugmentationSettings, Recipe
-from samecar.data import Batch, Manifest, PictureDataset, plan_batches, training_transform
-from samecar.data.dataset import collate
+from samecar.data import Batch, Delivery, Manifest, PictureDataset, plan_batches, training_transform
 from samecar.data.sampling import Draw
 from samecar.experiment.train import initial_model
+from samecar.hardware import Speed
 from samecar.models import Embedder
 from samecar.models.saved import model_tensors
 from samecar.preprocessing import Preprocessing
@@ -64,7 +64,7 @@ def seconds_a_picture(
         reading: processor seconds to read a picture.
         computing: seconds to train on a picture with `threads` threads, or on a GPU.
         cores: of the processor, for this run.
-        workers: processes that read.
+        workers: threads that read.
         threads: of torch that compute, where the network runs on the processor.
         on_cpu: whether it does.
     """
@@ -84,23 +84,26 @@ def count_steps(training: Manifest, recipe: Recipe) -> float:
     return float(np.mean(counts))
 
 
-def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNetwork:
+def time_network(recipe: Recipe, vehicles: int, device: torch.device, speed: Speed | None = None) -> TimedNetwork:
     """Trains for some steps on noise.
 
     Args:
         recipe: the network, its batches and its optimiser.
         vehicles: to train on.
         device: where.
+        speed: how training would use the machine; compiling is left out, as it takes longer than all else here.
 
     Raises:
         SamecarError: the network cannot be built, or the GPU's memory is full.
     """
     model = initial_model(recipe, vehicles)
-    learner = Learner(model, recipe, device)
+    learner = Learner(model, recipe, device, replace(speed or Speed(), compile=False))
     preprocessing = model.preprocessing
 
     def seconds(count: int) -> float:
         pictures = torch.randn(count, 3, preprocessing.height, preprocessing.width)
+        if learner.speed.channels_last:
+            pictures = pictures.contiguous(memory_format=torch.channels_last)
         rows, zeros = torch.arange(count), torch.zeros(count, dtype=torch.int64)
         batch = Batch(pictures, rows // 2, (), rows, cameras=zeros, views=zeros)
         _await(device)
@@ -133,15 +136,15 @@ def time_network(recipe: Recipe, vehicles: int, device: torch.device) -> TimedNe
 
 
 def time_reading(preprocessing: Preprocessing, augmentation: AugmentationSettings, training: Manifest) -> float:
-    """Processor seconds to read a picture and to change it at random, in one thread as in a process that reads."""
+    """Processor seconds to read a picture and to change it at random, in one thread."""
     transform = training_transform(preprocessing, augmentation)
-    dataset = PictureDataset(training, transform, decoded_size=preprocessing.decoded_size)
+    dataset = PictureDataset(training, transform)
     rows = np.random.default_rng(0).permutation(len(training))[:READ_PICTURES].tolist()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         began = time.perf_counter()
-        collate([dataset[Draw(row, seed)] for seed, row in enumerate(rows)])
+        Delivery().collate([dataset[Draw(row, seed)] for seed, row in enumerate(rows)], transform)
         return (time.perf_counter() - began) / len(rows)
     finally:
         torch.set_num_threads(threads)

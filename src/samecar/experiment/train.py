@@ -8,6 +8,7 @@ import torch
 
 from samecar.config import ModelSettings, Recipe, as_recipe
 from samecar.data import (
+    Delivery,
     FailureLog,
     Manifest,
     as_manifest,
@@ -16,15 +17,15 @@ from samecar.data import (
     training_loader,
     training_transform,
 )
+from samecar.data.kept_pictures import keep_pictures
 from samecar.data.placeholders import without_placeholders
-from samecar.data.workers import name_lost_workers
 from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
 from samecar.experiment.evaluate import score_splits
 from samecar.experiment.prompts import build_prompts, refuse_prompts, teach_texts
 from samecar.files import as_path
-from samecar.hardware import Machine, machine
+from samecar.hardware import Machine, Speed, machine
 from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_losses
 from samecar.models import Embedder, build_embedder
 from samecar.models.layers.whitening import Whitening, refuse_single_pictures
@@ -69,7 +70,7 @@ def train(
         SamecarError: whatever a user can mend; another process trains in the folder.
     """
     folder = as_path(out, "out")
-    with name_lost_workers(), hold(folder):
+    with hold(folder):
         return _train(recipe, data, folder, resume=resume, on=on, progress=progress, watch=watch)
 
 
@@ -83,7 +84,7 @@ def _train(
     progress: Progress | bool | None,
     watch: Watch | None,
 ) -> Run:
-    on = on or machine()
+    on = (on or machine()).used_as(Speed())
     recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings, distance = recipe.training, recipe.model.distance
     training, held_out = pictures_to_train_on(recipe, manifest)
@@ -101,14 +102,11 @@ def _train(
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    run, learner, prompts = _begin(recipe, out, run_data, training, on.device, resume=resume)
+    run, learner, prompts = _begin(recipe, out, run_data, training, on, resume=resume)
     recipe, model = run.recipe, learner.model
     begins = not run.has_begun
     if begins and held_out is not None:
         run.note_untrained(validate(model))
-    transform = training_transform(model.preprocessing, recipe.augmentation)
-    decoded_size = model.preprocessing.decoded_size
-    loader = training_loader(training, labels, transform, batches, workers=on.workers, decoded_size=decoded_size)
 
     def validate_epoch(model: Embedder) -> dict[str, float]:
         learn_last_layer(model, failures.readable(), workers=on.workers)
@@ -120,6 +118,10 @@ def _train(
     with show_progress(progress) as report:
         if prompts is not None:
             teach_texts(learner, prompts, run, training, labels, workers=on.workers, progress=report)
+        transform = training_transform(model.preprocessing, recipe.augmentation)
+        kept = keep_pictures(training, transform, on, report)
+        delivery = Delivery(on.device, learner.speed.channels_last)
+        loader = training_loader(training, labels, transform, batches, on.workers, delivery, kept)
         fit(
             learner,
             loader,
@@ -145,7 +147,7 @@ def learn_last_layer(model: Embedder, training: Manifest, *, workers: int) -> No
     Args:
         model: is changed; one without such a layer is left alone.
         training: pictures of known vehicles, two of one at least.
-        workers: processes that read pictures.
+        workers: threads that read pictures.
 
     Raises:
         SamecarError: no vehicle has two pictures.
@@ -157,7 +159,7 @@ def learn_last_layer(model: Embedder, training: Manifest, *, workers: int) -> No
 
 
 def _begin(
-    recipe: Recipe, out: Path, data: RunData, training: Manifest, device: torch.device, *, resume: bool
+    recipe: Recipe, out: Path, data: RunData, training: Manifest, on: Machine, *, resume: bool
 ) -> tuple[Run, Learner, VehiclePrompts | None]:
     """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
@@ -167,7 +169,7 @@ def _begin(
         Run.refuse_used(out, recipe)
         model = initial_model(recipe, len(data.vehicles), training)
         prompts = build_prompts(recipe, model)
-        learner = Learner(model, recipe, device)
+        learner = Learner(model, recipe, on.device, on.speed)
         return Run.create(out, recipe, data, model), learner, prompts
     run = Run.resume(out, recipe, data)
     if run.has_begun:
@@ -176,7 +178,7 @@ def _begin(
         model = initial_model(run.recipe.model_copy(update={"model": run.model_settings}), len(data.vehicles))
         run.refuse_other_weights(model)
         prompts = build_prompts(run.recipe, model)
-    learner = Learner(model, run.recipe, device)
+    learner = Learner(model, run.recipe, on.device, on.speed)
     run.note_recipe(model.preprocessing)
     return run, learner, prompts
 

@@ -61,6 +61,13 @@ class Loss(nn.Module, ABC):
             cameras: number of each picture's camera, (batch,), integers, -1 where it is not known; None if nobody says.
         """
 
+    def refuse_lacking(self, labels: Tensor) -> None:
+        """Checks, where that waits for no GPU, that what is left of a batch is enough; `labels` are (batch,).
+
+        Raises:
+            SamecarError: it is not.
+        """
+
     def scores(self, part: Part) -> Tensor | None:  # noqa: ARG002
         """Scores of the train vehicles, (batch, vehicles), from a loss that classifies; None from others."""
         return None

@@ -104,6 +104,19 @@ class Objective(nn.Module):
         total = torch.stack([weight * losses[name] for name, weight in self.weights.items()]).sum()
         return losses | {"total": total}
 
+    def refuse_lacking(self, labels: Tensor) -> None:
+        """Checks that what is left of a batch, some of whose pictures cannot be read, is enough.
+
+        Args:
+            labels: number of each picture's vehicle, (batch,).
+
+        Raises:
+            SamecarError: a loss needs two vehicles, and the batch shows fewer.
+        """
+        for losses in self.losses.values():
+            for loss in cast(nn.ModuleList, losses):
+                cast(Loss, loss).refuse_lacking(labels)
+
     def accuracy(self, outputs: Outputs, labels: Tensor) -> Tensor | None:
         """Share of a batch's pictures whose own vehicle scores best, a scalar; the mean over all classifiers.
 

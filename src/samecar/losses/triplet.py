@@ -17,6 +17,10 @@ class Triplet(Loss):
     name = "triplet"
     needs_two_vehicles = True
 
+    def refuse_lacking(self, labels: Tensor) -> None:
+        """Checks that a batch has negatives."""
+        refuse_one_vehicle(labels)
+
     def forward(self, part: Part, labels: Tensor, cameras: Tensor | None) -> Tensor:
         """The loss of a batch, a scalar."""
         settings = self.settings
@@ -31,6 +35,10 @@ class SoftMarginTriplet(Loss):
 
     name = "soft_margin_triplet"
     needs_two_vehicles = True
+
+    def refuse_lacking(self, labels: Tensor) -> None:
+        """Checks that a batch has negatives."""
+        refuse_one_vehicle(labels)
 
     def forward(self, part: Part, labels: Tensor, cameras: Tensor | None) -> Tensor:
         """The loss of a batch, a scalar."""
@@ -101,12 +109,9 @@ def find_hardest(
             f"the triplet loss takes features (batch, embedding) and labels (batch,), not {tuple(features.shape)} "
             f"and {tuple(labels.shape)}"
         )
+    if labels.device.type == "cpu":  # looking at labels on a GPU waits for it; whoever trains there has looked before
+        refuse_one_vehicle(labels)
     same = labels[:, None] == labels[None, :]  # (batch, batch)
-    if same.all():
-        raise SamecarError(
-            "a batch shows fewer than two vehicles, so the triplet loss has no negative; let batch.size be at least "
-            "twice batch.pictures_per_vehicle"
-        )
     positives, negatives = same, ~same
     if cameras is not None:
         known = (cameras[:, None] >= 0) & (cameras[None, :] >= 0)  # (batch, batch)
@@ -118,6 +123,19 @@ def find_hardest(
         return Hardest(
             distances.masked_fill(~positives, -torch.inf).max(dim=1).values,
             distances.masked_fill(~negatives, torch.inf).min(dim=1).values,
+        )
+
+
+def refuse_one_vehicle(labels: Tensor) -> None:
+    """Checks that a batch has negatives.
+
+    Raises:
+        SamecarError: it shows fewer than two vehicles.
+    """
+    if len(set(labels.tolist())) < 2:
+        raise SamecarError(
+            "a batch shows fewer than two vehicles, so the triplet loss has no negative; let batch.size be at least "
+            "twice batch.pictures_per_vehicle"
         )
 
 

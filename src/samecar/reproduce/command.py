@@ -6,7 +6,7 @@ from pathlib import Path
 
 from samecar.data import Manifest, open_source
 from samecar.errors import SamecarError
-from samecar.hardware import Machine, machine, share_machine
+from samecar.hardware import REFERENCE, Machine, machine, share_machine
 from samecar.progress import Progress, silent
 from samecar.reproduce.choices import Choices
 from samecar.reproduce.estimating import Plan, estimate_runs, plan_all
@@ -53,7 +53,7 @@ class Reproduction:
             SamecarError: some run cannot begin.
         """
         runs, pending = self.planned_runs(), self._pending_runs()
-        on = on or machine()
+        on = (on or machine()).used_as(REFERENCE)
         return plan_all(
             pending, len(runs) - len(pending), self.data, self.out, share_machine(on, devices or [str(on.device)])
         )
@@ -67,7 +67,7 @@ class Reproduction:
         Other processes may work on the same folder: runs that they hold are left to them and waited for.
 
         Args:
-            on: the machine.
+            on: the machine; one that says nothing else is used as the reference is.
             devices: train as many runs at a time, each on its device and in a process of its own, which share the
                 cores and the machine's workers. A script then needs `if __name__ == "__main__":`. Closing the iterator
                 ends the processes.
@@ -76,7 +76,7 @@ class Reproduction:
         Raises:
             SamecarError: some run cannot begin; nothing was started.
         """
-        on = on or machine()
+        on = (on or machine()).used_as(REFERENCE)
         machines = share_machine(on, devices) if devices else [on]
         work = Work(estimate_runs(self._pending_runs(), self.data, machines), self.data, len(machines), progress)
         for outcome in do_in_processes(work, machines) if devices else do_here(work, on):

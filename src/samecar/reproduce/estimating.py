@@ -69,7 +69,7 @@ class Plan:
         finished: runs that are.
         devices: what runs are trained on; as many are trained at a time.
         cores: of the processor.
-        workers: processes that read pictures for each run.
+        workers: threads that read pictures for each run.
         seconds: of all runs.
         disk_bytes: that all of them need at most.
         disk_free: bytes where they will lie.
@@ -187,7 +187,7 @@ class _Measured:
         network = self._once(
             "network",
             (recipe.model, recipe.batch, recipe.optimizer, recipe.loss, recipe.training.precision, recipe.training.ema),
-            lambda: time_network(recipe, vehicles, self._machine.device),
+            lambda: time_network(recipe, vehicles, self._machine.device, self._machine.speed),
         )
         reading = self._once(
             "reading",

@@ -178,8 +178,7 @@ class _Child:
     def start(cls, run: PlannedRun, data: Data, on: Machine, threads: int) -> "_Child":
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        arguments = run, data, on, threads, theirs, multiprocessing.get_start_method()
-        process = context.Process(target=_work_as_child, args=arguments, name=run.folder.name)
+        process = context.Process(target=_work_as_child, args=(run, data, on, threads, theirs), name=run.folder.name)
         with _ignore_interruption():
             process.start()
         theirs.close()
@@ -276,16 +275,13 @@ def _end(work: Work, child: _Child) -> Iterator[Outcome]:
         yield work.end(child.run, child.began, failure, elsewhere=kind == "done" and not content)
 
 
-def _work_as_child(
-    run: PlannedRun, data: Data, on: Machine, threads: int, connection: Connection, start_method: str
-) -> None:
+def _work_as_child(run: PlannedRun, data: Data, on: Machine, threads: int, connection: Connection) -> None:
     """Does a run in a process of its own, and tells the process that started it how far it is.
 
     When that one listens no more, be it interrupted or killed, this process ends between two batches. Control-C in a
     terminal reaches both and is left to that one.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    multiprocessing.set_start_method(start_method, force=True)  # of processes that read; a spawned one would spawn them
     torch.set_num_threads(threads)
     if on.device.type == "cuda":
         torch.cuda.set_device(on.device)

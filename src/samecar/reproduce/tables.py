@@ -14,6 +14,7 @@ from samecar.config import Recipe
 from samecar.data import Manifest
 from samecar.reproduce.chance import METRICS, Evaluations, compare_with, find_evaluations, intervals
 from samecar.reproduce.costs import network_costs
+from samecar.reproduce.fast import describe_speed
 from samecar.reproduce.own_weights import is_own
 from samecar.reproduce.rows import derive, find_row, report_tables, row_ids
 from samecar.reproduce.runs import Choices, Data, rows_by_run, run_folder, saved_scores, unsound_record
@@ -197,10 +198,13 @@ def qualifiers(choices: Choices, data: Data, out: Path, rows: Sequence[str]) -> 
         _begins_as_published(choices, out, row) for row in rows
     ):
         changes = tuple(change for change in changes if not change.startswith(WEIGHTS))
+    recipes = [choices.recipe(row) for row in rows]
+    fast = describe_speed(run_folder(out, recipe, seed) for recipe in recipes for seed in choices.seeds)
     return [
         *([foreign] if foreign else []),
         *([f"scaled down: {', '.join(scaled)}"] if scaled else []),
         *([f"changed: {', '.join(changes)}"] if changes else []),
+        *([fast] if fast else []),
     ]
 
 

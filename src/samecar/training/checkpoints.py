@@ -17,6 +17,9 @@ from samecar.files import read_json, write_folder
 from samecar.models import Embedder
 from samecar.models.saved import TENSORS_FILE, load_model_tensors, load_tensors, model_tensors, save_tensors
 
+WAYS_TO_STEP = ("fused", "foreach")
+"""Options of an optimiser that say how it calculates, not what; each machine has its own."""
+
 STATES = "checkpoints"
 """The folder of states in a run's folder."""
 
@@ -127,4 +130,11 @@ def _restore_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], numb
     for key, tensor in tensors.items():
         _, parameter, name = key.split(".", 2)
         state.setdefault(int(parameter), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": numbers["groups"]})
+    ways = [{name: group[name] for name in WAYS_TO_STEP if name in group} for group in optimizer.param_groups]
+    groups = [saved | way for saved, way in zip(numbers["groups"], ways, strict=True)]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for layout in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+        values = optimizer.state.get(layout, {})
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.ndim and value.shape == layout.shape:
+                values[name] = torch.empty_like(layout).copy_(value)  # fused steps need the parameter's layout

@@ -1,19 +1,27 @@
 """What learns from a batch: the model, its objective, the optimiser, and the average of the weights."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_
 
 from samecar.config import Recipe
+from samecar.hardware import Speed
 from samecar.losses.objective import Objective
 from samecar.models import Embedder
+from samecar.models.embedder import Outputs
+from samecar.models.layers.side_information import Side
 from samecar.training.averaging import AveragedModel
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.freezing import FrozenPart
 from samecar.training.groups import parameter_groups
 from samecar.training.optim import build_optimizer
 from samecar.training.rates import scheduled_rate
+
+Read = Callable[[Tensor, Side | None], Outputs]
+"""From pictures, (batch, 3, height, width), and what is known of them besides to what the network says."""
 
 
 class Learner:
@@ -25,6 +33,8 @@ class Learner:
         optimizer: of the parameters of both.
         recipe: how it is trained.
         device: where.
+        speed: how it uses the machine.
+        outputs: what the network says of pictures, (batch, 3, height, width), and of what is known of them besides.
         waiting: batches whose gradients wait for the next step.
         rate: the learning rate of the next step; a parameter group may have a multiple of it.
 
@@ -32,23 +42,29 @@ class Learner:
         model: is moved to the device, and trained in place.
         recipe: how to train.
         device: where to train.
+        speed: how to use the machine; by default as `Speed` says.
 
     Raises:
         SamecarError: the recipe's losses, layer decay or frozen part do not go together with the model.
     """
 
-    def __init__(self, model: Embedder, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, model: Embedder, recipe: Recipe, device: torch.device, speed: Speed | None = None) -> None:
         settings = recipe.training
         self.recipe = recipe
         self.device = device
+        self.speed = speed or Speed()
         self.model = model.to(device)
+        if self.speed.channels_last:
+            self.model.to(memory_format=torch.channels_last)
         self.objective = Objective(recipe.loss, model).to(device)
-        self.optimizer = build_optimizer(parameter_groups(model, self.objective, recipe.optimizer), recipe.optimizer)
+        groups = parameter_groups(model, self.objective, recipe.optimizer)
+        self.optimizer = build_optimizer(groups, recipe.optimizer, fused=self.speed.fused)
         self.waiting = 0
         self.rate = recipe.optimizer.learning_rate
         self._scaler = GradScaler(device.type, enabled=settings.precision == "float16")
         self._average = AveragedModel(model, settings.ema) if settings.ema else None
         self._frozen = FrozenPart(model, settings.frozen) if settings.freeze_backbone_epochs else None
+        self.outputs: Read = _compile(self.model) if self.speed.compile else self.model.outputs
 
     @property
     def trained(self) -> Embedder:
@@ -104,3 +120,9 @@ class Learner:
         self.waiting = 0
         if self._average is not None:
             self._average.add(self.model)
+
+
+def _compile(model: Embedder) -> Read:
+    from samecar.training.compiling import CompiledNetwork  # loading torch's compiler takes seconds
+
+    return CompiledNetwork(model)

@@ -5,15 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch.amp import autocast
-from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from samecar.data import Batch, FailureLog, IdentityBatches
-from samecar.data.workers import name_lost_workers
+from samecar.data import Batch, FailureLog, IdentityBatches, PictureLoader
 from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.progress import Progress, describe_speed, silent
@@ -49,10 +46,9 @@ class EpochSums:
         return {name: total / self.pictures for name, total in zip(self.names, totals, strict=True)}
 
 
-@name_lost_workers()  # torch notices it wherever training is, also while a checkpoint is written
 def fit(
     learner: Learner,
-    loader: DataLoader[Any],
+    loader: PictureLoader,
     batches: IdentityBatches,
     failures: FailureLog,
     run: Run,
@@ -86,7 +82,7 @@ def fit(
         run.save_checkpoint(learner.checkpoint, done)
     run.keep_metrics(done)
     records = run.metrics()
-    clock = SessionClock(learner.device, loader.num_workers, done + 1)
+    clock = SessionClock(learner.device, loader.workers, done + 1, speed=learner.speed)
     telling = TrainingProgress(progress, settings.epochs, learner.device)
     with SummaryWriter(str(run.folder), purge_step=done + 1) as writer:
         for epoch in range(done, settings.epochs):
@@ -152,7 +148,7 @@ class TrainingProgress:
 
 
 def train_epoch(
-    learner: Learner, loader: DataLoader[Any], epoch: int, failures: FailureLog, telling: TrainingProgress
+    learner: Learner, loader: PictureLoader, epoch: int, failures: FailureLog, telling: TrainingProgress
 ) -> dict[str, float]:
     """Trains for one epoch, counted from 0; gives its line of metrics."""
     learner.begin_epoch(epoch)
@@ -162,6 +158,8 @@ def train_epoch(
         failures.add(batch.failures)
         if not len(batch.pictures):
             continue
+        if batch.failures:
+            learner.objective.refuse_lacking(batch.labels)
         learner.set_rate(epoch, step / batches)
         with name_full_memory(learner.device):
             values = train_batch(learner, batch)
@@ -188,7 +186,7 @@ def train_batch(learner: Learner, batch: Batch) -> dict[str, torch.Tensor]:
     labels = batch.labels.to(device, non_blocking=True)  # (batch,)
     cameras, views = (numbers.to(device, non_blocking=True) for numbers in (batch.cameras, batch.views))
     with autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
-        outputs = learner.model.outputs(pictures, (cameras, views))
+        outputs = learner.outputs(pictures, (cameras, views))
     losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, cameras)
     accuracy = learner.objective.accuracy(outputs, labels)
     loss = losses.pop("total")

@@ -12,12 +12,14 @@ import timm
 import torch
 import torchvision
 
+from samecar.hardware import Speed
 from samecar.version import __version__, find_commit
 
 Session = Mapping[str, Any]
 """One time that training was begun or taken up: date (UTC), samecar, commit (None if unknown), python, torch,
-torchvision, timm, cuda (None without a GPU), device, threads, workers, first_epoch, last_epoch, seconds and
-peak_memory_bytes (of the GPU, or without one of the process; None where it cannot be known)."""
+torchvision, timm, cuda (None without a GPU), device, threads, workers, first_epoch, last_epoch, seconds,
+peak_memory_bytes (of the GPU, or without one of the process; None where it cannot be known) and speed, which says how
+the machine was used; earlier versions note none, and used it as `samecar.hardware.REFERENCE` says."""
 
 
 @dataclass
@@ -26,13 +28,15 @@ class SessionClock:
 
     Attributes:
         device: that the model is trained on.
-        workers: processes that read pictures.
+        workers: threads that read pictures.
         first_epoch: that the session trains, counted from 1.
+        speed: how it uses the machine.
     """
 
     device: torch.device
     workers: int
     first_epoch: int
+    speed: Speed = field(default_factory=Speed)
     _began: float = field(default_factory=time.perf_counter)
     _date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -59,6 +63,7 @@ class SessionClock:
             "last_epoch": last_epoch,
             "seconds": round(time.perf_counter() - self._began, 1),
             "peak_memory_bytes": torch.cuda.max_memory_allocated(self.device) if on_gpu else _peak_memory(),
+            "speed": self.speed.as_facts(),
         }
 
 

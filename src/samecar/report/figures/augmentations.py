@@ -10,6 +10,7 @@ from torch import Tensor
 
 from samecar.config import AugmentationSettings
 from samecar.data import training_transform
+from samecar.data.chance import DrawFrom
 from samecar.preprocessing import Preprocessing
 from samecar.report.figures.style import (
     SMALL,
@@ -103,8 +104,7 @@ def augment_picture(picture: Image.Image, options: dict[str, Any], size: tuple[i
     nothing = {"translation": 0.0, "flip": 0.0}
     settings = AugmentationSettings.model_validate(nothing | options)
     transform = training_transform(Preprocessing(*size, GREY, UNIT), settings)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with DrawFrom(seed):
         return (transform(picture) + torch.tensor(GREY)[:, None, None]).clamp(0, 1)
 
 

@@ -1,0 +1,95 @@
+"""A network that torch compiles, once its first batch has shown that it says what the network as it is says."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+
+from samecar.errors import SamecarError
+from samecar.models import Embedder
+from samecar.models.embedder import Outputs
+from samecar.models.layers.side_information import Side
+from samecar.training.learner import Read
+
+OUTPUTS_AGREE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+"""Largest distance of what both say of a batch, to the length of what the network as it is says, by precision."""
+
+GRADIENTS_AGREE = {torch.float32: 1e-2, torch.bfloat16: 0.3, torch.float16: 0.1}
+"""Likewise of the gradients of the weights."""
+
+
+class CompiledNetwork:
+    """What a network says of a batch, compiled; whoever calls it has chosen the precision.
+
+    Args:
+        model: to compile; it goes on to be trained.
+    """
+
+    def __init__(self, model: Embedder) -> None:
+        self._model = model
+        self._compiled: Read = torch.compile(model.outputs, options={"fallback_random": True})
+        self._compared = False
+
+    def __call__(self, pictures: Tensor, side: Side | None = None) -> Outputs:
+        """Reads a batch, (batch, 3, height, width).
+
+        Raises:
+            SamecarError: the network cannot be compiled here, or says something else when compiled.
+        """
+        try:
+            if not self._compared:
+                self._compare(pictures, side)
+                self._compared = True
+            return self._compiled(pictures, side)
+        except TorchDynamoException as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise SamecarError(f"the network cannot be compiled here: {reason}; leave --compile out") from error
+
+    def _compare(self, pictures: Tensor, side: Side | None) -> None:
+        device = pictures.device
+        precision = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+        with unchanged(self._model, device):
+            outputs, gradients = self._try(self._model.outputs, pictures, side)
+        with unchanged(self._model, device):
+            compiled_outputs, compiled_gradients = self._try(self._compiled, pictures, side)
+        for name, one, other, most in (
+            ("outputs", outputs, compiled_outputs, OUTPUTS_AGREE[precision]),
+            ("gradients", gradients, compiled_gradients, GRADIENTS_AGREE[precision]),
+        ):
+            distance = float((one - other).norm() / one.norm())
+            if not distance <= most:
+                raise SamecarError(
+                    f"the compiled network's {name} of the first batch are {distance:.2g} of their length away from "
+                    f"those of the network as it is, and {most:g} are allowed; leave --compile out"
+                )
+
+    def _try(self, read: Read, pictures: Tensor, side: Side | None) -> tuple[Tensor, Tensor]:
+        """What is said of a batch, and the gradients of its squared length, each in one row."""
+        outputs = read(pictures, side)
+        said = torch.cat([tensor.float().flatten() for tensor in _tensors(outputs)])
+        weights = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(said.square().sum(), weights, allow_unused=True)
+        return said.detach(), torch.cat([each.float().flatten() for each in gradients if each is not None])
+
+
+def _tensors(outputs: Any) -> Iterator[Tensor]:
+    for value in outputs:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple):
+            yield from _tensors(value)
+
+
+@contextmanager
+def unchanged(model: Embedder, device: torch.device) -> Iterator[None]:
+    """Undoes what a block changes of running means and of random numbers."""
+    before = [buffer.clone() for buffer in model.buffers()]
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for buffer, value in zip(model.buffers(), before, strict=True):
+            buffer.copy_(value)
