@@ -133,7 +133,8 @@ def test_a_compiled_network_learns_as_the_network_does():
     expected, found = (weights(side) - before for side in sides)
     assert (found - expected).norm() < 0.05 * expected.norm()
     for one, other in zip(sides[0].model.buffers(), sides[1].model.buffers(), strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)  # the comparison has left no trace in them
+        # the comparison has left no trace: as many batches were counted, and means differ as the weights do
+        torch.testing.assert_close(other, one, rtol=0.02, atol=1e-3)
 
 
 @pytest.mark.parametrize("wrong", ["outputs", "gradients"])
