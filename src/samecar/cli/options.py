@@ -418,6 +418,16 @@ def gallery_words(name: str, engine: str | None) -> str:
 Place = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)})]
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        metavar="N",
+        help="processes on this machine that share the work, each with a GPU of its own or a part of the cores; "
+        "default: one",
+    ),
+]
 RunFolder = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="run folder of `samecar train`, a fused or reduced model, or an exported one"),

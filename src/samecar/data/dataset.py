@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import UnreadablePictureError, read_picture
-from samecar.data.sampling import Draw, IdentityBatches
+from samecar.data.sampling import BatchesPart, Draw, IdentityBatches
 from samecar.data.transforms import PictureTransform, evaluation_transform
 from samecar.data.workers import BatchLoader
 from samecar.errors import SamecarError, first_few
@@ -150,7 +150,7 @@ def training_loader(
     manifest: Manifest,
     labels: NDArray[np.int64],
     transform: PictureTransform,
-    batches: IdentityBatches,
+    batches: IdentityBatches | BatchesPart,
     workers: int = 0,
     decoded_size: tuple[int, int] | None = None,
 ) -> BatchLoader:

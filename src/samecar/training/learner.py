@@ -1,19 +1,27 @@
 """What learns from a batch: the model, its objective, the optimiser, and the average of the weights."""
 
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
 
 from samecar.config import Recipe
-from samecar.losses.objective import Objective
+from samecar.losses.objective import Objective, Outputs
 from samecar.models import Embedder
+from samecar.models.layers.side_information import Side
+from samecar.processes import ALONE, Processes
 from samecar.training.averaging import AveragedModel
 from samecar.training.checkpoints import Checkpoint
 from samecar.training.freezing import FrozenPart
 from samecar.training.groups import parameter_groups
 from samecar.training.optim import build_optimizer
 from samecar.training.rates import scheduled_rate
+from samecar.training.sharing import SharedNetwork, running_statistics, synchronise_batch_norm
 
 
 class Learner:
@@ -25,6 +33,7 @@ class Learner:
         optimizer: of the parameters of both.
         recipe: how it is trained.
         device: where.
+        processes: that share a batch.
         waiting: batches whose gradients wait for the next step.
         rate: the learning rate of the next step; a parameter group may have a multiple of it.
 
@@ -32,15 +41,20 @@ class Learner:
         model: is moved to the device, and trained in place.
         recipe: how to train.
         device: where to train.
+        processes: that share a batch; all of them make a learner of an equal model.
 
     Raises:
-        SamecarError: the recipe's losses, layer decay or frozen part do not go together with the model.
+        SamecarError: the recipe's losses, layer decay or frozen part do not go together with the model, or batch
+            normalisation is to be synchronised without a GPU.
     """
 
-    def __init__(self, model: Embedder, recipe: Recipe, device: torch.device) -> None:
+    def __init__(self, model: Embedder, recipe: Recipe, device: torch.device, processes: Processes = ALONE) -> None:
         settings = recipe.training
         self.recipe = recipe
         self.device = device
+        self.processes = processes
+        if settings.synchronised_batch_norm and processes.count > 1:
+            synchronise_batch_norm(model, device)
         self.model = model.to(device)
         self.objective = Objective(recipe.loss, model).to(device)
         self.optimizer = build_optimizer(parameter_groups(model, self.objective, recipe.optimizer), recipe.optimizer)
@@ -49,6 +63,20 @@ class Learner:
         self._scaler = GradScaler(device.type, enabled=settings.precision == "float16")
         self._average = AveragedModel(model, settings.ema) if settings.ema else None
         self._frozen = FrozenPart(model, settings.frozen) if settings.freeze_backbone_epochs else None
+        self._shared = _share(model, processes) if processes.count > 1 else None
+
+    def outputs(self, pictures: Tensor, side: Side, sizes: Sequence[int]) -> Outputs:
+        """What the network says of a batch, of which each process calculates a part.
+
+        Args:
+            pictures: of this process, (part, 3, height, width), on the device.
+            side: cameras and views of these pictures.
+            sizes: pictures in the part of each process.
+        """
+        if self._shared is None:
+            return self.model.outputs(pictures, side)
+        outputs: Outputs = self._shared(pictures, side, sizes)
+        return outputs
 
     @property
     def trained(self) -> Embedder:
@@ -67,6 +95,18 @@ class Learner:
             self._frozen.thaw()
             if epoch < self.recipe.training.freeze_backbone_epochs:
                 self._frozen.freeze()
+        if not self.processes.first:  # the first one's random numbers go on, and are in checkpoints
+            told = np.random.SeedSequence([self.recipe.training.seed, epoch, self.processes.rank])
+            torch.manual_seed(int(told.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def end_epoch(self) -> None:
+        """Makes a step of what waits, and lets all processes have what each has learned of batch normalisation."""
+        self.step()
+        if self.processes.count > 1:
+            self.processes.average(running_statistics(self.model))
+            self.processes.share([*self.objective.state_dict().values()])
+            if self._average is not None:
+                self._average.copy_buffers(self.model)
 
     def set_rate(self, epoch: int, share: float) -> None:
         """Gives every parameter the rate that it has at a share of an epoch; one step has one rate for its batches."""
@@ -90,6 +130,8 @@ class Learner:
         if not self.waiting:
             return
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        # All processes have calculated these from equal numbers; on a GPU their last digits may still differ.
+        self.processes.share([each.grad for each in self.objective.parameters() if each.grad is not None])
         clip_norm = self.recipe.optimizer.clip_norm
         if self.waiting > 1 or clip_norm:
             self._scaler.unscale_(self.optimizer)
@@ -104,3 +146,17 @@ class Learner:
         self.waiting = 0
         if self._average is not None:
             self._average.add(self.model)
+
+
+def _share(model: Embedder, processes: Processes) -> DistributedDataParallel:
+    """The network as one of several processes runs it.
+
+    What is frozen, or read by no loss, differs from epoch to epoch and from recipe to recipe; torch finds it in each
+    batch.
+    """
+    with warnings.catch_warnings():
+        # Later torch has a new name for what it does not do here, which the oldest that we take does not know.
+        warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+        return DistributedDataParallel(
+            SharedNetwork(model, processes), broadcast_buffers=False, find_unused_parameters=True
+        )

@@ -16,8 +16,9 @@ from samecar.version import __version__, find_commit
 
 Session = Mapping[str, Any]
 """One time that training was begun or taken up: date (UTC), samecar, commit (None if unknown), python, torch,
-torchvision, timm, cuda (None without a GPU), device, threads, workers, first_epoch, last_epoch, seconds and
-peak_memory_bytes (of the GPU, or without one of the process; None where it cannot be known)."""
+torchvision, timm, cuda (None without a GPU), device, threads, workers, processes, first_epoch, last_epoch, seconds and
+peak_memory_bytes (of the GPU, or without one of the process; None where it cannot be known).
+Device, threads, workers and memory are those of the first process; earlier versions did not note how many there are."""
 
 
 @dataclass
@@ -28,11 +29,13 @@ class SessionClock:
         device: that the model is trained on.
         workers: processes that read pictures.
         first_epoch: that the session trains, counted from 1.
+        processes: that share a batch.
     """
 
     device: torch.device
     workers: int
     first_epoch: int
+    processes: int = 1
     _began: float = field(default_factory=time.perf_counter)
     _date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -55,6 +58,7 @@ class SessionClock:
             "device": torch.cuda.get_device_name(self.device) if on_gpu else _processor(),
             "threads": torch.get_num_threads(),
             "workers": self.workers,
+            "processes": self.processes,
             "first_epoch": self.first_epoch,
             "last_epoch": last_epoch,
             "seconds": round(time.perf_counter() - self._began, 1),
