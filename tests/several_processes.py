@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 240
+PATIENCE = 600
 """Seconds; a busy machine takes its time."""
 
 

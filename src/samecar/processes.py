@@ -186,6 +186,9 @@ ALONE: Final = Processes()
 _joined: list[Processes] = []
 """What this process takes part in, if anything."""
 
+_stores: list[Any] = []
+"""What torch keeps for processes to meet by: the common one, and a part of it for each time that they have met."""
+
 
 def read_environment(environment: Mapping[str, str]) -> Processes | None:
     """What torchrun says in the environment of a process; None where it says nothing.
@@ -244,7 +247,7 @@ def take_part(on: Machine) -> Iterator[Processes]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    store, _, _ = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))
+    store = _meeting_place()
     distributed.init_process_group(
         backend, store=store, rank=processes.rank, world_size=processes.count, timeout=LONGEST_WAIT
     )
@@ -256,6 +259,16 @@ def take_part(on: Machine) -> Iterator[Processes]:
     finally:
         _joined.pop()
         distributed.destroy_process_group()
+
+
+def _meeting_place() -> Any:
+    """Where the processes meet this time; nothing is left there of the times before."""
+    from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
+
+    if not _stores:
+        _stores.append(next(rendezvous("env://", timeout=LONGEST_WAIT))[0])
+    _stores.append(PrefixStore(f"samecar-{len(_stores)}", _stores[0]))
+    return _stores[-1]
 
 
 @contextmanager

@@ -284,3 +284,15 @@ def test_half_an_environment_is_one_sentence(train_only, tmp_path):
     assert (process.returncode, process.stdout) == (2, "")
     (line,) = process.stderr.splitlines()
     assert "has RANK and WORLD_SIZE but not LOCAL_RANK and LOCAL_WORLD_SIZE and MASTER_ADDR and MASTER_PORT" in line
+
+
+def test_the_commands_that_measure_write_and_print_what_one_process_does(trained, painted_source, tmp_path):
+    on = ("--device", "cpu", "--workers", "0")
+    embed = ("embed", str(trained), painted_source, "--reference", *on)
+    alone = done(*embed, "-o", str(tmp_path / "alone.npy"))
+    shared = done(*embed, "-o", str(tmp_path / "shared.npy"), "--processes", "2")
+    assert shared == alone.replace("alone.npy", "shared.npy")
+    assert (tmp_path / "shared.npy").read_bytes() == (tmp_path / "alone.npy").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone.csv", "alone.npy", "shared.csv", "shared.npy"]
+    evaluate = ("evaluate", str(trained), "--data", painted_source, "--json", *on)
+    assert done(*evaluate, "--processes", "2") == done(*evaluate)

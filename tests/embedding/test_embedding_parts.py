@@ -8,7 +8,7 @@ from PIL import Image
 import samecar
 from samecar.embedding import parts
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.parts import embed_in_parts, keep_parts_beside
+from samecar.embedding.parts import Parts, embed_in_parts, keep_parts_beside
 from samecar.errors import SamecarError
 from samecar.progress import silent
 
@@ -105,16 +105,56 @@ def test_a_file_in_the_place_of_the_folder_is_refused(manifest, tmp_path):
         embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent)
 
 
-@pytest.mark.parametrize("damage", ["matrix", "list", "none"])
-def test_damaged_parts_are_made_again(manifest, tmp_path, damage):
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def fill(path):
+    path.write_bytes(b"torn" * 40)
+
+
+def shorten(path):
+    np.save(path, np.load(path)[:-1])
+
+
+@pytest.mark.parametrize("damage", [os.unlink, cut, fill, shorten])
+def test_a_damaged_part_is_made_again(manifest, tmp_path, damage):
+    with pytest.raises(KeyboardInterrupt):
+        embed_in_parts(manifest, "model", Counting(stop_at=17), tmp_path / "kept", silent)
+    parts_made = sorted((tmp_path / "kept").iterdir())
+    assert len(parts_made) == 3
+    damage(parts_made[1])
+    again = Counting()
+    found = embed_in_parts(manifest, "model", again, tmp_path / "kept", silent).matrix
+    np.testing.assert_array_equal(found, [[each, each**2] for each in range(COUNT)])
+    assert again.embedded == [*range(5, 10), *range(15, COUNT)]
+
+
+@pytest.mark.parametrize("damage", [os.unlink, cut, fill, shorten])
+def test_a_damaged_whole_is_made_again(manifest, tmp_path, damage):
     expected = embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent).matrix.copy()
-    if damage == "matrix":
-        (tmp_path / "kept" / "matrix.npy").unlink()
-    else:
-        (tmp_path / "kept" / "progress.json").write_text("[1]" if damage == "list" else "")
+    (matrix,) = (tmp_path / "kept").iterdir()
+    damage(matrix)
     again = Counting()
     np.testing.assert_array_equal(embed_in_parts(manifest, "model", again, tmp_path / "kept", silent).matrix, expected)
     assert again.embedded == [*range(COUNT)]
+
+
+def test_parts_of_an_earlier_version_are_replaced(manifest, tmp_path):
+    (tmp_path / "kept").mkdir()
+    for name in ("matrix.npy", "progress.json"):
+        (tmp_path / "kept" / name).write_bytes(b"of before")
+    embed_in_parts(manifest, "model", Counting(), tmp_path / "kept", silent)
+    assert len([*(tmp_path / "kept").iterdir()]) == 1
+
+
+def test_a_part_that_another_process_has_made_elsewhere_is_missed(manifest, tmp_path):
+    made = Parts.of(tmp_path / "kept", manifest, "model", reference=False)
+    made.make(range(0, made.count, 2), manifest, Counting(), silent)
+    with pytest.raises(SamecarError, match=r"kept lacks part 2 of 5, which another process has made; let all"):
+        made.join()
+    made.make(range(1, made.count, 2), manifest, Counting(), silent)
+    np.testing.assert_array_equal(np.load(made.join()), [[each, each**2] for each in range(COUNT)])
 
 
 def test_what_others_keep_beside_a_file_stays(tmp_path):

@@ -51,6 +51,8 @@ GROUPED = {
 }
 """Changes with which it does: each process normalises its own part."""
 LACKING = {"one picture left": 1, "no picture left": 0}
+IN_FOUR = ("without batch normalisation", "accumulated, cut and averaged", "batch normalisation")
+"""Those that four processes try; two try all."""
 
 
 def recipe_with(changes):
@@ -165,7 +167,11 @@ def gradients_of_losses(processes):
 def do_all(processes):
     """All that the tests look at, in one go: processes take long to start."""
     return {
-        "trained": {name: train_steps(processes, changes) for name, changes in (PLAIN | GROUPED).items()},
+        "trained": {
+            name: train_steps(processes, changes)
+            for name, changes in (PLAIN | GROUPED).items()
+            if processes.count == 2 or name in IN_FOUR
+        },
         "lacking": {
             (name, changes): train_steps(processes, changes, lost_of(processes.count, left))
             for name, left in LACKING.items()
@@ -226,7 +232,9 @@ def assert_same(mine, theirs):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_ten_steps_are_those_of_one_process(several, name):
-    _, results = several
+    count, results = several
+    if count == 4 and name not in IN_FOUR:
+        pytest.skip("two processes have shown it")
     alone = train_steps(ALONE, PLAIN[name])
     for result in results:
         assert_same(result["trained"][name], alone)
@@ -235,6 +243,8 @@ def test_ten_steps_are_those_of_one_process(several, name):
 @pytest.mark.parametrize("name", GROUPED)
 def test_with_batch_normalisation_they_are_those_of_one_process_that_normalises_in_the_same_groups(several, name):
     count, results = several
+    if count == 4 and name not in IN_FOUR:
+        pytest.skip("two processes have shown it")
     alone = train_steps(ALONE, GROUPED[name], change_model=partial(normalise_in_groups, count))
     for result in results:
         assert_same(result["trained"][name], alone)

@@ -10,7 +10,7 @@ from samecar.config import digest
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, FLIPPED, Embeddings
 from samecar.embedding.encoder import MANY, Encoder
-from samecar.embedding.parts import embed_in_parts
+from samecar.embedding.parts import embed_in_parts, embed_together
 from samecar.errors import SamecarError, naming_extra
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
@@ -26,6 +26,7 @@ from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.models.describing import describe_embedding, describe_weights
+from samecar.processes import take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
@@ -132,16 +133,19 @@ def score_run(
     protocol = protocol or protocol_of(manifest)
     distance = distance or (model.recipe.model.distance if isinstance(model, Run) else "cosine")
     refuse_unscorable(manifest, protocol)
-    model = finished_model(model)
-    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True)
-    provenance = replace(
-        _origin(model, embeddings.model),
-        data=manifest.name,
-        data_digest=embeddings.manifest.digest,
-        side_information=_describe_side(model, embeddings.manifest),
-        post_processing=(FLIP,) if flip else (),
-    )
-    evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
+    model, on = finished_model(model), on or machine()
+    with take_part(on) as processes:
+        embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True)
+        provenance = replace(
+            _origin(model, embeddings.model),
+            data=manifest.name,
+            data_digest=embeddings.manifest.digest,
+            side_information=_describe_side(model, embeddings.manifest),
+            post_processing=(FLIP,) if flip else (),
+        )
+        evaluation = processes.once(
+            lambda: score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
+        )
     query, gallery = _queries_and_gallery(embeddings, evaluation)
     return ScoredRun(query, gallery, evaluation, protocol, distance)
 
@@ -163,6 +167,9 @@ def evaluate(
         >>> samecar.evaluate("runs/resnet18", "veri776:VeRi", progress=True)
         Evaluation(mAP 68.9, rank-1 93.6; veri776, 1,678 queries)
 
+    In processes that `torchrun` has started, all of them call this and embed a share of the pictures; the first one
+    alone scores and writes.
+
     Args:
         run: a finished run, a fused, reduced or exported model, or its folder or file.
         data: a manifest, or a source such as `veri776:PATH`.
@@ -178,17 +185,24 @@ def evaluate(
     Raises:
         SamecarError: whatever a user can mend.
     """
-    model, manifest = as_model(run), as_manifest(data)
-    scored = score_run(
-        model,
-        manifest,
-        protocol=protocol,
-        distance=distance,
-        options=options,
-        flip=flip,
-        on=on,
-        progress=progress,
-    )
+    model, manifest, on = as_model(run), as_manifest(data), on or machine()
+    with take_part(on) as processes:
+        scored = score_run(
+            model,
+            manifest,
+            protocol=protocol,
+            distance=distance,
+            options=options,
+            flip=flip,
+            on=on,
+            progress=progress,
+        )
+        processes.once(lambda: _save(model, manifest, scored, untrained))
+    return scored.evaluation
+
+
+def _save(model: TrainedModel, manifest: Manifest, scored: ScoredRun, untrained: Evaluation | None) -> None:
+    """Writes scores and report into a model's folder."""
     evaluation = scored.evaluation
     save_evaluation(evaluation, model.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
     title, history, recipe = Path(model).name, [], None
@@ -207,7 +221,6 @@ def evaluate(
         untrained=untrained,
         recipe=recipe,
     )
-    return evaluation
 
 
 def embed_with(
@@ -223,6 +236,8 @@ def embed_with(
     """Embeds every picture of a source with a run's model.
 
         >>> samecar.embed_with("runs/resnet18", "veri776:VeRi").save("veri.npz")
+
+    In processes that `torchrun` has started, all of them call this and embed a share; all have the whole then.
 
     Args:
         run: a finished run, a fused, reduced or exported model, or its folder or file.
@@ -241,13 +256,13 @@ def embed_with(
     """
     trained, manifest = as_model(run), as_manifest(data)
     quicken = not reference and len(manifest) >= MANY
-    embed_some = _embedding_with(trained, flip, on or machine(), quicken=quicken)
-    with show_progress(progress) as report:
-        if parts is None:
-            return embed_some(manifest, report)
-        made_by = trained.model_digest() + (FLIPPED if flip else "")
-        folder = as_path(parts, "folder of parts")
-        return embed_in_parts(manifest, made_by, embed_some, folder, report, reference=reference)
+    on, made_by = on or machine(), trained.model_digest() + (FLIPPED if flip else "")
+    folder = None if parts is None else as_path(parts, "folder of parts")
+    with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
+        embed_some = _embedding_with(trained, flip, processes.machine(on), quicken=quicken)
+        if folder is None:
+            return embed_together(manifest, made_by, embed_some, report, processes)
+        return embed_in_parts(manifest, made_by, embed_some, folder, report, reference=reference, processes=processes)
 
 
 def _embedding_with(

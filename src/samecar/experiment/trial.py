@@ -110,7 +110,7 @@ def train_and_evaluate(
 
         untrained = processes.once(score_before)
         run = train(recipe, manifest, folder, resume=resume, on=on, progress=report)
-        trained = processes.once(lambda: evaluate(run, manifest, untrained=untrained, on=mine, progress=report))
+        trained = evaluate(run, manifest, untrained=untrained, on=on, progress=report)
         return Trial(run, untrained, trained)
 
 

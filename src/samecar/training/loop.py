@@ -133,8 +133,9 @@ class Keeper:
             if scores["mAP"] > best_score(before):
                 run.save_model(self.learner.trained, "best", epoch=epoch)
         run.append_metrics(kept)
-        for name, value in kept.items() if self.writer else ():
-            self.writer.add_scalar(_tag(name), value, epoch)
+        if self.writer is not None:
+            for name, value in kept.items():
+                self.writer.add_scalar(_tag(name), value, epoch)
         run.save_checkpoint(self.learner.checkpoint, epoch)
         run.note_session(self.clock.session(epoch))
         return kept

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
-from timm.layers import convert_sync_batchnorm
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -149,7 +149,7 @@ def synchronise_batch_norm(model: nn.Module, device: torch.device) -> None:
             "training.synchronised_batch_norm is true and several processes train on processors, where torch cannot "
             "synchronise batch normalisation; take GPUs, one process, or leave it out"
         )
-    convert_sync_batchnorm(model)
+    convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:
