@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from samecar.errors import SamecarError
@@ -252,6 +253,8 @@ def take_part(on: Machine) -> Iterator[Processes]:
         backend, store=store, rank=processes.rank, world_size=processes.count, timeout=LONGEST_WAIT
     )
     _joined.append(processes)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         with _say_once(processes, store):
             yield processes
@@ -269,6 +272,13 @@ def _meeting_place() -> Any:
         _stores.append(next(rendezvous("env://", timeout=LONGEST_WAIT))[0])
     _stores.append(PrefixStore(f"samecar-{len(_stores)}", _stores[0]))
     return _stores[-1]
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process once the launcher that started it has ended, which can no longer see to it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
@@ -367,7 +377,8 @@ def launch(count: int, arguments: Sequence[str], on: Machine) -> None:
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
         try:
-            elastic_launch(settings, sys.executable)("-m", "samecar", *arguments)
+            # Without -P a folder called samecar, where the command is typed, would be taken for the package.
+            elastic_launch(settings, sys.executable)("-P", "-m", "samecar", *arguments)
         except ChildFailedError as error:
             raise _reason(error, count) from error
         except SignalException as error:

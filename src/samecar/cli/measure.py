@@ -208,6 +208,10 @@ def embed(
         typer.Option("--reference", help="run a trained network by torch in float32, not by the quickest that agrees"),
     ] = False,
     processes: Count = None,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="make the I-th of N shares of OUT.parts only; without --part all are joined"),
+    ] = None,
 ) -> None:
     """Embeds every picture of a source with a trained model.
 
@@ -215,12 +219,30 @@ def embed(
     """
     from samecar.embedding.embeddings import refuse_name
     from samecar.embedding.npy import refuse_other_table
-    from samecar.embedding.parts import keep_parts_beside, parts_beside
-    from samecar.experiment.evaluate import embed_with
+    from samecar.embedding.parts import Share, keep_parts_beside, parts_beside
+    from samecar.experiment.evaluate import embed_share_with, embed_with
     from samecar.hardware import machine
 
     refuse_name(out)
     opened, place = open_model(run, preprocessing), machine(**on)
+    if part is not None:
+        if processes is not None:
+            raise SamecarError("--part is for machines that start by themselves; give it or --processes, not both")
+        share = name_option("--part", Share.read, part)
+        manifest = console.open_aloud(source)
+        with console.progress_bars() as progress:
+            made = embed_share_with(
+                opened,
+                manifest,
+                parts_beside(out),
+                share,
+                flip=flip,
+                on=place,
+                progress=progress,
+                reference=reference,
+            )
+        console.say(f"{parts_beside(out)}: {made} are made; when all are, the same command without --part joins them")
+        return
     with console.several(processes, place) as mine:
         if mine is None:
             return

@@ -100,6 +100,60 @@ def embed_in_parts(
 
 
 @dataclass(frozen=True)
+class Share:
+    """Which parts a machine makes that starts by itself.
+
+    Attributes:
+        number: of the share, from 1.
+        count: how many shares there are.
+    """
+
+    number: int
+    count: int
+
+    @classmethod
+    def read(cls, text: str) -> "Share":
+        """A share as it is written, such as 2/4.
+
+        Raises:
+            SamecarError: it is none.
+        """
+        written = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
+        share = cls(int(written[1]), int(written[2])) if written else cls(0, 0)
+        if not 1 <= share.number <= share.count:
+            raise SamecarError(f"part is {text!r}; give the number of a share and how many there are, such as 2/4")
+        return share
+
+
+def embed_share(
+    manifest: Manifest, model: str, embed: Embed, folder: Path, share: Share, progress: Progress, *, reference: bool
+) -> str:
+    """Makes a share of the parts of a set, which others join; says what has been made.
+
+    Args:
+        manifest: which pictures.
+        model: as in `embed_in_parts`, and so are the others.
+        embed: embeds some of the pictures.
+        folder: keeps what is done.
+        share: which parts.
+        progress: is told how far they are.
+        reference: whether torch in float32 embeds.
+
+    Raises:
+        SamecarError: as in `embed_in_parts`, or the set has no parts.
+    """
+    if len(manifest) <= PART:
+        raise SamecarError(
+            f"part is {share.number}/{share.count} but {len(manifest):,} pictures are embedded at once; parts are of "
+            f"{PART:,}, so leave --part out"
+        )
+    parts = Parts.of(folder, manifest, model, reference=reference)
+    numbers = range(share.number - 1, parts.count, share.count)
+    parts.make(numbers, manifest, embed, progress)
+    return f"{len(numbers)} of {parts.count} parts"
+
+
+@dataclass(frozen=True)
 class Parts:
     """The parts of one set by one model, in a folder that may hold others.
 

@@ -10,7 +10,7 @@ from samecar.config import digest
 from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, FLIPPED, Embeddings
 from samecar.embedding.encoder import MANY, Encoder
-from samecar.embedding.parts import embed_in_parts, embed_together
+from samecar.embedding.parts import Share, embed_in_parts, embed_share, embed_together
 from samecar.errors import SamecarError, naming_extra
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
@@ -256,13 +256,53 @@ def embed_with(
     """
     trained, manifest = as_model(run), as_manifest(data)
     quicken = not reference and len(manifest) >= MANY
-    on, made_by = on or machine(), trained.model_digest() + (FLIPPED if flip else "")
+    on, made_by = on or machine(), _maker(trained, flip=flip)
     folder = None if parts is None else as_path(parts, "folder of parts")
     with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
         embed_some = _embedding_with(trained, flip, processes.machine(on), quicken=quicken)
         if folder is None:
             return embed_together(manifest, made_by, embed_some, report, processes)
         return embed_in_parts(manifest, made_by, embed_some, folder, report, reference=reference, processes=processes)
+
+
+def embed_share_with(
+    run: TrainedModel | str | Path,
+    data: Manifest | str | Path,
+    parts: str | Path,
+    share: Share,
+    *,
+    flip: bool = False,
+    on: Machine | None = None,
+    progress: Progress = silent,
+    reference: bool = False,
+) -> str:
+    """Embeds a share of a large source's pictures into a folder of parts; says how many parts that are.
+
+    Machines that start by themselves each make a share, and then `embed_with` with this folder joins them.
+
+    Args:
+        run: as in `embed_with`, and so are the others.
+        data: a manifest, or a source such as `veri776:PATH`.
+        parts: the folder, which all of them see.
+        share: which parts.
+        flip: average each embedding with that of the mirrored picture.
+        on: the machine.
+        progress: is told how far the work is.
+        reference: run a trained network by torch in float32.
+
+    Raises:
+        SamecarError: the set is too small to have parts, or whatever `embed_with` refuses.
+    """
+    trained, manifest = as_model(run), as_manifest(data)
+    quicken = not reference and len(manifest) >= MANY
+    embed_some = _embedding_with(trained, flip, on or machine(), quicken=quicken)
+    folder = as_path(parts, "folder of parts")
+    return embed_share(manifest, _maker(trained, flip=flip), embed_some, folder, share, progress, reference=reference)
+
+
+def _maker(trained: TrainedModel, *, flip: bool) -> str:
+    """What embeddings say of the model that made them."""
+    return trained.model_digest() + (FLIPPED if flip else "")
 
 
 def _embedding_with(
