@@ -1,5 +1,6 @@
 """Training in two and four processes against one process: losses, weights and what a batch lacks."""
 
+import copy
 from functools import cache, partial
 
 import pytest
@@ -79,9 +80,16 @@ def batch_of(step, rows, lost=()):
     return Batch(given, vehicles[numbers], failures, numbers, numbers % 3 - 1, torch.full_like(numbers, -1))
 
 
-def learner_of(recipe, processes=ALONE):
+@cache
+def built(settings):
     torch.manual_seed(4)
-    learner = Learner(build_embedder(recipe.model, VEHICLES).double(), recipe, CPU, processes)
+    return build_embedder(settings, VEHICLES)
+
+
+def learner_of(recipe, processes=ALONE):
+    model = copy.deepcopy(built(recipe.model))
+    torch.manual_seed(4)
+    learner = Learner(model.double(), recipe, CPU, processes)
     learner.objective.double()
     return learner
 
