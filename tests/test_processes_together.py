@@ -1,7 +1,10 @@
 """What a process knows of the others, without any others being there."""
 
+from datetime import timedelta
+
 import pytest
 
+from samecar import processes
 from samecar.errors import SamecarError
 from samecar.hardware import Machine, machine
 from samecar.processes import ALONE, Processes, read_environment, starts_others, take_part
@@ -103,3 +106,14 @@ def test_processes_are_started_where_torchrun_has_not(monkeypatch):
     assert not starts_others(8)
     with pytest.raises(SamecarError, match="--processes is 2 but torchrun has started 8; leave --processes out"):
         starts_others(2)
+
+
+def test_a_process_that_meets_nobody_says_where(monkeypatch):
+    for name, value in (WHOLE | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(processes, "LONGEST_MEETING", timedelta(seconds=1))
+    with pytest.raises(
+        SamecarError, match=r"process 5 of 8 cannot meet the others at 127\.0\.0\.1:1 \(.*\); start all"
+    ):
+        with take_part(machine("cpu", 0)):
+            pass

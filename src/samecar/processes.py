@@ -32,6 +32,9 @@ ADDRESS: Final = ("MASTER_ADDR", "MASTER_PORT")
 LONGEST_WAIT: Final = timedelta(days=1)
 """For another process, while the first one scores or writes; one that has ended is noticed at once."""
 
+LONGEST_MEETING: Final = timedelta(minutes=15)
+"""Until all processes have been started, as torchrun waits."""
+
 SECONDS_TO_END: Final = 5
 """What a process waits that has lost another one: whoever started both ends it meanwhile, and says why."""
 
@@ -248,10 +251,17 @@ def take_part(on: Machine) -> Iterator[Processes]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "gloo" if device.type == "cpu" else "cpu:gloo,cuda:nccl"
-    store = _meeting_place()
-    distributed.init_process_group(
-        backend, store=store, rank=processes.rank, world_size=processes.count, timeout=LONGEST_WAIT
-    )
+    try:
+        store = _meeting_place()
+        distributed.init_process_group(
+            backend, store=store, rank=processes.rank, world_size=processes.count, timeout=LONGEST_WAIT
+        )
+    except RuntimeError as error:
+        place = ":".join(os.environ[name] for name in ADDRESS)
+        raise SamecarError(
+            f"process {processes.rank} of {processes.count} cannot meet the others at {place} "
+            f"({str(error).splitlines()[0]}); start all of them, where this address can be reached"
+        ) from error
     _joined.append(processes)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -269,7 +279,7 @@ def _meeting_place() -> Any:
     from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 
     if not _stores:
-        _stores.append(next(rendezvous("env://", timeout=LONGEST_WAIT))[0])
+        _stores.append(next(rendezvous("env://", timeout=LONGEST_MEETING))[0])
     _stores.append(PrefixStore(f"samecar-{len(_stores)}", _stores[0]))
     return _stores[-1]
 

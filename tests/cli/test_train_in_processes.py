@@ -22,7 +22,8 @@ from samecar.training import Run
 
 pytestmark = pytest.mark.slow
 
-PATIENCE = 120
+PATIENCE = 400
+"""Seconds; a busy machine takes its time."""
 SGD = ("model.backbone=test_vit", "optimizer.name=sgd", "optimizer.learning_rate=1e-2")
 
 
