@@ -112,8 +112,6 @@ def test_a_process_that_meets_nobody_says_where(monkeypatch):
     for name, value in (WHOLE | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(processes, "LONGEST_MEETING", timedelta(seconds=1))
-    with pytest.raises(
-        SamecarError, match=r"process 5 of 8 cannot meet the others at 127\.0\.0\.1:1 \(.*\); start all"
-    ):
-        with take_part(machine("cpu", 0)):
-            pass
+    sentence = r"process 5 of 8 cannot meet the others at 127\.0\.0\.1:1 \(.*\); start all"
+    with pytest.raises(SamecarError, match=sentence), take_part(machine("cpu", 0)):
+        pass
