@@ -240,6 +240,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_what_the_docs_show_trains(tmp_path):
     draw_set(tmp_path / "VeRi", vehicles=8, cameras=2, pictures=2, size=32, workers=1)
     page = (DOCS / "scaling.md").read_text(encoding="utf-8").partition("# When one GPU is not enough")[2]
+    page = page.partition("\n## ")[0]
     lines = [
         block.replace("\\\n", " ") for block in re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     ]

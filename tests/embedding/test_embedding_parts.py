@@ -2,7 +2,7 @@ import os
 
 import numpy as np
 import pytest
-from command_line import done
+from command_line import done, refused
 from PIL import Image
 
 import samecar
@@ -201,3 +201,32 @@ def test_the_command_writes_what_it_writes_without_parts(trained, painted_source
         assert written.model == whole.model
         np.testing.assert_allclose(written.matrix, whole.matrix, atol=1e-6)
         assert written.labels.picture.tolist() == whole.labels.picture.tolist()
+
+
+def test_machines_that_start_by_themselves_embed_a_share_each(trained, painted_source, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "PART", 8)
+    out, command = tmp_path / "shared.npy", ("embed", trained, painted_source, "--workers", 0, "-o")
+    done(*command, tmp_path / "alone.npy")
+    said = done(*command, out, "--part", "2/2")
+    assert said == f"{out}.parts: 5 of 10 parts are made; when all are, the same command without --part joins them\n"
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "shared.npy.parts").iterdir()}
+    assert len(made) == 5
+    assert not out.exists()
+    done(*command, out, "--part", "1/2")
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    done(*command, out)
+    assert out.read_bytes() == (tmp_path / "alone.npy").read_bytes()
+    assert not (tmp_path / "shared.npy.parts").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--part", "3/2"], "--part is '3/2'; give the number of a share and how many there are, such as 2/4"),
+        (["--part", "two"], "--part is 'two'"),
+        (["--part", "1/2", "--processes", 2], "give it or --processes, not both"),
+        (["--part", "1/2"], "pictures are embedded at once; parts are of 4,096, so leave --part out"),
+    ],
+)
+def test_shares_that_mean_nothing_are_refused(trained, painted_source, tmp_path, options, sentence):
+    assert sentence in refused("embed", trained, painted_source, "--workers", 0, "-o", tmp_path / "all.npz", *options)
