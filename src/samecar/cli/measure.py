@@ -228,7 +228,7 @@ def embed(
     if part is not None:
         if processes is not None:
             raise SamecarError("--part is for machines that start by themselves; give it or --processes, not both")
-        share = name_option("--part", Share.read, part)
+        share = Share.read(part)
         manifest = console.open_aloud(source)
         with console.progress_bars() as progress:
             made = embed_share_with(
