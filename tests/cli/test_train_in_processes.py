@@ -13,12 +13,13 @@ import pytest
 from command_line import tiny
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_run import tiny_run
 from torch.distributed.run import get_args_parser as run_parser
 from typer.main import get_command
 
 from samecar.cli.main import app
 from samecar.drawn import draw_set
-from samecar.training import Run
+from samecar.training import Run, RunData
 
 pytestmark = pytest.mark.slow
 
@@ -288,7 +289,9 @@ def test_half_an_environment_is_one_sentence(train_only, tmp_path):
     assert "has RANK and WORLD_SIZE but not LOCAL_RANK and LOCAL_WORLD_SIZE and MASTER_ADDR and MASTER_PORT" in line
 
 
-def test_the_commands_that_measure_write_and_print_what_one_process_does(trained, painted_source, tmp_path):
+def test_the_commands_that_measure_write_and_print_what_one_process_does(painted_source, tmp_path, tmp_path_factory):
+    data = RunData("painted", "0" * 16, 6, ["a", "b", "c"])
+    trained = tiny_run(tmp_path_factory.mktemp("trained") / "run", data=data).folder
     on = ("--device", "cpu", "--workers", "0")
     embed = ("embed", str(trained), painted_source, "--reference", *on)
     alone = done(*embed, "-o", str(tmp_path / "alone.npy"))

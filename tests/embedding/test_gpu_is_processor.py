@@ -10,6 +10,7 @@ from samecar.embedding.encoder import Encoder
 from samecar.evaluation import Options
 from samecar.similarity.counting import Work
 from samecar.similarity.reranking import KReciprocal
+from samecar.training import RunData
 
 pytestmark = pytest.mark.gpu
 
@@ -18,7 +19,9 @@ DEVICES = ("cuda", "cpu")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return tiny_run(tmp_path_factory.mktemp("gpu") / "run").folder
+    return tiny_run(
+        tmp_path_factory.mktemp("gpu") / "run", data=RunData("painted", "0" * 16, 6, ["a", "b", "c"])
+    ).folder
 
 
 @pytest.fixture(scope="module")

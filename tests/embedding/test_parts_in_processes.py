@@ -16,6 +16,7 @@ from samecar.embedding import parts
 from samecar.embedding.parts import embed_in_parts
 from samecar.processes import ALONE
 from samecar.progress import silent
+from samecar.training import RunData
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +83,7 @@ def measure(processes, run, source, train_source):
 
 
 def test_scores_calibration_and_embeddings_are_those_of_one_process(tmp_path):
-    run = tiny_run(tmp_path / "run", changes=["model.backbone=test_resnet"]).folder
+    run = tiny_run(tmp_path / "run", data=RunData("painted", "0" * 16, 6, ["a", "b", "c"])).folder
     source = paint_source(tmp_path / "scored", train=2, test=40)
     others = paint_source(tmp_path / "others", train=40, test=0)
     alone = measure(ALONE, run, source, others)
