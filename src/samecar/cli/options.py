@@ -19,6 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from samecar.cli import console
 from samecar.errors import SamecarError
+from samecar.processes import LaunchedError, SaidElsewhereError
 
 if TYPE_CHECKING:
     from samecar.experiment.composite import TrainedModel
@@ -294,6 +295,8 @@ class Command(TyperCommand):
         """Runs the command; an error that names a setting names its option instead."""
         try:
             return super().invoke(ctx)
+        except (LaunchedError, SaidElsewhereError):  # others have said what is wrong
+            raise
         except SamecarError as error:
             raise SamecarError(self._with_option(str(error))) from error
 
