@@ -405,7 +405,7 @@ def draw_timeline(side: Side) -> dict[str, float]:
         return run
 
     outputs, objective, step = learner.outputs, learner.objective.forward, learner.step
-    learner.outputs = timed("forward", outputs)
+    learner.outputs = timed("forward", outputs)  # type: ignore[method-assign]
     learner.objective.forward = timed("loss", objective)  # type: ignore[method-assign]
     learner.step = timed("step", step)  # type: ignore[method-assign]
     learn = learner.learn
@@ -420,8 +420,7 @@ def draw_timeline(side: Side) -> dict[str, float]:
     try:
         watched = side.learn(Watched(some(), float("inf"), device))
     finally:
-        del learner.step, learner.learn, learner.objective.forward
-        learner.outputs = outputs
+        del learner.outputs, learner.step, learner.learn, learner.objective.forward
     spent["waiting"] = watched.waited * TIMELINE_BATCHES / max(1, watched.done)
     spent["backward"] -= spent["step"]  # which it ends with
     return {phase: round(1000 * seconds / TIMELINE_BATCHES, 2) for phase, seconds in spent.items()}

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from samecar.data import Draw, IdentityBatches, open_source
+from samecar.data.sampling import BatchesPart
 from samecar.errors import SamecarError
 
 
@@ -134,3 +135,39 @@ def test_an_epoch_of_veri776_has_the_batches_of_the_report():
         lengths.append(len(batches))
     assert 563 <= np.mean(lengths) <= 567
     assert 560 <= min(lengths) <= max(lengths) <= 572
+
+
+@given(vehicles=st.integers(1, 4), per_vehicle=st.integers(1, 3), parts=st.integers(2, 4), epoch=st.integers(0, 3))
+def test_parts_one_behind_the_other_are_the_batch(vehicles, per_vehicle, parts, epoch):
+    ids = np.array([f"v{number}" for number in range(4 * 4) for _ in range(5)])
+    batches = IdentityBatches(ids, vehicles * parts * per_vehicle, per_vehicle, seed=3)
+    if vehicles * per_vehicle == 1:
+        with pytest.raises(SamecarError, match="equally, and batch normalisation needs two pictures at least"):
+            BatchesPart(batches, 0, parts)
+        return
+    shared = [BatchesPart(batches, part, parts) for part in range(parts)]
+    batches.set_epoch(epoch)
+    assert {len(part) for part in shared} == {len(batches)}
+    for whole, *pieces in zip(batches, *shared, strict=True):
+        assert [len(piece) for piece in pieces] == [vehicles * per_vehicle] * parts
+        assert [draw for piece in pieces for draw in piece] == whole
+        owners = [{ids[draw.row] for draw in piece} for piece in pieces]
+        assert sum(map(len, owners)) == vehicles * parts, "a vehicle is parted"
+
+
+@pytest.mark.parametrize(
+    ("per_vehicle", "parts", "sentence"),
+    [
+        (
+            2,
+            4,
+            "4 processes cannot share a batch of 6 vehicles equally: .* take 1, 2, 3, 6 processes or change batch.size",
+        ),
+        (2, 7, "batch.size is 12 and batch.pictures_per_vehicle 2"),
+        (1, 6, "needs two pictures at least: batch.size is 6 .* take 1, 2, 3 processes or change batch.size"),
+    ],
+)
+def test_batches_that_cannot_be_parted_are_refused(per_vehicle, parts, sentence):
+    batches = IdentityBatches(np.array(list("abcdef") * 2), 6 * per_vehicle, per_vehicle)
+    with pytest.raises(SamecarError, match=sentence):
+        BatchesPart(batches, 0, parts)

@@ -12,6 +12,7 @@ from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.training import Learner
 from samecar.training.loop import train_batch
+from samecar.training.sharing import synchronise_batch_norm
 
 CPU = torch.device("cpu")
 PLAIN = (
@@ -222,3 +223,28 @@ def test_what_never_had_a_gradient_has_none_after_thawing():
     made.begin_epoch(1)
     fixed = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     assert fixed == ["backbone.model.pos_embed"]
+
+
+# batch normalisation of several processes
+
+
+def test_a_synchronised_network_has_the_same_tensors_and_embeddings():
+    """What the layers do in training only GPUs can show; the marked tests do."""
+    model = copy.deepcopy(built(load_recipe("report-baseline", TINY).model)).eval()
+    pictures, names = noise(0).pictures, list(model.state_dict())
+    with torch.no_grad():
+        before = model(pictures)
+        synchronise_batch_norm(model, torch.device("cuda"))
+        torch.testing.assert_close(model(pictures), before)
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    assert layers
+    assert all(isinstance(layer, torch.nn.SyncBatchNorm) for layer in layers)
+    assert list(model.state_dict()) == names
+
+
+def test_batch_normalisation_is_not_synchronised_on_processors():
+    model = built(load_recipe("report-baseline", TINY).model)
+    with pytest.raises(SamecarError, match="where torch cannot synchronise batch normalisation; take GPUs"):
+        synchronise_batch_norm(model, CPU)
+    recipe = load_recipe("report-baseline", [*TINY, "training.synchronised_batch_norm=true"])
+    Learner(copy.deepcopy(model), recipe, CPU)  # in one process there is nothing to synchronise

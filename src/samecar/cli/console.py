@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from samecar.evaluation import Evaluation
     from samecar.evaluation.records import RunComparison
     from samecar.experiment.compare import Likeness
+    from samecar.hardware import Machine
+    from samecar.processes import Processes
 
 EXAMPLES = 3
 """Examples of a finding that are printed; `--all` prints all, and `--json` has them too."""
@@ -98,6 +100,31 @@ def open_aloud(*sources: str) -> "Manifest":
     for warning in filter(None, (*manifest.warnings, describe_placeholders(manifest))):
         warn(warning)
     return manifest
+
+
+@contextmanager
+def several(count: int | None, on: "Machine") -> "Iterator[Processes | None]":
+    """Gives this process, or this one of several, for the block; None if others are started that do the work.
+
+    Of several processes that torchrun has started, the first one alone prints.
+
+    Args:
+        count: processes to start on this machine; None starts none.
+        on: the machine.
+    """
+    from samecar.processes import launch, starts_others, take_part
+
+    if starts_others(count):
+        assert count is not None
+        launch(count, sys.argv[1:], on)
+        yield None
+        return
+    with take_part(on) as processes:
+        out.quiet = errors.quiet = not processes.first
+        try:
+            yield processes
+        finally:
+            out.quiet = errors.quiet = False
 
 
 def fail(text: str) -> None:

@@ -28,6 +28,7 @@ from samecar.cli.train import train
 from samecar.cli.tune import tune
 from samecar.cli.weights import import_weights
 from samecar.errors import SamecarError, naming_extra
+from samecar.processes import LaunchedError, SaidElsewhereError
 from samecar.version import __version__
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -53,8 +54,11 @@ class Commands(Group):
         try:
             with console.interruptible(), naming_extra("this needs"):
                 return super().invoke(ctx)
+        except LaunchedError as error:
+            raise typer.Exit(error.status) from error
         except SamecarError as error:
-            console.fail(str(error))
+            if not isinstance(error, SaidElsewhereError):
+                console.fail(str(error))
             raise typer.Exit(2) from error
         except MemoryError as error:
             console.fail("memory is full; give this process more, or take smaller batches or fewer workers")
@@ -110,6 +114,7 @@ def prepare_libraries() -> None:
     library reads these settings when it is loaded, and the user's own come first.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", SHORTEST_WAIT)
 

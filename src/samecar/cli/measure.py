@@ -1,5 +1,6 @@
 """The commands that measure: evaluate, embed, score, compare-runs, calibrate and compare."""
 
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
@@ -10,6 +11,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.options import (
+    Count,
     Device,
     Engine,
     Json,
@@ -147,6 +149,7 @@ def evaluate(
     protocol: Protocol = None,
     junk: Junk = None,
     json: Json = False,
+    processes: Count = None,
 ) -> None:
     """Scores a trained model on a source's query and gallery pictures, and writes report.html."""
     from samecar.evaluation import find_protocol, with_junk
@@ -158,30 +161,35 @@ def evaluate(
     opened = open_model(run, preprocessing)
     rules = name_option("--protocol", find_protocol, protocol) if protocol else None
     place = machine(**on)
-    manifest = console.open_aloud(source)
-    trained = trained_vehicles(opened, manifest)
-    if trained:
-        console.warn(
-            f"{trained} test vehicles are called as vehicles that {run} was trained on; if they are the same ones, the "
-            "scores say nothing about vehicles never seen"
-        )
-    with console.progress_bars() as progress:
-        evaluation = evaluate_run(
-            opened,
-            manifest,
-            protocol=name_option("--junk", partial(with_junk, rules or protocol_of(manifest)), junk),
-            options=replace(options, work=replace(precision, device=name_device(place.name))),
-            flip=flip,
-            on=place,
-            progress=progress,
-            **distance,
-        )
-    if json:
-        console.print_json(evaluation.as_dict())
-    else:
-        console.print_evaluation(evaluation)
-        console.print_details(evaluation)
-        console.say(f"Open the report: {opened.folder / 'report.html'}")
+    with console.several(processes, place) as mine:
+        if mine is None:
+            return
+        manifest = console.open_aloud(source)
+        trained = trained_vehicles(opened, manifest)
+        if trained:
+            console.warn(
+                f"{trained} test vehicles are called as vehicles that {run} was trained on; if they are the same ones, "
+                "the scores say nothing about vehicles never seen"
+            )
+        with console.progress_bars() as progress:
+            evaluation = evaluate_run(
+                opened,
+                manifest,
+                protocol=name_option("--junk", partial(with_junk, rules or protocol_of(manifest)), junk),
+                options=replace(options, work=replace(precision, device=name_device(mine.machine(place).name))),
+                flip=flip,
+                on=place,
+                progress=progress,
+                **distance,
+            )
+        if not mine.first:
+            return
+        if json:
+            console.print_json(evaluation.as_dict())
+        else:
+            console.print_evaluation(evaluation)
+            console.print_details(evaluation)
+            console.say(f"Open the report: {opened.folder / 'report.html'}")
 
 
 @examples(
@@ -199,6 +207,11 @@ def embed(
         bool,
         typer.Option("--reference", help="run a trained network by torch in float32, not by the quickest that agrees"),
     ] = False,
+    processes: Count = None,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="make the I-th of N shares of OUT.parts only; without --part all are joined"),
+    ] = None,
 ) -> None:
     """Embeds every picture of a source with a trained model.
 
@@ -206,29 +219,52 @@ def embed(
     """
     from samecar.embedding.embeddings import refuse_name
     from samecar.embedding.npy import refuse_other_table
-    from samecar.embedding.parts import keep_parts_beside
-    from samecar.experiment.evaluate import embed_with
+    from samecar.embedding.parts import Share, keep_parts_beside, parts_beside
+    from samecar.experiment.evaluate import embed_share_with, embed_with
     from samecar.hardware import machine
 
     refuse_name(out)
-    opened = open_model(run, preprocessing)
-    manifest = console.open_aloud(source)
-    if out.suffix == ".npy":
-        refuse_other_table(out, manifest)
-    with keep_parts_beside(out) as parts:
+    opened, place = open_model(run, preprocessing), machine(**on)
+    if part is not None:
+        if processes is not None:
+            raise SamecarError("--part is for machines that start by themselves; give it or --processes, not both")
+        share = Share.read(part)
+        manifest = console.open_aloud(source)
         with console.progress_bars() as progress:
-            embeddings = embed_with(
+            made = embed_share_with(
                 opened,
                 manifest,
+                parts_beside(out),
+                share,
                 flip=flip,
-                on=machine(**on),
+                on=place,
                 progress=progress,
-                parts=parts,
                 reference=reference,
             )
-        embeddings.save(out)
-    rows, size = embeddings.matrix.shape
-    console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")
+        console.say(f"{parts_beside(out)}: {made} are made; when all are, the same command without --part joins them")
+        return
+    with console.several(processes, place) as mine:
+        if mine is None:
+            return
+        manifest = console.open_aloud(source)
+        if out.suffix == ".npy":
+            refuse_other_table(out, manifest)
+        with keep_parts_beside(out) if mine.first else nullcontext(parts_beside(out)) as parts:
+            with console.progress_bars() as progress:
+                embeddings = embed_with(
+                    opened,
+                    manifest,
+                    flip=flip,
+                    on=place,
+                    progress=progress,
+                    parts=parts,
+                    reference=reference,
+                )
+            if not mine.first:
+                return
+            embeddings.save(out)
+        rows, size = embeddings.matrix.shape
+        console.say(f"{out}: {rows} embeddings of {size} numbers, model {embeddings.model}")
 
 
 @examples(
@@ -308,6 +344,7 @@ def calibrate(
     options: Annotated["CalibrationOptions", OptionsOf("samecar.calibration.options:CalibrationOptions")],
     on: Place,
     json: Json = False,
+    processes: Count = None,
 ) -> None:
     """Learns which similarity means the same vehicle, and which one that it is in a gallery at all."""
     from samecar.experiment.calibrate import calibrate as calibrate_run
@@ -319,16 +356,21 @@ def calibrate(
 
     opened = as_model(run)
     place = machine(**on)
-    manifest = console.open_aloud(source)
-    with console.progress_bars() as progress:
-        calibrated = calibrate_run(opened, manifest, options, on=place, progress=progress)
-    figure = calibration_figure(*calibrated, title=f"Calibration: {run.resolve().name}")
-    pictures = save_figure(figure, opened.folder / Path(CALIBRATION_FILE).stem)
-    if json:
-        console.print_json(calibrated.calibration.model_dump(mode="json"))
-        return
-    console.print_calibration(calibrated.calibration)
-    console.say(f"Written: {opened.folder / CALIBRATION_FILE}, {', '.join(str(path) for path in pictures)}")
+    with console.several(processes, place) as mine:
+        if mine is None:
+            return
+        manifest = console.open_aloud(source)
+        with console.progress_bars() as progress:
+            calibrated = calibrate_run(opened, manifest, options, on=place, progress=progress)
+        if not mine.first:
+            return
+        figure = calibration_figure(*calibrated, title=f"Calibration: {run.resolve().name}")
+        pictures = save_figure(figure, opened.folder / Path(CALIBRATION_FILE).stem)
+        if json:
+            console.print_json(calibrated.calibration.model_dump(mode="json"))
+            return
+        console.print_calibration(calibrated.calibration)
+        console.say(f"Written: {opened.folder / CALIBRATION_FILE}, {', '.join(str(path) for path in pictures)}")
 
 
 @examples("samecar compare a.jpg b.jpg --run runs/first", "samecar compare a.jpg b.jpg --gallery garage --json")

@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from samecar.cli import console
 from samecar.errors import SamecarError
+from samecar.processes import LaunchedError, SaidElsewhereError
 
 if TYPE_CHECKING:
     from samecar.experiment.composite import TrainedModel
@@ -296,6 +297,8 @@ class Command(TyperCommand):
         """Runs the command; an error that names a setting names its option instead."""
         try:
             return super().invoke(ctx)
+        except (LaunchedError, SaidElsewhereError):  # others have said what is wrong
+            raise
         except SamecarError as error:
             raise SamecarError(self._with_option(str(error))) from error
 
@@ -448,6 +451,16 @@ Kept = Annotated[
 ]
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
+Count = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        min=1,
+        metavar="N",
+        help="processes on this machine that share the work, each with a GPU of its own or a part of the cores; "
+        "default: one",
+    ),
+]
 RunFolder = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="run folder of `samecar train`, a fused or reduced model, or an exported one"),

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import OptionsOf, Place, Quickness, examples
+from samecar.cli.options import Count, OptionsOf, Place, Quickness, examples
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.config import Recipe
     from samecar.data import Manifest
     from samecar.hardware import Machine
+    from samecar.processes import Processes
     from samecar.training import Run
 
 Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
@@ -33,6 +34,7 @@ Validation = Annotated[
     "samecar train --data veri776:VeRi -o runs/chosen",
     'samecar train small-set --data veri776:VeRi --data "folder:crops/{vehicle_id}_{camera_id}.png" -o runs/both',
     "samecar train report-resnet18 --data veri776:VeRi -o runs/second --validation 0.1 --set training.epochs=30",
+    "samecar train report-resnet18 --data veri776:VeRi -o runs/third --processes 4",
 )
 def train(
     sources: Sources,
@@ -48,17 +50,35 @@ def train(
     ] = None,
     changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
+    processes: Count = None,
 ) -> None:
     """Trains a model; where the source has query and gallery pictures, scores it before and after."""
-    from samecar.evaluation.test_sets import is_test_set
-    from samecar.experiment.train import train as train_run
-    from samecar.experiment.trial import train_and_evaluate
     from samecar.hardware import machine
 
     wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
-    manifest = console.open_aloud(*sources)
     place = machine(**on, speed=speed)
-    settings = _recipe(recipe, wishes, manifest, place, out if resume else None)
+    with console.several(processes, place) as mine:
+        if mine is not None:
+            _train(sources, out, recipe, wishes, place, mine, resume=resume)
+
+
+def _train(
+    sources: list[str],
+    out: Path,
+    recipe: str | None,
+    wishes: list[str],
+    place: "Machine",
+    processes: "Processes",
+    *,
+    resume: bool,
+) -> None:
+    """Trains in this process, or in this one of several, and prints how it went."""
+    from samecar.evaluation.test_sets import is_test_set
+    from samecar.experiment.train import train as train_run
+    from samecar.experiment.trial import train_and_evaluate
+
+    manifest = console.open_aloud(*sources)
+    settings = processes.once(lambda: _recipe(recipe, wishes, manifest, place, out if resume else None))
     trial = None
     with console.interruptible(lambda: _what_training_left(out)), console.progress_bars() as progress:
         if is_test_set(manifest):
@@ -66,6 +86,8 @@ def train(
             run = trial.run
         else:
             run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
+    if not processes.first:
+        return
     for sentence in run.unreadable():
         console.warn(f"left out of training: {sentence}")
     if run.weights.get("taken"):

@@ -53,6 +53,12 @@ class TrainingSettings(Settings):
         "0 is never",
         json_schema_extra=LATER,
     )
+    synchronised_batch_norm: bool = Field(
+        False,
+        description="whether batch normalisation in several processes takes means and variances over the whole batch, "
+        "as it does in one process, and not over each process's part; needs GPUs",
+        json_schema_extra=LATER,
+    )
 
     @model_validator(mode="after")
     def _options_of_what_is_on(self) -> Self:

@@ -14,7 +14,7 @@ from samecar.data.kept_pictures import KeptPictures
 from samecar.data.manifest import Manifest
 from samecar.data.picture_batches import put_together, read_ahead, rows_in_order
 from samecar.data.pictures import UnreadablePictureError, read_picture
-from samecar.data.sampling import Draw, IdentityBatches
+from samecar.data.sampling import BatchesPart, Draw, IdentityBatches
 from samecar.data.transforms import PictureTransform, Prepared, evaluation_transform
 from samecar.errors import SamecarError, first_few
 from samecar.preprocessing import Preprocessing
@@ -237,7 +237,7 @@ def training_loader(
     manifest: Manifest,
     labels: NDArray[np.int64],
     transform: PictureTransform,
-    batches: IdentityBatches,
+    batches: IdentityBatches | BatchesPart,
     workers: int = 0,
     delivery: Delivery | None = None,
     kept: KeptPictures | None = None,

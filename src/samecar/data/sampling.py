@@ -140,6 +140,44 @@ class IdentityBatches:
         return kept.reshape(-1, size)
 
 
+class BatchesPart:
+    """What one of several processes reads of each batch: an equal part of its vehicles, in the batch's order.
+
+    The parts of all processes, one behind the other, are the batch. An object of this class is a batch sampler too.
+
+    Args:
+        batches: of all processes together.
+        part: number of the process, from 0.
+        parts: how many processes there are.
+
+    Raises:
+        SamecarError: the vehicles of a batch cannot be parted so, or a part would be a single picture.
+    """
+
+    def __init__(self, batches: IdentityBatches, part: int, parts: int) -> None:
+        vehicles, pictures = batches.vehicles_per_batch, batches.pictures_per_vehicle
+        self._size = vehicles // parts * pictures
+        if vehicles % parts or (self._size == 1 and parts > 1):
+            fitting = [str(count) for count in range(1, vehicles + 1) if not vehicles % count]
+            fitting = fitting[:-1] if pictures == 1 and len(fitting) > 1 else fitting
+            single = "" if vehicles % parts else ", and batch normalisation needs two pictures at least"
+            raise SamecarError(
+                f"{parts} processes cannot share a batch of {vehicles} vehicles equally{single}: batch.size is "
+                f"{vehicles * pictures} and batch.pictures_per_vehicle {pictures}; take {', '.join(fitting)} processes "
+                "or change batch.size"
+            )
+        self._batches = batches
+        self._start = part * self._size
+
+    def __len__(self) -> int:
+        """Batches in the chosen epoch."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for draws in self._batches:
+            yield draws[self._start : self._start + self._size]
+
+
 def deal_over_cameras(rows: NDArray[np.int64], cameras: NDArray[np.str_], size: int) -> NDArray[np.int64]:
     """Cuts one vehicle's pictures into chunks that come from as many cameras as they can.
 

@@ -52,7 +52,7 @@ def embed(
             device=None,
             progress=progress,
         )
-        return with_rows(matrix, manifest, model_digest, way.name, flip=flip)
+        return with_rows(matrix, manifest, model_digest, name_runtime(model, way), flip=flip)
     loader = evaluation_loader(manifest, model.preprocessing, batch_size, workers, Delivery(_device_of(model)))
     side = _side_information(model, manifest)
 
@@ -67,7 +67,12 @@ def embed(
         matrix = fill_matrix(loader, len(manifest), model.embedding_size, embedded, _device_of(model), progress)
     finally:
         model.train(was_training)
-    return with_rows(matrix, manifest, model_digest, name_reference(_device_of(model)), flip=flip)
+    return with_rows(matrix, manifest, model_digest, name_runtime(model, way), flip=flip)
+
+
+def name_runtime(model: Network, way: Way | None) -> str:
+    """What runs a network, where it is or by a quicker way, and the numbers that it computes with."""
+    return name_reference(_device_of(model)) if way is None else way.name
 
 
 def find_way(model: Network) -> Way | None:

@@ -23,8 +23,9 @@ from samecar.errors import SamecarError
 from samecar.experiment.composite import TrainedModel, as_model
 from samecar.experiment.evaluate import embed_with
 from samecar.files import write_file
-from samecar.hardware import Machine
+from samecar.hardware import Machine, machine
 from samecar.labels import Labels
+from samecar.processes import take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.gallery import CALIBRATION_FILE
 
@@ -43,6 +44,9 @@ def calibrate(
     **changes: object,
 ) -> Calibrated:
     """Learns what similarities of a run's model mean, from vehicles that it was not trained on, and keeps it.
+
+    In processes that `torchrun` has started, all of them call this and embed a share of the pictures; the first one
+    alone fits and writes.
 
     Args:
         run: a finished run, a fused or reduced model, or its folder, into which `calibration.json` is written; or an
@@ -66,13 +70,18 @@ def calibrate(
     chosen = _draw_pictures(chosen, options.seed)
     labels = Labels(chosen.vehicle_id, chosen.camera_id)
     check_vehicles(labels)
-    with show_progress(progress) as report:
+    on = on or machine()
+    with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
         embeddings = embed_with(model, chosen, on=on, progress=report, reference=True, keep=True)
         provenance = Provenance(embeddings.model, manifest.name, chosen.digest, kind)
-        calibrated = fit_calibration(embeddings.matrix, labels, options, provenance=provenance, progress=report)
-    with write_file(model.folder / CALIBRATION_FILE) as path:
-        path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
-    return calibrated
+
+        def fit() -> Calibrated:
+            calibrated = fit_calibration(embeddings.matrix, labels, options, provenance=provenance, progress=report)
+            with write_file(model.folder / CALIBRATION_FILE) as path:
+                path.write_text(calibrated.calibration.to_json(), encoding="utf-8")
+            return calibrated
+
+        return processes.once(fit)
 
 
 def unseen_vehicles(run: TrainedModel, manifest: Manifest, test_vehicles: bool = False) -> tuple[Manifest, str]:

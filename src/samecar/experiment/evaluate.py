@@ -12,7 +12,7 @@ from samecar.data import Manifest, as_manifest
 from samecar.embedding.embeddings import FLIP, FLIPPED, Embeddings
 from samecar.embedding.encoder import MANY, Encoder
 from samecar.embedding.kept import KEPT_FOLDER, embed_once
-from samecar.embedding.parts import embed_in_parts
+from samecar.embedding.parts import Share, embed_in_parts, embed_share, embed_together
 from samecar.errors import SamecarError, naming_extra
 from samecar.evaluation import PROTOCOLS, Evaluation, Options, Protocol, Provenance, save_evaluation, score
 from samecar.evaluation.ranked_lists import (
@@ -29,6 +29,7 @@ from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.models.describing import describe_embedding, describe_weights
 from samecar.models.folders import DESCRIPTION_FILE, find_model
+from samecar.processes import take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.report import write_report
 from samecar.similarity.products import Distance
@@ -136,17 +137,22 @@ def score_run(
     protocol = protocol or protocol_of(manifest)
     distance = distance or (model.recipe.model.distance if isinstance(model, Run) else "cosine")
     refuse_unscorable(manifest, protocol)
-    model = finished_model(model)
-    embeddings = embed_with(model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True, keep=True)
-    provenance = replace(
-        _origin(model, embeddings.model),
-        data=manifest.name,
-        data_digest=embeddings.manifest.digest,
-        side_information=_describe_side(model, embeddings.manifest),
-        post_processing=(FLIP,) if flip else (),
-        runtime=embeddings.runtime,
-    )
-    evaluation = score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
+    model, on = finished_model(model), on or machine()
+    with take_part(on) as processes:
+        embeddings = embed_with(
+            model, of_test(manifest), flip=flip, on=on, progress=progress, reference=True, keep=True
+        )
+        provenance = replace(
+            _origin(model, embeddings.model),
+            data=manifest.name,
+            data_digest=embeddings.manifest.digest,
+            side_information=_describe_side(model, embeddings.manifest),
+            post_processing=(FLIP,) if flip else (),
+            runtime=embeddings.runtime,
+        )
+        evaluation = processes.once(
+            lambda: score_splits(embeddings, protocol, distance=distance, provenance=provenance, options=options)
+        )
     query, gallery = _queries_and_gallery(embeddings, evaluation)
     return ScoredRun(query, gallery, evaluation, protocol, distance)
 
@@ -168,6 +174,9 @@ def evaluate(
         >>> samecar.evaluate("runs/resnet18", "veri776:VeRi", progress=True)
         Evaluation(mAP 68.9, rank-1 93.6; veri776, 1,678 queries)
 
+    In processes that `torchrun` has started, all of them call this and embed a share of the pictures; the first one
+    alone scores and writes.
+
     Args:
         run: a finished run, a fused, reduced or exported model, or its folder or file.
         data: a manifest, or a source such as `veri776:PATH`.
@@ -183,17 +192,24 @@ def evaluate(
     Raises:
         SamecarError: whatever a user can mend.
     """
-    model, manifest = as_model(run), as_manifest(data)
-    scored = score_run(
-        model,
-        manifest,
-        protocol=protocol,
-        distance=distance,
-        options=options,
-        flip=flip,
-        on=on,
-        progress=progress,
-    )
+    model, manifest, on = as_model(run), as_manifest(data), on or machine()
+    with take_part(on) as processes:
+        scored = score_run(
+            model,
+            manifest,
+            protocol=protocol,
+            distance=distance,
+            options=options,
+            flip=flip,
+            on=on,
+            progress=progress,
+        )
+        processes.once(lambda: _save(model, manifest, scored, untrained))
+    return scored.evaluation
+
+
+def _save(model: TrainedModel, manifest: Manifest, scored: ScoredRun, untrained: Evaluation | None) -> None:
+    """Writes scores and report into a model's folder."""
     evaluation = scored.evaluation
     save_evaluation(evaluation, model.folder / "evaluations" / f"{_evaluation_name(manifest, evaluation)}.json")
     title, history, recipe = Path(model).name, [], None
@@ -212,7 +228,6 @@ def evaluate(
         untrained=untrained,
         recipe=recipe,
     )
-    return evaluation
 
 
 def embed_with(
@@ -230,6 +245,8 @@ def embed_with(
 
         >>> samecar.embed_with("runs/resnet18", "veri776:VeRi").save("veri.npz")
 
+    In processes that `torchrun` has started, all of them call this and embed a share; all have the whole then.
+
     Args:
         run: a finished run, a fused, reduced or exported model, or its folder or file.
         data: a manifest, or a source such as `veri776:PATH`.
@@ -242,7 +259,8 @@ def embed_with(
             embedded on a processor by the quickest runtime that is installed and agrees, so that numbers differ in the
             last digits.
         keep: keep the embeddings beside the model, in `embeddings/` of its folder, and read them from there where the
-            same pictures were embedded in the same way before. A model that is told cameras or views keeps none.
+            same pictures were embedded in the same way before. A model that is told cameras or views keeps none,
+            and neither do several processes.
 
     Raises:
         SamecarError: the run has not ended, there is no picture, or one cannot be read.
@@ -250,31 +268,73 @@ def embed_with(
     trained, manifest = as_model(run), as_manifest(data)
     quicken = not reference and len(manifest) >= MANY
     on = on or machine()
-    embed_some = _embedding_with(trained, flip, on, quicken=quicken)
-    with show_progress(progress) as report:
-        if keep and _describe_side(trained, manifest) == "none":
+    with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
+        made_by = _maker(trained, flip=flip)
+        runtime, embed_some = _embedding_with(trained, flip, processes.machine(on), quicken=quicken)
+        if keep and processes.count == 1 and _describe_side(trained, manifest) == "none":
             identity = _identify_embedding(trained, flip, on)
             return embed_once(manifest, identity, embed_some, trained.folder / KEPT_FOLDER, report)
         if parts is None:
-            return embed_some(manifest, report)
-        made_by = trained.model_digest() + (FLIPPED if flip else "")
+            return embed_together(manifest, made_by, runtime, embed_some, report, processes)
         folder = as_path(parts, "folder of parts")
-        return embed_in_parts(manifest, made_by, embed_some, folder, report, reference=reference)
+        return embed_in_parts(manifest, made_by, runtime, embed_some, folder, report, processes=processes)
+
+
+def embed_share_with(
+    run: TrainedModel | str | Path,
+    data: Manifest | str | Path,
+    parts: str | Path,
+    share: Share,
+    *,
+    flip: bool = False,
+    on: Machine | None = None,
+    progress: Progress = silent,
+    reference: bool = False,
+) -> str:
+    """Embeds a share of a large source's pictures into a folder of parts; says how many parts that are.
+
+    Machines that start by themselves each make a share, and then `embed_with` with this folder joins them.
+
+    Args:
+        run: as in `embed_with`, and so are the others.
+        data: a manifest, or a source such as `veri776:PATH`.
+        parts: the folder, which all of them see.
+        share: which parts.
+        flip: average each embedding with that of the mirrored picture.
+        on: the machine.
+        progress: is told how far the work is.
+        reference: run a trained network by torch in float32.
+
+    Raises:
+        SamecarError: the set is too small to have parts, or whatever `embed_with` refuses.
+    """
+    trained, manifest = as_model(run), as_manifest(data)
+    quicken = not reference and len(manifest) >= MANY
+    runtime, embed_some = _embedding_with(trained, flip, on or machine(), quicken=quicken)
+    folder = as_path(parts, "folder of parts")
+    return embed_share(manifest, _maker(trained, flip=flip), runtime, embed_some, folder, share, progress)
+
+
+def _maker(trained: TrainedModel, *, flip: bool) -> str:
+    """What embeddings say of the model that made them."""
+    return trained.model_digest() + (FLIPPED if flip else "")
 
 
 def _embedding_with(
     trained: TrainedModel, flip: bool, on: Machine, *, quicken: bool
-) -> Callable[[Manifest, Progress], Embeddings]:
-    """What embeds pictures with a model that is loaded once."""
+) -> tuple[str, Callable[[Manifest, Progress], Embeddings]]:
+    """What runs a model, and what embeds pictures with it, loaded once."""
     if isinstance(trained, ExportedModel):
         encoder = bound_model(trained, on=on)
-        return lambda manifest, report: encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
+        return encoder.runtime.name, lambda manifest, report: encoder.embed_manifest(
+            manifest, workers=on.workers, flip=flip, progress=report
+        )
     with naming_extra("a model that is not exported needs"):
-        from samecar.embedding.networks import embed, find_way
+        from samecar.embedding.networks import embed, find_way, name_runtime
 
     model, model_digest = trained.load_model().to(on.device), trained.model_digest()
     way = find_way(model) if quicken else None
-    return lambda manifest, report: embed(
+    return name_runtime(model, way), lambda manifest, report: embed(
         model, manifest, model_digest=model_digest, workers=on.workers, flip=flip, progress=report, way=way
     )
 

@@ -1,6 +1,7 @@
 """From a recipe and a source to a trained model."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from samecar.data import (
 )
 from samecar.data.kept_pictures import keep_pictures
 from samecar.data.placeholders import without_placeholders
+from samecar.data.sampling import BatchesPart
 from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
 from samecar.evaluation.test_sets import protocol_of
@@ -30,6 +32,7 @@ from samecar.losses.objective import mines_by_camera, refuse_batches, refuse_los
 from samecar.models import Embedder, build_embedder
 from samecar.models.layers.whitening import Whitening, refuse_single_pictures
 from samecar.models.texts.prompts import VehiclePrompts
+from samecar.processes import Processes, take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
@@ -52,13 +55,16 @@ def train(
 
         >>> run = samecar.train("small-set", "folder:crops/{vehicle_id}_{camera_id}.jpg", "runs/first", progress=True)
 
+    In processes that `torchrun` has started, all of them call this and share each batch; the first one alone writes the
+    run folder and tells how far the work is.
+
     Args:
         recipe: what to train and how; a recipe, the name of a shipped one, or a TOML file.
         data: a manifest, or a source such as `veri776:PATH`.
         out: the run folder, absent or empty unless resuming.
         resume: continue the run that is there. The recipe may ask for more `training.epochs` than the run was begun
             with, or for another `training.patience`, where the epochs that are trained are the same by both.
-        on: the machine.
+        on: the machine; several processes on it share it.
         progress: True shows bars; a function is told how far the work is.
         watch: is told of each scoring of the held-out vehicles, and may end training by an exception.
 
@@ -69,22 +75,31 @@ def train(
     Raises:
         SamecarError: whatever a user can mend; another process trains in the folder.
     """
-    folder = as_path(out, "out")
-    with hold(folder):
-        return _train(recipe, data, folder, resume=resume, on=on, progress=progress, watch=watch)
+    folder, on = as_path(out, "out"), (on or machine()).used_as(Speed())
+    with take_part(on) as processes, hold(folder) if processes.first else nullcontext():
+        return _train(
+            recipe,
+            data,
+            folder,
+            processes,
+            resume=resume,
+            on=processes.machine(on),
+            progress=progress if processes.first else silent,
+            watch=watch,
+        )
 
 
 def _train(
     recipe: Recipe | str | Path,
     data: Manifest | str | Path,
     out: Path,
+    processes: Processes,
     *,
     resume: bool,
-    on: Machine | None,
+    on: Machine,
     progress: Progress | bool | None,
     watch: Watch | None,
 ) -> Run:
-    on = (on or machine()).used_as(Speed())
     recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings, distance = recipe.training, recipe.model.distance
     training, held_out = pictures_to_train_on(recipe, manifest)
@@ -93,6 +108,7 @@ def _train(
     run_data = RunData(manifest.name, given.digest, len(given), [str(vehicle) for vehicle in vehicles])
     _refuse_settings(recipe, training)
     batches = plan_batches(training, recipe.batch, settings.seed)
+    part = BatchesPart(batches, processes.rank, processes.count)
 
     failures = FailureLog(training)
 
@@ -102,11 +118,11 @@ def _train(
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    run, learner, prompts = _begin(recipe, out, run_data, training, on, resume=resume)
+    run, learner, prompts = _begin(recipe, out, run_data, training, on, processes, resume=resume)
     recipe, model = run.recipe, learner.model
-    begins = not run.has_begun
+    begins = not processes.once(lambda: run.has_begun)
     if begins and held_out is not None:
-        run.note_untrained(validate(model))
+        processes.once(lambda: run.note_untrained(validate(model)))
 
     def validate_epoch(model: Embedder) -> dict[str, float]:
         learn_last_layer(model, failures.readable(), workers=on.workers)
@@ -115,13 +131,21 @@ def _train(
             watch(len(run.metrics()) + 1, scores)
         return scores
 
+    def save() -> None:
+        if held_out is None:
+            learn_last_layer(learner.trained, failures.readable(), workers=on.workers)
+            run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
+        else:
+            epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
+            run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
+
     with show_progress(progress) as report:
-        if prompts is not None:
+        if prompts is not None and processes.first:
             teach_texts(learner, prompts, run, training, labels, workers=on.workers, progress=report)
         transform = training_transform(model.preprocessing, recipe.augmentation)
         kept = keep_pictures(training, transform, on, report)
         delivery = Delivery(on.device, learner.speed.channels_last)
-        loader = training_loader(training, labels, transform, batches, on.workers, delivery, kept)
+        loader = training_loader(training, labels, transform, part, on.workers, delivery, kept)
         fit(
             learner,
             loader,
@@ -132,12 +156,7 @@ def _train(
             validation=validate_epoch if held_out is not None else None,
             progress=report,
         )
-    if held_out is None:
-        learn_last_layer(learner.trained, failures.readable(), workers=on.workers)
-        run.save_model(learner.trained, "model", epoch=recipe.training.epochs, epoch_choice="last epoch")
-    else:
-        epoch, held = run.model_facts("best")["epoch"], len(set(held_out.vehicle_id))
-        run.save_model(run.load_model("best"), "model", epoch=epoch, epoch_choice=_epoch_choice(run, epoch, held))
+    processes.once(save)
     return run
 
 
@@ -159,27 +178,34 @@ def learn_last_layer(model: Embedder, training: Manifest, *, workers: int) -> No
 
 
 def _begin(
-    recipe: Recipe, out: Path, data: RunData, training: Manifest, on: Machine, *, resume: bool
+    recipe: Recipe,
+    out: Path,
+    data: RunData,
+    training: Manifest,
+    on: Machine,
+    processes: Processes,
+    *,
+    resume: bool,
 ) -> tuple[Run, Learner, VehiclePrompts | None]:
     """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
     A run that was interrupted before its first step, or while it learned its prompts, begins as it began before.
     """
     if not resume:
-        Run.refuse_used(out, recipe)
+        processes.once(lambda: Run.refuse_used(out, recipe))
         model = initial_model(recipe, len(data.vehicles), training)
         prompts = build_prompts(recipe, model)
-        learner = Learner(model, recipe, on.device, on.speed)
-        return Run.create(out, recipe, data, model), learner, prompts
-    run = Run.resume(out, recipe, data)
-    if run.has_begun:
+        learner = Learner(model, recipe, on.device, on.speed, processes)
+        return processes.once(lambda: Run.create(out, recipe, data, model)), learner, prompts
+    run = processes.once(lambda: Run.resume(out, recipe, data))
+    if processes.once(lambda: run.has_begun):
         model, prompts = build_embedder(run.model_settings, len(data.vehicles), load_weights=False), None
     else:
         model = initial_model(run.recipe.model_copy(update={"model": run.model_settings}), len(data.vehicles))
         run.refuse_other_weights(model)
         prompts = build_prompts(run.recipe, model)
-    learner = Learner(model, run.recipe, on.device, on.speed)
-    run.note_recipe(model.preprocessing)
+    learner = Learner(model, run.recipe, on.device, on.speed, processes)
+    processes.once(lambda: run.note_recipe(model.preprocessing))
     return run, learner, prompts
 
 

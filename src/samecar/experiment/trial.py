@@ -18,6 +18,7 @@ from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.models.saved import RUN_FILE
 from samecar.models.weights.sources import resolve_weights
+from samecar.processes import take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run
 from samecar.training.lock import hold
@@ -100,14 +101,24 @@ def train_and_evaluate(
         SamecarError: the source has no query and gallery pictures, or whatever else a user can mend.
     """
     folder, on, recipe, manifest = as_path(out, "out"), on or machine(), as_recipe(recipe), as_manifest(data)
-    with show_progress(progress) as report:
-        if not resume:
-            with hold(folder):  # what training would refuse is refused before the first scoring
-                Run.refuse_used(folder, recipe)
-        begun = _begun_with(folder) if resume else recipe
-        untrained = None if begun is None else score_untrained(begun, manifest, on=on, progress=report)
+    with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
+        mine = processes.machine(on)
+
+        def score_before() -> Evaluation | None:
+            begun = _begun_with(folder) if resume else _not_begun_with(folder, recipe)
+            return None if begun is None else score_untrained(begun, manifest, on=mine, progress=report)
+
+        untrained = processes.once(score_before)
         run = train(recipe, manifest, folder, resume=resume, on=on, progress=report)
-        return Trial(run, untrained, evaluate(run, manifest, untrained=untrained, on=on, progress=report))
+        trained = evaluate(run, manifest, untrained=untrained, on=on, progress=report)
+        return Trial(run, untrained, trained)
+
+
+def _not_begun_with(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe of a run that begins; what training would refuse is refused before the first scoring."""
+    with hold(folder):
+        Run.refuse_used(folder, recipe)
+    return recipe
 
 
 def _begun_with(folder: Path) -> Recipe | None:

@@ -38,3 +38,8 @@ class AveragedModel(ModelEmaV3):
         """Takes in the model after a step."""
         self.update(model, int(self.steps))
         self.steps += 1
+
+    def copy_buffers(self, model: Embedder) -> None:
+        """Takes over the model's running means and variances between two steps."""
+        for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)

@@ -16,6 +16,7 @@ from samecar.errors import SamecarError
 from samecar.files import read_json, write_folder
 from samecar.models import Embedder
 from samecar.models.saved import TENSORS_FILE, load_model_tensors, load_tensors, model_tensors, save_tensors
+from samecar.processes import Processes
 
 WAYS_TO_STEP = ("fused", "foreach")
 """Options of an optimiser that say how it calculates, not what; each machine has its own."""
@@ -78,6 +79,18 @@ class Checkpoint:
         _restore_optimizer(self.optimizer, tensors, state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         return int(state["epoch"])
+
+    def share(self, processes: Processes) -> None:
+        """Gives all processes what the first one has, but for the random state, which is each process's own."""
+        if processes.count == 1:
+            return
+        tensors, numbers, scaler = processes.once(
+            lambda: (*_flatten_optimizer(self.optimizer), self.scaler.state_dict())
+        )
+        _restore_optimizer(self.optimizer, tensors, numbers)
+        self.scaler.load_state_dict(scaler)
+        for module in filter(None, (self.model, self.objective, self.average)):
+            processes.share([*module.state_dict().values()])
 
     def replace_last(self, run: Path, epoch: int) -> None:
         """Writes the state after `epoch` epochs into a run's folder, and removes the one before it."""

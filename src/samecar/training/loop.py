@@ -2,9 +2,10 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.amp import autocast
@@ -19,6 +20,7 @@ from samecar.training.metrics import best_score
 from samecar.training.patience import early_end
 from samecar.training.run import Run
 from samecar.training.sessions import SessionClock
+from samecar.training.sharing import WholeBatch, gather_batch
 
 Scores = Mapping[str, float]
 Validation = Callable[[Embedder], Scores]
@@ -76,36 +78,63 @@ def fit(
         SamecarError: the loss is no longer finite, too many pictures cannot be read, the GPU's memory is full, or there
             is no checkpoint to resume from.
     """
-    settings = run.recipe.training
-    done = run.load_checkpoint(learner.checkpoint) if resume else 0
-    if not resume:
-        run.save_checkpoint(learner.checkpoint, done)
-    run.keep_metrics(done)
-    records = run.metrics()
-    clock = SessionClock(learner.device, loader.workers, done + 1, speed=learner.speed)
+    settings, processes = run.recipe.training, learner.processes
+    done, records = processes.once(lambda: _take_up(learner, run, resume=resume))
+    learner.checkpoint.share(processes)
+    clock = SessionClock(learner.device, loader.workers, done + 1, speed=learner.speed, processes=processes.count)
     telling = TrainingProgress(progress, settings.epochs, learner.device)
-    with SummaryWriter(str(run.folder), purge_step=done + 1) as writer:
+    with SummaryWriter(str(run.folder), purge_step=done + 1) if processes.first else nullcontext() as writer:
+        keeper = Keeper(learner, run, clock, writer, validation)
         for epoch in range(done, settings.epochs):
             if early_end(records, settings.patience) is not None:
-                run.note_early_end(epoch)
+                processes.once(partial(run.note_early_end, epoch))
                 telling.say_end("training ended early")
                 break
             batches.set_epoch(epoch)
             telling.begin_epoch(epoch, len(batches))
             record = train_epoch(learner, loader, epoch, failures, telling)
-            run.write_unreadable(failures.sentences())
-            if validation and ((epoch + 1) % settings.validate_every == 0 or epoch + 1 == settings.epochs):
-                scores = validation(learner.trained)
-                record |= {f"validation_{name}": value for name, value in scores.items()}
-                if scores["mAP"] > best_score(records):
-                    run.save_model(learner.trained, "best", epoch=epoch + 1)
-            records.append(record)
-            run.append_metrics(record)
-            for name, value in record.items():
-                writer.add_scalar(_tag(name), value, epoch + 1)
-            run.save_checkpoint(learner.checkpoint, epoch + 1)
-            run.note_session(clock.session(epoch + 1))
+            records.append(processes.once(partial(keeper.keep, record, records, failures)))
             telling.end_epoch(record["loss"])
+
+
+def _take_up(learner: Learner, run: Run, *, resume: bool) -> tuple[int, list[dict[str, float]]]:
+    """Begins or resumes a run in its folder; gives how many epochs are trained, and their records."""
+    done = run.load_checkpoint(learner.checkpoint) if resume else 0
+    if not resume:
+        run.save_checkpoint(learner.checkpoint, done)
+    run.keep_metrics(done)
+    return done, run.metrics()
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Scores a model after an epoch, and writes what is kept of it; the first process alone does this."""
+
+    learner: Learner
+    run: Run
+    clock: SessionClock
+    writer: SummaryWriter | None
+    validation: Validation | None
+
+    def keep(
+        self, record: Mapping[str, float], before: Sequence[Mapping[str, float]], failures: FailureLog
+    ) -> dict[str, float]:
+        """Gives the record of an epoch with its scores, once all is written; `before` are those of earlier epochs."""
+        run, kept, epoch = self.run, dict(record), int(record["epoch"])
+        settings = run.recipe.training
+        run.write_unreadable(failures.sentences())
+        if self.validation and (epoch % settings.validate_every == 0 or epoch == settings.epochs):
+            scores = self.validation(self.learner.trained)
+            kept |= {f"validation_{name}": value for name, value in scores.items()}
+            if scores["mAP"] > best_score(before):
+                run.save_model(self.learner.trained, "best", epoch=epoch)
+        run.append_metrics(kept)
+        if self.writer is not None:
+            for name, value in kept.items():
+                self.writer.add_scalar(_tag(name), value, epoch)
+        run.save_checkpoint(self.learner.checkpoint, epoch)
+        run.note_session(self.clock.session(epoch))
+        return kept
 
 
 @dataclass
@@ -155,19 +184,20 @@ def train_epoch(
     sums = EpochSums()
     batches = len(loader)
     for step, batch in enumerate(loader):
-        failures.add(batch.failures)
-        if not len(batch.pictures):
+        whole = gather_batch(batch, learner.processes)
+        failures.add(whole.failures)
+        if not len(whole.labels):
             continue
         if batch.failures:
             learner.objective.refuse_lacking(batch.labels)
         learner.set_rate(epoch, step / batches)
         with name_full_memory(learner.device):
-            values = train_batch(learner, batch)
-        sums.add(values, len(batch.pictures))
+            values = train_batch(learner, batch, whole)
+        sums.add(values, len(whole.labels))
         if step % 10 == 0:
             _refuse_infinite(values["loss"], epoch, step)
             telling.say_batch(step, values["loss"].item(), learner.rate, sums.pictures)
-    learner.step()
+    learner.end_epoch()
     means = sums.means()
     _refuse_infinite(torch.tensor(means["loss"]), epoch, batches - 1)
     return {
@@ -179,15 +209,22 @@ def train_epoch(
     }
 
 
-def train_batch(learner: Learner, batch: Batch) -> dict[str, torch.Tensor]:
-    """Learns from one batch; gives its losses and accuracy as tensors on the device."""
+def train_batch(learner: Learner, batch: Batch, whole: WholeBatch | None = None) -> dict[str, torch.Tensor]:
+    """Learns from one batch; gives its losses and accuracy as tensors on the device.
+
+    Args:
+        learner: that learns.
+        batch: of this process.
+        whole: what is known of the batch of all processes, if that is known already.
+    """
+    whole = whole or gather_batch(batch, learner.processes)
     device, precision = learner.device, learner.recipe.training.precision
     pictures = batch.pictures.to(device, non_blocking=True)  # (batch, 3, height, width)
-    labels = batch.labels.to(device, non_blocking=True)  # (batch,)
+    labels, all_cameras = (each.to(device, non_blocking=True) for each in (whole.labels, whole.cameras))  # (batch,)
     cameras, views = (numbers.to(device, non_blocking=True) for numbers in (batch.cameras, batch.views))
     with autocast(device.type, dtype=getattr(torch, precision), enabled=precision != "float32"):
-        outputs = learner.outputs(pictures, (cameras, views))
-    losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, cameras)
+        outputs = learner.outputs(pictures, (cameras, views), whole.sizes)
+    losses: dict[str, torch.Tensor] = learner.objective(outputs, labels, all_cameras)
     accuracy = learner.objective.accuracy(outputs, labels)
     loss = losses.pop("total")
     learner.learn(loss)

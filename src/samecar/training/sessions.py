@@ -17,9 +17,10 @@ from samecar.version import __version__, find_commit
 
 Session = Mapping[str, Any]
 """One time that training was begun or taken up: date (UTC), samecar, commit (None if unknown), python, torch,
-torchvision, timm, cuda (None without a GPU), device, threads, workers, first_epoch, last_epoch, seconds,
+torchvision, timm, cuda (None without a GPU), device, threads, workers, processes, first_epoch, last_epoch, seconds,
 peak_memory_bytes (of the GPU, or without one of the process; None where it cannot be known) and speed, which says how
-the machine was used; earlier versions note none, and used it as `samecar.hardware.REFERENCE` says."""
+the machine was used; earlier versions note none, and used it as `samecar.hardware.REFERENCE` says. Device, threads,
+workers and memory are those of the first process; earlier versions did not note how many there are."""
 
 
 @dataclass
@@ -31,12 +32,14 @@ class SessionClock:
         workers: threads that read pictures.
         first_epoch: that the session trains, counted from 1.
         speed: how it uses the machine.
+        processes: that share a batch.
     """
 
     device: torch.device
     workers: int
     first_epoch: int
     speed: Speed = field(default_factory=Speed)
+    processes: int = 1
     _began: float = field(default_factory=time.perf_counter)
     _date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -59,6 +62,7 @@ class SessionClock:
             "device": torch.cuda.get_device_name(self.device) if on_gpu else _processor(),
             "threads": torch.get_num_threads(),
             "workers": self.workers,
+            "processes": self.processes,
             "first_epoch": self.first_epoch,
             "last_epoch": last_epoch,
             "seconds": round(time.perf_counter() - self._began, 1),
