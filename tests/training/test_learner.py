@@ -5,13 +5,15 @@ from functools import cache
 import pytest
 import torch
 from conftest import TINY
+from torch import nn
 
-from samecar.config import load_recipe
+from samecar.config import OptimizerSettings, load_recipe
 from samecar.data import Batch
 from samecar.errors import SamecarError
 from samecar.models import build_embedder
 from samecar.training import Learner
 from samecar.training.loop import train_batch
+from samecar.training.optim import build_optimizer
 from samecar.training.sharing import synchronise_batch_norm
 
 CPU = torch.device("cpu")
@@ -248,3 +250,17 @@ def test_batch_normalisation_is_not_synchronised_on_processors():
         synchronise_batch_norm(model, CPU)
     recipe = load_recipe("report-baseline", [*TINY, "training.synchronised_batch_norm=true"])
     Learner(copy.deepcopy(model), recipe, CPU)  # in one process there is nothing to synchronise
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_a_weight_that_learns_later_than_others_is_taken_in(name):
+    """torch's fused gradient descent fails there, which is why it is not taken."""
+    settings = OptimizerSettings(name=name, learning_rate=0.1)
+    first, later = (nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimizer = build_optimizer([first, later], settings, fused=True)
+    first.grad = torch.ones(3)
+    optimizer.step()
+    later.grad = torch.ones(3)
+    optimizer.step()
+    assert (later < 1).all()
+    assert (first < later).all()

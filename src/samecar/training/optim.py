@@ -19,7 +19,8 @@ def build_optimizer(
     Args:
         parameters: of the model, and of losses that learn.
         settings: which optimiser, and its constants.
-        fused: change all weights in one go; torch has that for all but RMSprop.
+        fused: change all weights in one go. torch has that for Adam and AdamW; its gradient descent fails where a weight
+            has its first gradient after others, as thawed ones have, and RMSprop has none.
     """
     rate, decay = settings.learning_rate, settings.weight_decay
     at_once = True if fused else None  # None lets torch choose, as it did before there was a choice
@@ -31,4 +32,4 @@ def build_optimizer(
         return AdamW(parameters, rate, settings.betas, weight_decay=decay, amsgrad=settings.amsgrad, fused=at_once)
     if settings.name == "rmsprop":
         return RMSprop(parameters, rate, settings.alpha, weight_decay=decay, momentum=settings.momentum)
-    return SGD(parameters, rate, settings.momentum, weight_decay=decay, fused=at_once)
+    return SGD(parameters, rate, settings.momentum, weight_decay=decay)
