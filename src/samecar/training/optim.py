@@ -19,8 +19,8 @@ def build_optimizer(
     Args:
         parameters: of the model, and of losses that learn.
         settings: which optimiser, and its constants.
-        fused: change all weights in one go. torch has that for Adam and AdamW; its gradient descent fails where a weight
-            has its first gradient after others, as thawed ones have, and RMSprop has none.
+        fused: change all weights in one go. torch has that for Adam and AdamW; its gradient descent fails where a
+            weight has its first gradient after others, as thawed ones have, and RMSprop has none.
     """
     rate, decay = settings.learning_rate, settings.weight_decay
     at_once = True if fused else None  # None lets torch choose, as it did before there was a choice
