@@ -17,6 +17,8 @@ ONLY_READ = (
     "import-weights",
     "data crop",
     "export runs/first --precision int8",
+    "export runs/first --format openvino",
+    "search garage crops/v1_c1.png --prior",
     *(
         "demo",
         "draw",

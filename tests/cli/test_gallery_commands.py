@@ -80,7 +80,8 @@ def test_a_gallery_from_its_making_to_an_answer(empty, crops):
     assert len(answer["results"]) == 3
     assert (best["vehicle_id"], best["camera_id"], best["address"]) == ("v3", "c1", str(crops / "v3_c1.png"))
     assert best["similarity"] == pytest.approx(1, abs=1e-3)
-    assert answer["verdict"] == {"in_gallery": None, "threshold": None, "false_alarm_rate": None}
+    names = ("in_gallery", "probability", "prior", "threshold", "false_alarm_rate")
+    assert answer["verdict"] == dict.fromkeys(names)
     said = done("search", empty, f"id:{best['id']}", "--not-camera", "c1")
     assert "v3_c2.png" in said
     assert "v3_c1.png" not in said

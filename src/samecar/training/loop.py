@@ -188,8 +188,8 @@ def train_epoch(
         failures.add(whole.failures)
         if not len(whole.labels):
             continue
-        if batch.failures:
-            learner.objective.refuse_lacking(batch.labels)
+        if whole.failures:
+            learner.objective.refuse_lacking(whole.labels)
         learner.set_rate(epoch, step / batches)
         with name_full_memory(learner.device):
             values = train_batch(learner, batch, whole)
