@@ -220,7 +220,7 @@ def in_half_precision(processes):
     return [train_batch(learner, each._replace(pictures=each.pictures.float()))["loss"].item() for each in batches]
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.long)])
 def several(request, tmp_path_factory):
     """How many processes, and what each has to show."""
     return request.param, run_together(request.param, do_all, tmp_path_factory.mktemp("several"))
