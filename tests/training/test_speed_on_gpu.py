@@ -57,9 +57,9 @@ def test_batches_are_those_of_the_processor(painted_source, channels_last, threa
     there = batches_on("cuda", painted_source, channels_last=channels_last, threads=threads)
     for one, other in zip(here, there, strict=True):
         assert other.pictures.is_cuda
-        assert other.labels.is_cuda
+        assert other.labels.is_pinned()
         torch.testing.assert_close(other.pictures.cpu(), one.pictures, rtol=1e-4, atol=1e-4)
-        assert torch.equal(other.labels.cpu(), one.labels)
+        assert torch.equal(other.labels, one.labels)
         assert torch.equal(other.rows, one.rows)
 
 

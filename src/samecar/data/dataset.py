@@ -165,30 +165,30 @@ class Delivery:
                 batch = self.collate(items, transform)
             working = torch.cuda.current_stream(self.device)
             working.wait_stream(beside)
-            for tensor in (batch.pictures, batch.labels, batch.cameras, batch.views):
-                tensor.record_stream(working)  # so that its memory is not given to another batch too early
+            batch.pictures.record_stream(working)  # so that its memory is not given to another batch too early
             yield batch
 
     def collate(self, items: Sequence[Sample | Failure], transform: PictureTransform) -> Batch:
-        """Puts items together, where the delivery brings them; see `Batch`."""
+        """Puts items together, their pictures where the delivery brings them; see `Batch`."""
         samples = [item for item in items if isinstance(item, Sample)]
         failures = tuple(item for item in items if isinstance(item, Failure))
         labels, rows, cameras, views = (
             torch.tensor([getattr(sample, name) for sample in samples], dtype=torch.int64)
             for name in ("label", "row", "camera", "view")
         )
-        numbers = self._bring(labels), failures, rows, self._bring(cameras), self._bring(views)
+        # Numbers stay here, where processes that share a batch tell them to each other without waiting for a GPU.
+        numbers = self._pin(labels), failures, rows, self._pin(cameras), self._pin(views)
         if not samples:
             return Batch(torch.empty(0, 3, 0, 0, device=self.device), *numbers)
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         prepared = [sample.prepared for sample in samples]
-        pixels = self._bring(torch.from_numpy(put_together([one.pixels for one in prepared])))
+        pixels = self._pin(torch.from_numpy(put_together([one.pixels for one in prepared])))
+        pixels = pixels.to(self.device, non_blocking=True)
         return Batch(transform.finish(pixels.contiguous(memory_format=layout), prepared), *numbers)
 
-    def _bring(self, tensor: torch.Tensor) -> torch.Tensor:
-        if self.device.type != "cuda":
-            return tensor
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+    def _pin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Puts a tensor where a GPU can fetch it by itself."""
+        return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
 
 class Groups(Protocol):
