@@ -90,7 +90,7 @@ def _print_options(json: bool) -> None:
     )
 
 
-LONGEST_NAME = 22
+LONGEST_NAME = 23
 """Characters of an option's name that are shown."""
 
 

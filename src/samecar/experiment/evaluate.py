@@ -269,8 +269,8 @@ def embed_with(
     quicken = not reference and len(manifest) >= MANY
     on = on or machine()
     with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
-        made_by = _maker(trained, flip=flip)
         runtime, embed_some = _embedding_with(trained, flip, processes.machine(on), quicken=quicken)
+        made_by = _maker(trained, flip=flip)
         if keep and processes.count == 1 and _describe_side(trained, manifest) == "none":
             identity = _identify_embedding(trained, flip, on)
             return embed_once(manifest, identity, embed_some, trained.folder / KEPT_FOLDER, report)
