@@ -124,6 +124,7 @@ def test_parts_of_a_machine_are_used_as_the_whole_is():
 
 @compiled
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_network_learns_as_the_network_does():
     sides = [learner(Speed(compile=chosen)) for chosen in (False, True)]
     before = weights(sides[0])
@@ -158,6 +159,7 @@ def test_a_compiled_network_that_says_something_else_is_refused(monkeypatch, wro
 
 @compiled
 @pytest.mark.slow
+@pytest.mark.long
 def test_without_a_compiler_one_sentence_says_so(monkeypatch, tmp_path):
     torch.compiler.reset()
     monkeypatch.setenv("CXX", str(tmp_path / "none"))
