@@ -256,6 +256,5 @@ class _Overlaps:
         ends = np.cumsum(lengths)
         places = np.arange(ends[-1]) + np.repeat(starts - ends + lengths, lengths)
         shared = np.minimum(np.repeat(encodings.weights[own], lengths), self._weights[places])
-        of_sums = np.bincount(self._rows[places], shared, minlength=self._gallery)
-        minimum: NDArray[np.float64] = of_sums  # each sum is one
-        return 1 - minimum / (2 - minimum)
+        minimum = np.bincount(self._rows[places], shared, minlength=self._gallery)  # of sums, each of which is one
+        return np.asarray(1 - minimum / (2 - minimum), np.float64)
