@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -269,11 +269,15 @@ def embed_with(
     quicken = not reference and len(manifest) >= MANY
     on = on or machine()
     with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
+        if keep and processes.count == 1 and _describe_side(trained, manifest) == "none":
+
+            def embed_all(rows: Manifest, report: Progress) -> Embeddings:
+                return _embedding_with(trained, flip, on, quicken=quicken)[1](rows, report)
+
+            identity = _identify_embedding(trained, flip, on)
+            return embed_once(manifest, identity, embed_all, trained.folder / KEPT_FOLDER, report)
         runtime, embed_some = _embedding_with(trained, flip, processes.machine(on), quicken=quicken)
         made_by = _maker(trained, flip=flip)
-        if keep and processes.count == 1 and _describe_side(trained, manifest) == "none":
-            identity = _identify_embedding(trained, flip, on)
-            return embed_once(manifest, identity, embed_some, trained.folder / KEPT_FOLDER, report)
         if parts is None:
             return embed_together(manifest, made_by, runtime, embed_some, report, processes)
         folder = as_path(parts, "folder of parts")
@@ -343,8 +347,10 @@ def _identify_embedding(trained: TrainedModel, flip: bool, on: Machine) -> str:
     """Of all that decides a reference embedding besides the picture: changes with any of it."""
     exported = isinstance(trained, ExportedModel)
     described = "" if exported else (find_model(trained.folder) / DESCRIPTION_FILE).read_text(encoding="utf-8")
-    runner = "onnxruntime" if exported else "torch"
-    return digest([described, trained.model_digest(), flip, runner, version(runner), on.name])
+    runner: str = trained.facts.runner if isinstance(trained, ExportedModel) else "torch"
+    with naming_extra("a model that is not exported needs"):
+        version: str = import_module(runner).__version__  # the library's own: it may be installed under other names
+    return digest([described, trained.model_digest(), flip, runner, version, on.name])
 
 
 def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) -> Encoder:
