@@ -23,7 +23,7 @@ from samecar.evaluation.ranked_lists import (
     worst_queries,
 )
 from samecar.evaluation.test_sets import of_test, protocol_of, refuse_unscorable
-from samecar.experiment.composite import TrainedModel, as_model, finished_model
+from samecar.experiment.composite import TorchModel, TrainedModel, as_model, finished_model
 from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
@@ -345,12 +345,17 @@ def _embedding_with(
 
 def _identify_embedding(trained: TrainedModel, flip: bool, on: Machine) -> str:
     """Of all that decides a reference embedding besides the picture: changes with any of it."""
-    exported = isinstance(trained, ExportedModel)
-    described = "" if exported else (find_model(trained.folder) / DESCRIPTION_FILE).read_text(encoding="utf-8")
+    described = "" if isinstance(trained, ExportedModel) else _describe_network(trained)
     runner: str = trained.facts.runner if isinstance(trained, ExportedModel) else "torch"
     with naming_extra("a model that is not exported needs"):
         version: str = import_module(runner).__version__  # the library's own: it may be installed under other names
     return digest([described, trained.model_digest(), flip, runner, version, on.name])
+
+
+def _describe_network(trained: TorchModel) -> str:
+    """What a network is built from, besides its tensors: of a run its recipe says more than the model's own file."""
+    own = (find_model(trained.folder) / DESCRIPTION_FILE).read_text(encoding="utf-8")
+    return own + trained.model_settings.model_dump_json() if isinstance(trained, Run) else own
 
 
 def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) -> Encoder:
