@@ -31,7 +31,8 @@ from samecar.embedding.encoder import Encoder
 from samecar.evaluation import find_protocol
 from samecar.evaluation.test_sets import of_test
 from samecar.experiment.calibrate import calibrate
-from samecar.experiment.evaluate import bound_model, embed_with, score_splits
+from samecar.experiment.embed import bound_model, embed_with
+from samecar.experiment.evaluate import score_splits
 from samecar.experiment.train import train
 from samecar.hardware import machine
 from samecar.retrieval.answers import Answer

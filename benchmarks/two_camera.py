@@ -24,7 +24,8 @@ from samecar.data import Manifest, check, open_source, split_by_identity
 from samecar.embedding.networks import embed
 from samecar.evaluation import Evaluation, find_protocol
 from samecar.evaluation.test_sets import of_test
-from samecar.experiment.evaluate import embed_with, score_splits
+from samecar.experiment.embed import embed_with
+from samecar.experiment.evaluate import score_splits
 from samecar.experiment.train import initial_model, train
 from samecar.hardware import machine
 from samecar.similarity.products import Distance

@@ -18,7 +18,7 @@ import uvicorn
 from playwright.sync_api import sync_playwright
 
 from samecar.data import Manifest, open_source
-from samecar.experiment.evaluate import bound_model
+from samecar.experiment.embed import bound_model
 from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 from samecar.retrieval.incoming import Incoming, incoming_of_manifest
 from samecar.serving.app import create_app

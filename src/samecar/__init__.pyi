@@ -22,8 +22,8 @@ from .experiment.choosing import Choice as Choice
 from .experiment.choosing import choose_recipe as choose_recipe
 from .experiment.compare import compare as compare
 from .experiment.composite import CompositeModel as CompositeModel
-from .experiment.evaluate import bound_model as bound_model
-from .experiment.evaluate import embed_with as embed_with
+from .experiment.embed import bound_model as bound_model
+from .experiment.embed import embed_with as embed_with
 from .experiment.evaluate import evaluate as evaluate
 from .experiment.export import Export as Export
 from .experiment.export import export as export

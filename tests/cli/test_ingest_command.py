@@ -6,7 +6,7 @@ from command_line import done, refused
 from film_making import paint_vehicle, red_detector, road, write_film
 from tiny_run import tiny_run
 
-from samecar.experiment.evaluate import bound_model
+from samecar.experiment.embed import bound_model
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.times import parse_time
 

@@ -8,7 +8,7 @@ from PIL import Image
 import samecar
 from samecar.embedding import parts
 from samecar.embedding.embeddings import Embeddings
-from samecar.embedding.parts import Parts, embed_in_parts, keep_parts_beside
+from samecar.embedding.parts import Maker, Parts, embed_in_parts, keep_parts_beside
 from samecar.errors import SamecarError
 from samecar.progress import silent
 
@@ -41,10 +41,10 @@ class Counting:
 def test_it_goes_on_where_it_was_stopped(manifest, tmp_path):
     stopped, resumed, told = Counting(stop_at=12), Counting(), []
     with pytest.raises(KeyboardInterrupt):
-        embed_in_parts(manifest, "model", "torch", stopped, tmp_path / "kept", silent)
+        embed_in_parts(manifest, Maker("model", "torch", stopped), tmp_path / "kept", silent)
     assert stopped.embedded == [*range(10)]
     found = embed_in_parts(
-        manifest, "model", "torch", resumed, tmp_path / "kept", lambda *told_of: told.append(told_of)
+        manifest, Maker("model", "torch", resumed), tmp_path / "kept", lambda *told_of: told.append(told_of)
     )
     assert resumed.embedded == [*range(10, COUNT)]
     np.testing.assert_array_equal(found.matrix, [[each, each**2] for each in range(COUNT)])
@@ -54,7 +54,7 @@ def test_it_goes_on_where_it_was_stopped(manifest, tmp_path):
     assert found.labels.picture.tolist() == manifest.absolute_paths()
     again = Counting()
     np.testing.assert_array_equal(
-        embed_in_parts(manifest, "model", "torch", again, tmp_path / "kept", silent).matrix, found.matrix
+        embed_in_parts(manifest, Maker("model", "torch", again), tmp_path / "kept", silent).matrix, found.matrix
     )
     assert again.embedded == []
 
@@ -76,10 +76,10 @@ def change_a_picture(manifest):
 )
 def test_parts_of_something_else_are_replaced(manifest, tmp_path, model, change):
     with pytest.raises(KeyboardInterrupt):
-        embed_in_parts(manifest, "model", "torch", Counting(stop_at=12), tmp_path / "kept", silent)
+        embed_in_parts(manifest, Maker("model", "torch", Counting(stop_at=12)), tmp_path / "kept", silent)
     changed = change(manifest)
     every = Counting()
-    found = embed_in_parts(changed, model, "torch", every, tmp_path / "kept", silent)
+    found = embed_in_parts(changed, Maker(model, "torch", every), tmp_path / "kept", silent)
     assert len(every.embedded) == len(changed)
     assert found.model == model
     np.testing.assert_array_equal(found.matrix[:, 0], [int(vehicle[1:]) for vehicle in changed.vehicle_id])
@@ -87,9 +87,9 @@ def test_parts_of_something_else_are_replaced(manifest, tmp_path, model, change)
 
 def test_parts_by_the_quickest_way_are_not_taken_for_the_reference(manifest, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        embed_in_parts(manifest, "model", "torch", Counting(stop_at=12), tmp_path / "kept", silent)
+        embed_in_parts(manifest, Maker("model", "torch", Counting(stop_at=12)), tmp_path / "kept", silent)
     every = Counting()
-    embed_in_parts(manifest, "model", "onnxruntime", every, tmp_path / "kept", silent)
+    embed_in_parts(manifest, Maker("model", "onnxruntime", every), tmp_path / "kept", silent)
     assert every.embedded == [*range(COUNT)]
 
 
@@ -97,14 +97,14 @@ def test_a_folder_of_somebody_else_is_left_alone(manifest, tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "notes.txt").write_text("mine")
     with pytest.raises(SamecarError, match=r"kept would keep .* holds notes.txt; move it away"):
-        embed_in_parts(manifest, "model", "torch", Counting(), tmp_path / "kept", silent)
+        embed_in_parts(manifest, Maker("model", "torch", Counting()), tmp_path / "kept", silent)
     assert (tmp_path / "kept" / "notes.txt").read_text() == "mine"
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(manifest, tmp_path):
     (tmp_path / "kept").write_text("mine")
     with pytest.raises(SamecarError, match=r"kept would keep .* is a file; move it away"):
-        embed_in_parts(manifest, "model", "torch", Counting(), tmp_path / "kept", silent)
+        embed_in_parts(manifest, Maker("model", "torch", Counting()), tmp_path / "kept", silent)
 
 
 def cut(path):
@@ -122,24 +122,24 @@ def shorten(path):
 @pytest.mark.parametrize("damage", [os.unlink, cut, fill, shorten])
 def test_a_damaged_part_is_made_again(manifest, tmp_path, damage):
     with pytest.raises(KeyboardInterrupt):
-        embed_in_parts(manifest, "model", "torch", Counting(stop_at=17), tmp_path / "kept", silent)
+        embed_in_parts(manifest, Maker("model", "torch", Counting(stop_at=17)), tmp_path / "kept", silent)
     parts_made = sorted((tmp_path / "kept").iterdir())
     assert len(parts_made) == 3
     damage(parts_made[1])
     again = Counting()
-    found = embed_in_parts(manifest, "model", "torch", again, tmp_path / "kept", silent).matrix
+    found = embed_in_parts(manifest, Maker("model", "torch", again), tmp_path / "kept", silent).matrix
     np.testing.assert_array_equal(found, [[each, each**2] for each in range(COUNT)])
     assert again.embedded == [*range(5, 10), *range(15, COUNT)]
 
 
 @pytest.mark.parametrize("damage", [os.unlink, cut, fill, shorten])
 def test_a_damaged_whole_is_made_again(manifest, tmp_path, damage):
-    expected = embed_in_parts(manifest, "model", "torch", Counting(), tmp_path / "kept", silent).matrix.copy()
+    expected = embed_in_parts(manifest, Maker("model", "torch", Counting()), tmp_path / "kept", silent).matrix.copy()
     (matrix,) = (tmp_path / "kept").iterdir()
     damage(matrix)
     again = Counting()
     np.testing.assert_array_equal(
-        embed_in_parts(manifest, "model", "torch", again, tmp_path / "kept", silent).matrix, expected
+        embed_in_parts(manifest, Maker("model", "torch", again), tmp_path / "kept", silent).matrix, expected
     )
     assert again.embedded == [*range(COUNT)]
 
@@ -148,16 +148,17 @@ def test_parts_of_an_earlier_version_are_replaced(manifest, tmp_path):
     (tmp_path / "kept").mkdir()
     for name in ("matrix.npy", "progress.json"):
         (tmp_path / "kept" / name).write_bytes(b"of before")
-    embed_in_parts(manifest, "model", "torch", Counting(), tmp_path / "kept", silent)
+    embed_in_parts(manifest, Maker("model", "torch", Counting()), tmp_path / "kept", silent)
     assert len([*(tmp_path / "kept").iterdir()]) == 1
 
 
 def test_a_part_that_another_process_has_made_elsewhere_is_missed(manifest, tmp_path):
-    made = Parts.of(tmp_path / "kept", manifest, "model", "torch")
-    made.make(range(0, made.count, 2), manifest, Counting(), silent)
+    maker = Maker("model", "torch", Counting())
+    made = Parts.of(tmp_path / "kept", manifest, maker)
+    made.make(range(0, made.count, 2), manifest, maker, silent)
     with pytest.raises(SamecarError, match=r"kept lacks part 2 of 5, which another process has made; let all"):
         made.join()
-    made.make(range(1, made.count, 2), manifest, Counting(), silent)
+    made.make(range(1, made.count, 2), manifest, maker, silent)
     np.testing.assert_array_equal(np.load(made.join()), [[each, each**2] for each in range(COUNT)])
 
 
@@ -171,7 +172,7 @@ def test_what_others_keep_beside_a_file_stays(tmp_path):
 
 
 def test_a_small_set_keeps_nothing(manifest, tmp_path):
-    embed_in_parts(manifest.select(range(5)), "model", "torch", Counting(), tmp_path / "kept", silent)
+    embed_in_parts(manifest.select(range(5)), Maker("model", "torch", Counting()), tmp_path / "kept", silent)
     assert not (tmp_path / "kept").exists()
 
 

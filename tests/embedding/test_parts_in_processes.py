@@ -13,7 +13,7 @@ from tiny_run import tiny_run
 import samecar
 from samecar.data import open_source
 from samecar.embedding import parts
-from samecar.embedding.parts import embed_in_parts
+from samecar.embedding.parts import Maker, embed_in_parts
 from samecar.processes import ALONE
 from samecar.progress import silent
 from samecar.training import RunData
@@ -33,7 +33,7 @@ def embed_numbers(processes, source, kept, size, stop_at):
     parts.PART, parts.BATCH = size, 2
     mine = Counting(stop_at if processes.first else COUNT)
     try:
-        found = embed_in_parts(open_source(source), "model", "torch", mine, kept, silent, processes=processes)
+        found = embed_in_parts(open_source(source), Maker("model", "torch", mine), kept, silent, processes=processes)
     except KeyboardInterrupt:
         return mine.embedded, None
     return mine.embedded, np.asarray(found.matrix)

@@ -74,7 +74,7 @@ def test_a_way_that_disagrees_or_fails_is_passed_over(encoder, monkeypatch, capl
 def test_a_set_is_embedded_by_the_quickest_way_unless_the_reference_is_asked_for(
     run, painted_source, monkeypatch, flip
 ):
-    monkeypatch.setattr("samecar.experiment.evaluate.MANY", 4)
+    monkeypatch.setattr("samecar.experiment.embed.MANY", 4)
     options = {"on": samecar.machine("cpu", 2), "flip": flip}
     reference = samecar.embed_with(run, painted_source, **options, reference=True)
     quick = samecar.embed_with(run, painted_source, **options)

@@ -17,8 +17,8 @@ from samecar.errors import SamecarError
 from samecar.evaluation import Options, default_protocol, find_protocol, with_junk
 from samecar.evaluation.records import compare_runs
 from samecar.evaluation.test_sets import is_test_set, of_test, protocol_of, refuse_unscorable
+from samecar.experiment.embed import embed_with
 from samecar.experiment.evaluate import (
-    embed_with,
     evaluate,
     score_run,
     score_splits,

@@ -9,7 +9,7 @@ from PIL import Image
 from tiny_run import tiny_run
 
 from samecar.errors import SamecarError
-from samecar.experiment.evaluate import bound_model
+from samecar.experiment.embed import bound_model
 from samecar.films import Detections, FilmSettings, Frame, YoloxDetector, ingest, open_film, passages
 from samecar.films.choosing import Crop
 from samecar.films.sketching import Sketcher

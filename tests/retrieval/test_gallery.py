@@ -15,7 +15,7 @@ from samecar.data import open_source, read_picture
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.networks import embed
 from samecar.errors import SamecarError
-from samecar.experiment.evaluate import bound_model
+from samecar.experiment.embed import bound_model
 from samecar.labels import Labels
 from samecar.retrieval.answers import Prior
 from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery

@@ -14,7 +14,7 @@ from samecar.embedding.embeddings import Embeddings
 from samecar.embedding.reading import read_split
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
-from samecar.experiment.evaluate import bound_model
+from samecar.experiment.embed import bound_model
 from samecar.retrieval.engine import all_entries
 from samecar.retrieval.export import copy_gallery, export_embeddings, export_judgements, export_manifest
 from samecar.retrieval.gallery import Gallery

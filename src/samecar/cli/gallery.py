@@ -109,7 +109,7 @@ def create(
     group: Group = None,
 ) -> None:
     """Makes an empty gallery, bound to a run's model."""
-    from samecar.experiment.evaluate import bound_model
+    from samecar.experiment.embed import bound_model
     from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE, Gallery
 

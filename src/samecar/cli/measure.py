@@ -220,7 +220,7 @@ def embed(
     from samecar.embedding.embeddings import refuse_name
     from samecar.embedding.npy import refuse_other_table
     from samecar.embedding.parts import Share, keep_parts_beside, parts_beside
-    from samecar.experiment.evaluate import embed_share_with, embed_with
+    from samecar.experiment.embed import embed_share_with, embed_with
     from samecar.hardware import machine
 
     refuse_name(out)

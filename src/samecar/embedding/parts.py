@@ -23,6 +23,7 @@ from samecar.errors import SamecarError
 from samecar.files import clear_unfinished, contents, make_folder, write_file
 from samecar.processes import ALONE, Processes
 from samecar.progress import Progress
+from samecar.similarity.products import Matrix
 
 PART: Final = 4096
 """Pictures of a part; of all batches' usual sizes a multiple, so that parts change no batch."""
@@ -33,41 +34,51 @@ BATCH: Final = 64
 _NAME = re.compile(r"(part-\d{6}|matrix)-[0-9a-f]{16}\.npy|matrix\.npy|progress\.json")
 """Files of a folder of parts; the last two are those of earlier versions."""
 
-Embed = Callable[[Manifest, Progress], Embeddings]
-"""Embeds some of the pictures."""
+
+@dataclass(frozen=True)
+class Maker:
+    """What makes the embeddings of a set, whoever calls it for which pictures.
+
+    Attributes:
+        model: the digest that the embeddings name.
+        runtime: what runs the model, likewise; it makes all of a set.
+        embed: embeds some of the pictures.
+    """
+
+    model: str
+    runtime: str
+    embed: Callable[[Manifest, Progress], Embeddings]
+
+    def embeddings(self, matrix: Matrix, manifest: Manifest) -> Embeddings:
+        """Embeddings of a whole set, of which parts were made."""
+        return Embeddings(matrix, manifest, self.model, name_pictures(manifest), self.runtime)
 
 
-def embed_together(
-    manifest: Manifest, model: str, runtime: str, embed: Embed, progress: Progress, processes: Processes
-) -> Embeddings:
+def embed_together(manifest: Manifest, maker: Maker, progress: Progress, processes: Processes) -> Embeddings:
     """Embeds a set in all processes, each a share of it; all have the whole then, in memory.
 
     Args:
         manifest: which pictures.
-        model: the digest that the embeddings will name.
-        runtime: what runs the model, likewise.
-        embed: embeds some of the pictures.
+        maker: what makes the embeddings.
         progress: is told how far this process's share is.
         processes: that share the work.
 
     Raises:
-        SamecarError: as `embed` does.
+        SamecarError: as what makes them does.
     """
     if processes.count == 1:
-        return embed(manifest, progress)
+        return maker.embed(manifest, progress)
     batches = -(-len(manifest) // BATCH)
     start, stop = (number * batches // processes.count * BATCH for number in (processes.rank, processes.rank + 1))
     own = range(start, min(stop, len(manifest)))
-    shares = processes.gather_objects(np.asarray(embed(manifest.select(own), progress).matrix) if own else None)
+    shares = processes.gather_objects(np.asarray(maker.embed(manifest.select(own), progress).matrix) if own else None)
     matrix = np.concatenate([share for share in shares if share is not None])
-    return Embeddings(matrix, manifest, model, name_pictures(manifest), runtime)
+    return maker.embeddings(matrix, manifest)
 
 
 def embed_in_parts(
     manifest: Manifest,
-    model: str,
-    runtime: str,
-    embed: Embed,
+    maker: Maker,
     folder: Path,
     progress: Progress,
     *,
@@ -77,9 +88,7 @@ def embed_in_parts(
 
     Args:
         manifest: which pictures.
-        model: the digest that the embeddings will name.
-        runtime: what runs the model, likewise; it then made all parts.
-        embed: embeds some of the pictures.
+        maker: what makes the embeddings.
         folder: keeps what is done. Where it holds parts of the same model and the same files, unchanged, the rest alone
             is embedded; other parts are replaced. All processes see it.
         progress: is told how far the parts of this process are.
@@ -89,15 +98,15 @@ def embed_in_parts(
         Embeddings whose matrix lies in the folder, and is read as it is used.
 
     Raises:
-        SamecarError: as `embed` does, or the folder cannot be written, or holds something else.
+        SamecarError: as what makes them does, or the folder cannot be written, or holds something else.
     """
     if len(manifest) <= PART:
-        return embed_together(manifest, model, runtime, embed, progress, processes)
-    parts = processes.once(lambda: Parts.of(folder, manifest, model, runtime))
-    parts.make(range(processes.rank, parts.count, processes.count), manifest, embed, progress)
+        return embed_together(manifest, maker, progress, processes)
+    parts = processes.once(lambda: Parts.of(folder, manifest, maker))
+    parts.make(range(processes.rank, parts.count, processes.count), manifest, maker, progress)
     processes.gather_objects(None)  # all parts are there
     path = processes.once(parts.join)
-    return Embeddings(np.load(path, mmap_mode="r"), manifest, model, name_pictures(manifest), runtime)
+    return maker.embeddings(np.load(path, mmap_mode="r"), manifest)
 
 
 @dataclass(frozen=True)
@@ -126,16 +135,12 @@ class Share:
         return share
 
 
-def embed_share(
-    manifest: Manifest, model: str, runtime: str, embed: Embed, folder: Path, share: Share, progress: Progress
-) -> str:
+def embed_share(manifest: Manifest, maker: Maker, folder: Path, share: Share, progress: Progress) -> str:
     """Makes a share of the parts of a set, which others join; says what has been made.
 
     Args:
         manifest: which pictures.
-        model: as in `embed_in_parts`, and so are the others.
-        runtime: what runs the model.
-        embed: embeds some of the pictures.
+        maker: as in `embed_in_parts`, and so are the others.
         folder: keeps what is done.
         share: which parts.
         progress: is told how far they are.
@@ -148,9 +153,9 @@ def embed_share(
             f"part is {share.number}/{share.count} but {len(manifest):,} pictures are embedded at once; parts are of "
             f"{PART:,}, so leave --part out"
         )
-    parts = Parts.of(folder, manifest, model, runtime)
+    parts = Parts.of(folder, manifest, maker)
     numbers = range(share.number - 1, parts.count, share.count)
-    parts.make(numbers, manifest, embed, progress)
+    parts.make(numbers, manifest, maker, progress)
     return f"{len(numbers)} of {parts.count} parts"
 
 
@@ -169,21 +174,21 @@ class Parts:
     total: int
 
     @classmethod
-    def of(cls, folder: Path, manifest: Manifest, model: str, runtime: str) -> "Parts":
+    def of(cls, folder: Path, manifest: Manifest, maker: Maker) -> "Parts":
         """The parts of a set in a folder, which need not be there.
 
         Raises:
             SamecarError: something else lies there.
         """
         _refuse_others(folder)
-        return cls(folder, _identify(manifest, model, runtime), len(manifest))
+        return cls(folder, _identify(manifest, maker), len(manifest))
 
     @property
     def count(self) -> int:
         """How many there are to be."""
         return -(-self.total // PART)
 
-    def make(self, numbers: range, manifest: Manifest, embed: Embed, progress: Progress) -> None:
+    def make(self, numbers: range, manifest: Manifest, maker: Maker, progress: Progress) -> None:
         """Embeds those of some parts that are not there yet, each of which is then a whole file.
 
         Raises:
@@ -195,7 +200,7 @@ class Parts:
         for number in numbers:
             rows = self._rows(number)
             if _read_rows(self._part(number), len(rows)) is None:
-                part = embed(manifest.select(rows), _of_all(progress, done, every))
+                part = maker.embed(manifest.select(rows), _of_all(progress, done, every))
                 self._write(self._part(number), partial(np.save, arr=np.asarray(part.matrix)))
             done += len(rows)
 
@@ -284,9 +289,9 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def _identify(manifest: Manifest, model: str, runtime: str) -> str:
+def _identify(manifest: Manifest, maker: Maker) -> str:
     """What changes when the model, what runs it, a file or the order of files does; files are told by size and time."""
-    told = hashlib.sha256(f"{model} {runtime}".encode())
+    told = hashlib.sha256(f"{maker.model} {maker.runtime}".encode())
     for row in range(len(manifest)):
         path = manifest.absolute_path(row)
         try:

@@ -21,7 +21,7 @@ from samecar.data.copies import name_pictures
 from samecar.embedding.embeddings import NOT_STATED
 from samecar.errors import SamecarError
 from samecar.experiment.composite import TrainedModel, as_model
-from samecar.experiment.evaluate import embed_with
+from samecar.experiment.embed import embed_with
 from samecar.files import write_file
 from samecar.hardware import Machine, machine
 from samecar.labels import Labels
