@@ -32,7 +32,7 @@ import torch
 from clients import random_model
 from numpy.typing import NDArray
 from PIL import Image
-from results import FOLDER, read_results, write_results
+from results import read_former, write_results
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -81,8 +81,7 @@ def main() -> None:
     parser.add_argument("--result", default="embedding", help="name of the result file")
     options = parser.parse_args()
     keep_freed_memory()
-    there = (FOLDER / f"{options.result}.json").is_file() and not options.anew
-    rows = read_results(options.result)["rows"] if there else {}
+    rows = read_former(options.result, "rows", anew=options.anew)
     with tempfile.TemporaryDirectory() as folder:
         for side in options.sides:
             files = draw_files(Path(folder) / str(side), side)

@@ -28,7 +28,7 @@ import numpy as np
 from clients import bind
 from embeddings import Matrix, draw_pictures_of, draw_vehicles
 from PIL import Image
-from results import FOLDER, read_results, write_results
+from results import read_former, write_results
 
 from samecar.cli.console import say
 from samecar.config import ModelSettings
@@ -79,9 +79,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--result", default="growth", help="name of the result file")
     options = parser.parse_args()
-    works = {}
-    if (FOLDER / f"{options.result}.json").is_file():
-        works = read_results(options.result)["works"]
+    works = read_former(options.result, "works")
     for name in options.only:
         works[name] = measure(WORKS[name], options.largest, options.sizes, options.repeats)
         content = {"size": SIZE, "queries": QUERIES, "repeats": options.repeats, "works": works}

@@ -37,6 +37,11 @@ def read_results(name: str) -> dict[str, Any]:
     return content
 
 
+def read_former(name: str, key: str, *, anew: bool = False) -> Any:
+    """What a result file has under a key, for a benchmark that goes on with it; nothing where it is made anew."""
+    return {} if anew or not (FOLDER / f"{name}.json").is_file() else read_results(name)[key]
+
+
 def commit() -> str:
     """What is measured: the commit, and whether the source differs from it."""
     return _git("rev-parse", "HEAD") + ("" if not _git("status", "--porcelain", "src") else " with changes")

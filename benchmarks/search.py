@@ -38,7 +38,7 @@ from clients import EMBEDDING_SIZE, TOP, ask, decode, draw_pictures, random_mode
 from embeddings import PORTION, Matrix, draw_pictures_of, draw_vehicles
 from measuring import measured, resident
 from numpy.typing import NDArray
-from results import FOLDER, read_results, write_results
+from results import read_former, write_results
 
 from samecar.cli.main import prepare_libraries
 from samecar.embedding.encoder import Encoder
@@ -107,9 +107,7 @@ def main() -> None:
     parser.add_argument("--result", default="search", help="name of the result file")
     options = parser.parse_args()
     prepare_libraries()  # for the processes that measure
-    sizes = {}
-    if (FOLDER / f"{options.result}.json").is_file():
-        sizes = {row["pictures"]: row for row in read_results(options.result)["sizes"]}
+    sizes = {row["pictures"]: row for row in read_former(options.result, "sizes")}
     for pictures in options.pictures:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             sizes[pictures] = fresh.submit(measure, pictures, options).result()

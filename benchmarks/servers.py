@@ -21,7 +21,18 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from engines import BATCH, CAMERAS, PICTURES_OF_A_VEHICLE, QUERIES, SETTINGS, SIZE, TOP, drawn_embeddings, fill
+from engines import (
+    BATCH,
+    CAMERAS,
+    PICTURES_OF_A_VEHICLE,
+    QUERIES,
+    SETTINGS,
+    SIZE,
+    TOP,
+    build_hnsw,
+    drawn_embeddings,
+    fill,
+)
 from numpy.typing import NDArray
 from pgvector import HalfVector
 from psycopg import sql
@@ -162,14 +173,7 @@ def measure(head: str, servers: list[str], pictures: int, hnsw: bool) -> dict[st
         with foreign_tables(head, servers) as connection:
             record["exact"] = latencies(engine, connection, queries, turns)
             if hnsw:
-                began = time.perf_counter()
-                settings = engine.rebuild("hnsw")
-                record["hnsw"] = {
-                    "building_seconds": time.perf_counter() - began,
-                    "recall": settings.recall,
-                    "measured_on": settings.measured_on,
-                    **latencies(engine, connection, queries, turns),
-                }
+                record["hnsw"] = {**build_hnsw(engine), **latencies(engine, connection, queries, turns)}
     return record
 
 

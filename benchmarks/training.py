@@ -31,7 +31,7 @@ import timm
 import torch
 from embedding import draw_files, name_files
 from PIL import Image
-from results import FOLDER, read_results, write_results
+from results import read_former, write_results
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset
@@ -107,8 +107,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_freed_memory()
     device = find_device(options.device)
-    there = (FOLDER / f"{options.result}.json").is_file() and not options.anew
-    rows = read_results(options.result)["rows"] if there else {}
+    rows = read_former(options.result, "rows", anew=options.anew)
     with tempfile.TemporaryDirectory() as folder:
         training = name_vehicles(draw_files(Path(folder) / "files", options.side))
         for backbone in options.backbones:

@@ -59,6 +59,19 @@ def finish(*words):
     return process.returncode, out, errors
 
 
+def run_python(*words, told=None, folder=None):
+    """Runs Python with some words, in a folder, and with what torchrun would have told it."""
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment() | (told or {}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
 def done(*words):
     status, out, errors = finish(*words)
     assert status == 0, errors
@@ -216,27 +229,13 @@ def test_torchrun_by_hand_is_the_same(train_only, tmp_path):
         "--local-addr",
         "127.0.0.1",
     ]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", *words, "-m", "samecar"]
-    finished = subprocess.run(
-        [*torchrun, *command(train_only, tmp_path / "run")],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    torchrun = ["-m", "torch.distributed.run", *words, "-m", "samecar"]
+    finished = run_python(*torchrun, *command(train_only, tmp_path / "run"))
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count("Trained ") == 1
     assert finished.stderr == ""
     assert [session["processes"] for session in Run.open(tmp_path / "run").sessions] == [2]
-    again = subprocess.run(
-        [*torchrun, *command(train_only, tmp_path / "run")],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    again = run_python(*torchrun, *command(train_only, tmp_path / "run"))
     assert again.returncode != 0
     assert again.stderr.count("already holds a run of this recipe") == 1
 
@@ -256,15 +255,7 @@ def test_what_the_docs_show_trains(tmp_path):
     assert [line.split()[0] for line in lines] == list(programs)
     for line in lines:
         program, *words = shlex.split(line)
-        finished = subprocess.run(
-            [sys.executable, *programs[program], *words, *tiny()],
-            cwd=tmp_path,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        finished = run_python(*programs[program], *words, *tiny(), folder=tmp_path)
         assert finished.returncode == 0, finished.stderr
     assert [Run.open(tmp_path / "runs" / name).sessions[0]["processes"] for name in ("four", "shared")] == [4, 2]
 
@@ -283,14 +274,8 @@ def test_the_file_for_slurm_is_bash_whose_command_samecar_knows():
 
 
 def test_half_an_environment_is_one_sentence(train_only, tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-m", "samecar", *command(train_only, tmp_path / "run")],
-        env=environment() | {"RANK": "0", "WORLD_SIZE": "2"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    told = {"RANK": "0", "WORLD_SIZE": "2"}
+    process = run_python("-m", "samecar", *command(train_only, tmp_path / "run"), told=told)
     assert (process.returncode, process.stdout) == (2, "")
     (line,) = process.stderr.splitlines()
     assert "has RANK and WORLD_SIZE but not LOCAL_RANK and LOCAL_WORLD_SIZE and MASTER_ADDR and MASTER_PORT" in line
