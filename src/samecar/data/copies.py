@@ -1,15 +1,21 @@
-"""Which rows show one and the same picture: by the file's path, or by its bytes."""
+"""What the bytes of files tell: which rows show one and the same picture, by the file's path or by its bytes."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.data.manifest import Manifest
+from samecar.data.picture_batches import read_ahead, rows_in_order
 from samecar.files import read_whole
+
+TOGETHER: Final = 64
+"""Files that are read at a time."""
 
 
 def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
@@ -34,15 +40,33 @@ def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
     return np.array([first_of.get(name, name) for name in names], dtype=np.str_)
 
 
+def read_digests(manifest: Manifest, threads: int) -> list[str | None]:
+    """The SHA-256 of each row's file, in hexadecimal digits; None for one that cannot be read.
+
+    Args:
+        manifest: whose files.
+        threads: that read; 0 reads in this one.
+    """
+    rows = rows_in_order(len(manifest), TOGETHER)
+    with closing(read_ahead(rows, lambda row: _digest(manifest.absolute_path(row)), threads)) as batches:
+        return [found for batch in batches for found in batch]
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(read_whole(path)).hexdigest()
+    except (OSError, ValueError):  # whoever decodes it says so; ValueError: the name holds a null byte
+        return None
+
+
 def _find_copies(paths: list[str]) -> Iterable[tuple[str, str]]:
     """Each file that holds the same bytes as one before it, with the first of these."""
     if len(paths) == 1:
         return
     first_with: dict[str, str] = {}
     for path in paths:
-        try:
-            content = hashlib.sha256(read_whole(Path(path))).hexdigest()
-        except OSError:  # whoever embeds it says so
+        content = _digest(Path(path))
+        if content is None:
             continue
         first = first_with.setdefault(content, path)
         if first != path:

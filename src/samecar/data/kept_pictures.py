@@ -5,7 +5,6 @@ model's size, and in the larger one of which a part is cut out.
 """
 
 import hashlib
-import io
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.data.copies import TOGETHER, read_digests
 from samecar.data.manifest import Manifest
 from samecar.data.picture_batches import read_ahead, rows_in_order
 from samecar.data.pictures import UnreadablePictureError, decode_picture
@@ -36,9 +36,6 @@ MOST_OF_MEMORY: Final = 0.7
 
 MOST_OF_DISK: Final = 0.9
 """The share of a disk's free room that pictures may take."""
-
-TOGETHER: Final = 64
-"""Pictures that are read, or compared with what was noted of them, at a time."""
 
 FORMAT: Final = 1
 """Of what is kept; another one is not read."""
@@ -206,18 +203,9 @@ class _Work:
     @cached_property
     def key(self) -> str:
         """Of the content of the files, and of all that makes pixels of it."""
-        told = io.StringIO()
-        told.write(f"{FORMAT} {[(name, version(name)) for name in DECODERS]} {self.transform.before_chance}")
-        with closing(read_ahead(rows_in_order(len(self.manifest), TOGETHER), self.digest, self.threads)) as batches:
-            for digests in batches:
-                told.write(" ".join(digests))
-        return hashlib.sha256(told.getvalue().encode()).hexdigest()
-
-    def digest(self, row: int) -> str:
-        try:
-            return hashlib.sha256(read_whole(self.manifest.absolute_path(row))).hexdigest()
-        except (OSError, ValueError):
-            return "unreadable"
+        made_by = f"{FORMAT} {[(name, version(name)) for name in DECODERS]} {self.transform.before_chance}"
+        contents = [content or "unreadable" for content in read_digests(self.manifest, self.threads)]
+        return hashlib.sha256(" ".join([made_by, *contents]).encode()).hexdigest()
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:

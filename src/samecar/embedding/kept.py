@@ -3,17 +3,16 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from samecar.data.copies import name_pictures
+from samecar.data.copies import name_pictures, read_digests
 from samecar.data.manifest import Manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
-from samecar.files import make_folder, read_whole, write_file
+from samecar.files import make_folder, write_file
 from samecar.hardware import available_cores
 from samecar.progress import Progress
 from samecar.similarity.products import Matrix
@@ -68,18 +67,9 @@ def embed_once(
 
 def _identify(manifest: Manifest, identity: str) -> str | None:
     """Hexadecimal digits that change with any picture; None if one cannot be read, as whoever embeds it will say."""
-    told = hashlib.sha256(identity.encode())
-
-    def content(row: int) -> bytes:
-        return hashlib.sha256(read_whole(manifest.absolute_path(row))).digest()
-
-    with ThreadPoolExecutor(available_cores()) as pool:
-        try:
-            for found in pool.map(content, range(len(manifest))):
-                told.update(found)
-        except (OSError, ValueError):  # ValueError: the name holds a null byte
-            return None
-    return told.hexdigest()[:32]
+    contents = read_digests(manifest, available_cores())
+    told = [content for content in contents if content is not None]
+    return hashlib.sha256(" ".join([identity, *told]).encode()).hexdigest()[:32] if told == contents else None
 
 
 def _read(path: Path, rows: int) -> tuple[Matrix, str, str] | None:
