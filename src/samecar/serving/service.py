@@ -227,13 +227,13 @@ class Service:
             raise invalid(f"{name}: {number} are asked for; at most {self.settings.top} are given at a time")
         return self.settings.top
 
-    def refuse_prior(self, prior: float | None) -> None:
+    async def refuse_prior(self, prior: float | None) -> None:
         """Refuses a prior where the gallery has no calibration that could use it.
 
         Raises:
             ServiceError: so it is.
         """
-        if prior is not None and self.gallery.calibration is None:
+        if prior is not None and await self.read(lambda: self.gallery.calibration) is None:
             raise invalid("prior: the gallery is not calibrated, so that it can say no probability; leave it out")
 
     def refuse_if_read_only(self) -> None:
@@ -296,7 +296,7 @@ class Service:
         Raises:
             ServiceError: too many are waiting, or a prior is stated that cannot be used.
         """
-        await self.read(self.refuse_prior, prior)
+        await self.refuse_prior(prior)
         try:
             embedding = await self._embedder(picture)
         except QueueFullError as error:
@@ -320,9 +320,9 @@ class Service:
         Raises:
             ServiceError: a prior is stated that cannot be used.
         """
+        await self.refuse_prior(prior)
 
         def search() -> SearchOutcome:
-            self.refuse_prior(prior)
             answer = self.gallery.search_like(entry.id, top, allowed, prior)
             return SearchOutcome(answer, self._judgements(entry.sighting.content))
 

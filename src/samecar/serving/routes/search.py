@@ -65,7 +65,7 @@ async def search_with_embedding(service: Served, asked: EmbeddingSearch) -> Sear
     top = service.number_of_results(asked, "top")
     allowed = asked.to_filter()
     embedding = _check_embedding(asked, await service.read(lambda: service.gallery.facts), top)
-    await service.read(service.refuse_prior, asked.prior)
+    await service.refuse_prior(asked.prior)
     found = await service.search_embedding(Question(asked.content, embedding, top, allowed, asked.prior))
     return _reply(QueryFacts(id=None, content=asked.content), found, service, began)
 
