@@ -73,11 +73,29 @@ def vehicle_key(entry: Entry) -> tuple[str, ...]:
 def _sample_entries(engine: Engine, pictures: int) -> list[Entry]:
     if pictures <= SAMPLE:
         return engine.listed(EVERYTHING, limit=SAMPLE)
+    last = _find_last_number(engine, pictures)
     entries: dict[int, Entry] = {}
     for page in range(PAGES):
-        found = engine.listed(EVERYTHING, beyond=pictures * page // PAGES, limit=SAMPLE // PAGES)
+        found = engine.listed(EVERYTHING, beyond=last * page // PAGES, limit=SAMPLE // PAGES)
         entries |= {entry.id: entry for entry in found}
     return list(entries.values())
+
+
+def _find_last_number(engine: Engine, pictures: int) -> int:
+    """The number of the last entry, or a little more.
+
+    Numbers have gaps where entries were removed, and are far apart where servers share them.
+    """
+    low, high = 0, pictures
+    while engine.listed(EVERYTHING, beyond=high, limit=1):
+        low, high = high, 2 * high
+    while high - low > high // (2 * PAGES):
+        middle = (low + high) // 2
+        if engine.listed(EVERYTHING, beyond=middle, limit=1):
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _join_words(words: list[str]) -> str:
