@@ -224,7 +224,7 @@ def _digests(pixels: NDArray[np.uint8], threads: int) -> list[str]:
     """Of every few pictures."""
 
     def digest(rows: range) -> str:
-        return hashlib.sha256(np.ascontiguousarray(pixels[rows.start : rows.stop])).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(pixels[rows.start : rows.stop]).data).hexdigest()
 
     with ThreadPoolExecutor(max(1, threads), "digests") as pool:
         return list(pool.map(digest, rows_in_order(len(pixels), TOGETHER)))
