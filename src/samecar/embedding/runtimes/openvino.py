@@ -1,7 +1,8 @@
 """Exported files that OpenVINO runs, on processors whose matrix units it makes use of."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,10 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
             asks for it.
     """
     try:
-        import openvino
+        import openvino  # noqa: F401 - for the sentence
     except ModuleNotFoundError as error:
         raise missing_library("the model was exported for", "OpenVINO", "openvino") from error
-    core = openvino.Core()
+    core = _open_core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise SamecarError(
             "the model was exported with precision bf16, which this processor does not compute with; export it with "
@@ -57,6 +58,18 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
         return np.array(embeddings, np.float32)
 
     return embed
+
+
+@cache
+def _open_core() -> Any:
+    """OpenVINO itself, once for the process and to its end.
+
+    On a processor with tiles (AMX) it gives the thread another stack for signals. Of several, the one that is let go
+    first takes away the memory that another one puts back as that stack, and the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def refuse_device(device: "torch.device | str") -> None:
