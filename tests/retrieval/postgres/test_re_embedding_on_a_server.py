@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from command_line import done, refused
+from command_line import done, refused, run
 from conftest import paint_picture
 from galleries import make_gallery
 from PIL import Image
 from plain_onnx import write_model
+from spread_places import bare
 
 import samecar
 from samecar.embedding.foreign import state_preprocessing
@@ -49,7 +50,7 @@ def yard(made, address):
         copy_gallery(source.engine, engine)
     engine.remove([3, 12])
     engine.judge(Judgement("a" * 64, 5, True, b"jpeg"))
-    engine.judge(Judgement("a" * 64, 12 if 12 in engine.entries([12]) else 6, False, None))
+    engine.judge(Judgement("a" * 64, 6, False, None))
     engine.close()
     return "yard"
 
@@ -138,17 +139,20 @@ def test_the_command_says_what_it_did_and_refuses_a_second_switch(yard, address,
     )
     assert json.loads(done("gallery", "info", yard, "--json", "--engine", address))["model"] == model.digest
     assert refused(*command) == f"yard is of model {model.digest} already; name another one with --run"
-    create_engine("second", address, Gallery.open(made / "yard").facts).close()
-    create_engine("second.before", address, Gallery.open(made / "yard").facts).close()
-    taken = refused(*(text if text != yard else "second" for text in command), "--switch")
-    assert taken.startswith("gallery 'second.before' is there, from a switch before this one")
+    with Gallery.open(made / "yard") as source:
+        for name in ("second", "second.before"):
+            create_engine(name, address, source.facts).close()
+    taken = run(*(text if text != yard else "second" for text in command), "--switch")
+    assert taken.status == 2
+    assert "error: gallery 'second.before' is there, from a switch before this one" in taken.errors
     with Gallery.open("second", engine=address) as gallery:
         assert gallery.facts.model != model.digest
 
 
-def test_a_spread_gallery_and_its_parts_are_refused(postgres, yard, address, model):
+def test_a_spread_gallery_and_its_parts_are_refused(postgres, yard, address, model, monkeypatch):
     head = postgres.address(postgres.new_database())
-    done("gallery", "spread", yard, "--engine", head, "--over", address)
+    monkeypatch.setenv("PGPASSWORD", postgres.password)
+    done("gallery", "spread", yard, "--engine", head, "--over", bare(address))
     with pytest.raises(SamecarError, match="gallery 'yard' is spread over servers, and cannot be embedded anew"):
         re_embed(yard, model, engine=head)
     found = re_embed(yard, model, engine=address)

@@ -1,7 +1,9 @@
 """Exported files that OpenVINO runs, on processors whose matrix units it makes use of."""
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -21,6 +23,9 @@ Of int8 these are the layers that were not quantised.
 """
 
 
+CONVERTER: Final = "openvino.tools.ovc"
+
+
 def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Readies an exported ONNX file for this processor, which takes a second or two.
 
@@ -37,7 +42,7 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
             asks for it.
     """
     try:
-        import openvino  # noqa: F401 - for the sentence
+        _import_runtime()
     except ModuleNotFoundError as error:
         raise missing_library("the model was exported for", "OpenVINO", "openvino") from error
     core = _open_core()
@@ -60,6 +65,17 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
     return embed
 
 
+def _import_runtime() -> Any:
+    """Imports OpenVINO without its converter of models, which takes as long again and can report to its makers."""
+    if "openvino" in sys.modules:
+        return import_module("openvino")
+    sys.modules[CONVERTER] = None  # type: ignore[assignment] # so that it cannot be imported; OpenVINO goes on without
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[CONVERTER]
+
+
 @cache
 def _open_core() -> Any:
     """OpenVINO itself, once for the process and to its end.
@@ -67,9 +83,7 @@ def _open_core() -> Any:
     On a processor with tiles (AMX) it gives the thread another stack for signals. Of several, the one that is let go
     first takes away the memory that another one puts back as that stack, and the next signal ends the process.
     """
-    import openvino
-
-    return openvino.Core()
+    return _import_runtime().Core()
 
 
 def refuse_device(device: "torch.device | str") -> None:

@@ -111,7 +111,8 @@ class Tables:
         definitions = sql.SQL(", ").join(
             sql.SQL("{} ").format(sql.Identifier(name)) + sql.SQL(definition) for name, definition in COLUMNS.items()
         )
-        cursor.execute(self.statement(GALLERY, size=sql.Literal(size), definitions=definitions))
+        text = self.statement(GALLERY, size=sql.Literal(size), definitions=definitions)
+        cursor.execute(text, binary=False)  # else a cursor takes one statement at a time
 
     def rebuild_index(self, cursor: Cursor, kind: str) -> None:
         """Makes the index anew. Others can search during the work and wait only for its end; writers wait."""
