@@ -99,6 +99,7 @@ def test_options_filter_before_the_ranking(kept, crops):
     assert found("--after", "2024-05-02") == []
     assert len(found("--before", "2024-05-02T00:00+01:00")) == 12
     assert found("--label", "lane=2") == []
+    assert found("--type", "boat") == found("--colour", "red") == []
     assert done("search", kept, crops / "v0_c1.png", "--camera", "c9") == "No picture fits.\n"
 
 
