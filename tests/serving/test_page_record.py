@@ -108,7 +108,7 @@ def test_what_a_search_was_is_told_on_the_page_and_on_paper(visit, port, picture
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(about.locator("dl")).to_be_visible()
-    for gone in ("#filter", "#record .actions", ".judge", ".drop", "#kept"):
+    for gone in ("#filter", "#save", "#print", ".judge", ".drop", "#kept"):
         expect(page.locator(gone).first).to_be_hidden()
     expect(page.locator("#crop img")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -295,7 +295,7 @@ const comparison = new Comparison(at("compare"), {
   showQuery: (place, signal) => showQueryIn(query, place, signal),
   judging: () => cards.does.judge,
 });
-const record = new Record(at("record"), at("results"));
+const record = new Record(at("answer"));
 const timeline = new Timeline(at("timeline"), { choose: (id) => cards.focus(id), point });
 
 listen(at("file"), take);

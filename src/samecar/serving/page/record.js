@@ -18,23 +18,21 @@ export class Record {
   #name = "";
 
   /**
-   * @param {HTMLDetailsElement} section
-   * @param {HTMLElement} list of the results' cards.
+   * @param {HTMLElement} answer has the list of results, both buttons, and the details that are told.
    */
-  constructor(section, list) {
-    this.section = section;
-    section.querySelector('[value="csv"]').addEventListener("click", () => save(this.#table(), `${this.#name}-results.csv`));
-    section.querySelector('[value="print"]').addEventListener("click", async () => {
-      await loadAll(list);
+  constructor(answer) {
+    this.details = answer.querySelector("#record");
+    answer.querySelector("#save").addEventListener("click", () => save(this.#table(), `${this.#name}-results.csv`));
+    answer.querySelector("#print").addEventListener("click", async () => {
+      await loadAll(answer.querySelector("#results"));
       print();
     });
-    const details = section.querySelector("details");
     let open;
     addEventListener("beforeprint", () => {
-      open = details.open;
-      details.open = true;
+      open = this.details.open;
+      this.details.open = true;
     });
-    addEventListener("afterprint", () => (details.open = open));
+    addEventListener("afterprint", () => (this.details.open = open));
   }
 
   /** Tells what was asked with what outcome; `query` is as in query.js. */
@@ -45,7 +43,7 @@ export class Record {
     const lines = this.#facts.map(([name, value]) =>
       element("div", {}, element("dt", { textContent: name.replaceAll("_", " ") }), element("dd", { textContent: visible(value) })),
     );
-    this.section.querySelector("dl").replaceChildren(...lines);
+    this.details.querySelector("dl").replaceChildren(...lines);
   }
 
   /** The results as CSV: a row for each, with what holds for all of them behind it. */
