@@ -84,6 +84,14 @@ def test_a_label_that_the_gallery_lacks_is_filtered_too(visit, looks_port):
     assert parameters(page) == "id=1 top=20"
 
 
+def test_a_label_may_have_any_name(visit, looks_port):
+    page = visit(looks_port, "/?id=1&label=__proto__=1&label=constructor=2")
+    expect(page.get_by_role("heading", name="No picture passes the filter.")).to_be_visible()
+    expect(page.locator("#filter-summary")).to_have_text("__proto__ 1, constructor 2")
+    page.locator("#none").get_by_role("button", name="Clear the filter").click()
+    expect(results(page)).to_have_count(20)
+
+
 def test_pictures_are_looked_through_by_type(visit, looks_port):
     page = visit(looks_port, "/?type=van")
     expect(page.locator("#pictures .card")).to_have_count(2)

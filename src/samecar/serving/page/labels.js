@@ -18,7 +18,7 @@ export function writeLabels(labels, written) {
 
 /** The labels in an address. */
 export function readLabels(asked) {
-  const labels = {};
+  const labels = Object.create(null); // a label may be called as what every object has
   const add = (name, value) => (labels[name] ??= []).push(value);
   for (const name of FIRST) for (const value of asked.getAll(name)) add(name, value);
   for (const choice of asked.getAll("label")) {
@@ -64,7 +64,7 @@ export class LabelChoices {
         this.place.append(group);
       }
     }
-    for (const [name, group] of this.#groups) choose(group, labels[name] ?? []);
+    for (const [name, group] of this.#groups) choose(group, Object.hasOwn(labels, name) ? labels[name] : []);
     this.arrange();
   }
 
