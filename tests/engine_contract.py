@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
-from samecar.retrieval.engine import FORMAT, NO_FILES, Engine, all_entries
+from samecar.retrieval.engine import FORMAT, NO_FILES, ContraryJudgementError, Engine, all_entries
 from samecar.retrieval.records import (
     EVERYTHING,
+    LISTED_VALUES,
     Addition,
     CameraSummary,
     Entry,
@@ -65,6 +66,16 @@ def random_embeddings(number: int, size: int = SIZE, seed: int = 0) -> np.ndarra
     return unit(np.random.default_rng(seed).standard_normal((number, size)))
 
 
+LOOKS: list[dict[str, str]] = [
+    {},
+    {"type": "car", "colour": "white"},
+    {"type": "car", "colour": "red"},
+    {"type": "van", "colour": "white"},
+    {"type": "van"},
+]
+"""What additions are labelled with beside a lane, in turns: two labels that a filter has a condition of its own for."""
+
+
 def random_additions(number: int, seed: int = 0, size: int = SIZE) -> list[Addition]:
     """Sightings of all sorts: with and without a time, a camera, a vehicle, labels, a thumbnail."""
     random = np.random.default_rng(seed)
@@ -77,10 +88,24 @@ def random_additions(number: int, seed: int = 0, size: int = SIZE) -> list[Addit
             time=None if random.random() < 0.2 else float(random.integers(0, 50)),
             track_id=str(random.integers(0, 9)),
             vehicle_id=str(random.choice(["", "car 1", "car 2"])),
-            labels={"lane": str(random.integers(0, 3))} if random.random() < 0.7 else {},
+            labels=({"lane": str(random.integers(0, 3))} if random.random() < 0.7 else {}) | LOOKS[row % len(LOOKS)],
         )
         additions.append(Addition(sighting, embedding, JPEG if random.random() < 0.5 else None))
     return additions
+
+
+def _some(*values: str) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(values), max_size=2).map(tuple)
+
+
+_VALUES = st.sampled_from(["0", "1", "7", "car"]) | _some("0", "1", "7", "car")
+
+LABELLED = {
+    "labels": st.dictionaries(st.sampled_from(["lane", "note", "type"]), _VALUES, max_size=2),
+    "types": _some("car", "van", "boat"),
+    "colours": _some("white", "red", "blue"),
+}
+"""What a filter may ask of labels."""
 
 
 def everything(engine: Engine) -> list[Entry]:
@@ -366,16 +391,60 @@ class EngineContract:
         cameras = st.lists(st.sampled_from([*CAMERAS, "unknown"]), max_size=3).map(tuple)
         moment = st.none() | st.integers(-5, 55).map(float)
         ids = st.lists(st.integers(1, 80), max_size=5).map(tuple)
-        labels = st.dictionaries(st.sampled_from(["lane", "note"]), st.sampled_from(["0", "1", "7"]), max_size=2)
-        allowed = data.draw(
-            st.builds(
-                Filter, cameras=cameras, not_cameras=cameras, after=moment, before=moment, labels=labels, not_ids=ids
-            )
-        )
+        conditions = {"cameras": cameras, "not_cameras": cameras, "after": moment, "before": moment, "not_ids": ids}
+        allowed = data.draw(st.builds(Filter, **conditions, **LABELLED))
         top = data.draw(st.integers(1, 90))
         query = random_embeddings(1, seed=data.draw(st.integers(0, 99)))
         assert_nearest(filled, query[0], top, allowed, filled.search(query, top, allowed)[0])
         assert filled.listed(allowed) == [entry for entry in filled.listed() if allowed.allows(entry)]
+
+    def test_types_colours_and_labels_are_filtered(self, engine: Engine) -> None:
+        looks = [*LOOKS, {"type": "car", "lane": "1"}, {"Type": "car"}, {"type": "Car", "colour": ""}]
+        embeddings = random_embeddings(len(looks))
+        numbers = engine.add(
+            [
+                Addition(Sighting(picture_content(b"%d" % row), labels=labels), embeddings[row])
+                for row, labels in enumerate(looks)
+            ]
+        )
+        for allowed, rows in (
+            (Filter(types=("car",)), [1, 2, 5]),
+            (Filter(types=("car", "van")), [1, 2, 3, 4, 5]),
+            (Filter(types=("van", "Car")), [3, 4, 7]),
+            (Filter(colours=("white",)), [1, 3]),
+            (Filter(types=("car",), colours=("white", "red")), [1, 2]),
+            (Filter(types=("car",), labels={"lane": "1"}), [5]),
+            (Filter(types=("car",), labels={"type": "van"}), []),
+            (Filter(types=("car",), labels={"type": ("van", "car")}), [1, 2, 5]),
+            (Filter(labels={"type": ("van", "car"), "colour": ("red", "blue")}), [2]),
+            (Filter(labels={"colour": ""}), [7]),
+            (Filter(labels={"lane": ()}), list(range(8))),  # as with cameras, none given allows all
+            (Filter(types=("boat",)), []),
+        ):
+            expected = [numbers[row] for row in rows]
+            assert [entry.id for entry in engine.listed(allowed)] == expected, allowed
+            assert sorted(match.id for match in engine.search(embeddings[:1], 8, allowed)[0]) == expected, allowed
+
+    def test_values_of_labels_are_listed(self, engine: Engine, opened: Callable[[], Engine]) -> None:
+        assert engine.label_values() == {}
+        looks = [*LOOKS, *({"note": f"{row:02d}", "lane": f"{row % LISTED_VALUES:02d}"} for row in range(51)), {"": ""}]
+        additions = [
+            Addition(Sighting(picture_content(b"%d" % row), labels=labels), embedding)
+            for row, (labels, embedding) in enumerate(zip(looks, random_embeddings(len(looks)), strict=True))
+        ]
+        numbers = engine.add(additions)
+        lanes = [("00", 2), *((f"{lane:02d}", 1) for lane in range(1, LISTED_VALUES))]
+        expected = {
+            "": [("", 1)],
+            "colour": [("white", 2), ("red", 1)],
+            "lane": lanes,
+            "note": [],  # one more than are listed
+            "type": [("car", 2), ("van", 2)],
+        }
+        assert opened().label_values() == expected
+        assert list(opened().label_values()) == list(expected)
+        engine.remove([numbers[-2]])
+        assert [len(engine.label_values()[name]) for name in ("note", "lane")] == [50, 50]
 
     @pytest.fixture
     def filled(self, engine: Engine) -> Engine:
@@ -452,6 +521,24 @@ class EngineContract:
         with pytest.raises(SamecarError, match=f"{absent}"):
             engine.judge(Judgement("q", absent, True))
         assert engine.summary().judgements == 2
+
+    def test_of_two_judgements_the_later_does_not_win_silently(
+        self, engine: Engine, opened: Callable[[], Engine]
+    ) -> None:
+        other = opened()
+        [number] = engine.add(random_additions(1))
+        assert engine.judge(Judgement("q", number, True), replaces=False) is None
+        assert other.judge(Judgement("q", number, True), replaces=False) is True
+        with pytest.raises(ContraryJudgementError, match=f"entry {number} and this query to be the same vehicle"):
+            other.judge(Judgement("q", number, False), replaces=False)
+        assert [judgement.same for judgement in engine.judgements("q")] == [True]
+        assert other.judge(Judgement("q", number, False)) is True
+        with pytest.raises(ContraryJudgementError, match=f"entry {number} and this query to be not the same"):
+            engine.withdraw("q", number, True)
+        assert [judgement.same for judgement in engine.judgements("q")] == [False]
+        assert engine.withdraw("q", number, False)
+        assert not engine.withdraw("q", number, True)  # there is nothing that could say otherwise
+        assert engine.judge(Judgement("q", number, True)) is None
 
     def test_summary(self, engine: Engine) -> None:
         rows = [("b", 5.0, "x"), ("b", 1.0, "x"), ("", None, ""), ("B", 3.0, "y"), ("b", None, "")]

@@ -99,7 +99,29 @@ def test_options_filter_before_the_ranking(kept, crops):
     assert found("--after", "2024-05-02") == []
     assert len(found("--before", "2024-05-02T00:00+01:00")) == 12
     assert found("--label", "lane=2") == []
+    assert found("--type", "boat") == found("--colour", "red") == []
     assert done("search", kept, crops / "v0_c1.png", "--camera", "c9") == "No picture fits.\n"
+
+
+def test_types_and_colours_of_a_manifest_are_filtered(empty, crops, tmp_path):
+    looks = ["car,white", "car,red", "van,white", "van,blue", ","]
+    lines = [f"{crops}/v{row}_c1.png,v{row},c1,gallery,{look}" for row, look in enumerate(looks)]
+    (tmp_path / "looks.csv").write_text("\n".join(["path,vehicle_id,camera_id,split,type,colour", *lines]))
+    done("gallery", "add", empty, tmp_path / "looks.csv")
+
+    def found(*options):
+        results = json.loads(done("search", empty, crops / "v0_c2.png", "--json", *options))["results"]
+        return sorted(result["vehicle_id"] for result in results)
+
+    assert found("--type", "car") == ["v0", "v1"]
+    assert found("--type", "car", "--type", "van", "--colour", "white") == ["v0", "v2"]
+    assert found("--label", "colour=red", "--label", "colour=blue") == ["v1", "v3"]
+    assert found("--label", "colour=red", "--type", "van") == []
+    warned = run("search", empty, crops / "v0_c2.png", "--colour", "White")
+    assert "value 'White' of label 'colour' is spelled 'white' in the gallery" in " ".join(warned.errors.split())
+    assert "would be removed" in refused("gallery", "remove", empty, "--type", "van")
+    done("gallery", "remove", empty, "--type", "van", "--yes")
+    assert found() == ["v0", "v1", "v4"]
 
 
 def test_names_that_only_look_like_the_gallerys_are_told(gallery, crops, tmp_path):

@@ -140,8 +140,6 @@ def test_searching_on_and_going_back(visit, port, picture):
     expect(page.locator("#stored")).to_contain_text(f"picture {first}")
     page.go_back()
     expect(results(page)).to_have_count(12)
-    page.reload()
-    expect(page.get_by_role("alert").filter(has_text="choose it again")).to_contain_text(picture.name)
 
 
 def test_a_link_opens_a_search_also_after_reloading(visit, port):

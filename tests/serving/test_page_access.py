@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from browsing import crop_of, meanwhile, needs_browser, results, searched, upload
+from browsing import crop_of, hold, meanwhile, needs_browser, results, searched, upload
 from galleries import painted, service, tiny_model
 from playwright.sync_api import expect
 
@@ -161,21 +161,37 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_have_contrast(visit, own_port, picture, scheme):
+def test_light_and_dark_have_contrast(visit, own_port, picture, tmp_path, scheme):
     page = visit(own_port, color_scheme=scheme, reduced_motion="reduce")
-    upload(page, picture)
+    upload(page, [picture, painted(tmp_path, 3, 0, 7)])
+    page.get_by_text("About this search").click()
+    page.get_by_text("Lane", exact=True).click()
     results(page).nth(0).get_by_role("button", name="Same", exact=True).click()
     results(page).nth(1).get_by_role("button", name="Not the same").click()
     expect(results(page).nth(1)).to_have_attribute("data-judgement", "different")
     page.mouse.move(0, 0)
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(252, 252, 250)", "dark": "rgb(21, 24, 27)"}[scheme]
-    assert page.evaluate(CONTRASTS) == []
+    assert poor_contrasts(page) == []
+    held, _ = hold(page, "**/api/judgements")
+    results(page).nth(2).get_by_role("button", name="Not the same").click()
+    meanwhile(page, lambda: held)
+    page.expected = ["status of 409"]
+    held[0].fulfill(status=409)
+    expect(page.get_by_role("alertdialog")).to_contain_text("Rank 3")
+    assert poor_contrasts(page) == []
 
 
-def test_every_control_has_a_name(visit, own_port, picture):
+def poor_contrasts(page):
+    """Texts that are hard to read, but for what cannot be pressed now, which WCAG lets be pale."""
+    return [poor for poor in page.evaluate(CONTRASTS) if not poor.startswith("Picture before")]
+
+
+def test_every_control_has_a_name(visit, own_port, picture, tmp_path):
     page = visit(own_port)
-    upload(page, picture)
+    upload(page, [picture, painted(tmp_path, 3, 0, 7)])
+    page.get_by_text("About this search").click()
+    page.get_by_text("Lane", exact=True).click()
     page.get_by_text("As a table").click()
     page.get_by_label("Only", exact=True).check()
     tree = page.locator("body").aria_snapshot()

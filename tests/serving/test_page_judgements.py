@@ -132,3 +132,64 @@ def test_the_browser_asks_before_a_judgement_that_waits_is_lost(visit, own_port,
     meanwhile(page, lambda: asked == ["beforeunload"])
     page.unroute(JUDGEMENTS)
     meanwhile(page, lambda: judged(own_gallery) == {number: True})
+
+
+def said_elsewhere(page, port, number, same):
+    """What somebody else says of entry 1 and another one."""
+    form = {"query_id": "1", "entry": str(number), "same": same}
+    assert page.request.put(f"http://127.0.0.1:{port}/api/judgements", multipart=form).ok
+
+
+def test_who_judges_otherwise_than_somebody_else_is_asked_whose_word_counts(visit, own_port, own_gallery):
+    page, card, number = card_to_judge(visit, own_port, 409)
+    dialog = page.get_by_role("alertdialog", name="Somebody said otherwise")
+    same, different = (
+        card.get_by_role("button", name="Same", exact=True),
+        card.get_by_role("button", name="Not the same"),
+    )
+    said_elsewhere(page, own_port, number, "true")
+    different.click()
+    expect(dialog).to_contain_text("Somebody has said meanwhile that it is the same vehicle; you say that it is not")
+    expect(dialog.get_by_role("button", name="Keep theirs")).to_be_focused()
+    assert judged(own_gallery) == {number: True}
+    page.keyboard.press("Escape")
+    expect(same).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("status")).to_contain_text("Rank 1: the same vehicle, as somebody else said")
+    assert judged(own_gallery) == {number: True}
+
+    different.click()  # now theirs is seen, and replaced knowingly
+    expect(page.get_by_role("status")).to_contain_text("Rank 1: not the same vehicle")
+    assert judged(own_gallery) == {number: False}
+
+    second = results(page).nth(1)
+    other = int(second.get_attribute("data-id"))
+    said_elsewhere(page, own_port, other, "false")
+    second.get_by_role("link").focus()
+    page.keyboard.press("s")
+    dialog.get_by_role("button", name="Replace it by mine").click()
+    expect(page.get_by_role("status")).to_contain_text("Rank 2: the same vehicle")
+    expect(second).to_have_attribute("data-judgement", "same")
+    assert judged(own_gallery) == {number: False, other: True}
+
+
+def test_somebody_elses_judgement_is_not_taken_back_unseen(visit, own_port, own_gallery):
+    page, card, number = card_to_judge(visit, own_port, 409)
+    same = card.get_by_role("button", name="Same", exact=True)
+    same.click()
+    expect(page.get_by_role("status")).to_contain_text("Rank 1: the same vehicle")
+    said_elsewhere(page, own_port, number, "false")
+    same.click()
+    dialog = page.get_by_role("alertdialog", name="Somebody said otherwise")
+    expect(dialog).to_contain_text("meanwhile that it is not the same vehicle; you take back what was said before.")
+    dialog.get_by_role("button", name="Keep theirs").click()
+    expect(card).to_have_attribute("data-judgement", "different")
+    assert judged(own_gallery) == {number: False}
+
+
+def test_the_same_word_of_two_people_is_no_contradiction(visit, own_port, own_gallery):
+    page, card, number = card_to_judge(visit, own_port, 409)
+    said_elsewhere(page, own_port, number, "true")
+    card.get_by_role("button", name="Same", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Rank 1: the same vehicle")
+    expect(page.get_by_role("alertdialog")).to_have_count(0)
+    assert judged(own_gallery) == {number: True}

@@ -17,6 +17,7 @@ from samecar.retrieval.folder.writing import WriterLock
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import create_app
 from samecar.serving.settings import ServiceSettings
+from samecar.version import __version__
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,8 @@ def test_what_the_gallery_is(client):
         {"camera_id": "c1", "pictures": 6, "first": "2023-11-14T22:14:20Z", "last": "2023-11-14T22:24:20Z"},
     ]
     assert (facts["first"], facts["last"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:24:20Z")
-    assert facts["limits"] == {"bytes": 10_000_000, "pixels": 25_000_000, "top": 100}
+    assert facts["limits"] == {"bytes": 10_000_000, "pixels": 25_000_000, "top": 100, "views": 8}
+    assert (facts["version"], facts["calibration"]) == (__version__, None)
     assert facts["index"]["kind"] == "exact"
 
 
@@ -366,7 +368,7 @@ def test_judgements(writer, query, tmp_path):
     content = hashlib.sha256(query).hexdigest()
     sent = {"query": ("q.png", query)}
     said = writer.put("/api/judgements", files=sent, data={"entry": 6, "same": "true"})
-    assert said.json() == {"query": content, "entry": 6, "same": True}
+    assert said.json() == {"query": content, "entry": 6, "same": True, "former": None}
     writer.put("/api/judgements", files=sent, data={"entry": 4, "same": "true"})
     writer.put("/api/judgements", files=sent, data={"entry": 4, "same": "false"})
     from_entry = writer.put("/api/judgements", data={"query_id": 1, "entry": 2, "same": "true"}).json()
@@ -725,6 +727,7 @@ def test_the_description_is_whole_and_loads_nothing(client):
     refused(client.get("/redoc"), 404, "not_found")
     assert description["paths"].keys() == {
         "/api/gallery",
+        "/api/labels",
         "/api/search",
         "/api/pictures",
         "/api/pictures/{number}",

@@ -167,7 +167,7 @@ def test_many_parts_and_long_fields_are_refused(own_gallery, query):
         many = [("camera", (None, "c1")) for _ in range(150)]
         assert said(client.post("/api/search", files=[("picture", ("q", query)), *many]), 400) == "bad_request"
         two = [("picture", ("q", query)), ("picture", ("q", query))]
-        assert said(client.post("/api/search", files=two), 400) == "bad_request"
+        assert said(client.post("/api/pictures", files=two), 400) == "bad_request"
         assert said(search(client, query, data={"camera": "x" * 200_000}), 400) == "bad_request"
         assert said(search(client, query, data={"camera": ["c"] * 65}), 422) == "invalid"
         labels = json.dumps({f"name{number}": "" for number in range(33)})

@@ -69,6 +69,15 @@ def _labels(options: list[str] | None) -> dict[str, str]:
     return labels
 
 
+def _label_choices(options: list[str] | None) -> dict[str, str | tuple[str, ...]]:
+    """Labels that a filter asks for; one that is given several times may have any of the values."""
+    choices: dict[str, tuple[str, ...]] = {}
+    for option in options or ():
+        for name, value in _labels([option]).items():
+            choices[name] = (*choices.get(name, ()), value)
+    return {name: values[0] if len(values) == 1 else values for name, values in choices.items()}
+
+
 TIME = Spelling(kind=str, read=_time, metavar="TIME")
 Allowed = Annotated[
     "Filter",
@@ -79,7 +88,9 @@ Allowed = Annotated[
             "not_cameras": "--not-camera",
             "after": TIME,
             "before": TIME,
-            "labels": Spelling("--label", list[str], _labels, metavar="NAME=VALUE"),
+            "labels": Spelling("--label", list[str], _label_choices, metavar="NAME=VALUE"),
+            "types": "--type",
+            "colours": "--colour",
         },
         without=("not_ids",),
     ),
@@ -216,7 +227,9 @@ def remove(
     from samecar.retrieval.records import EVERYTHING
 
     if bool(number) == (allowed != EVERYTHING):
-        raise SamecarError("give either --id, or one of --camera, --not-camera, --after, --before and --label")
+        raise SamecarError(
+            "give either --id, or one of --camera, --not-camera, --after, --before, --label, --type and --colour"
+        )
     with Gallery.open(name, engine=engine) as opened:
         for warning in filter_warnings(opened.engine, allowed):
             console.warn(warning)
@@ -287,7 +300,7 @@ def copy(
     group: Group = None,
 ) -> None:
     """Copies a gallery, also to another engine, without embedding anything again; pictures get new numbers."""
-    from samecar.retrieval.export import copy_gallery
+    from samecar.retrieval.export import contrary_warnings, copy_gallery
     from samecar.retrieval.places import check_index, create_engine, open_engine
     from samecar.retrieval.records import IndexSettings
 
@@ -301,7 +314,10 @@ def copy(
             console.progress_bars() as progress,
         ):
             new = copy_gallery(source, copied, progress=progress)
+            warnings = list(contrary_warnings(source, copied))
             settings = None if index == "exact" else copied.rebuild(index, progress)
+    for warning in warnings:
+        console.warn(warning)
     console.say(f"{target}: {new:,} pictures copied")
     if settings is not None:
         console.say(f"{target}: {index_words(settings)}")

@@ -18,6 +18,7 @@ from samecar.retrieval.records import (
     GalleryFacts,
     IndexSettings,
     Judgement,
+    LabelValue,
     Match,
     Sighting,
     Summary,
@@ -32,6 +33,17 @@ NO_FILES: Mapping[str, bytes] = MappingProxyType({})
 
 class MissingPartError(SamecarError):
     """A server that a gallery is spread over cannot be reached; the others hold the rest."""
+
+
+class ContraryJudgementError(SamecarError):
+    """Somebody said otherwise of a pair; nothing was changed."""
+
+    def __init__(self, entry: int, said: bool) -> None:
+        word = "the same vehicle" if said else "not the same vehicle"
+        super().__init__(
+            f"somebody judged entry {entry} and this query to be {word}; look at both once more, and say whether your "
+            "word is to replace that one"
+        )
 
 
 @dataclass(frozen=True)
@@ -138,16 +150,33 @@ class Engine(Protocol):
         """
         ...
 
-    def judge(self, judgement: Judgement) -> None:
-        """Keeps a judgement; an earlier one on the same pair is replaced.
+    def judge(self, judgement: Judgement, *, replaces: bool = True) -> bool | None:
+        """Keeps a judgement, in the place of an earlier one on the same pair.
+
+        Args:
+            judgement: on a query and an entry.
+            replaces: whether an earlier one may be replaced that says otherwise.
+
+        Returns:
+            What the earlier one said; None if there was none.
 
         Raises:
+            ContraryJudgementError: an earlier one says otherwise and may not be replaced.
             SamecarError: there is no such entry.
         """
         ...
 
-    def withdraw(self, query: str, entry: int) -> bool:
-        """Forgets a judgement; whether there was one."""
+    def withdraw(self, query: str, entry: int, same: bool | None = None) -> bool:
+        """Forgets a judgement; whether there was one.
+
+        Args:
+            query: content of the query.
+            entry: number of the entry.
+            same: what the judgement says that is to be forgotten; None forgets either.
+
+        Raises:
+            ContraryJudgementError: it says otherwise.
+        """
         ...
 
     def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
@@ -161,6 +190,13 @@ class Engine(Protocol):
 
     def summary(self) -> Summary:
         """How much it holds."""
+        ...
+
+    def label_values(self) -> dict[str, list[LabelValue]]:
+        """The values that labels have, most frequent first, equally frequent ones by their names.
+
+        Of a label with more than `LISTED_VALUES` values, none; of more than so many labels, the first by their names.
+        """
         ...
 
     def servers(self) -> list[ServerSummary]:
@@ -195,6 +231,21 @@ class Engine(Protocol):
     def close(self) -> None:
         """Lets go of files and connections; may be called twice."""
         ...
+
+
+def refuse_contrary(entry: int, said: bool | None, expected: bool | None) -> None:
+    """Refuses to change a judgement that is not what somebody takes it for.
+
+    Args:
+        entry: that was judged.
+        said: what it says; None if there is none.
+        expected: what it may say beside nothing; None for whatever it says.
+
+    Raises:
+        ContraryJudgementError: it says otherwise.
+    """
+    if said is not None and expected is not None and said is not expected:
+        raise ContraryJudgementError(entry, said)
 
 
 def all_entries(engine: Engine, allowed: Filter = EVERYTHING, page: int = 1000) -> Iterator[Entry]:

@@ -1,6 +1,6 @@
 """What leaves a gallery: manifests, embeddings, and judgements as labels."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, islice
@@ -242,15 +242,37 @@ def _copy_page(source: Engine, target: Engine, page: list[Entry]) -> int:
     return len(missing)
 
 
-def _copy_judgements(source: Engine, target: Engine) -> None:
-    judgements = source.judgements()
+def contrary_warnings(source: Engine, target: Engine) -> Iterator[str]:
+    """A sentence if judgements of a copy say otherwise than those that it was made of; both stay as they are."""
+    numbers = _copied_numbers(source, target, judgements := source.judgements())
+    held = {(judgement.query, judgement.entry): judgement.same for judgement in target.judgements()}
+    contrary = sum(
+        held.get((judgement.query, numbers.get(judgement.entry, 0)), judgement.same) is not judgement.same
+        for judgement in judgements
+    )
+    if contrary:
+        which = "1 judgement of the copy says" if contrary == 1 else f"{contrary:,} judgements of the copy say"
+        yield f"{which} otherwise than the gallery that it was made of; each keeps its own, so look at them once more"
+
+
+def _copied_numbers(source: Engine, target: Engine, judgements: Iterable[Judgement]) -> dict[int, int]:
+    """The numbers in a copy of judged entries; without those that were removed meanwhile or added too late."""
     entries = source.entries(sorted({judgement.entry for judgement in judgements}))
     numbers = target.known([entry.sighting.content for entry in entries.values()])
+    return {
+        number: numbers[entry.sighting.content]
+        for number, entry in entries.items()
+        if entry.sighting.content in numbers
+    }
+
+
+def _copy_judgements(source: Engine, target: Engine) -> None:
+    judgements = source.judgements()
+    numbers = _copied_numbers(source, target, judgements)
     held = {(judgement.query, judgement.entry) for judgement in target.judgements()}
     for query, together in groupby(judgements, lambda judgement: judgement.query):
         pictures = {judgement.entry: judgement.query_picture for judgement in source.judgements(query, pictures=True)}
         for judgement in together:
-            entry = entries.get(judgement.entry)  # perhaps removed meanwhile, or added too late to be copied
-            number = None if entry is None else numbers.get(entry.sighting.content)
+            number = numbers.get(judgement.entry)
             if number is not None and (query, number) not in held:
                 target.judge(Judgement(query, number, judgement.same, pictures.get(judgement.entry)))

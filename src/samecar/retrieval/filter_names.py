@@ -24,7 +24,7 @@ def filter_warnings(engine: Engine, allowed: Filter) -> Iterator[str]:
         known = {camera.camera_id for camera in engine.summary().cameras}
         for name in dict.fromkeys((*allowed.cameras, *allowed.not_cameras)):
             yield from _name_warning(f"camera {name!r}", name, known, cameras=True)
-    for label, value in allowed.labels.items():
+    for label, value in [(label, value) for label, values in allowed.label_choices for value in values]:
         if engine.listed(Filter(labels={label: value}), limit=1):
             continue
         entries = islice(all_entries(engine), LOOKED_AT)

@@ -1,7 +1,7 @@
 """What a gallery holds, and what is asked of it: plain values that every engine speaks."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -102,16 +102,26 @@ class Filter:
         not_cameras: not of these cameras.
         after: only at this time or later, such as 2024-05-01T12:30 UTC; entries without a time are left out.
         before: only earlier than this time; entries without a time are left out.
-        labels: only with these values of labels, all of them.
+        labels: only with these values of labels; of a label with several values, any of them.
         not_ids: none of these entries.
+        types: only vehicles of these types, as the label `type` says.
+        colours: only vehicles of these colours, as the label `colour` says.
     """
 
     cameras: tuple[str, ...] = ()
     not_cameras: tuple[str, ...] = ()
     after: float | None = None
     before: float | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     not_ids: tuple[int, ...] = ()
+    types: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
+
+    @property
+    def label_choices(self) -> list[tuple[str, tuple[str, ...]]]:
+        """The names of labels that must have one of some values, with these; a name may stand there twice."""
+        stated = [(name, (value,) if isinstance(value, str) else value) for name, value in self.labels.items()]
+        return [choice for choice in (*stated, ("type", self.types), ("colour", self.colours)) if choice[1]]
 
     def allows(self, entry: Entry) -> bool:
         """Whether an entry may be found: the definition that engines' own ways of filtering are held to."""
@@ -123,7 +133,7 @@ class Filter:
         return (
             (not self.cameras or sighting.camera_id in self.cameras)
             and sighting.camera_id not in self.not_cameras
-            and all(sighting.labels.get(name) == value for name, value in self.labels.items())
+            and all(sighting.labels.get(name) in values for name, values in self.label_choices)
             and entry.id not in self.not_ids
         )
 
@@ -154,6 +164,31 @@ class Judgement:
     entry: int
     same: bool
     query_picture: bytes | None = None
+
+
+LISTED_VALUES = 50
+"""Values of a label up to which they are listed, and names of labels; a label with more is a text, such as a note."""
+
+
+class LabelValue(NamedTuple):
+    """How many entries have a label with a value."""
+
+    value: str
+    pictures: int
+
+
+def group_values(rows: Iterable[tuple[str, str | None, int | None]]) -> dict[str, list[LabelValue]]:
+    """Values of labels by name, as engines give them.
+
+    Args:
+        rows: name, value and number of entries; a name without a value has more than are listed.
+    """
+    found: dict[str, list[LabelValue]] = {}
+    for name, value, pictures in rows:
+        values = found.setdefault(name, [])
+        if value is not None and pictures is not None:
+            values.append(LabelValue(value, pictures))
+    return {name: sorted(found[name], key=lambda one: (-one.pictures, one.value)) for name in sorted(found)}
 
 
 class CameraSummary(NamedTuple):
@@ -260,6 +295,11 @@ def crop_content(crop: NDArray[np.uint8]) -> str:
 def track_content(contents: Sequence[str]) -> str:
     """The content of a pooled track: SHA-256 of its pictures' digests, whose order does not matter."""
     return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()
+
+
+def views_content(contents: Sequence[str]) -> str:
+    """The content of a query: its picture's, or that of a track where several views of one vehicle are the query."""
+    return contents[0] if len(contents) == 1 else track_content(contents)
 
 
 def prepare_embeddings(additions: Sequence[Addition], size: int) -> NDArray[np.float16]:

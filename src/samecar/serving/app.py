@@ -155,7 +155,14 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
     app.state.service = service
     app.state.admission = Admission(settings, metrics)
     token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
-    for router in (search.json_router, search.router, pictures.router, judgements.router):
+    for router in (
+        search.json_router,
+        search.router,
+        search.views_router,
+        pictures.router,
+        judgements.router,
+        judgements.views_router,
+    ):
         app.include_router(router, dependencies=token)
     app.include_router(operation.router)
     answer_errors(app)

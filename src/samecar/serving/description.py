@@ -12,6 +12,9 @@ from samecar.serving.uploads import JSON, MULTIPART, PLAIN_BYTES
 LIMITED = ("top", "limit")
 """What says how many results are asked for."""
 
+VIEWS = (("SearchForm", "picture"), ("JudgementForm", "query"))
+"""Forms that take several views of one vehicle, and the field that brings them."""
+
 
 def describe_limits(app: FastAPI, settings: ServiceSettings) -> None:
     """Lets `/openapi.json` state what the service's settings allow."""
@@ -23,6 +26,8 @@ def describe_limits(app: FastAPI, settings: ServiceSettings) -> None:
             for numbers in _find_numbers(description):
                 numbers["maximum"] = settings.top
                 numbers["default"] = min(numbers["default"], settings.top)
+            for form, pictures in VIEWS:
+                description["components"]["schemas"][form]["properties"][pictures]["maxItems"] = settings.views
             for body in _find_bodies(description):
                 body["description"] = _describe_body(body, settings)
             app.openapi_schema = description

@@ -7,7 +7,7 @@ from fastapi import UploadFile
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from samecar.errors import SamecarError
-from samecar.retrieval.records import LARGEST_SIZE, CameraSummary, Entry, Filter, IndexSettings
+from samecar.retrieval.records import LARGEST_SIZE, LISTED_VALUES, CameraSummary, Entry, Filter, IndexSettings
 from samecar.retrieval.times import known_time_text, parse_time
 from samecar.serving.errors import invalid
 from samecar.serving.uploads import FIELD_BYTES
@@ -17,6 +17,9 @@ LARGEST_ID = 2**63 - 1
 
 CAMERAS = 64
 """Most cameras that a filter names."""
+
+VALUES = 64
+"""Most types, colours and labels that a filter names."""
 
 LABELS = 32
 """Most labels of an entry."""
@@ -33,13 +36,26 @@ Name = Annotated[Text, AfterValidator(str.strip)]
 LabelText = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
 """What a label says."""
 
+LabelChoice = Annotated[
+    str, StringConstraints(max_length=1257, pattern=r"^[^\x00=]+=[^\x00]*$"), Field(examples=["lane=2"])
+]
+"""A label that an entry must have, with its value."""
+
 TimeText = Annotated[Text, Field(json_schema_extra={"format": "date-time"})]
 """A time; of the ways to write one the description names the one that everybody knows."""
 
 CropText = Annotated[
-    Text, Field(json_schema_extra={"pattern": r"^(0|1|0?\.[0-9]+|1\.0+)(,(0|1|0?\.[0-9]+|1\.0+)){3}$"})
+    Text, Field(json_schema_extra={"pattern": r"^((0|1|0?\.[0-9]+|1\.0+)(,(0|1|0?\.[0-9]+|1\.0+)){3})?$"})
 ]
-"""Four shares of a picture's sides; the description cannot say that they lie within the picture."""
+"""Four shares of a picture's sides, or nothing; the description cannot say that they lie within the picture."""
+
+Crops = Annotated[
+    list[CropText],
+    Field(
+        description="left,top,width,height as shares of the upright picture; with several pictures one for each, blank "
+        "for a whole one"
+    ),
+]
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """A time that is told."""
@@ -68,6 +84,13 @@ class EntryFilter(BaseModel):
         None, description="at this time or later; ISO 8601, UTC where it names no zone, or seconds since 1970"
     )
     before: TimeText | None = Field(None, description="earlier than this time")
+    type: list[Text] = Field(
+        [], max_length=VALUES, description="only vehicles of these types, as the label `type` says"
+    )
+    colour: list[Text] = Field([], max_length=VALUES, description="only of these colours, as the label `colour` says")
+    label: list[LabelChoice] = Field(
+        [], max_length=VALUES, description="NAME=VALUE: only with this label; of several values of one label, any"
+    )
 
     def to_filter(self) -> Filter:
         """The same as the gallery takes it.
@@ -80,7 +103,19 @@ class EntryFilter(BaseModel):
             not_cameras=tuple(self.not_camera),
             after=parse_seconds(self.after, "after"),
             before=parse_seconds(self.before, "before"),
+            types=tuple(self.type),
+            colours=tuple(self.colour),
+            labels=_join_choices(self.label),
         )
+
+
+def _join_choices(choices: list[str]) -> dict[str, tuple[str, ...]]:
+    """The values that each label may have."""
+    joined: dict[str, tuple[str, ...]] = {}
+    for choice in choices:
+        name, _, value = choice.partition("=")
+        joined[name] = (*joined.get(name, ()), value)
+    return joined
 
 
 class PageQuery(EntryFilter):
@@ -104,10 +139,10 @@ class SearchQuery(EntryFilter):
 
 
 class SearchForm(SearchQuery):
-    """A picture to search with."""
+    """A picture to search with, or several views of one vehicle, which are searched with together."""
 
-    picture: UploadFile
-    crop: CropText | None = Field(None, description="left,top,width,height as shares of the upright picture")
+    picture: list[UploadFile] = Field(min_length=1, description="a picture, or several of one vehicle: one answer")
+    crop: Crops = []
 
 
 class EmbeddingSearch(SearchQuery):
@@ -143,15 +178,16 @@ class AdditionForm(BaseModel):
 
 
 class JudgementForm(BaseModel):
-    """Somebody's word on a query, which is either stored or sent along, and an entry."""
+    """Somebody's word on a query, which is either stored or sent along as it was searched with, and an entry."""
 
     model_config = ConfigDict(extra="forbid")
 
     entry: Id
     same: bool
     query_id: Id | None = Field(None, description="number of the query where it is in the gallery")
-    query: UploadFile | None = Field(None, description="the query's picture where it is not")
-    crop: CropText | None = Field(None, description="as it was searched with")
+    query: list[UploadFile] = Field([], description="the query's picture where it is not, or its views")
+    crop: Crops = []
+    replace: bool = Field(True, description="whether an earlier judgement that says otherwise may be replaced")
 
 
 class Change(BaseModel):
@@ -181,12 +217,22 @@ class Limits(BaseModel):
     bytes: int
     pixels: int
     top: int
+    views: int
+
+
+class CalibrationFacts(BaseModel):
+    """What a calibration was learned from."""
+
+    data: str
+    digest: str = Field(description="of the manifest of its pictures")
+    vehicles: int
 
 
 class GalleryReply(BaseModel):
     """What the gallery is and holds."""
 
     name: str
+    version: str = Field(description="of samecar")
     model: str = Field(description="digest of the model")
     index: IndexSettings
     pictures: int
@@ -195,9 +241,32 @@ class GalleryReply(BaseModel):
     first: Moment | None
     last: Moment | None
     calibrated: bool
+    calibration: CalibrationFacts | None
     false_alarm_rate: float | None
     limits: Limits
     writable: bool
+
+
+class LabelCount(BaseModel):
+    """How many entries have a label with a value."""
+
+    value: str
+    pictures: int
+
+
+class LabelReply(BaseModel):
+    """A label that entries have."""
+
+    name: str
+    values: list[LabelCount] = Field(
+        description=f"most frequent first; none where it has more than {LISTED_VALUES}, as a note has"
+    )
+
+
+class LabelsReply(BaseModel):
+    """The labels that entries have, by their names."""
+
+    labels: list[LabelReply]
 
 
 class Picture(BaseModel):
@@ -231,7 +300,9 @@ class QueryFacts(BaseModel):
     """What was searched with."""
 
     id: int | None
-    content: str | None = Field(description="of the picture; null for an embedding that did not tell it")
+    content: str | None = Field(
+        description="of the picture, or of all views together; null for an embedding that did not tell it"
+    )
 
 
 class Prior(BaseModel):
@@ -287,6 +358,12 @@ class JudgementFacts(BaseModel):
     query: str
     entry: int
     same: bool
+
+
+class JudgementReply(JudgementFacts):
+    """The same, and what it came in the place of."""
+
+    former: bool | None = Field(description="what was said of both before, if anything was")
 
 
 class JudgementsReply(BaseModel):

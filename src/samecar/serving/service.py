@@ -10,25 +10,38 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from samecar.errors import SamecarError
 from samecar.hardware import available_cores
 from samecar.preprocessing import Pixels
 from samecar.retrieval.agreement import check_runtime
 from samecar.retrieval.answers import Answer
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.incoming import Incoming
-from samecar.retrieval.records import Entry, Filter, Sighting, Summary, picture_content
+from samecar.retrieval.records import (
+    Entry,
+    Filter,
+    LabelValue,
+    Sighting,
+    Summary,
+    picture_content,
+    pool_embeddings,
+    views_content,
+)
 from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, Weight, open_upload, read_upload, unreadable, weigh
+from samecar.serving.uploads import Crop, Upload, View, Weight, open_upload, read_upload, unreadable, weigh
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
 SUMMARY_SECONDS = 2.0
 """How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
+
+LABEL_SECONDS = 60.0
+"""How long the values of labels are answered with; they hardly change with a few pictures."""
 
 SECONDS_FOR_OTHERS = 30
 """How long a change may wait for other writers before the server says so."""
@@ -133,6 +146,8 @@ class Service:
         self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=LARGE_WAITING, name="heavy-adding")
         self._changes = 0
         self._counted: Counted | None = None
+        self._labels: tuple[float, dict[str, list[LabelValue]]] | None = None  # when counted, and what
+        self._labels_lock = asyncio.Lock()
         self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
         self.metrics.queue.set_function(lambda: len(self._embedder.queue))
 
@@ -288,20 +303,28 @@ class Service:
             file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
         )
 
-    async def search(
-        self, content: str, picture: Pixels, top: int, allowed: Filter, prior: float | None
-    ) -> SearchOutcome:
-        """Searches with a prepared picture, together with whoever else searches now.
+    async def embed_views(self, views: Sequence[View], prior: float | None) -> tuple[str, NDArray[np.float32]]:
+        """The content and the embedding, (size,), of views of one vehicle, embedded beside what others ask now.
+
+        They are decoded one after the other, so that a client with many keeps no more threads than one with one.
 
         Raises:
-            ServiceError: too many are waiting, or a prior is stated that cannot be used.
+            ServiceError: one is too large, too much work or no picture, they cancel each other out, too many are
+                waiting, or a prior is stated that cannot be used.
         """
+        prepared = [await self.prepare(view.file, view.crop) for view in views]
         await self.refuse_prior(prior)
         try:
-            embedding = await self._embedder(picture)
+            embeddings = await asyncio.gather(*(self._embedder(picture) for _, picture in prepared))
         except QueueFullError as error:
             raise busy() from error
-        return await self.search_embedding(Question(content, embedding, top, allowed, prior))
+        content = views_content([content for content, _ in prepared])
+        if len(embeddings) == 1:
+            return content, embeddings[0]
+        try:
+            return content, pool_embeddings(np.stack(embeddings))
+        except SamecarError as error:
+            raise invalid(f"picture: {error}") from error
 
     async def search_embedding(self, question: Question) -> SearchOutcome:
         """Searches with an embedding by the gallery's model, together with whoever else searches now.
@@ -371,6 +394,14 @@ class Service:
             if known >= changes:
                 return (await asyncio.shield(counting)).summary
             await asyncio.wait([counting])
+
+    async def label_values(self) -> dict[str, list[LabelValue]]:
+        """The values that labels have, counted a minute ago at most: a large gallery takes seconds to count."""
+        async with self._labels_lock:
+            known = self._labels
+            if known is None or time.monotonic() - known[0] > LABEL_SECONDS:
+                self._labels = known = time.monotonic(), await self.read(self.gallery.engine.label_values)
+            return known[1]
 
     async def _count(self, changes: int) -> Counted:
         try:

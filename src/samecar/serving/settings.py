@@ -15,6 +15,9 @@ from samecar.files import read_whole
 TOKEN_LENGTH = 16
 """Fewest characters of a token: fewer can be guessed."""
 
+FILES = 100
+"""Most files of a form that takes several views; how many of them are searched with, the settings say."""
+
 LARGEST_TOKEN = 1 << 12
 """Bytes of a token's file."""
 
@@ -31,6 +34,7 @@ class ServiceSettings(BaseModel):
         bytes: largest body of a request.
         pixels: most pixels of a picture.
         top: most results of a search, and most entries of a page of them.
+        views: most pictures of one vehicle that one search takes together.
         rate: requests a second by one address in the long run; 0 does not limit them.
         burst: requests that one address may make at once.
         waiting: requests to the gallery that may be in progress at a time, half of them changes; more are turned away.
@@ -56,6 +60,7 @@ class ServiceSettings(BaseModel):
     bytes: int = Field(default=10_000_000, ge=1)
     pixels: int = Field(default=25_000_000, ge=1)
     top: int = Field(default=100, ge=1)
+    views: int = Field(default=8, ge=1, le=FILES)
     rate: int = Field(default=50, ge=0)
     burst: int = Field(default=250, ge=1)
     waiting: int = Field(default=128, ge=1)

@@ -4,11 +4,11 @@ import asyncio
 import hashlib
 import io
 import math
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from enum import Enum
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
-from fastapi import Request, Response
+from fastapi import Request, Response, UploadFile
 from fastapi.routing import APIRoute
 from PIL import Image
 from starlette.datastructures import Headers
@@ -21,7 +21,7 @@ from samecar.numerals import read_number
 from samecar.retrieval.records import picture_content
 from samecar.serving.admission import Visit
 from samecar.serving.errors import ServiceError, invalid
-from samecar.serving.settings import ServiceSettings
+from samecar.serving.settings import FILES, ServiceSettings
 
 MULTIPART = "multipart/form-data"
 """How forms with files are sent."""
@@ -63,11 +63,13 @@ class LimitedRequest(Request):
     Args:
         request: as it came.
         visit: is told when all of the body is there.
+        files: that a form may bring.
     """
 
-    def __init__(self, request: Request, visit: Visit) -> None:
+    def __init__(self, request: Request, visit: Visit, files: int) -> None:
         super().__init__(request.scope, request.receive)
         self.visit = visit
+        self.files = files
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Gives the body piece by piece.
@@ -100,13 +102,18 @@ class LimitedRequest(Request):
                 raise too_large
             yield piece
 
-    def form(self, *, max_files: float = 1, max_fields: float = FIELDS, max_part_size: int = FIELD_BYTES) -> Any:
+    def form(
+        self, *, max_files: float | None = None, max_fields: float = FIELDS, max_part_size: int = FIELD_BYTES
+    ) -> Any:
         """Reads a form, within limits that suit the forms of this service."""
-        return super().form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
+        files = self.files if max_files is None else max_files
+        return super().form(max_files=files, max_fields=max_fields, max_part_size=max_part_size)
 
 
 class LimitedRoute(APIRoute):
     """A route whose requests are limited."""
+
+    files: ClassVar[int] = 1
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Hands the route's function limited requests."""
@@ -114,9 +121,15 @@ class LimitedRoute(APIRoute):
 
         async def handle_limited(request: Request) -> Response:
             with Visit(request.app.state.admission, request.scope, sends=self.body_field is not None) as visit:
-                return await handle(LimitedRequest(request, visit))
+                return await handle(LimitedRequest(request, visit, self.files))
 
         return handle_limited
+
+
+class ViewsRoute(LimitedRoute):
+    """A limited route that takes several pictures at a time: views of one vehicle."""
+
+    files = FILES
 
 
 class JsonRoute(LimitedRoute):
@@ -161,6 +174,33 @@ def parse_crop(text: str) -> Crop:
     if not (inside and crop.left + crop.width <= edge and crop.top + crop.height <= edge):
         raise invalid("crop: it does not lie within the picture; shares go from 0 to 1")
     return crop
+
+
+class View(NamedTuple):
+    """A picture on its way: its file, and which part of it is meant; None means all."""
+
+    file: BinaryIO
+    crop: Crop | None
+
+
+def read_views(name: str, files: Sequence[UploadFile], crops: Sequence[str], most: int) -> list[View]:
+    """The views of one vehicle that a form brings.
+
+    Args:
+        name: of the field that brings the pictures.
+        files: one or more.
+        crops: one for each of them, "" for a whole picture; none if all are whole.
+        most: views that there may be.
+
+    Raises:
+        ServiceError: there are more, or not as many crops as pictures, or one of these is none.
+    """
+    if len(files) > most:
+        raise invalid(f"{name}: {len(files)} pictures are sent; at most {most} are taken as views of one vehicle")
+    if crops and len(crops) != len(files):
+        raise invalid(f"crop: give none, or one for each of {len(files)} pictures, blank for a whole one")
+    parts = [parse_crop(crop) if crop else None for crop in crops or [""] * len(files)]
+    return [View(file.file, part) for file, part in zip(files, parts, strict=True)]
 
 
 class Upload(NamedTuple):

@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samecar.retrieval.records import CameraSummary, Entry, IndexSettings, Match, Sighting, Summary
-from samecar.retrieval.spread.merging import join_indexes, join_summaries, merge_entries, merge_matches
+from samecar.retrieval.records import CameraSummary, Entry, IndexSettings, LabelValue, Match, Sighting, Summary
+from samecar.retrieval.spread.merging import (
+    join_indexes,
+    join_label_values,
+    join_summaries,
+    merge_entries,
+    merge_matches,
+)
 
 
 @given(st.dictionaries(st.integers(1, 40), st.sampled_from([0.5, 0.25, 0.125])), st.integers(1, 20), st.data())
@@ -60,3 +66,19 @@ def test_counts_are_those_of_all_without_what_lies_on_two_servers():
         5, 2, 2, (CameraSummary("a", 2, 0.0, 5.0), CameraSummary("b", 1, None, None), CameraSummary("c", 2, 7.0, 8.0))
     )
     assert join_summaries([], []) == Summary(0, 0, 0, ())
+
+
+def test_values_of_labels_are_counted_together_without_what_lies_on_two_servers():
+    one = {"lane": [LabelValue("1", 3), LabelValue("2", 1)], "note": [], "type": [LabelValue("car", 1)]}
+    other = {"lane": [LabelValue("2", 4)], "note": [LabelValue("x", 1)]}
+    twice = [Entry(1, Sighting("x", labels={"lane": "2"})), Entry(2, Sighting("y"))]
+    assert join_label_values([one, other], twice) == {
+        "lane": [LabelValue("2", 4), LabelValue("1", 3)],
+        "note": [],  # the first server has too many to list
+        "type": [LabelValue("car", 1)],
+    }
+    halves = [{"lane": [LabelValue(f"{part}{lane}", 1) for lane in range(30)]} for part in "ab"]
+    assert join_label_values(halves, []) == {"lane": []}  # each lists 30, together there are 60
+    many = [{f"{part}{name:02d}": [LabelValue("1", 1)] for name in range(40)} for part in "ab"]
+    assert list(join_label_values(many, [])) == [f"a{name:02d}" for name in range(40)] + [f"b0{n}" for n in range(10)]
+    assert join_label_values([], []) == {}

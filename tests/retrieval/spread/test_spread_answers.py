@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_contract import CAMERAS, FACTS, SIZE, random_additions, random_embeddings, unit
+from engine_contract import CAMERAS, FACTS, LABELLED, SIZE, random_additions, random_embeddings, unit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from spread_places import BY_CAMERA, CONTENT, SpreadPlace
@@ -48,9 +48,8 @@ def test_the_same_is_found_as_in_one_folder(both, data):
     folder, spread = both
     cameras = st.lists(st.sampled_from([*CAMERAS, "unknown"]), max_size=3).map(tuple)
     moment = st.none() | st.integers(-5, 55).map(float)
-    labels = st.dictionaries(st.sampled_from(["lane", "note"]), st.sampled_from(["0", "1", "7"]), max_size=2)
     allowed = data.draw(
-        st.builds(Filter, cameras=cameras, not_cameras=cameras, after=moment, before=moment, labels=labels)
+        st.builds(Filter, cameras=cameras, not_cameras=cameras, after=moment, before=moment, **LABELLED)
     )
     top = data.draw(st.integers(1, 110))
     query = random_embeddings(1, seed=data.draw(st.integers(0, 99)))

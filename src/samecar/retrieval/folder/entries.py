@@ -9,21 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
-from samecar.retrieval.engine import Engine
+from samecar.retrieval.engine import Engine, refuse_contrary
 from samecar.retrieval.folder.catalogue import Catalogue, changes, json_ids
 from samecar.retrieval.folder.schema import condition
 from samecar.retrieval.folder.writing import DamagedCatalogueError
 from samecar.retrieval.records import (
     EVERYTHING,
     KNOWN,
+    LISTED_VALUES,
     TEXTS,
     Addition,
     CameraSummary,
     Entry,
     Filter,
     Judgement,
+    LabelValue,
     Sighting,
     Summary,
+    group_values,
 )
 from samecar.retrieval.times import known_time_text
 
@@ -111,21 +114,28 @@ class CatalogueEngine(Engine):
     def summary(self) -> Summary:
         return self._catalogue.read(_count_all)
 
+    def label_values(self) -> dict[str, list[LabelValue]]:
+        return group_values(self._rows(_VALUES, [LISTED_VALUES, LISTED_VALUES]))
+
     # --- judgements ---
 
-    def judge(self, judgement: Judgement) -> None:
+    def judge(self, judgement: Judgement, *, replaces: bool = True) -> bool | None:
         with self._catalogue.writing() as connection:
             if not connection.execute(
                 "SELECT 1 FROM entries WHERE id IN (SELECT value FROM json_each(?))", [json_ids([judgement.entry])]
             ).fetchone():
                 raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
+            said = _find_word(connection, judgement.query, judgement.entry)
+            refuse_contrary(judgement.entry, said, None if replaces else judgement.same)
             connection.execute(
                 "INSERT OR REPLACE INTO judgements (query, entry, same, query_picture) VALUES (?, ?, ?, ?)",
                 [judgement.query, judgement.entry, judgement.same, judgement.query_picture],
             )
+            return said
 
-    def withdraw(self, query: str, entry: int) -> bool:
+    def withdraw(self, query: str, entry: int, same: bool | None = None) -> bool:
         with self._catalogue.writing() as connection:
+            refuse_contrary(entry, _find_word(connection, query, entry), same)
             statement = "DELETE FROM judgements WHERE query = ? AND entry IN (SELECT value FROM json_each(?))"
             return connection.execute(statement, [query, json_ids([entry])]).rowcount > 0
 
@@ -144,6 +154,22 @@ class CatalogueEngine(Engine):
 
     def _rows(self, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._catalogue.read(lambda connection: connection.execute(statement, values).fetchall())
+
+
+_VALUES = """
+    WITH names AS (SELECT DISTINCT name FROM labels ORDER BY name LIMIT ?),
+    counted AS (
+        SELECT name, value, count(*) AS pictures, count(*) OVER (PARTITION BY name) AS values_of_it
+        FROM labels JOIN names USING (name) GROUP BY name, value
+    )
+    SELECT name, value, pictures FROM names LEFT JOIN (SELECT * FROM counted WHERE values_of_it <= ?) USING (name)"""
+
+
+def _find_word(connection: sqlite3.Connection, query: str, entry: int) -> bool | None:
+    """What was said of a query and an entry; None if nothing was."""
+    statement = "SELECT same FROM judgements WHERE query = ? AND entry IN (SELECT value FROM json_each(?))"
+    row = connection.execute(statement, [query, json_ids([entry])]).fetchone()
+    return None if row is None else bool(row[0])
 
 
 def _count_all(connection: sqlite3.Connection) -> Summary:

@@ -110,6 +110,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
+_LABELLED = "SELECT entry FROM labels WHERE name = ? AND value IN (SELECT value FROM json_each(?))"
+
+
 def condition(allowed: Filter) -> tuple[str, list[Any]]:
     """A filter on entries as SQL, in which nothing stands that was given, with the values that it asks for."""
     parts = _camera_and_time(allowed)
@@ -117,8 +120,7 @@ def condition(allowed: Filter) -> tuple[str, list[Any]]:
         parts.append(("camera_id NOT IN (SELECT value FROM json_each(?))", [json.dumps(allowed.not_cameras)]))
     if allowed.not_ids:
         parts.append(("id NOT IN (SELECT value FROM json_each(?))", [json.dumps(allowed.not_ids)]))
-    for label in allowed.labels.items():
-        parts.append(("id IN (SELECT entry FROM labels WHERE name = ? AND value = ?)", list(label)))
+    parts += [(f"id IN ({_LABELLED})", [name, json.dumps(choices)]) for name, choices in allowed.label_choices]
     return _join_conditions(parts)
 
 
@@ -143,8 +145,8 @@ def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[
     if camera_and_time:
         text, values = _join_conditions(camera_and_time)
         chosen &= _mark(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
-    for label in allowed.labels.items():
-        chosen &= _mark(connection.execute("SELECT entry FROM labels WHERE name = ? AND value = ?", label), last)
+    for name, choices in allowed.label_choices:
+        chosen &= _mark(connection.execute(_LABELLED, [name, json.dumps(choices)]), last)
     if allowed.not_cameras:
         text, values = _join_conditions(_camera_and_time(Filter(cameras=allowed.not_cameras)))
         chosen &= ~_mark(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608

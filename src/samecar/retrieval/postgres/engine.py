@@ -10,7 +10,7 @@ from psycopg import errors, sql
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
-from samecar.retrieval.engine import NO_FILES, Engine
+from samecar.retrieval.engine import NO_FILES, Engine, refuse_contrary
 from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
 from samecar.retrieval.postgres.rows import (
     BY_NUMBER,
@@ -39,6 +39,7 @@ from samecar.retrieval.postgres.tables import (
 )
 from samecar.retrieval.records import (
     EVERYTHING,
+    LISTED_VALUES,
     Addition,
     CameraSummary,
     Entry,
@@ -46,9 +47,11 @@ from samecar.retrieval.records import (
     GalleryFacts,
     IndexSettings,
     Judgement,
+    LabelValue,
     Match,
     Sighting,
     Summary,
+    group_values,
     prepare_embeddings,
     prepare_queries,
 )
@@ -314,10 +317,10 @@ class PostgresEngine(Engine):
 
     # --- judgements ---
 
-    def judge(self, judgement: Judgement) -> None:
-        self.judge_after(judgement, 0)
+    def judge(self, judgement: Judgement, *, replaces: bool = True) -> bool | None:
+        return self.judge_after(judgement, 0, replaces=replaces)
 
-    def judge_after(self, judgement: Judgement, place: int) -> None:
+    def judge_after(self, judgement: Judgement, place: int, *, replaces: bool = True) -> bool | None:
         """Keeps a judgement as `judge` does, in this place at least in the order of all; 0 lets the server choose."""
         text: LiteralString = """
             INSERT INTO {judgements} (query, entry, same, query_picture)
@@ -326,17 +329,31 @@ class PostgresEngine(Engine):
             SET number = DEFAULT, same = excluded.same, query_picture = excluded.query_picture"""
         values = [judgement.query, judgement.same, judgement.query_picture, keep_possible_ids([judgement.entry])]
 
-        def work(cursor: Cursor) -> int:
+        def work(cursor: Cursor) -> bool | None:
+            said = self._find_word(cursor, judgement.query, judgement.entry)
+            refuse_contrary(judgement.entry, said, None if replaces else judgement.same)
             if place:
                 cursor.execute(NEXT_PLACE, {"table": self._tables.name("judgements"), "place": place})
-            return cursor.execute(self._tables.statement(text), values).rowcount
+            if not cursor.execute(self._tables.statement(text), values).rowcount:
+                raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
+            return said
 
-        if not self._write(work):
-            raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
+        return self._write(work)
 
-    def withdraw(self, query: str, entry: int) -> bool:
+    def withdraw(self, query: str, entry: int, same: bool | None = None) -> bool:
         statement = self._tables.statement("DELETE FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
-        return self._write(lambda cursor: cursor.execute(statement, [query, keep_possible_ids([entry])]).rowcount > 0)
+
+        def work(cursor: Cursor) -> bool:
+            refuse_contrary(entry, self._find_word(cursor, query, entry), same)
+            return cursor.execute(statement, [query, keep_possible_ids([entry])]).rowcount > 0
+
+        return self._write(work)
+
+    def _find_word(self, cursor: Cursor, query: str, entry: int) -> bool | None:
+        """What was said of a query and an entry; None if nothing was."""
+        statement = self._tables.statement("SELECT same FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
+        row = cursor.execute(statement, [query, keep_possible_ids([entry])]).fetchone()
+        return None if row is None else row[0]
 
     def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
         return [judgement for _, judgement in self.placed_judgements(query, pictures=pictures)]
@@ -350,6 +367,16 @@ class PostgresEngine(Engine):
         return [(place, Judgement(*row)) for place, *row in rows]
 
     # --- the whole ---
+
+    def label_values(self) -> dict[str, list[LabelValue]]:
+        text: LiteralString = """
+            WITH counted AS (
+                SELECT key AS name, value, count(*) AS pictures, count(*) OVER (PARTITION BY key) AS values_of_it
+                FROM {entries}, jsonb_each_text(labels) GROUP BY key, value
+            ), names AS (SELECT DISTINCT name FROM counted ORDER BY name COLLATE "C" LIMIT %(most)s)
+            SELECT name, value, pictures FROM names
+            LEFT JOIN (SELECT * FROM counted WHERE values_of_it <= %(most)s) AS listed USING (name)"""
+        return group_values(self._rows(text, {"most": LISTED_VALUES}))
 
     def summary(self) -> Summary:
 

@@ -56,8 +56,15 @@ def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
         parts.append("AND time >= %(after)s")
     if allowed.before is not None:
         parts.append("AND time < %(before)s")
-    if allowed.labels:
+    single = {name: values[0] for name, values in allowed.label_choices if len(values) == 1}
+    others = [[name, values] for name, values in allowed.label_choices if single.get(name) != values[0]]
+    if single:
         parts.append("AND labels @> %(labels)s")
+    if others:
+        parts.append(
+            """AND NOT EXISTS (SELECT FROM jsonb_array_elements(%(choices)s) AS choice
+            WHERE NOT coalesce(choice -> 1 ? (labels ->> (choice ->> 0)), false))"""
+        )
     if allowed.not_ids:
         parts.append("AND id <> ALL(%(not_ids)s::bigint[])")
     return " ".join(parts), {
@@ -65,7 +72,8 @@ def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
         "not_cameras": list(allowed.not_cameras),
         "after": allowed.after,
         "before": allowed.before,
-        "labels": Jsonb(dict(allowed.labels)),
+        "labels": Jsonb(single),
+        "choices": Jsonb(others),
         "not_ids": keep_possible_ids(allowed.not_ids),
     }
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
-from samecar.retrieval.engine import Engine, MissingPartError, ServerSummary
+from samecar.retrieval.engine import ContraryJudgementError, Engine, MissingPartError, ServerSummary
 from samecar.retrieval.postgres.connections import Cursor, UnreachableError
 from samecar.retrieval.postgres.rows import stack_embeddings
 from samecar.retrieval.records import (
@@ -21,6 +21,7 @@ from samecar.retrieval.records import (
     GalleryFacts,
     IndexSettings,
     Judgement,
+    LabelValue,
     Match,
     Sighting,
     Summary,
@@ -30,7 +31,13 @@ from samecar.retrieval.records import (
 from samecar.retrieval.spread.checking import check_parts
 from samecar.retrieval.spread.coordinator import Coordinator
 from samecar.retrieval.spread.layout import Layout
-from samecar.retrieval.spread.merging import join_indexes, join_summaries, merge_entries, merge_matches
+from samecar.retrieval.spread.merging import (
+    join_indexes,
+    join_label_values,
+    join_summaries,
+    merge_entries,
+    merge_matches,
+)
 from samecar.retrieval.spread.parts import Part, check_facts
 
 Result = TypeVar("Result")
@@ -164,6 +171,8 @@ class SpreadEngine(Engine):
                     self._missing[part.number] = sentence
                 else:
                     failed = failed or MissingPartError(sentence)
+            except ContraryJudgementError as error:
+                failed = failed or error
             except SamecarError as error:
                 failed = failed or SamecarError(f"{part}: {error}")
         if failed is not None:
@@ -322,20 +331,21 @@ class SpreadEngine(Engine):
 
     # --- judgements ---
 
-    def judge(self, judgement: Judgement) -> None:
-        def work(layout: Layout) -> None:
+    def judge(self, judgement: Judgement, *, replaces: bool = True) -> bool | None:
+        def work(layout: Layout) -> bool | None:
             parts = self._find_parts(layout, judgement.entry)
             if not parts:
                 raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
             place = self._coordinator.next_place()
-            self.ask(parts, lambda part: part.engine.judge_after(judgement, place))
+            said = self.ask(parts, lambda part: part.engine.judge_after(judgement, place, replaces=replaces))
+            return next((word for word in said.values() if word is not None), None)
 
-        self._write(work)
+        return self._write(work)
 
-    def withdraw(self, query: str, entry: int) -> bool:
+    def withdraw(self, query: str, entry: int, same: bool | None = None) -> bool:
         def work(layout: Layout) -> bool:
             parts = self.parts(layout, layout.servers)
-            return any(self.ask(parts, lambda part: part.engine.withdraw(query, entry)).values())
+            return any(self.ask(parts, lambda part: part.engine.withdraw(query, entry, same)).values())
 
         return self._write(work)
 
@@ -351,6 +361,10 @@ class SpreadEngine(Engine):
     def summary(self) -> Summary:
         found = self._read(lambda part: (part.engine.summary(), part.engine.vehicles()))
         return join_summaries(found, self._find_twice())
+
+    def label_values(self) -> dict[str, list[LabelValue]]:
+        found = self._read(lambda part: part.engine.label_values())
+        return join_label_values(found, [entry for entry, _ in self._find_twice()])
 
     def _find_twice(self) -> list[tuple[Entry, int]]:
         """Entries that lie on two servers, as a move was interrupted, and how many judgements there are of each."""

@@ -1,9 +1,19 @@
 """One answer of those of several servers."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 
-from samecar.retrieval.records import CameraSummary, Entry, IndexSettings, Match, Summary
+from samecar.retrieval.records import (
+    LISTED_VALUES,
+    CameraSummary,
+    Entry,
+    IndexSettings,
+    LabelValue,
+    Match,
+    Summary,
+    group_values,
+)
 
 
 def merge_matches(found: Iterable[Sequence[Match]], top: int) -> list[Match]:
@@ -62,6 +72,27 @@ def join_summaries(found: Iterable[tuple[Summary, set[str]]], twice: Iterable[tu
         judgements -= judged
     pictures = sum(camera.pictures for camera in cameras.values())
     return Summary(pictures, len(vehicles), judgements, tuple(cameras[name] for name in sorted(cameras)))
+
+
+def join_label_values(
+    found: Sequence[Mapping[str, Sequence[LabelValue]]], twice: Iterable[Entry]
+) -> dict[str, list[LabelValue]]:
+    """The values that labels have on all servers.
+
+    Args:
+        found: what each server says of its own; a label without values has more than are listed.
+        twice: entries that two servers hold.
+    """
+    names = sorted({name for part in found for name in part})[:LISTED_VALUES]
+    rows: list[tuple[str, str | None, int | None]] = []
+    for name in names:
+        counts: Counter[str] = Counter()
+        for part in found:
+            counts.update({one.value: one.pictures for one in part.get(name, ())})
+        counts.subtract(entry.sighting.labels[name] for entry in twice if name in entry.sighting.labels)
+        listed = all(part[name] for part in found if name in part) and len(counts) <= LISTED_VALUES
+        rows += [(name, value, count) for value, count in counts.items()] if listed else [(name, None, None)]
+    return group_values(rows)
 
 
 def _join_cameras(one: CameraSummary | None, other: CameraSummary) -> CameraSummary:

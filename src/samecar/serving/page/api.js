@@ -4,6 +4,8 @@
  * Addresses are relative to the page's, which may lie below a prefix of a proxy's.
  */
 
+import { writeLabels } from "./labels.js";
+
 const TOKEN = "samecar-token";
 
 let token = sessionStorage.getItem(TOKEN);
@@ -38,6 +40,11 @@ export async function gallery(signal) {
   return request("api/gallery", { signal });
 }
 
+/** The labels of the gallery's pictures, with their values. */
+export async function labels(signal) {
+  return (await request("api/labels", { signal })).labels;
+}
+
 /** A page of the gallery's pictures, from the first number above `beyond`. */
 export async function pictures(filter, beyond, limit, signal) {
   const asked = parameters(filter);
@@ -52,37 +59,34 @@ export async function picture(id, signal) {
   return request(`api/pictures/${encodeURIComponent(id)}`, { signal });
 }
 
-/** What is most similar to a query: one of the gallery by its number, or a file and the part of it that is meant. */
+/** What is most similar to a query: {id} of the gallery, or {sent}, views of one vehicle: files, and parts of them. */
 export async function search(query, filter, signal) {
   const asked = parameters(filter);
-  if (query.file === undefined) {
+  if (query.sent === undefined) {
     return request(`api/pictures/${encodeURIComponent(query.id)}/similar?${asked}`, { signal });
   }
   const body = new FormData();
   for (const [name, value] of asked) body.append(name, value);
-  body.append("picture", query.file, query.file.name);
-  if (query.crop !== null) body.append("crop", cropText(query.crop));
+  appendViews(body, "picture", query.sent);
   return request("api/search", { method: "POST", body, signal });
 }
 
-/** Keeps somebody's word on whether a query and an entry show the same vehicle. */
-export async function judge(query, entry, same) {
+/** Keeps somebody's word on whether a query and an entry show the same vehicle; `replace` what was said otherwise, or not. */
+export async function judge(query, entry, same, replace) {
   const body = new FormData();
   body.append("entry", entry);
   body.append("same", same);
-  if (query.file === undefined) {
-    body.append("query_id", query.id);
-  } else {
-    body.append("query", query.file, query.file.name);
-    if (query.crop !== null) body.append("crop", cropText(query.crop));
-  }
+  body.append("replace", replace);
+  if (query.sent === undefined) body.append("query_id", query.id);
+  else appendViews(body, "query", query.sent);
   await request("api/judgements", { method: "PUT", body });
 }
 
-/** Forgets a judgement, where there is one. */
-export async function withdraw(content, entry) {
+/** Forgets a judgement that says this, where there is one. */
+export async function withdraw(content, entry, same) {
+  const asked = new URLSearchParams({ query: content, entry, same });
   try {
-    await request(`api/judgements?${new URLSearchParams({ query: content, entry })}`, { method: "DELETE" }, () => null);
+    await request(`api/judgements?${asked}`, { method: "DELETE" }, () => null);
   } catch (error) {
     if (error.status !== 404) throw error;
   }
@@ -105,12 +109,15 @@ export function parameters(filter) {
   const name = { only: "camera", except: "not_camera" }[filter.mode];
   if (name !== undefined) for (const camera of filter.cameras) written.append(name, camera);
   for (const side of ["after", "before"]) if (filter[side] !== "") written.set(side, filter[side]);
+  writeLabels(filter.labels, written);
   written.set("top", filter.top);
   return written;
 }
 
-function cropText(crop) {
-  return crop.map((share) => share.toFixed(6)).join(",");
+function appendViews(body, name, views) {
+  for (const { file } of views) body.append(name, file, file.name);
+  if (views.every(({ crop }) => crop === null)) return;
+  for (const { crop } of views) body.append("crop", crop === null ? "" : crop.map((share) => share.toFixed(6)).join(","));
 }
 
 async function request(path, options, read = (response) => response.json()) {

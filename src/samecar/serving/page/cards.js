@@ -164,6 +164,14 @@ async function fetched(frame, path, signal) {
   }
 }
 
+/** Fetches all thumbnails of a list, as for paper, also those that are far from what is seen. */
+export async function loadAll(list) {
+  while (list.querySelector(".missing[hidden]") !== null) {
+    for (const missing of list.querySelectorAll(".missing[hidden]")) awaited.get(missing.parentElement)?.();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 async function near(frame, signal) {
   signal.throwIfAborted();
   await new Promise((resolve) => {

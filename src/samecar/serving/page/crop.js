@@ -41,19 +41,6 @@ export class Crop {
     return this.sides.join() === "0,0,1,1";
   }
 
-  /** A copy of a part of the picture, or of all of it, in its own pixels. */
-  cutOut(box) {
-    const [left, top, across, down] = box ?? [0, 0, 1, 1];
-    const { naturalWidth: width, naturalHeight: height } = this.image;
-    const copy = document.createElement("canvas");
-    copy.width = Math.max(1, Math.round(across * width));
-    copy.height = Math.max(1, Math.round(down * height));
-    copy.getContext("2d").drawImage(this.image, -left * width, -top * height);
-    copy.setAttribute("role", "img");
-    copy.setAttribute("aria-label", this.image.alt);
-    return copy;
-  }
-
   /** Gives the stage the shape of the picture, also of one that is smaller than the stage. */
   fit() {
     this.stage.style.setProperty("--shape", this.image.naturalWidth / this.image.naturalHeight);

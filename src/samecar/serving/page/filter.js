@@ -1,13 +1,17 @@
 /** The form that says which pictures may be found. */
 
 import { element } from "./elements.js";
+import { LabelChoices, describeLabels, readLabels } from "./labels.js";
 import { cameraName, counted, plainTime } from "./words.js";
 
 const TOPS = [10, 20, 50, 100, 200];
 const USUAL_TOP = 20;
 const TYPING = 400; // milliseconds without a change after which a time counts as typed
 
-/** A filter is {mode: "all"|"only"|"except", cameras: string[], after: string, before: string, top: number}. */
+/**
+ * A filter is {mode: "all"|"only"|"except", cameras: string[], after: string, before: string, labels, top: number},
+ * whose labels are values by name.
+ */
 export class FilterForm {
   /**
    * @param {HTMLFormElement} form
@@ -16,6 +20,7 @@ export class FilterForm {
   constructor(form, changed) {
     this.form = form;
     this.cameras = form.querySelector("#cameras");
+    this.labels = new LabelChoices(form.querySelector("#labels"));
     this.changed = changed;
     let typing;
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -42,6 +47,11 @@ export class FilterForm {
         : `Pictures from ${plainTime(gallery.first)} to ${plainTime(gallery.last)}.`;
   }
 
+  /** Offers labels of the gallery, which are counted later than the rest. */
+  offerLabels(labels) {
+    this.labels.offer(labels);
+  }
+
   /** What is chosen. */
   get filter() {
     const { mode, after, before, top } = this.form.elements;
@@ -51,6 +61,7 @@ export class FilterForm {
       cameras: mode.value === "all" ? [] : chosen,
       after: after.value,
       before: before.value,
+      labels: this.labels.chosen,
       top: Number(top.value),
     };
   }
@@ -64,6 +75,7 @@ export class FilterForm {
     for (const box of boxes()) box.checked = filter.cameras.includes(box.value);
     after.value = filter.after;
     before.value = filter.before;
+    this.labels.chosen = filter.labels;
     top.value = filter.top;
     if (top.value === "") top.value = this.usualTop;
     this.arrange();
@@ -71,7 +83,7 @@ export class FilterForm {
 
   /** Allows every picture. */
   clear() {
-    this.filter = { mode: "all", cameras: [], after: "", before: "", top: this.form.elements.top.value };
+    this.filter = { mode: "all", cameras: [], after: "", before: "", labels: {}, top: this.form.elements.top.value };
     this.changed();
   }
 
@@ -85,14 +97,16 @@ export class FilterForm {
   arrange() {
     const mode = this.form.elements.mode.value;
     this.cameras.hidden = mode === "all";
+    this.labels.arrange();
     this.form.querySelector("#filter-summary").textContent = this.summary();
   }
 
   summary() {
-    const { mode, cameras, after, before } = this.filter;
+    const { mode, cameras, after, before, labels } = this.filter;
     const parts = [];
     if (mode !== "all") parts.push(`${mode === "only" ? "only" : "all but"} ${counted(cameras.length, "camera")}`);
     if (after !== "" || before !== "") parts.push("a span of time");
+    parts.push(...describeLabels(labels));
     return parts.length === 0 ? "off" : parts.join(", ");
   }
 }
@@ -105,6 +119,7 @@ export function readFilter(asked) {
     cameras: asked.getAll(mode === "only" ? "camera" : "not_camera"),
     after: asked.get("after") ?? "",
     before: asked.get("before") ?? "",
+    labels: readLabels(asked),
     top: Number(asked.get("top") ?? USUAL_TOP),
   };
 }

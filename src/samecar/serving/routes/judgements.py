@@ -1,25 +1,38 @@
 """Routes to what people said on whether two pictures show the same vehicle."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import APIRouter, Form, Query, Response
 
 from samecar.data.manifest import Manifest
 from samecar.data.pictures import is_picture_name
 from samecar.retrieval.adding import shrunk_jpeg
-from samecar.retrieval.engine import Engine
+from samecar.retrieval.engine import ContraryJudgementError, Engine
 from samecar.retrieval.export import make_manifest_row
 from samecar.retrieval.judged import find_judged_pictures
-from samecar.retrieval.records import Judgement
+from samecar.retrieval.records import Judgement, views_content
 from samecar.serving.dependencies import Served
 from samecar.serving.errors import ServiceError, error_responses, invalid, not_found
-from samecar.serving.messages import Content, Id, JudgementFacts, JudgementForm, JudgementsReply, last_part
+from samecar.serving.messages import (
+    Content,
+    Id,
+    JudgementFacts,
+    JudgementForm,
+    JudgementReply,
+    JudgementsReply,
+    last_part,
+)
 from samecar.serving.service import Service
-from samecar.serving.uploads import MULTIPART, LimitedRoute, Upload, parse_crop
+from samecar.serving.uploads import MULTIPART, LimitedRoute, Upload, ViewsRoute, read_views
 
 router = APIRouter(route_class=LimitedRoute, tags=["judgements"])
+views_router = APIRouter(route_class=ViewsRoute, tags=["judgements"])
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
 LONGEST_SIDE = 1024
 """Pixels to which a query is shrunk that is kept for a label: more than any model here looks at."""
@@ -28,21 +41,26 @@ QUALITY = 92
 """Of its JPEG: hardly to be told from the original."""
 
 
-@router.put("/api/judgements", responses=error_responses(400, 404, 408, 413))
-async def judge(service: Served, form: Annotated[JudgementForm, Form(media_type=MULTIPART)]) -> JudgementFacts:
-    """Keeps somebody's word on a query and an entry; an earlier one on the same pair is replaced."""
+@views_router.put("/api/judgements", responses=error_responses(400, 404, 408, 409, 413))
+async def judge(service: Served, form: Annotated[JudgementForm, Form(media_type=MULTIPART)]) -> JudgementReply:
+    """Keeps somebody's word on a query and an entry; `replace` says what becomes of an earlier one on the same pair."""
     service.refuse_if_read_only()
     await service.entry(form.entry)
     content, picture = await _read_query(form, service)
     judgement = Judgement(content, form.entry, form.same, picture)
-    await service.write(service.gallery.engine.judge, judgement)
-    return JudgementFacts(query=content, entry=form.entry, same=form.same)
+    former = await service.write(_heed, service.gallery.engine.judge, judgement, replaces=form.replace)
+    return JudgementReply(query=content, entry=form.entry, same=form.same, former=former)
 
 
-@router.delete("/api/judgements", status_code=204, responses=error_responses(404))
-async def withdraw(service: Served, query: Annotated[Content, Query()], entry: Annotated[Id, Query()]) -> None:
+@router.delete("/api/judgements", status_code=204, responses=error_responses(404, 409))
+async def withdraw(
+    service: Served,
+    query: Annotated[Content, Query()],
+    entry: Annotated[Id, Query()],
+    same: Annotated[bool | None, Query(description="what it must say, so that nobody else's is forgotten")] = None,
+) -> None:
     """Forgets a judgement."""
-    if not await service.write(service.gallery.engine.withdraw, query, entry):
+    if not await service.write(_heed, service.gallery.engine.withdraw, query, entry, same):
         raise not_found(f"a judgement on this query and entry {entry}")
 
 
@@ -85,18 +103,30 @@ def _write_manifest(engine: Engine) -> bytes:
         return path.read_bytes()
 
 
+def _heed(change: Callable[Arguments, Value], *args: Arguments.args, **more: Arguments.kwargs) -> Value:
+    """Changes a judgement, and tells the client if somebody said otherwise.
+
+    Raises:
+        ServiceError: so it is.
+    """
+    try:
+        return change(*args, **more)
+    except ContraryJudgementError as error:
+        raise ServiceError(409, "judged_otherwise", str(error)) from error
+
+
 async def _read_query(form: JudgementForm, service: Service) -> tuple[str, bytes | None]:
-    """The query's content, and its picture where the gallery does not hold it."""
-    if (form.query is None) == (form.query_id is None):
+    """The query's content, and its picture, or the first of its views, where the gallery does not hold it."""
+    if bool(form.query) == (form.query_id is not None):
         raise invalid("query: give either query_id, the number of an entry, or query, a picture")
     if form.query_id is not None:
         return (await service.entry(form.query_id)).sighting.content, None
-    assert form.query is not None
-    crop = parse_crop(form.crop) if form.crop else None
+    first, *others = read_views("query", form.query, form.crop, service.settings.views)
 
-    def shrink(upload: Upload) -> tuple[str, bytes | None]:
-        if service.gallery.engine.known([upload.content]):
-            return upload.content, None
+    def shrink(upload: Upload) -> tuple[str, bytes]:
         return upload.content, shrunk_jpeg(upload.picture, LONGEST_SIDE, QUALITY)
 
-    return await service.decode(form.query.file, crop, shrink)
+    content, picture = await service.decode(first.file, first.crop, shrink)
+    contents = [await service.decode(view.file, view.crop, lambda upload: upload.content) for view in others]
+    content = views_content([content, *contents])
+    return content, None if await service.read(service.gallery.engine.known, [content]) else picture

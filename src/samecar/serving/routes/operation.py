@@ -27,9 +27,16 @@ PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
         "crop",
         "elements",
         "filter",
+        "handing",
         "judging",
+        "keeping",
+        "labels",
         "page",
+        "query",
+        "record",
+        "strip",
         "timeline",
+        "uploads",
         "words",
     )
 }

@@ -1,7 +1,7 @@
 """Routes that tell what the gallery is, and that search it."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from fastapi import APIRouter, Form, Query
@@ -14,8 +14,12 @@ from samecar.retrieval.times import known_time_text
 from samecar.serving.dependencies import Number, Served
 from samecar.serving.errors import ServiceError, error_responses, invalid
 from samecar.serving.messages import (
+    CalibrationFacts,
     EmbeddingSearch,
     GalleryReply,
+    LabelCount,
+    LabelReply,
+    LabelsReply,
     Limits,
     Prior,
     QueryFacts,
@@ -28,9 +32,14 @@ from samecar.serving.messages import (
     describe_entry,
 )
 from samecar.serving.service import Question, SearchOutcome, Service
-from samecar.serving.uploads import JSON, MULTIPART, JsonRoute, LimitedRoute, parse_crop
+from samecar.serving.uploads import JSON, MULTIPART, JsonRoute, LimitedRoute, ViewsRoute, read_views
+from samecar.version import __version__
+
+if TYPE_CHECKING:
+    from samecar.calibration import Calibration
 
 router = APIRouter(route_class=LimitedRoute)
+views_router = APIRouter(route_class=ViewsRoute)
 json_router = APIRouter(route_class=JsonRoute)
 """Comes before `router`: it takes only what is sent as JSON."""
 
@@ -44,6 +53,7 @@ async def describe_gallery(service: Served) -> GalleryReply:
     facts, calibration = await service.read(lambda: (gallery.facts, gallery.calibration))
     return GalleryReply(
         name=settings.name,
+        version=__version__,
         model=facts.model,
         index=facts.index,
         pictures=summary.pictures,
@@ -52,9 +62,22 @@ async def describe_gallery(service: Served) -> GalleryReply:
         first=known_time_text(min(times, default=None)),
         last=known_time_text(max(times, default=None)),
         calibrated=calibration is not None,
+        calibration=None if calibration is None else _describe_calibration(calibration),
         false_alarm_rate=None if calibration is None else calibration.false_alarm_rate,
-        limits=Limits(bytes=settings.bytes, pixels=settings.pixels, top=settings.top),
+        limits=Limits(bytes=settings.bytes, pixels=settings.pixels, top=settings.top, views=settings.views),
         writable=not settings.read_only,
+    )
+
+
+@router.get("/api/labels", responses=error_responses(), tags=["gallery"])
+async def list_labels(service: Served) -> LabelsReply:
+    """Lists the labels that a filter may ask for, with their values."""
+    found = await service.label_values()
+    return LabelsReply(
+        labels=[
+            LabelReply(name=name, values=[LabelCount(value=one.value, pictures=one.pictures) for one in values])
+            for name, values in found.items()
+        ]
     )
 
 
@@ -70,20 +93,23 @@ async def search_with_embedding(service: Served, asked: EmbeddingSearch) -> Sear
     return _reply(QueryFacts(id=None, content=asked.content), found, service, began)
 
 
-@router.post(
+@views_router.post(
     "/api/search",
     responses=error_responses(400, 408, 413),
     tags=["search"],
     openapi_extra={"requestBody": {"content": {JSON: {"schema": EmbeddingSearch.model_json_schema()}}}},
 )
 async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(media_type=MULTIPART)]) -> SearchReply:
-    """Searches with a picture that is sent along, or as JSON with an embedding by the gallery's model."""
+    """Searches with a picture that is sent along, or as JSON with an embedding by the gallery's model.
+
+    Several pictures are views of one vehicle and get one answer: that to the mean of their embeddings.
+    """
     began = time.perf_counter()
     top = service.number_of_results(form, "top")
     allowed = form.to_filter()
-    crop = parse_crop(form.crop) if form.crop else None
-    content, picture = await service.prepare(form.picture.file, crop)
-    found = await service.search(content, picture, top, allowed, form.prior)
+    views = read_views("picture", form.picture, form.crop, service.settings.views)
+    content, embedding = await service.embed_views(views, form.prior)
+    found = await service.search_embedding(Question(content, embedding, top, allowed, form.prior))
     return _reply(QueryFacts(id=None, content=content), found, service, began)
 
 
@@ -96,6 +122,11 @@ async def search_from_entry(number: Number, service: Served, query: Annotated[Se
     entry = await service.entry(number)
     found = await service.search_like(entry, top, allowed, query.prior)
     return _reply(QueryFacts(id=number, content=entry.sighting.content), found, service, began)
+
+
+def _describe_calibration(calibration: "Calibration") -> CalibrationFacts:
+    evidence = calibration.evidence
+    return CalibrationFacts(data=evidence.data, digest=evidence.digest, vehicles=evidence.vehicles)
 
 
 def _check_embedding(asked: EmbeddingSearch, facts: GalleryFacts, top: int) -> NDArray[np.float32]:
