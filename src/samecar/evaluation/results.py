@@ -174,7 +174,7 @@ class Evaluation:
         return f"{type(self).__name__}({scores}; {self.card.protocol}, {self.card.queries_scored:,} queries)"
 
     def interval_text(self, name: str) -> str:
-        """Both ends of a metric's interval in percent, such as "41.3 to 47.9"; "" where too few vehicles were scored."""
+        """Ends of a metric's interval in percent, such as "41.3 to 47.9"; "" where too few vehicles were scored."""
         low, high = self.intervals.get(name, (math.nan, math.nan))
         return "" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
 

@@ -197,7 +197,7 @@ def make_manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str
 
 
 def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent) -> int:
-    """Copies sightings, embeddings, thumbnails, judgements and the attached model and calibration.
+    """Copies sightings, embeddings, pictures, judgements and the attached model and calibration.
 
     The source may be in use; what is added to it meanwhile may be missing, with its judgements.
 
@@ -233,9 +233,16 @@ def _copy_page(source: Engine, target: Engine, page: list[Entry]) -> int:
     missing = [entry for entry in page if entry.sighting.content not in known]
     if missing:
         matrix = source.embeddings([entry.id for entry in missing])
+        keeps_previews = target.facts.preview > 0
         target.add(
             [
-                Addition(entry.sighting, embedding, source.thumbnail(entry.id))
+                Addition(
+                    entry.sighting,
+                    embedding,
+                    source.thumbnail(entry.id),
+                    tuple(source.previews(entry.id)) if keeps_previews else (),
+                    entry.added,
+                )
                 for entry, embedding in zip(missing, matrix, strict=True)
             ]
         )

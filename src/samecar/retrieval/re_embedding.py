@@ -125,7 +125,7 @@ def switch_over(
 ) -> Path:
     """Gives a gallery the embeddings of another model, in one step; nobody else should use it meanwhile.
 
-    Entries keep their numbers and all that is known of them, with thumbnails and judgements; those whose pictures are
+    Entries keep their numbers and all that is known of them, with pictures and judgements; those whose pictures are
     missing are left out.
 
     Args:
@@ -152,7 +152,7 @@ def switch_over(
     with closing(FolderEngine.open(folder)) as old, old.writing_alone():
         with _open_working(folder, old, model) as working:
             _refuse_additions(old, working.engine, done)
-            facts = make_facts(model, old.facts.thumbnail)
+            facts = make_facts(model, old.facts.thumbnail, old.facts.preview)
             files = make_files(model, calibration)
             if (noted := working.engine.attached(RUNTIME_FILE)) is not None:
                 files[RUNTIME_FILE] = noted
@@ -164,6 +164,11 @@ def switch_over(
         ready.rename(before)
     shutil.rmtree(_beside(folder, WORKING))
     return before
+
+
+def galleries_beside(name: str | Path) -> list[Path]:
+    """Folders that this left beside a gallery: each holds what the gallery held once."""
+    return [place for suffix in (WORKING, READY, BEFORE) if (place := _beside(Path(name), suffix)).exists()]
 
 
 def _beside(folder: Path, suffix: str) -> Path:
