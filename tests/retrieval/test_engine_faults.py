@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faulty_process import FACTS, SIZE, addition, embedding
+from older_catalogues import make_older
 
 from samecar.errors import SamecarError
 from samecar.retrieval.folder import schema
