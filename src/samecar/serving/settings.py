@@ -44,6 +44,7 @@ class ServiceSettings(BaseModel):
         unread_seconds: how long a client may take nothing of an answer.
         shutdown_seconds: how long requests that were begun may go on after the service was told to end.
         read_only: let nobody add, change, remove or judge.
+        originals: show pictures where they lie, those below this folder and no others.
         retain_days: keep what was seen, or added where it is not known when it was seen, in so many days; it is looked
             for older pictures at the start and then every hour.
         proxy: address of a reverse proxy whose X-Forwarded-For tells the client's address; "" believes nobody.
@@ -71,6 +72,7 @@ class ServiceSettings(BaseModel):
     unread_seconds: float = Field(default=30, gt=0)
     shutdown_seconds: int = Field(default=30, ge=0)
     read_only: bool = False
+    originals: Path | None = None
     retain_days: float | None = Field(default=None, gt=0)
     proxy: str = ""
 

@@ -7,6 +7,7 @@ import { Comparison } from "./compare.js";
 import { Crop } from "./crop.js";
 import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
+import { fillLarge } from "./large.js";
 import { Judging } from "./judging.js";
 import { Timeline } from "./timeline.js";
 import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, visible, whereText } from "./words.js";
@@ -68,7 +69,7 @@ async function showStored(id, signal) {
 async function showQueryIn(place, signal) {
   if (query.file === undefined) {
     const picture = await api.picture(query.id, signal);
-    await fillFrame(place, picture, `The picture that is searched with. ${whereText(picture)}`, signal);
+    await fillLarge(place, picture, `The picture that is searched with. ${whereText(picture)}`, null, signal);
   } else if (crop.image.naturalWidth > 0) {
     place.replaceChildren(crop.cutOut(query.crop));
   }
