@@ -28,9 +28,7 @@ class Originals:
 
     def __init__(self, folder: Path, most: int) -> None:
         if os.open not in os.supports_dir_fd:
-            raise SamecarError(
-                "--originals is not offered on this system, which cannot open files below a folder alone"
-            )
+            raise SamecarError("--originals needs a system that opens files below a folder alone; leave it out here")
         try:
             self.folder = folder.resolve(strict=True)
         except (OSError, RuntimeError) as error:
@@ -52,11 +50,7 @@ class Originals:
         try:
             parts = address.resolve(strict=True).relative_to(self.folder).parts
             content = self._read(parts)
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # RuntimeError: links in a circle; ValueError: not below it
+        except (OSError, RuntimeError, ValueError) as error:  # links in a circle; not below the folder
             raise missing from error
         if picture_content(content) != entry.sighting.content:
             raise ServiceError(409, "changed", f"where the picture of entry {entry.id} was, another one lies now")

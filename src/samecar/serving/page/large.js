@@ -26,8 +26,8 @@ export async function fillLarge(pane, picture, description, moments, signal) {
   if (moments !== null && previews.some(({ seconds }) => seconds !== null)) {
     offerMoments(moments, previews, film, (preview) => show(pane, preview.address, description, signal));
   }
-  const largest = original === null ? null : await show(pane, original, description, signal);
-  if (!largest && previews.length > 0) await show(pane, previews[0].address, description, signal);
+  if (previews.length > 0) await show(pane, previews[0].address, description, signal);
+  if (original !== null) await show(pane, original, description, signal);
 }
 
 /** Puts a picture in the place of what a pane shows; gives whether it could. */

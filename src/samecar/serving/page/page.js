@@ -7,8 +7,8 @@ import { Comparison } from "./compare.js";
 import { Crop } from "./crop.js";
 import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
-import { fillLarge } from "./large.js";
 import { Judging } from "./judging.js";
+import { fillLarge } from "./large.js";
 import { Timeline } from "./timeline.js";
 import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, visible, whereText } from "./words.js";
 
