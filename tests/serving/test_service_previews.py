@@ -1,4 +1,4 @@
-"""Larger pictures over HTTP: those that a gallery keeps, and originals where they lie, but nothing else that lies there."""
+"""Larger pictures over HTTP: those that a gallery keeps, and originals, but nothing that lies elsewhere."""
 
 import io
 import os

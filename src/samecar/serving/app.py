@@ -142,7 +142,7 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
         loading = asyncio.create_task(service.load())
         retainer = None if settings.retain_days is None else Retainer(service, settings.retain_days)
         if retainer is not None:
-            retainer.start()
+            retainer.start(loading)
         yield
         if retainer is not None:
             await retainer.end()

@@ -5,7 +5,7 @@ import logging
 import threading
 
 from samecar.errors import SamecarError
-from samecar.retrieval.retention import days_ago, remove_older
+from samecar.retrieval.retention import Retention, days_ago, remove_older
 from samecar.retrieval.times import time_text
 from samecar.serving.service import Service
 
@@ -29,37 +29,42 @@ class Retainer:
         self._service = service
         self._days = days
         self._ended = threading.Event()
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begins."""
-        self._task = asyncio.create_task(self._go_on())
+    def start(self, loading: asyncio.Task[None]) -> None:
+        """Begins, once the gallery is loaded."""
+        self._task = asyncio.create_task(self._go_on(loading))
 
     async def end(self) -> None:
-        """Ends it, with the page of entries that is being removed."""
+        """Ends it, when the page of entries is removed that is at work."""
         self._ended.set()
+        self._woken.set()
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task
 
-    async def _go_on(self) -> None:
-        loaded = asyncio.wrap_future(self._service.loaded)
-        await asyncio.wait([loaded])  # which, when it is cancelled itself, leaves that as it is
-        if loaded.exception() is not None:
-            return  # the service says so
-        while True:
-            try:
-                await self._service.read(self._remove)
-            except SamecarError as error:
-                sentence = "what is older than %g days was not removed, which is tried again: %s"
-                logger.error(sentence, self._days, error)  # noqa: TRY400 - the sentence says all
-            except Exception:
-                logger.exception("what is older than %g days was not removed, which is tried again", self._days)
-            await asyncio.sleep(PAUSE)
+    async def _go_on(self, loading: asyncio.Task[None]) -> None:
+        ended = asyncio.create_task(self._woken.wait())
+        await asyncio.wait([loading, ended], return_when=asyncio.FIRST_COMPLETED)
+        while self._service.is_ready and not ended.done():
+            await self._service.read(self._remove)
+            await asyncio.wait([ended], timeout=PAUSE)
+        ended.cancel()
 
     def _remove(self) -> None:
-        engine = self._service.gallery.engine
-        found = remove_older(engine, days_ago(self._days), go_on=lambda: not self._ended.is_set())
+        """Does so once, in a thread, and says how it went."""
+        try:
+            engine = self._service.gallery.engine
+            found = remove_older(engine, days_ago(self._days), go_on=lambda: not self._ended.is_set())
+        except SamecarError as error:
+            sentence = "what is older than %g days was not removed, which is tried again: %s"
+            logger.error(sentence, self._days, error)  # noqa: TRY400 - the sentence says all
+        except Exception:
+            logger.exception("what is older than %g days was not removed, which is tried again", self._days)
+        else:
+            self._tell(found)
+
+    def _tell(self, found: Retention) -> None:
         if not found.entries:
             return
         logger.warning(

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { attempt, notice, say } from "./asking.js";
-import { Cards, fillFrame, knownItems } from "./cards.js";
+import { Cards, knownItems } from "./cards.js";
 import { Comparison } from "./compare.js";
 import { Crop } from "./crop.js";
 import { element, keepFocus } from "./elements.js";
@@ -53,10 +53,11 @@ function showQuery() {
 async function showStored(id, signal) {
   const picture = await api.picture(id, signal);
   const frame = element("div", { className: "frame" }, element("span", { className: "missing", textContent: "no thumbnail" }));
-  fillFrame(frame, picture, `The picture that is searched with. ${whereText(picture)}`, signal);
+  const moments = element("div", { className: "moments", role: "group", ariaLabel: "Pictures of it in its film" });
+  fillLarge(frame, picture, `The picture that is searched with. ${whereText(picture)}`, moments, signal);
   const texts = [`picture ${id}`, cameraName(picture.camera_id), timeText(picture.time)];
   const lines = texts.map((textContent) => element("li", { textContent }));
-  const caption = element("figcaption", {}, element("ul", {}, ...lines, ...knownItems(picture)));
+  const caption = element("figcaption", {}, element("ul", {}, ...lines, ...knownItems(picture)), moments);
   if (gallery.cameras.length > 1) {
     const others = element("button", { type: "button", className: "plain" }, `Leave out ${cameraName(picture.camera_id)}`);
     others.addEventListener("click", () => filterForm.leaveOut(picture.camera_id));
