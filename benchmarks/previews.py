@@ -3,9 +3,9 @@
     python benchmarks/previews.py --crops PATH-OF-TWO-CAMERA --films FOLDER
 
 Crops are small pictures of one vehicle each, as a detector cuts them; frames of films, four a second, stand for
-photographs. Each is added to galleries that differ in nothing but their previews, and what all files of a gallery take is
-divided by the number of its pictures. Embeddings are drawn, of 512 numbers: no model is needed, and what they take is
-the same everywhere. Writes results/previews.json; takes about a minute.
+photographs. Each is added to galleries that differ in nothing but their previews, and what all files of a gallery
+take is divided by the number of its pictures. Embeddings are drawn, of 512 numbers: no model is needed, and what they
+take is the same everywhere. Writes results/previews.json; takes about a minute.
 """
 
 import argparse
