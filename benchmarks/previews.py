@@ -80,8 +80,8 @@ def measure(pictures: list[Image.Image], side: int) -> int:
 
 def make_addition(number: int, picture: Image.Image, facts: GalleryFacts, random: np.random.Generator) -> Addition:
     """A picture as it is added, with an embedding that is drawn."""
-    embedding = random.standard_normal(SIZE)
-    embedding = (embedding / np.linalg.norm(embedding)).astype(np.float32)  # (SIZE,)
+    drawn = random.standard_normal(SIZE)
+    embedding = (drawn / np.linalg.norm(drawn)).astype(np.float32)  # (SIZE,)
     sighting = Sighting(picture_content(str(number).encode()), f"/pictures/{number}.jpg", "gate", float(number))
     thumbnail = thumbnail_of(picture, facts.thumbnail)
     return Addition(sighting, embedding, thumbnail, previews_of([picture], facts))

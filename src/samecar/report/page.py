@@ -34,7 +34,7 @@ def write_report(
 ) -> None:
     """Writes the report of an evaluation as one HTML file, whole or not at all.
 
-    Each ranked list adds what its eleven pictures take: of crops of 300 pixels some 300 kB, of photographs some 700 kB.
+    Each ranked list adds what its eleven pictures take: of crops of 150 pixels some 80 kB, of photographs up to 700 kB.
 
     Args:
         path: the file; its folder is made if it does not exist.
