@@ -95,7 +95,8 @@ def test_an_original_is_given_without_what_its_file_tells_beside_it(yard, tmp_pa
         assert size(given) == (1500, 900)
         assert b"photographer" in (tmp_path / "pictures" / "one.jpg").read_bytes()
         assert b"photographer" not in given.content
-        assert client.get("/api/pictures/4/original").status_code == 404  # of a film there is no file
+        assert client.get("/api/pictures/4/previews").json()["original"] is None  # of a film there is no file
+        assert client.get("/api/pictures/4/original").status_code == 404
 
 
 def code(client, number=1):
@@ -161,6 +162,7 @@ def test_links_within_the_folder_are_followed(yard, tmp_path):
     (pictures / "one.jpg").symlink_to("moved.jpg")
     (tmp_path / "also").symlink_to(pictures)
     with serving(yard, originals=tmp_path / "also") as client:
+        assert client.get("/api/pictures/1/previews").json()["original"] == "/api/pictures/1/original"
         assert size(client.get("/api/pictures/1/original")) == (1500, 900)
 
 

@@ -35,7 +35,13 @@ class Originals:
             raise SamecarError(f"--originals {folder} cannot be used: {error}; name a folder that is there") from error
         if not self.folder.is_dir():
             raise SamecarError(f"--originals {folder} is no folder; name the one below which the pictures lie")
+        self._names = (self.folder, Path(os.path.normpath(folder.absolute())))  # entries may name it by a link
         self._most = most
+
+    def offers(self, entry: Entry) -> bool:
+        """Whether an entry names a place below the folder; what lies there is looked at by `read` alone."""
+        address = Path(os.path.normpath(entry.sighting.address))
+        return address.is_absolute() and any(address.is_relative_to(name) for name in self._names)
 
     def read(self, entry: Entry) -> bytes:
         """The file of an entry's picture.

@@ -27,13 +27,14 @@ async def list_previews(number: Number, service: Served) -> PreviewsReply:
     """Tells which larger pictures there are of an entry; of a vehicle of a film several, the best first."""
     entry = await service.entry(number)
     kept = await service.read(service.gallery.engine.previews, number)
+    offered = service.originals is not None and service.originals.offers(entry)
     return PreviewsReply(
         previews=[
             PreviewFacts(address=f"/api/pictures/{number}/previews/{place}", seconds=preview.seconds)
             for place, preview in enumerate(kept)
         ],
         film=entry.sighting.labels.get("film", ""),
-        original=None if service.originals is None else f"/api/pictures/{number}/original",
+        original=f"/api/pictures/{number}/original" if offered else None,
     )
 
 
