@@ -382,6 +382,29 @@ def fast_on_drawn(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", said]) + "\n"
 
 
+def previews(results: dict[str, Any]) -> str:
+    """What a gallery keeps of a picture on the disk, with previews of each size."""
+    rows = results["rows"]
+    names = {"crops": "crops of vehicles", "frames": "frames of films"}
+    sides = [int(side) for side in rows["crops"]["bytes"]]
+    lines = [
+        f"| pictures | {' | '.join('without' if not side else f'{side:,} pixels' for side in sides)} |",
+        "|---" + "|---:" * len(sides) + "|",
+    ]
+    for kind, row in rows.items():
+        low, middle, high = row["longer_sides"]
+        cells = [f"{row['bytes'][str(side)] / 1000:.1f} kB" for side in sides]
+        lines.append(
+            f"| {row['pictures']:,} {names[kind]}, {low:,} to {high:,} pixels, half of them up to {middle:,} | "
+            f"{' | '.join(cells)} |"
+        )
+    said = (
+        f"All files of a gallery in a folder, divided by its pictures: thumbnails of {results['thumbnail']} pixels, "
+        f"embeddings of {results['numbers']} numbers, an index not yet made, no model."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answers": answers,
     "two_camera": two_camera,
@@ -396,6 +419,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "servers": servers,
     "search": search,
     "service": service,
+    "previews": previews,
     "trust": trust,
 }
 

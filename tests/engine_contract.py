@@ -1,6 +1,7 @@
 """What every engine must do: a class of tests, to be inherited with a fixture `place` that says where galleries lie."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -24,9 +25,11 @@ from samecar.retrieval.records import (
     GalleryFacts,
     Judgement,
     Match,
+    Preview,
     Sighting,
     picture_content,
 )
+from samecar.retrieval.retention import remove_older
 
 SIZE = 16
 JPEG = b"\xff\xd8\xff\xe0 not much of a picture \xff\xd9"
@@ -90,7 +93,8 @@ def random_additions(number: int, seed: int = 0, size: int = SIZE) -> list[Addit
             vehicle_id=str(random.choice(["", "car 1", "car 2"])),
             labels=({"lane": str(random.integers(0, 3))} if random.random() < 0.7 else {}) | LOOKS[row % len(LOOKS)],
         )
-        additions.append(Addition(sighting, embedding, JPEG if random.random() < 0.5 else None))
+        added = float(row * 37 % 50)
+        additions.append(Addition(sighting, embedding, JPEG if random.random() < 0.5 else None, added=added))
     return additions
 
 
@@ -290,6 +294,97 @@ class EngineContract:
             with pytest.raises(SamecarError, match=str(ids[3])):
                 view.embeddings([ids[5], ids[3]])
 
+    def test_a_removed_picture_is_the_query_of_no_judgement(self, engine: Engine, opened: Callable[[], Engine]) -> None:
+        additions = random_additions(12)
+        ids = engine.add(additions)
+        contents = [addition.sighting.content for addition in additions]
+        kept = [Judgement(contents[5], number, True) for number in ids[6:]]
+        for judgement in kept:
+            engine.judge(judgement)
+        for number in ids[6:]:  # which lie on all servers, where there are several
+            engine.judge(Judgement(contents[3], number, False))
+        assert engine.remove([ids[3]]) == 1
+        assert engine.judgements() == opened().judgements() == kept
+
+    # --- ages and previews ---
+
+    def test_when_an_entry_was_added_is_kept(self, engine: Engine, opened: Callable[[], Engine]) -> None:
+        given, now = random_additions(2)
+        began = time.time()
+        ids = engine.add([replace(given, added=1234.5), replace(now, added=None)])
+        engine.update(ids[0], lambda before: replace(before, camera_id="other"))
+        for view in (engine, opened()):
+            entries = view.entries(ids)
+            assert entries[ids[0]].added == 1234.5
+            assert began - 1 <= entries[ids[1]].added <= time.time() + 1
+            assert {entry.id: entry.added for entry in view.listed()} == {
+                number: entry.added for number, entry in entries.items()
+            }
+
+    def test_what_is_too_old_is_removed_by_its_time_or_else_by_when_it_was_added(self, engine: Engine) -> None:
+        kinds = [(10.0, 99.0), (30.0, 1.0), (None, 10.0), (None, 30.0), (20.0, 1.0), (None, 20.0)]
+        ids = engine.add(
+            [
+                replace(addition, sighting=replace(addition.sighting, time=time, camera_id=f"c{row}"), added=added)
+                for row, (addition, (time, added)) in enumerate(zip(random_additions(6), kinds, strict=True))
+            ]
+        )
+        for dry_run in (True, False):
+            found = remove_older(engine, 20.0, dry_run=dry_run)
+            assert (found.entries, found.undated, dict(found.cameras)) == (2, 1, {"c0": 1, "c2": 1})
+            left = ids if dry_run else [ids[1], *ids[3:]]
+            assert sorted(entry.id for entry in everything(engine)) == sorted(left)
+        assert remove_older(engine, 20.0).entries == 0
+        assert engine.check() == []
+
+    def test_more_than_a_page_is_removed_and_can_be_ended_between_pages(self, engine: Engine) -> None:
+        additions = [
+            Addition(Sighting(picture_content(b"%d" % row), time=float(row)), embedding)
+            for row, embedding in enumerate(random_embeddings(2500))
+        ]
+        engine.add(additions)
+        looks = iter([True, False])
+        assert remove_older(engine, 2400.0, go_on=lambda: next(looks, False)).entries == 1000
+        told: list[int] = []
+        found = remove_older(engine, 2400.0, progress=lambda what, done, _: told.append(done), go_on=lambda: True)
+        assert found.entries == 1400
+        assert told[:2] == [1000, 1400]
+        assert {entry.sighting.time for entry in everything(engine)} == {float(row) for row in range(2400, 2500)}
+
+    def test_previews(self, place: Place, opened: Callable[[], Engine]) -> None:
+        film = tuple(Preview(JPEG + b"%d" % place, 0.5 * place) for place in range(3))
+        first, second, third = random_additions(3)
+        with closing(place.create(FACTS.model_copy(update={"preview": 640}))) as engine:
+            ids = engine.add([replace(first, previews=film), replace(second, previews=(Preview(JPEG),)), third])
+            for view in (engine, opened()):
+                assert view.facts.preview == 640
+                assert view.previews(ids[0]) == list(film)
+                assert view.previews(ids[1]) == [Preview(JPEG, None)]
+                assert view.previews(ids[2]) == view.previews(max(ids) + 1) == view.previews(BEYOND_NUMBERS) == []
+                assert view.check() == []
+            assert engine.remove([ids[0]]) == 1
+            assert engine.previews(ids[0]) == []
+            assert engine.check() == []
+
+    @pytest.mark.parametrize("full", [False, True])
+    def test_compacting_changes_nothing_that_is_there(
+        self, engine: Engine, opened: Callable[[], Engine], full: bool
+    ) -> None:
+        additions = random_additions(40)
+        ids = engine.add(additions)
+        query = random_embeddings(1, seed=3)
+        engine.search(query, 5)
+        engine.judge(Judgement("q", ids[9], True, JPEG))
+        engine.remove(ids[::2])
+        before = everything(engine), engine.search(query, 50), engine.judgements(pictures=True)
+        told: list[tuple[int, int]] = []
+        engine.compact(full=full, progress=lambda _, done, total: told.append((done, total)))
+        assert told[-1][0] == told[-1][1] > 0
+        for view in (engine, opened()):
+            assert (everything(view), view.search(query, 50), view.judgements(pictures=True)) == before
+            assert view.check() == []
+        assert not set(engine.add(additions[:1])) & set(ids)
+
     def test_numbers_are_never_used_again(self, place: Place, engine: Engine, opened: Callable[[], Engine]) -> None:
         additions = random_additions(6)
         ids = engine.add(additions)
@@ -391,7 +486,14 @@ class EngineContract:
         cameras = st.lists(st.sampled_from([*CAMERAS, "unknown"]), max_size=3).map(tuple)
         moment = st.none() | st.integers(-5, 55).map(float)
         ids = st.lists(st.integers(1, 80), max_size=5).map(tuple)
-        conditions = {"cameras": cameras, "not_cameras": cameras, "after": moment, "before": moment, "not_ids": ids}
+        conditions = {
+            "cameras": cameras,
+            "not_cameras": cameras,
+            "after": moment,
+            "before": moment,
+            "not_ids": ids,
+            "older": moment,
+        }
         allowed = data.draw(st.builds(Filter, **conditions, **LABELLED))
         top = data.draw(st.integers(1, 90))
         query = random_embeddings(1, seed=data.draw(st.integers(0, 99)))

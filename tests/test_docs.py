@@ -37,6 +37,7 @@ PAGES = (
     "docs/gallery.md",
     "docs/getting-started.md",
     "docs/options.md",
+    "docs/privacy.md",
     "docs/recipes.md",
     "docs/service.md",
     "docs/trackers.md",

@@ -1,3 +1,4 @@
+import io
 import os
 import re
 from pathlib import Path
@@ -99,6 +100,28 @@ def test_an_entry_is_the_mean_of_its_crops_brought_to_length_one(film, gallery, 
             size = (44, 33) if kind == "car" else (66, 44)
             assert np.abs(np.array(picture.shape[1::-1]) - size).max() <= 2
     assert len(list((tmp_path / "crops").iterdir())) <= 8
+
+
+def test_a_gallery_with_previews_keeps_the_pictures_of_a_passage_and_their_moments(film, model, tmp_path):
+    with Gallery.create(tmp_path / "large", model, thumbnail=16, preview=320) as large:
+        ingest_film(film, large, start=START, crops=tmp_path / "crops")
+        for entry in large.engine.listed():
+            previews = large.engine.previews(entry.id)
+            sighting = entry.sighting
+            crops = sorted(
+                (tmp_path / "crops").glob(f"*-{sighting.content[:12]}-*.png"),
+                key=lambda path: int(path.stem.rpartition("-")[2]),
+            )
+            assert len(previews) == len(crops) > 1
+            for preview, path in zip(previews, crops, strict=True):
+                with Image.open(io.BytesIO(preview.picture)) as kept, Image.open(path) as crop:
+                    assert kept.size == crop.size
+                    assert np.abs(np.asarray(kept, int) - np.asarray(crop, int)).mean() < 6  # as JPEG has it
+            first, last = map(float, sighting.labels["seconds"].split("-"))
+            seconds = [preview.seconds for preview in previews]
+            assert seconds[0] == pytest.approx(sighting.time - START, abs=1e-6)
+            assert len(set(seconds)) == len(seconds)
+            assert first - 0.06 <= min(seconds) <= max(seconds) <= last + 0.06  # which the label rounds
 
 
 def test_the_same_film_again_adds_nothing(film, gallery):

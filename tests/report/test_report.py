@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from ranked_pictures import paint_pictures, ranked
 
+from samecar.cli.console import print_evaluation
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
 from samecar.evaluation import find_protocol, score
@@ -19,7 +20,7 @@ from samecar.evaluation.ranked_lists import RankedPicture, RankedQuery
 from samecar.labels import Labels
 from samecar.report import page, write_report
 from samecar.report.charts import line_chart
-from samecar.report.thumbnails import THUMBNAIL_SIDE, thumbnail_uri
+from samecar.report.thumbnails import ENLARGED_SIDE, THUMBNAIL_SIDE, ReportPictures
 
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;'{{ 7 * 7 }}"
 HISTORY = [
@@ -323,9 +324,49 @@ def test_durations_in_words(seconds, words):
     assert page._duration(seconds) == words
 
 
-def test_thumbnails_are_small_jpegs(pictures):
-    content = base64.b64decode(thumbnail_uri(pictures / "wide.jpg").removeprefix("data:image/jpeg;base64,"))
+def jpeg_size(uri):
+    content = base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))
     with Image.open(io.BytesIO(content)) as picture:
         assert picture.format == "JPEG"
-        assert picture.size == (THUMBNAIL_SIDE, THUMBNAIL_SIDE // 2)
-    assert thumbnail_uri(pictures / "broken.jpg") is None
+        return picture.size
+
+
+def test_pictures_are_small_jpegs_in_two_sizes(pictures):
+    Image.new("RGB", (1500, 1000)).save(pictures / "photograph.png")
+    read = ReportPictures()
+    photograph, wide = read.read(pictures / "photograph.png"), read.read(pictures / "wide.jpg")
+    assert jpeg_size(photograph.thumbnail) == (THUMBNAIL_SIDE, 107)
+    assert jpeg_size(photograph.enlarged) == (photograph.width, photograph.height) == (ENLARGED_SIDE, 341)
+    assert jpeg_size(wide.thumbnail) == (THUMBNAIL_SIDE, THUMBNAIL_SIDE // 2)
+    assert jpeg_size(wide.enlarged) == (400, 200)  # no picture is brought up
+    assert read.read(pictures / "broken.jpg") is None
+    assert read.read(pictures / "wide.jpg") is wide
+    assert [picture.number for picture in read.shown] == [1, 2]
+
+
+def test_a_picture_that_is_enlarged_stands_beside_its_query(tmp_path, evaluation, pictures):
+    shown = ranked(pictures, ("tall.png", "tall.png", "broken.jpg"))
+    page = report_of(tmp_path, evaluation, examples=[shown], worst=[shown])
+    dialogs = {attributes["id"]: attributes for attributes in page.all("div") if "popover" in attributes}
+    opened = [attributes["popovertarget"] for attributes in page.all("button") if attributes["class"] == "enlarge"]
+    assert opened == [f"{part}-1-{place}" for part in ("examples", "worst") for place in ("query", 1, 2)]
+    assert list(dialogs) == opened
+    assert dialogs["examples-1-2"]["role"] == "dialog"
+    assert dialogs["examples-1-2"]["aria-label"] == "rank 2, wrong: vehicle other from camera c1, enlarged"
+    held = {attributes["id"] for attributes in page.all("symbol")}
+    assert held == {"picture-1", "picture-2"}
+    used = [attributes["href"] for attributes in page.all("use")]
+    assert used == 2 * ["#picture-1", "#picture-1", "#picture-2", "#picture-1", "#picture-2"]
+    assert page.source.count("data:image/jpeg;base64,") == 2 + 6  # each enlarged picture is in the file once
+
+
+def test_intervals_are_those_of_the_terminal(tmp_path, evaluation, capsys):
+    without = report_of(tmp_path, dataclasses.replace(evaluation, intervals={}))
+    assert "95 % interval" not in without.text
+    known = dataclasses.replace(evaluation, intervals={"mAP": (0.4126, 0.4874), "rank-1": (0.5, 0.75)})
+    page = report_of(tmp_path, known)
+    assert "Score Value 95 % interval" in page.text
+    assert "mAP 83.3 % 41.3 to 48.7" in page.text
+    assert "rank-1 66.7 % 50.0 to 75.0" in page.text
+    print_evaluation(known)
+    assert {"41.3 to 48.7", "50.0 to 75.0"} <= {cell.strip() for cell in capsys.readouterr().out.split("│")}

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faulty_process import FACTS, SIZE, addition, embedding
+from older_catalogues import make_older
 
 from samecar.errors import SamecarError
 from samecar.retrieval.folder import schema
@@ -327,17 +328,9 @@ def test_a_newer_catalogue_is_refused(folder: Path) -> None:
 
 
 @pytest.fixture
-def older_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def older_folder(folder: Path) -> Path:
     """The gallery with a catalogue of the first version, from before there were judgements."""
-    first = folder / "first.sqlite"
-    with closing(sqlite3.connect(first, isolation_level=None)) as connection, monkeypatch.context() as patch:
-        patch.setattr(schema, "STEPS", schema.STEPS[:1])
-        patch.setattr(schema, "VERSION", 1)
-        schema.write_schema(connection)
-        connection.execute("ATTACH ? AS present", [str(folder / "catalogue.sqlite")])
-        for table in ("entries", "embeddings", "thumbnails", "labels", "removals"):
-            connection.execute(f"INSERT INTO main.{table} SELECT * FROM present.{table}")
-    first.replace(folder / "catalogue.sqlite")
+    make_older(folder, 1)
     return folder
 
 

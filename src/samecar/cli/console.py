@@ -2,7 +2,6 @@
 
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -172,7 +171,7 @@ def print_evaluation(evaluation: "Evaluation", untrained: "Evaluation | None" = 
     for heading in (*columns, "95 % interval"):
         table.add_column(heading, justify="right")
     for name in ("mAP", "mINP", *(f"rank-{rank}" for rank in evaluation.cmc)):
-        table.add_row(name, *(_percent(scores, name) for scores in columns.values()), _interval(evaluation, name))
+        table.add_row(name, *(_percent(scores, name) for scores in columns.values()), evaluation.interval_text(name))
     out.print(table)
     card = Table(title="Protocol card", title_justify="left", show_header=False)
     card.add_column(style="dim")
@@ -296,11 +295,6 @@ def print_check(result: "CheckResult", source: str, *, every: bool = False) -> N
             say(f"  … and {len(finding.examples) - len(shown):,} more, which --all names")
     if not result.findings:
         say("Nothing is wrong.")
-
-
-def _interval(evaluation: "Evaluation", name: str) -> str:
-    low, high = evaluation.intervals.get(name, (math.nan, math.nan))
-    return "" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def _percent(evaluation: "Evaluation", name: str) -> str:

@@ -23,6 +23,7 @@ from samecar.cli.options import (
     name_option,
     open_model,
 )
+from samecar.cli.retention import retain
 from samecar.errors import SamecarError
 from samecar.files import expand_home
 
@@ -92,12 +93,16 @@ Allowed = Annotated[
             "types": "--type",
             "colours": "--colour",
         },
-        without=("not_ids",),
+        without=("not_ids", "older"),
     ),
 ]
-Thumbnail = Annotated[
+Pictures = Annotated[
     dict[str, Any],
-    OptionsOf("samecar.retrieval.gallery:Gallery.create", {"thumbnail": Spelling(low=0)}, only=("thumbnail",)),
+    OptionsOf(
+        "samecar.retrieval.gallery:Gallery.create",
+        {"thumbnail": Spelling(low=0), "preview": Spelling(low=0)},
+        only=("thumbnail", "preview"),
+    ),
 ]
 Group = Annotated[
     str | None,
@@ -110,11 +115,14 @@ Threads = Annotated[
 ]
 
 
-@examples("samecar gallery create garage --run runs/first")
+@examples(
+    "samecar gallery create garage --run runs/first",
+    "samecar gallery create large --run runs/first --preview 640",
+)
 def create(
     name: Name,
     run: Run,
-    thumbnail: Thumbnail,
+    pictures: Pictures,
     engine: Engine = None,
     preprocessing: Stated = None,
     group: Group = None,
@@ -128,7 +136,7 @@ def create(
     model = bound_model(opened)
     path = opened.folder / CALIBRATION_FILE
     calibration = read_whole(path) if path.is_file() else None
-    with Gallery.create(name, model, calibration=calibration, engine=engine, group=group, **thumbnail) as made:
+    with Gallery.create(name, model, calibration=calibration, engine=engine, group=group, **pictures) as made:
         facts = made.facts
     known = "not calibrated" if calibration is None else "calibrated"
     console.say(f"{name}: an empty gallery for model {facts.model}, {facts.index.kind} search, {known}")
@@ -349,7 +357,7 @@ def standard_input() -> Iterator[str]:
         raise SamecarError(f"standard input is not UTF-8: {error}; give paths or a table in UTF-8") from error
 
 
-for _command in (create, calibrate, add, remove):
+for _command in (create, calibrate, add, remove, retain):
     add_command(gallery, _command)
 add_command(gallery, info, "info")
 for _command in (check, export, copy):

@@ -173,15 +173,16 @@ class Evaluation:
         scores = f"mAP {100 * self.mean_average_precision:.1f}, rank-1 {100 * self.cmc[1]:.1f}"
         return f"{type(self).__name__}({scores}; {self.card.protocol}, {self.card.queries_scored:,} queries)"
 
+    def interval_text(self, name: str) -> str:
+        """Ends of a metric's interval in percent, such as "41.3 to 47.9"; "" where too few vehicles were scored."""
+        low, high = self.intervals.get(name, (math.nan, math.nan))
+        return "" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
+
     def _repr_html_(self) -> str:
         """What a notebook shows: scores with their intervals, and the card."""
         values = {"mAP": self.mean_average_precision, "mINP": self.mean_inverse_negative_penalty}
         values |= {f"rank-{rank}": value for rank, value in self.cmc.items()}
-        scores = []
-        for name, value in values.items():
-            low, high = self.intervals.get(name, (math.nan, math.nan))
-            interval = "" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f}"
-            scores.append((name, f"{100 * value:.1f}", interval))
+        scores = [(name, f"{100 * value:.1f}", self.interval_text(name)) for name, value in values.items()]
         headings = ("", "%", "95 % interval")
         return html_table("Scores", scores, headings) + html_table("Protocol card", self.card.lines())
 

@@ -107,7 +107,9 @@ def ingest(
                     another_time = start is not None and entry.sighting.time != sighting.time
                     report.kept_otherwise += entry.sighting.camera_id != camera or another_time
             else:
-                gallery.add_pooled(sighting, [crop.image() for crop in passage.crops])
+                gallery.add_pooled(
+                    sighting, [crop.image() for crop in passage.crops], [crop.time for crop in passage.crops]
+                )
                 report.added += 1
     report.frames, report.seconds, report.warnings = film.given, film.reached, tuple(film.warnings)
     if report.kept_otherwise:

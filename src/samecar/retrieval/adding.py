@@ -15,7 +15,7 @@ from samecar.preprocessing import Pixels
 from samecar.progress import Progress, silent
 from samecar.retrieval.agreement import note_runtime
 from samecar.retrieval.engine import Engine
-from samecar.retrieval.records import Addition, Sighting
+from samecar.retrieval.records import MOST_PREVIEWS, Addition, GalleryFacts, Preview, Sighting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +67,7 @@ class _Read:
 class _Prepared:
     sighting: Sighting
     thumbnail: bytes | None
+    previews: tuple[Preview, ...]
     pixels: Pixels | None
     embedding: "NDArray[np.float32] | None"
 
@@ -82,7 +83,7 @@ class PictureAdder:
     def __init__(self, engine: Engine, model: "Callable[[], Encoder]") -> None:
         self._engine = engine
         self._model = model
-        self._thumbnail = engine.facts.thumbnail
+        self._facts = engine.facts
         self._report = AddReport()
         self._in_flight: set[str] = set()
         self._noted = ""
@@ -150,12 +151,14 @@ class PictureAdder:
         size = model.preprocessing.decoded_size
         decoded = decode_picture(picture.content, picture.incoming.name, size)
         shown = decoded
-        if self._thumbnail > min(size):  # what the model sees may be smaller than the thumbnail
-            shown = decode_picture(picture.content, picture.incoming.name, (self._thumbnail, self._thumbnail))
+        kept = max(self._facts.thumbnail, self._facts.preview)
+        if kept > min(size):  # what the model sees may be smaller than what is kept
+            shown = decode_picture(picture.content, picture.incoming.name, (kept, kept))
         embedding = picture.incoming.embedding
         return _Prepared(
             picture.sighting,
-            thumbnail_of(shown, self._thumbnail),
+            thumbnail_of(shown, self._facts.thumbnail),
+            previews_of([shown], self._facts),
             model.prepare(decoded) if embedding is None else None,
             embedding,
         )
@@ -168,6 +171,7 @@ class PictureAdder:
                 picture.sighting,
                 next(embedded) if picture.embedding is None else picture.embedding,
                 picture.thumbnail,
+                picture.previews,
             )
             for picture in prepared
         ]
@@ -200,6 +204,25 @@ def thumbnail_of(picture: Image.Image, side: int) -> bytes | None:
         side: the longer side in pixels, which smaller pictures are not brought up to; 0 makes none.
     """
     return shrunk_jpeg(picture, side, THUMBNAIL_QUALITY) if side else None
+
+
+def previews_of(
+    pictures: Sequence[Image.Image], facts: GalleryFacts, seconds: Sequence[float] | None = None
+) -> tuple[Preview, ...]:
+    """The larger pictures that a gallery keeps of an entry; none where a thumbnail of it shows as much.
+
+    Args:
+        pictures: in RGB, the best first; they are left as they are, and of many the first `MOST_PREVIEWS` are taken.
+        facts: of the gallery.
+        seconds: of each picture, from the beginning of its film; None where there is no film.
+    """
+    if not facts.preview or (len(pictures) == 1 and seconds is None and max(pictures[0].size) <= facts.thumbnail):
+        return ()
+    times = [None] * len(pictures) if seconds is None else seconds
+    return tuple(
+        Preview(shrunk_jpeg(picture, facts.preview, THUMBNAIL_QUALITY), time)
+        for picture, time in list(zip(pictures, times, strict=True))[:MOST_PREVIEWS]
+    )
 
 
 def shrunk_jpeg(picture: Image.Image, side: int, quality: int) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image
 from samecar.data.pictures import BACKGROUND
 from samecar.errors import SamecarError
 from samecar.retrieval.engine import FORMAT, Engine
-from samecar.retrieval.records import GalleryFacts
+from samecar.retrieval.records import LARGEST_PREVIEW, GalleryFacts
 
 if TYPE_CHECKING:
     from samecar.embedding.encoder import Encoder
@@ -47,18 +47,28 @@ def open_model(engine: Engine, device: str) -> "Encoder":
     return model
 
 
-def make_facts(model: "Encoder", thumbnail: int) -> GalleryFacts:
+def make_facts(model: "Encoder", thumbnail: int, preview: int = 0) -> GalleryFacts:
     """What a gallery is that is made now.
 
     Args:
         model: whose embeddings it will hold.
         thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+        preview: longer side of larger pictures in pixels; 0 keeps none.
+
+    Raises:
+        SamecarError: larger pictures are too large, or no larger than thumbnails.
     """
+    if not 0 <= preview <= LARGEST_PREVIEW or 0 < preview <= thumbnail:
+        raise SamecarError(
+            f"preview is {preview:,} pixels; give more than the thumbnail's {thumbnail:,} and at most "
+            f"{LARGEST_PREVIEW:,}, or 0 to keep none"
+        )
     return GalleryFacts(
         format=FORMAT,
         model=model.digest,
         size=model.embedding_size,
         thumbnail=thumbnail,
+        preview=preview,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         description=digest_description(model),
     )

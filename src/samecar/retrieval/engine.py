@@ -20,11 +20,12 @@ from samecar.retrieval.records import (
     Judgement,
     LabelValue,
     Match,
+    Preview,
     Sighting,
     Summary,
 )
 
-FORMAT = 2
+FORMAT = 3
 """Of galleries that this version writes; older ones are brought up to it, newer ones refused."""
 
 NO_FILES: Mapping[str, bytes] = MappingProxyType({})
@@ -64,7 +65,7 @@ class ServerSummary:
 
 
 class Engine(Protocol):
-    """Keeps sightings, embeddings and thumbnails, and finds the nearest.
+    """Keeps sightings, embeddings, thumbnails and previews, and finds the nearest.
 
     What a method has acknowledged by returning is durable, and every reader that is open sees it in its next call.
     Methods may be called from several threads. Every one raises SamecarError for what a user can mend: a damaged or
@@ -93,7 +94,10 @@ class Engine(Protocol):
         ...
 
     def remove(self, ids: Sequence[int]) -> int:
-        """Removes entries with embedding, thumbnail and judgements; gives how many of them were there."""
+        """Removes entries with all that is kept of them; gives how many of them were there.
+
+        Judgements go too, those on an entry as well as those in which its picture was the query.
+        """
         ...
 
     def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
@@ -133,6 +137,10 @@ class Engine(Protocol):
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         """A small JPEG; None if there is none."""
+        ...
+
+    def previews(self, id: int) -> list[Preview]:  # noqa: A002
+        """Larger pictures of an entry, the best first; none if the gallery keeps none of it."""
         ...
 
     def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
@@ -216,6 +224,25 @@ class Engine(Protocol):
 
         Raises:
             SamecarError: the engine has no such kind.
+        """
+        ...
+
+    def keep_dates(self) -> None:
+        """Sees to it that entries are kept with when they were added, which a gallery of before may not do.
+
+        Entries that are there already count as added now.
+        """
+        ...
+
+    def compact(self, *, full: bool = False, progress: Progress = silent) -> list[str]:
+        """Has nothing of what was removed remain in the files that keep the gallery, as far as that is in its hands.
+
+        Args:
+            full: the files are written anew too, which takes the room of a second copy meanwhile, and gives room back.
+            progress: is told how far it is.
+
+        Returns:
+            A sentence for each thing that remains, and until when; none if nothing does.
         """
         ...
 

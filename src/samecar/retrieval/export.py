@@ -45,7 +45,7 @@ def export_manifest(engine: Engine, path: Path) -> Exported:
     """Writes every entry as a row of a manifest's gallery.
 
     A picture is named where it lies. One that lies nowhere, such as an uploaded picture or a pooled track, or where
-    something else lies now, is written as its thumbnail into a folder beside the manifest.
+    something else lies now, is written into a folder beside the manifest, as large as the gallery keeps it.
 
     Args:
         engine: what keeps the gallery.
@@ -57,7 +57,7 @@ def export_manifest(engine: Engine, path: Path) -> Exported:
     rows = _Rows(path)
     for entry in all_entries(engine):
         sighting = entry.sighting
-        rows.add(sighting, sighting.vehicle_id, "gallery", partial(engine.thumbnail, entry.id))
+        rows.add(sighting, sighting.vehicle_id, "gallery", partial(_find_largest, engine, entry.id))
     return rows.write("the gallery is empty")
 
 
@@ -121,7 +121,7 @@ class _Rows:
         self._labels: set[str] = set()
 
     def add(self, sighting: Sighting, vehicle_id: str, split: str, thumbnail: Callable[[], bytes | None]) -> None:
-        """Adds a picture where it lies, or else its thumbnail; one that has neither is left out."""
+        """Adds a picture where it lies, or else as the gallery keeps it; one that has neither is left out."""
         there = self._lies_there(sighting)
         name = sighting.address if there else self._write_thumbnail(sighting.content, thumbnail())
         if name is None:
@@ -162,8 +162,14 @@ class _Rows:
         return name
 
 
+def _find_largest(engine: Engine, number: int) -> bytes | None:
+    """The largest picture that a gallery keeps of an entry; None if it keeps none."""
+    previews = engine.previews(number)
+    return previews[0].picture if previews else engine.thumbnail(number)
+
+
 def _find_small_picture(engine: Engine, picture: JudgedPicture) -> bytes | None:
-    stored = None if picture.entry is None else engine.thumbnail(picture.entry.id)
+    stored = None if picture.entry is None else _find_largest(engine, picture.entry.id)
     if stored:
         return stored
     judgements = engine.judgements(picture.content, pictures=True)
@@ -197,7 +203,7 @@ def make_manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str
 
 
 def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent) -> int:
-    """Copies sightings, embeddings, thumbnails, judgements and the attached model and calibration.
+    """Copies sightings, embeddings, pictures, judgements and the attached model and calibration.
 
     The source may be in use; what is added to it meanwhile may be missing, with its judgements.
 
@@ -233,9 +239,16 @@ def _copy_page(source: Engine, target: Engine, page: list[Entry]) -> int:
     missing = [entry for entry in page if entry.sighting.content not in known]
     if missing:
         matrix = source.embeddings([entry.id for entry in missing])
+        keeps_previews = target.facts.preview > 0
         target.add(
             [
-                Addition(entry.sighting, embedding, source.thumbnail(entry.id))
+                Addition(
+                    entry.sighting,
+                    embedding,
+                    source.thumbnail(entry.id),
+                    tuple(source.previews(entry.id)) if keeps_previews else (),
+                    entry.added,
+                )
                 for entry, embedding in zip(missing, matrix, strict=True)
             ]
         )

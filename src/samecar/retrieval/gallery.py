@@ -15,7 +15,7 @@ from PIL import Image
 from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
-from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, thumbnail_of
+from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, previews_of, thumbnail_of
 from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
 from samecar.retrieval.answers import CANDIDATES, Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, make_facts, open_model
@@ -30,6 +30,7 @@ from samecar.retrieval.records import (
     Sighting,
     pool_embeddings,
 )
+from samecar.retrieval.retention import Retention, remove_older
 from samecar.retrieval.vehicle_count import VehicleCount, count_vehicles
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Gallery:
         calibration: bytes | None = None,
         engine: str | None = None,
         thumbnail: int = THUMBNAIL,
+        preview: int = 0,
         group: str | None = None,
         device: str = "auto",
     ) -> Self:
@@ -102,13 +104,14 @@ class Gallery:
             calibration: what its similarities mean, as `samecar calibrate` writes it.
             engine: address of a server, such as postgresql://user@host/database; None for a folder.
             thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+            preview: longer side in pixels, up to 1,024, of larger pictures that are kept to compare; 0 keeps none.
             group: whose members may use a folder too; None lets its owner alone.
             device: where the model runs: auto, cpu, cuda or cuda:N.
 
         Raises:
-            SamecarError: there is one already, or the calibration is not of this model.
+            SamecarError: there is one already, the calibration is not of this model, or previews would be too large.
         """
-        facts = make_facts(model, thumbnail)
+        facts = make_facts(model, thumbnail, preview)
         files = make_files(model, calibration)
         name = as_text(name, "gallery", "its folder or name")
         return cls(create_engine(name, engine, facts, files, group), device, name)
@@ -260,12 +263,16 @@ class Gallery:
         pictures = complete(incoming_of_embeddings(embeddings, self.facts.model), defaults)
         return self.add(pictures, total=len(embeddings), workers=workers, progress=progress)
 
-    def add_pooled(self, sighting: Sighting, pictures: Sequence[Image.Image]) -> int:
+    def add_pooled(
+        self, sighting: Sighting, pictures: Sequence[Image.Image], seconds: Sequence[float] | None = None
+    ) -> int:
         """Adds the pictures of one passage as one entry: the mean of their embeddings, brought to length one.
 
         Args:
             sighting: what is known of the passage; see `track_content` for its content.
-            pictures: upright, in RGB, one or more, best first: the first becomes the thumbnail.
+            pictures: upright, in RGB, one or more, best first: the first becomes the thumbnail, and up to
+                `MOST_PREVIEWS` the previews of a gallery that keeps them.
+            seconds: of each picture, from the beginning of its film; None where there is no film.
 
         Returns:
             The entry's number; that of the entry with this content if there was one.
@@ -282,7 +289,8 @@ class Gallery:
             self.model.embed(pictures[first : first + BATCH_SIZE]) for first in range(0, len(pictures), BATCH_SIZE)
         ]
         thumbnail = thumbnail_of(pictures[0], self.facts.thumbnail)
-        addition = Addition(sighting, pool_embeddings(np.concatenate(parts)), thumbnail)
+        previews = previews_of(pictures, self.facts, seconds)
+        addition = Addition(sighting, pool_embeddings(np.concatenate(parts)), thumbnail, previews)
         return self.engine.add([addition])[0]
 
     def remove(self, allowed: Filter, *, progress: Progress | bool | None = silent) -> int:
@@ -293,6 +301,23 @@ class Gallery:
                 removed += self.engine.remove([entry.id for entry in page])
                 report("removing", removed, removed)
         return removed
+
+    def retain(
+        self, older: float, *, dry_run: bool = False, full: bool = False, progress: Progress | bool | None = silent
+    ) -> Retention:
+        """Removes every entry that is older, with all that is kept of it; see `remove_older`.
+
+        Args:
+            older: seconds since 1970-01-01 UTC; `samecar.retrieval.retention.days_ago` gives it.
+            dry_run: only counts what would be removed.
+            full: has the gallery's files written anew too.
+            progress: True shows a bar; a function is told how many entries were removed.
+
+        Raises:
+            SamecarError: the engine cannot remove them; what was removed until then stays so.
+        """
+        with show_progress(progress) as report:
+            return remove_older(self.engine, older, dry_run=dry_run, full=full, progress=report)
 
     def check(self, progress: Progress | bool | None = silent) -> list[str]:
         """A sentence for each thing that is wrong, also with its model and calibration; nothing is changed."""

@@ -129,7 +129,7 @@ def switch_over(
 ) -> str:
     """Gives a gallery the embeddings of another model, in one step; nobody else should use it meanwhile.
 
-    Entries keep their numbers and all that is known of them, with thumbnails and judgements; those whose pictures are
+    Entries keep their numbers and all that is known of them, with pictures and judgements; those whose pictures are
     missing are left out.
 
     Args:
@@ -150,7 +150,7 @@ def switch_over(
     with closing(_open_old(name, engine)) as old, show_progress(progress) as report:
         kind = old.facts.index.kind
         with _open_working(name, engine, old, model) as working:
-            facts, files = make_facts(model, old.facts.thumbnail), make_files(model, calibration)
+            facts, files = make_facts(model, old.facts.thumbnail, old.facts.preview), make_files(model, calibration)
             if (noted := working.engine.attached(RUNTIME_FILE)) is not None:
                 files[RUNTIME_FILE] = noted
             if isinstance(old, FolderEngine):
@@ -215,6 +215,12 @@ def _open_old(name: str, engine: str | None) -> "FolderEngine | PostgresEngine":
         f"gallery {name!r} is spread over servers, and cannot be embedded anew as a whole; make it anew with `gallery "
         "create`, `gallery add` and `gallery spread`"
     )
+
+
+def galleries_beside(name: str | Path) -> list[Path]:
+    """Folders that this left beside a gallery: each holds what the gallery held once."""
+    places = (Path(_beside(str(name), None, suffix)) for suffix in (WORKING, READY, BEFORE))
+    return [place for place in places if place.exists()]
 
 
 def _beside(name: str, engine: str | None, suffix: str) -> str:

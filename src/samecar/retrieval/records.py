@@ -20,6 +20,13 @@ LARGEST_SIZE = 1 << 16
 """Numbers that an embedding can have; those of several fused networks have a few thousand."""
 
 
+LARGEST_PREVIEW = 1024
+"""Longer side in pixels that a gallery keeps of a picture at most: what a screen shows of one of two side by side."""
+
+MOST_PREVIEWS = 8
+"""Pictures that a gallery keeps of a pooled track at most, however many its embedding is made of."""
+
+
 @dataclass(frozen=True)
 class Sighting:
     """A picture of a vehicle, or the pooled pictures of one track, and what is known about it.
@@ -72,10 +79,35 @@ UNREAD = Sighting("")
 
 @dataclass(frozen=True)
 class Entry:
-    """A sighting in a gallery, by the number that the gallery gave it; numbers are never used again."""
+    """A sighting in a gallery, by the number that the gallery gave it; numbers are never used again.
+
+    Attributes:
+        id: its number.
+        sighting: what is known.
+        added: when it was added, in seconds since 1970-01-01 UTC; of entries of before the day on which their gallery
+            began to keep this; None while it does not keep it. Entries are compared without it.
+    """
 
     id: int
     sighting: Sighting
+    added: float | None = field(default=None, compare=False)
+
+    @property
+    def seen(self) -> float | None:
+        """From when its age counts: the time of the sighting or, where that is not known, when it was added."""
+        return self.added if self.sighting.time is None else self.sighting.time
+
+
+class Preview(NamedTuple):
+    """A larger picture of an entry, or one of several of a pooled track.
+
+    Attributes:
+        picture: a JPEG.
+        seconds: from the beginning of the film that it was taken from; None where there is no film.
+    """
+
+    picture: bytes
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +118,15 @@ class Addition:
         sighting: what is known.
         embedding: (size,) float32 of length one.
         thumbnail: a small JPEG, if the gallery keeps them.
+        previews: larger ones, the best first, if the gallery keeps them.
+        added: when it was added to the gallery that it is copied from; None means now.
     """
 
     sighting: Sighting
     embedding: NDArray[np.float32]
     thumbnail: bytes | None = None
+    previews: tuple[Preview, ...] = ()
+    added: float | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +142,7 @@ class Filter:
         not_ids: none of these entries.
         types: only vehicles of these types, as the label `type` says.
         colours: only vehicles of these colours, as the label `colour` says.
+        older: only seen earlier than this time or, where it is not known when they were seen, added earlier.
     """
 
     cameras: tuple[str, ...] = ()
@@ -123,12 +160,16 @@ class Filter:
         stated = [(name, (value,) if isinstance(value, str) else value) for name, value in self.labels.items()]
         return [choice for choice in (*stated, ("type", self.types), ("colour", self.colours)) if choice[1]]
 
+    older: float | None = None
+
     def allows(self, entry: Entry) -> bool:
         """Whether an entry may be found: the definition that engines' own ways of filtering are held to."""
         sighting = entry.sighting
         if self.after is not None and (sighting.time is None or sighting.time < self.after):
             return False
         if self.before is not None and (sighting.time is None or sighting.time >= self.before):
+            return False
+        if self.older is not None and (entry.seen is None or entry.seen >= self.older):
             return False
         return (
             (not self.cameras or sighting.camera_id in self.cameras)
@@ -258,6 +299,7 @@ class GalleryFacts(BaseModel):
         model: digest of the model whose embeddings it holds.
         size: numbers in an embedding.
         thumbnail: longer side of thumbnails in pixels; 0 keeps none.
+        preview: longer side of larger pictures in pixels; 0 keeps none.
         created: when, as ISO 8601 in UTC.
         index: how it is searched.
         description: digest of the file that describes the model; "" in galleries of before, which do not say.
@@ -269,6 +311,7 @@ class GalleryFacts(BaseModel):
     model: str
     size: int = Field(ge=1, le=LARGEST_SIZE)
     thumbnail: int = Field(ge=0)
+    preview: int = Field(default=0, ge=0, le=LARGEST_PREVIEW)
     created: str
     index: IndexSettings = IndexSettings()
     description: str = ""

@@ -23,7 +23,8 @@ from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
 from samecar.serving.metrics import CountRequests, Metrics
-from samecar.serving.routes import judgements, operation, pictures, search
+from samecar.serving.retaining import Retainer
+from samecar.serving.routes import judgements, operation, pictures, previews, search
 from samecar.serving.service import Service
 from samecar.serving.settings import ServiceSettings
 from samecar.version import __version__
@@ -139,7 +140,12 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(service.load())
+        retainer = None if settings.retain_days is None else Retainer(service, settings.retain_days)
+        if retainer is not None:
+            retainer.start(loading)
         yield
+        if retainer is not None:
+            await retainer.end()
         await loading
         await service.close()
 
@@ -160,6 +166,7 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
         search.router,
         search.views_router,
         pictures.router,
+        previews.router,
         judgements.router,
         judgements.views_router,
     ):

@@ -280,6 +280,9 @@ class Picture(BaseModel):
     labels: dict[str, str]
     name: str = Field(description="last part of the place where the picture lies")
     thumbnail: str | None = Field(description="where its thumbnail is, if the gallery keeps them")
+    previews: str | None = Field(
+        description="where its larger pictures are listed, if the gallery keeps them or the service shows originals"
+    )
 
 
 class Result(Picture):
@@ -294,6 +297,21 @@ class Result(Picture):
         "that answer without this field"
     )
     judgement: bool | None = Field(description="whether somebody said that it is the same vehicle")
+
+
+class PreviewFacts(BaseModel):
+    """A larger picture of an entry."""
+
+    address: str = Field(description="where it is")
+    seconds: float | None = Field(description="from the beginning of the film that it was taken from")
+
+
+class PreviewsReply(BaseModel):
+    """The larger pictures of an entry, the best first."""
+
+    previews: list[PreviewFacts]
+    film: str = Field(description="name of the film that they were taken from, if they were")
+    original: str | None = Field(description="where the picture itself may be, if the service shows originals")
 
 
 class QueryFacts(BaseModel):
@@ -398,12 +416,13 @@ def describe_camera(summary: CameraSummary) -> Camera:
     return Camera(camera_id=summary.camera_id, pictures=summary.pictures, first=first, last=last)
 
 
-def describe_entry(entry: Entry, thumbnails: bool) -> dict[str, Any]:
+def describe_entry(entry: Entry, thumbnails: bool, previews: bool) -> dict[str, Any]:
     """Tells what is known about an entry; of its address the last part alone.
 
     Args:
         entry: the entry.
         thumbnails: whether the gallery keeps them.
+        previews: whether there may be larger pictures.
     """
     sighting = entry.sighting
     known = {name: value for name, value in sighting.known.items() if name != "address"}
@@ -413,6 +432,7 @@ def describe_entry(entry: Entry, thumbnails: bool) -> dict[str, Any]:
         "time": known_time_text(sighting.time),
         "name": last_part(sighting.address),
         "thumbnail": f"/api/pictures/{entry.id}/thumbnail" if thumbnails else None,
+        "previews": f"/api/pictures/{entry.id}/previews" if previews else None,
     }
 
 

@@ -31,6 +31,7 @@ from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
+from samecar.serving.originals import Originals
 from samecar.serving.settings import ServiceSettings
 from samecar.serving.uploads import Crop, Upload, View, Weight, open_upload, read_upload, unreadable, weigh
 
@@ -120,13 +121,16 @@ class Service:
     Attributes:
         loaded: done once `load` has loaded the gallery's model; holds the error where that failed.
         keeps_thumbnails: whether the gallery does; False until it is loaded.
+        offers_previews: whether there may be larger pictures than thumbnails; likewise.
+        originals: pictures where they lie, if they may be shown.
     """
 
     def __init__(self, gallery: Gallery, settings: ServiceSettings, metrics: Metrics) -> None:
         self.settings = settings
         self.metrics = metrics
         self.loaded: Future[None] = Future()
-        self.keeps_thumbnails = False
+        self.keeps_thumbnails = self.offers_previews = False
+        self.originals = None if settings.originals is None else Originals(settings.originals, settings.bytes)
         self._gallery = gallery
         gallery.engine.limit_silence(settings.answer_seconds, settings.answer_seconds + SECONDS_FOR_OTHERS)
         self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
@@ -272,16 +276,28 @@ class Service:
         except TimeoutError as error:
             raise busy() from error
 
-    async def decode(self, file: BinaryIO, crop: Crop | None, use: Callable[[Upload], Value]) -> Value:
+    async def decode(
+        self,
+        file: BinaryIO,
+        crop: Crop | None,
+        use: Callable[[Upload], Value],
+        size: tuple[int, int] | None = None,
+    ) -> Value:
         """Decodes a picture and does something with it in the same thread; heavy ones wait for each other.
+
+        Args:
+            file: the picture.
+            crop: which part is meant; None means all.
+            use: what is done with it.
+            size: height and width below which it is not decoded; None takes what the model sees.
 
         Raises:
             ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
         """
-        size = self.gallery.model.preprocessing.decoded_size
+        least = self.gallery.model.preprocessing.decoded_size if size is None else size
 
         def decode() -> Value:
-            return use(open_upload(read_upload(file), crop, size))
+            return use(open_upload(read_upload(file), crop, least))
 
         weight = await self.read(weigh, file, self.settings.pixels)
         if weight is Weight.LIGHT:
@@ -417,7 +433,9 @@ class Service:
         blank = Image.new("RGB", (taken.width, taken.height))
         self._gallery.search([blank], 1)
         check_runtime(self._gallery.engine, self._gallery.model)
-        self.keeps_thumbnails = self._gallery.facts.thumbnail > 0
+        facts = self._gallery.facts
+        self.keeps_thumbnails = facts.thumbnail > 0
+        self.offers_previews = facts.preview > 0 or self.originals is not None
 
     def _embed(self, pictures: list[Pixels]) -> Sequence[NDArray[np.float32]]:
         began = time.perf_counter()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from samecar.errors import SamecarError
 from samecar.files import read_whole
+from samecar.retrieval.retention import days_ago
 
 TOKEN_LENGTH = 16
 """Fewest characters of a token: fewer can be guessed."""
@@ -47,6 +48,9 @@ class ServiceSettings(BaseModel):
         unread_seconds: how long a client may take nothing of an answer.
         shutdown_seconds: how long requests that were begun may go on after the service was told to end.
         read_only: let nobody add, change, remove or judge.
+        originals: show pictures where they lie, those below this folder and no others.
+        retain_days: keep what was seen, or added where it is not known when it was seen, in so many days; it is looked
+            for older pictures at the start and then every hour.
         proxy: address of a reverse proxy whose X-Forwarded-For tells the client's address; "" believes nobody.
     """
 
@@ -73,12 +77,22 @@ class ServiceSettings(BaseModel):
     unread_seconds: float = Field(default=30, gt=0)
     shutdown_seconds: int = Field(default=30, ge=0)
     read_only: bool = False
+    originals: Path | None = None
+    retain_days: float | None = Field(default=None, gt=0)
     proxy: str = ""
 
     @model_validator(mode="after")
     def _token_is_long_enough(self) -> Self:
         if self.token is not None and len(self.token.get_secret_value()) < TOKEN_LENGTH:
             raise ValueError(f"the token has fewer than {TOKEN_LENGTH} characters; `openssl rand -hex 32` makes one")
+        return self
+
+    @model_validator(mode="after")
+    def _removes_only_where_it_may(self) -> Self:
+        if self.retain_days is not None:
+            if self.read_only:
+                raise ValueError("with read_only nothing is removed; leave out either that or retain_days")
+            days_ago(self.retain_days)
         return self
 
     @property

@@ -1,6 +1,7 @@
 """The catalogue of a gallery in a folder: what is stored, in SQLite."""
 
 import json
+import logging
 import os
 import sqlite3
 from collections import deque
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from samecar.errors import SamecarError
 from samecar.retrieval.folder.connecting import connect, limit_work, refuse_other_schema
-from samecar.retrieval.folder.schema import VERSION, as_numbers, check_version, migrate, write_schema
+from samecar.retrieval.folder.schema import UNDATED, VERSION, as_numbers, check_version, migrate, write_schema
 from samecar.retrieval.folder.writing import PATIENCE, DamagedCatalogueError, WriterLock, lacks_room, translate_errors
+
+_LOG = logging.getLogger(__name__)
 
 _ATTEMPTS = 5  # to read what others write to, without being able to hold them up
 
@@ -69,9 +72,13 @@ class Catalogue:
         path: the SQLite file.
         lock: held while writing.
         size: numbers in an embedding.
+
+    Attributes:
+        version: of its form; an older one than the present where it could not be written to so far.
     """
 
     def __init__(self, path: Path, lock: WriterLock, size: int) -> None:
+        self.version = VERSION
         self._path = path
         self._lock = lock
         self._size = size
@@ -94,16 +101,22 @@ class Catalogue:
 
     @classmethod
     def open(cls, path: Path, lock: WriterLock, size: int) -> Self:
-        """Opens a catalogue, and brings an older one to the present form.
+        """Opens a catalogue, and brings an older one to the present form, at the latest when it is first written to.
 
         Raises:
-            SamecarError: it is absent, damaged or newer than this samecar.
+            SamecarError: it is absent, damaged or newer than this samecar, or so old that it cannot be read as it is,
+                and cannot be written to.
         """
         catalogue = cls(path, lock, size)
-        version = catalogue.read(lambda connection: _check_form(connection, path))
-        if version < VERSION:
-            with catalogue.writing() as connection:
-                migrate(connection)
+        catalogue.version = catalogue.read(lambda connection: _check_form(connection, path))
+        if catalogue.version < VERSION:
+            try:
+                with catalogue.writing():
+                    pass
+            except SamecarError as error:
+                if catalogue.version < UNDATED:
+                    raise
+                _LOG.info("%s is read in its older form: %s", path, error)
         return catalogue
 
     def close(self) -> None:
@@ -160,8 +173,35 @@ class Catalogue:
     @contextmanager
     def writing(self, patience: float = PATIENCE) -> Iterator[sqlite3.Connection]:
         """A connection whose changes are all made, durably, when the block ends, or none when it fails."""
-        with self._lock.held(patience), self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        with self._lock.held(patience):
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                if self.version < VERSION:
+                    migrate(connection)
+                yield connection
+            self.version = VERSION
+
+    def compact(self, *, full: bool) -> bool:
+        """Has nothing remain of what was removed: neither in the file, where it was overwritten, nor in its log.
+
+        Args:
+            full: the file is written anew, which also takes away what versions of before did not overwrite.
+
+        Returns:
+            Whether nothing remains; false while somebody reads what was there before.
+
+        Raises:
+            SamecarError: it cannot be written to.
+        """
+        with self._lock.held(), translate_errors(self._path.parent):
+            connection = self._take_connection()
+            connection.set_progress_handler(None, 0)  # writing the whole file anew takes what it takes
+            try:
+                if full:
+                    connection.execute("VACUUM")
+                busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                connection.close()
+        return not busy
 
     @contextmanager
     def _transaction(self, begin: str, *, fixed: bool = False) -> Iterator[sqlite3.Connection]:
@@ -192,6 +232,7 @@ class Catalogue:
             connection = connect(self._path, "mode=rw")  # does not make a file where none is
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
             return connection
 
     def _read_state(self) -> "_State":

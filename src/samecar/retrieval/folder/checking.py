@@ -1,6 +1,7 @@
 """Whether the catalogue of a gallery is sound."""
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from samecar.progress import Progress, silent
 from samecar.retrieval.folder.catalogue import Catalogue
 from samecar.retrieval.folder.connecting import LARGEST_VALUE
+from samecar.retrieval.folder.schema import UNDATED
 from samecar.retrieval.records import LENGTH_TOLERANCE, TEXTS
 
 _JPEG = "x'FFD8FF'"  # how every JPEG file begins
@@ -54,6 +56,22 @@ _FAULTS = (
 )
 """Statements that find numbers of entries of which something is wrong, and what is said of each."""
 
+_LATER_FAULTS = (
+    (
+        f"SELECT entry FROM previews WHERE {_NO_JPEG.replace('thumbnail', 'picture')}",  # noqa: S608 - a constant
+        "a preview of entry {} is no JPEG; remove the entry and add its picture again",
+    ),
+    (
+        "SELECT entry FROM previews WHERE typeof(seconds) NOT IN ('real', 'null')",
+        "a preview of entry {} has no time in its film; remove the entry and add its picture again",
+    ),
+    (
+        "SELECT id FROM entries WHERE added IS NOT NULL AND (typeof(added) != 'real' OR added < ? OR added >= ?)",
+        "when entry {} was added lies in no year from 1 to 9999; remove it and add its picture again",
+    ),
+)
+"""The same of what catalogues of before do not have."""
+
 _TIMES = (datetime.min.replace(tzinfo=UTC).timestamp(), datetime.max.replace(tzinfo=UTC).timestamp())
 
 
@@ -71,19 +89,19 @@ def find_faults(catalogue: Catalogue, size: int, progress: Progress = silent) ->
         if faults != ["the catalogue is damaged: ok"]:
             return faults
         return [
-            *_find_missing(connection),
+            *_find_missing(connection, _FAULTS if catalogue.version <= UNDATED else _FAULTS + _LATER_FAULTS),
             *_check_embeddings(catalogue, connection, size, progress),
         ]
 
     return catalogue.read(work)
 
 
-def _find_missing(connection: sqlite3.Connection) -> list[str]:
+def _find_missing(connection: sqlite3.Connection, searched: Sequence[tuple[str, str]]) -> list[str]:
     faults = [
         f"{table} {row} belongs to no entry; put the gallery back from a backup"
         for table, row, *_ in connection.execute("PRAGMA foreign_key_check")
     ]
-    for statement, sentence in _FAULTS:
+    for statement, sentence in searched:
         values = _TIMES if "?" in statement else ()
         faults += [sentence.format(number) for (number,) in connection.execute(statement, values)]
     return faults

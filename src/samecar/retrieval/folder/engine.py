@@ -171,11 +171,23 @@ class FolderEngine(CatalogueEngine):
         check_kind(kind)
         with self._writer.held():
             settings = self._index.rebuild(kind, progress)
-            _write_facts(self._folder, self.facts.model_copy(update={"index": settings}))
+            _write_facts(self._folder, self.facts.model_copy(update={"index": settings, "format": FORMAT}))
         return self.facts.index
 
+    def compact(self, *, full: bool = False, progress: Progress = silent) -> list[str]:
+        progress("compacting", 0, 2)
+        with self._writer.held():
+            self._index.save(self.facts.index.kind, forget_removed=True)
+            progress("compacting", 1, 2)
+            gone = self._catalogue.compact(full=full)
+        progress("compacting", 2, 2)
+        if gone:
+            return []
+        log = f"{self._folder / CATALOGUE}-wal"
+        return [f"{log} holds what was removed until those who read now are done and the gallery is compacted again"]
+
     def copy_catalogue(self, path: Path) -> None:
-        """Writes a copy of entries, embeddings, thumbnails and judgements, as they are now, into a new file."""
+        """Writes a copy of entries, embeddings, pictures and judgements, as they are now, into a new file."""
         self._catalogue.copy_to(path)
 
     def writing_alone(self) -> AbstractContextManager[None]:

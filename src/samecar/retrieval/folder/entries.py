@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from samecar.errors import SamecarError
 from samecar.retrieval.engine import Engine, refuse_contrary
 from samecar.retrieval.folder.catalogue import Catalogue, changes, json_ids
-from samecar.retrieval.folder.schema import condition
+from samecar.retrieval.folder.schema import UNDATED, condition
 from samecar.retrieval.folder.writing import DamagedCatalogueError
 from samecar.retrieval.records import (
     EVERYTHING,
@@ -24,6 +25,7 @@ from samecar.retrieval.records import (
     Filter,
     Judgement,
     LabelValue,
+    Preview,
     Sighting,
     Summary,
     group_values,
@@ -36,11 +38,14 @@ _COLUMNS = tuple(name for name in KNOWN if name != "labels")  # of an entry; lab
 
 _LABELS = "(SELECT json_group_object(name, value) FROM labels WHERE entry = entries.id)"
 
-_ENTRY = f"SELECT id, content, {', '.join(KNOWN).replace('labels', _LABELS)} FROM entries"  # noqa: S608 - fields
+_FIELDS = f"id, content, {', '.join(KNOWN).replace('labels', _LABELS)}"
 
-_BY_NUMBER = _ENTRY + " WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
+_BY_NUMBER = "id IN (SELECT value FROM json_each(?))"
 
-_INSERT = f"INSERT INTO entries (id, content, {', '.join(_COLUMNS)}) VALUES (?, ?{', ?' * len(_COLUMNS)})"  # noqa: S608
+_INSERT = (
+    f"INSERT INTO entries (id, content, {', '.join(_COLUMNS)}, added) "  # noqa: S608 - names of fields
+    f"VALUES (?, ?{', ?' * len(_COLUMNS)}, ?)"
+)
 
 _UPDATE = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in _COLUMNS)} WHERE id = ?"  # noqa: S608
 
@@ -77,13 +82,16 @@ class CatalogueEngine(Engine):
 
     def remove(self, ids: Sequence[int]) -> int:
         with self._catalogue.writing() as connection:
-            return connection.execute(
-                "DELETE FROM entries WHERE id IN (SELECT value FROM json_each(?))", [json_ids(ids)]
-            ).rowcount
+            numbers = [json_ids(ids)]
+            connection.execute(
+                f"DELETE FROM judgements WHERE query IN (SELECT content FROM entries WHERE {_BY_NUMBER})",  # noqa: S608
+                numbers,
+            )
+            return connection.execute(f"DELETE FROM entries WHERE {_BY_NUMBER}", numbers).rowcount  # noqa: S608
 
     def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
         with self._catalogue.writing() as connection:
-            row = connection.execute(_BY_NUMBER, [json_ids([id])]).fetchone()
+            row = connection.execute(self._statement(_BY_NUMBER), [json_ids([id])]).fetchone()
             if row is None:
                 return None
             before = _read_entry(row).sighting
@@ -102,14 +110,27 @@ class CatalogueEngine(Engine):
         return {entry.id: entry for entry in self._read_entries(_BY_NUMBER, [json_ids(ids)])}
 
     def listed(self, allowed: Filter = EVERYTHING, *, beyond: int = 0, limit: int = 1000) -> list[Entry]:
-        text, values = condition(allowed)
-        statement = f"{_ENTRY} WHERE id > ? AND {text} ORDER BY id LIMIT ?"
-        return self._read_entries(statement, [min(beyond, _LARGEST), *values, min(limit, _LARGEST)])
+        text, values = condition(allowed, self._catalogue.version)
+        return self._read_entries(
+            f"id > ? AND {text} ORDER BY id LIMIT ?", [min(beyond, _LARGEST), *values, min(limit, _LARGEST)]
+        )
 
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         statement = "SELECT thumbnail FROM thumbnails WHERE id IN (SELECT value FROM json_each(?))"
         rows = self._rows(statement, [json_ids([id])])
         return rows[0][0] if rows and isinstance(rows[0][0], bytes) else None
+
+    def previews(self, id: int) -> list[Preview]:  # noqa: A002
+        if self._catalogue.version <= UNDATED:
+            return []
+        statement = (
+            "SELECT picture, seconds FROM previews WHERE entry IN (SELECT value FROM json_each(?)) ORDER BY place"
+        )
+        return [Preview(*row) for row in self._rows(statement, [json_ids([id])]) if isinstance(row[0], bytes)]
+
+    def keep_dates(self) -> None:
+        with self._catalogue.writing():
+            pass  # which brings an older catalogue to the form that has them
 
     def summary(self) -> Summary:
         return self._catalogue.read(_count_all)
@@ -147,7 +168,13 @@ class CatalogueEngine(Engine):
             lambda connection: [_read_judgement(row) for row in connection.execute(statement, values)]
         )
 
-    def _read_entries(self, statement: str, values: Sequence[Any]) -> list[Entry]:
+    def _statement(self, text: str) -> str:
+        """A statement that reads entries, for all of which a condition holds."""
+        added = "NULL" if self._catalogue.version <= UNDATED else "added"
+        return f"SELECT {_FIELDS}, {added} FROM entries WHERE {text}"  # noqa: S608 - the values stand elsewhere
+
+    def _read_entries(self, text: str, values: Sequence[Any]) -> list[Entry]:
+        statement = self._statement(text)
         return self._catalogue.read(
             lambda connection: [_read_entry(row) for row in connection.execute(statement, values)]
         )
@@ -193,9 +220,14 @@ def _find_known(connection: sqlite3.Connection, contents: Sequence[str]) -> dict
 
 
 def _insert(connection: sqlite3.Connection, new: Sequence[tuple[int, Addition, NDArray[np.float16]]]) -> None:
+    now = time.time()
     connection.executemany(
         _INSERT,
-        [(number, addition.sighting.content, *_column_values(addition.sighting)) for number, addition, _ in new],
+        [
+            (number, sighting.content, *_column_values(sighting), now if addition.added is None else addition.added)
+            for number, addition, _ in new
+            for sighting in [addition.sighting]
+        ],
     )
     connection.executemany(
         "INSERT INTO embeddings (id, embedding) VALUES (?, ?)",
@@ -204,6 +236,14 @@ def _insert(connection: sqlite3.Connection, new: Sequence[tuple[int, Addition, N
     connection.executemany(
         "INSERT INTO thumbnails (id, thumbnail) VALUES (?, ?)",
         [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
+    )
+    connection.executemany(
+        "INSERT INTO previews (entry, place, picture, seconds) VALUES (?, ?, ?, ?)",
+        [
+            (number, place, preview.picture, preview.seconds)
+            for number, addition, _ in new
+            for place, preview in enumerate(addition.previews)
+        ],
     )
     _insert_labels(connection, [(number, addition.sighting.labels) for number, addition, _ in new])
 
@@ -220,7 +260,7 @@ def _column_values(sighting: Sighting) -> list[Any]:
 
 
 def _read_entry(row: tuple[Any, ...]) -> Entry:
-    number, content, *values = row
+    number, content, *values, added = row
     known = dict(zip(KNOWN, values, strict=True))
     try:
         labels = json.loads(known["labels"])
@@ -231,7 +271,9 @@ def _read_entry(row: tuple[Any, ...]) -> Entry:
         raise DamagedCatalogueError(f"what it knows of entry {number} cannot be read") from error
     if not known_texts:
         raise DamagedCatalogueError(f"it knows of entry {number} what is no text")
-    return Entry(number, sighting)
+    if not isinstance(added, float | None):
+        raise DamagedCatalogueError(f"it knows of entry {number} no time at which it was added")
+    return Entry(number, sighting, added)
 
 
 def _read_judgement(row: tuple[Any, ...]) -> Judgement:

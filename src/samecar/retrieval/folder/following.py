@@ -80,7 +80,7 @@ class FollowingIndex:
 
         def work(connection: sqlite3.Connection) -> tuple[VectorIndex, Changes, list[list[Match]]]:
             index, holds = self._bring_up_to_date(connection, kind)
-            chosen = mask(connection, allowed, holds.entry)
+            chosen = mask(connection, allowed, holds.entry, self._catalogue.version)
             return index, holds, self._rank(connection, index, queries, top, chosen)
 
         with self._lock:
@@ -109,8 +109,12 @@ class FollowingIndex:
 
         return self._catalogue.read(work)
 
-    def save(self, kind: str) -> None:
+    def save(self, kind: str, *, forget_removed: bool = False) -> None:
         """Writes the file if it misses much; the catalogue must not be written to meanwhile.
+
+        Args:
+            kind: of the index.
+            forget_removed: also if it holds any entry that was removed.
 
         Raises:
             SamecarError: the file cannot be written.
@@ -118,7 +122,7 @@ class FollowingIndex:
 
         def work(connection: sqlite3.Connection) -> None:
             newest = changes(connection)
-            if self._damaged or self._misses_much(newest):
+            if self._damaged or self._misses_much(newest) or (forget_removed and self._holds_removed(newest)):
                 self._index, self._holds = self._bring_up_to_date(connection, kind)
                 write_snapshot(self._path, self._index, self._size, newest, read_content(connection, newest.entry))
                 self._damaged = False
@@ -135,6 +139,15 @@ class FollowingIndex:
         missing = newest.entry - saved.entry + newest.removal - saved.removal
         screened = self._index is not None and self._index.screen is not None
         return missing > _SAVED_BEHIND * newest.entry or (screened and not saved.screened)
+
+    def _holds_removed(self, newest: Changes) -> bool:
+        """Whether the file may hold what was removed."""
+        try:
+            return read_description(self._path).removal < newest.removal
+        except FileNotFoundError:
+            return False
+        except DamagedSnapshotError:
+            return True
 
     def check(self, kind: str) -> list[str]:
         """A sentence for each thing that is wrong with the file."""

@@ -39,12 +39,14 @@ def write_with_embeddings(
     Raises:
         SamecarError: it cannot be written.
     """
+    source.keep_dates()
     mode = stat.S_IMODE(source.folder.stat().st_mode)
     group = source.folder.group() if mode & stat.S_IRWXG else None
     with translate_errors(folder), write_folder(folder, mode, group) as temporary:
         source.copy_catalogue(temporary / CATALOGUE)
         with closing(sqlite3.connect(temporary / CATALOGUE, isolation_level=None)) as connection:
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")
             connection.execute("BEGIN IMMEDIATE")
             missing = _replace(connection, find)
             connection.execute("COMMIT")

@@ -14,6 +14,8 @@ from samecar.errors import SamecarError
 from samecar.retrieval.folder.writing import DamagedCatalogueError
 from samecar.retrieval.records import EVERYTHING, Filter
 
+_NOW = "(julianday('now') - 2440587.5) * 86400.0"  # seconds since 1970
+
 STEPS = (
     (
         # Numbers are never used again, which AUTOINCREMENT sees to, so that they also tell what is new.
@@ -66,11 +68,25 @@ STEPS = (
         )""",
         "CREATE INDEX judgements_by_entry ON judgements (entry)",
     ),
+    (
+        "ALTER TABLE entries ADD COLUMN added REAL",
+        f"UPDATE entries SET added = {_NOW}",  # noqa: S608 - a constant
+        """CREATE TABLE previews (
+            entry INTEGER NOT NULL REFERENCES entries ON DELETE CASCADE,
+            place INTEGER NOT NULL,
+            picture BLOB NOT NULL,
+            seconds REAL,
+            PRIMARY KEY (entry, place)
+        )""",
+    ),
 )
 """Statements that lead from each version of the catalogue to the next, beginning with an empty file, version 0."""
 
 VERSION = len(STEPS)
 """Of catalogues that this samecar writes."""
+
+UNDATED = 2
+"""Version of catalogues that are read where they cannot be brought to the present form: without dates of addition."""
 
 PAGE_SIZE = 16384
 """Bytes of a page: embeddings of 512 to 2048 numbers fill it without much waste."""
@@ -113,9 +129,14 @@ def migrate(connection: sqlite3.Connection) -> None:
 _LABELLED = "SELECT entry FROM labels WHERE name = ? AND value IN (SELECT value FROM json_each(?))"
 
 
-def condition(allowed: Filter) -> tuple[str, list[Any]]:
-    """A filter on entries as SQL, in which nothing stands that was given, with the values that it asks for."""
-    parts = _camera_and_time(allowed)
+def condition(allowed: Filter, version: int = VERSION) -> tuple[str, list[Any]]:
+    """A filter on entries as SQL, in which nothing stands that was given, with the values that it asks for.
+
+    Args:
+        allowed: the filter.
+        version: of the catalogue.
+    """
+    parts = _camera_and_time(allowed, version)
     if allowed.not_cameras:
         parts.append(("camera_id NOT IN (SELECT value FROM json_each(?))", [json.dumps(allowed.not_cameras)]))
     if allowed.not_ids:
@@ -124,7 +145,14 @@ def condition(allowed: Filter) -> tuple[str, list[Any]]:
     return _join_conditions(parts)
 
 
-def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[np.bool_] | None:
+def seen(version: int = VERSION) -> str:
+    """From when the age of an entry counts, as SQL."""
+    return "time" if version <= UNDATED else "ifnull(time, added)"
+
+
+def mask(
+    connection: sqlite3.Connection, allowed: Filter, last: int, version: int = VERSION
+) -> NDArray[np.bool_] | None:
     """Whether a filter allows the entry of each number.
 
     Every condition is looked up in an index of its own, and `not_cameras` by what it leaves out, as that is quickest
@@ -134,6 +162,7 @@ def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[
         connection: to the catalogue.
         allowed: the filter.
         last: the largest number.
+        version: of the catalogue.
 
     Returns:
         (last + 1,), true or false where no entry has that number; None if the filter allows all.
@@ -141,20 +170,20 @@ def mask(connection: sqlite3.Connection, allowed: Filter, last: int) -> NDArray[
     if allowed == EVERYTHING:
         return None
     chosen = np.ones(last + 1, bool)
-    camera_and_time = _camera_and_time(allowed)
+    camera_and_time = _camera_and_time(allowed, version)
     if camera_and_time:
         text, values = _join_conditions(camera_and_time)
         chosen &= _mark(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
     for name, choices in allowed.label_choices:
         chosen &= _mark(connection.execute(_LABELLED, [name, json.dumps(choices)]), last)
     if allowed.not_cameras:
-        text, values = _join_conditions(_camera_and_time(Filter(cameras=allowed.not_cameras)))
+        text, values = _join_conditions(_camera_and_time(Filter(cameras=allowed.not_cameras), version))
         chosen &= ~_mark(connection.execute(f"SELECT id FROM entries WHERE {text}", values), last)  # noqa: S608
     chosen[[number for number in allowed.not_ids if 0 <= number <= last]] = False
     return chosen
 
 
-def _camera_and_time(allowed: Filter) -> list[tuple[str, list[Any]]]:
+def _camera_and_time(allowed: Filter, version: int) -> list[tuple[str, list[Any]]]:
     parts: list[tuple[str, list[Any]]] = []
     if allowed.cameras:
         parts.append(("camera_id IN (SELECT value FROM json_each(?))", [json.dumps(allowed.cameras)]))
@@ -162,6 +191,8 @@ def _camera_and_time(allowed: Filter) -> list[tuple[str, list[Any]]]:
         parts.append(("time >= ?", [allowed.after]))
     if allowed.before is not None:
         parts.append(("time < ?", [allowed.before]))
+    if allowed.older is not None:
+        parts.append((f"{seen(version)} < ?", [allowed.older]))
     return parts
 
 

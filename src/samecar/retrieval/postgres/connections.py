@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
 from pgvector.psycopg import register_vector
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from samecar.errors import SamecarError
@@ -147,6 +147,12 @@ class Connections:
         """What `work` gives in a transaction that is kept whole or not at all; `long` as in `read`."""
         with self._translate_errors():
             return self._run(WRITE, work, _any_time if long else self._patience_to_write)
+
+    def execute_alone(self, statement: sql.Composed) -> None:
+        """Executes a statement that no transaction may hold, for as long as it takes."""
+        with self._translate_errors(), self._connect() as connection:
+            connection.patience = _any_time  # type: ignore[method-assign]
+            connection.execute(statement)
 
     def prepare(self, work: Callable[[Cursor], Result]) -> Result:
         """The same on a database that may have no vectors yet."""

@@ -49,6 +49,7 @@ from samecar.retrieval.records import (
     Judgement,
     LabelValue,
     Match,
+    Preview,
     Sighting,
     Summary,
     group_values,
@@ -97,6 +98,10 @@ CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
         "thumbnails are no JPEG",
     ),
 )
+PREVIEW_CHECK: Final[tuple[LiteralString, str]] = (
+    "SELECT count(*) FROM {previews} WHERE substr(picture, 1, 3) <> '\\xffd8ff'",
+    "previews are no JPEG",
+)
 """What must not be: how many there are, and what is said of them. Lengths that `samecar.retrieval.records` lets pass
 are at most 0.001 from 1, and half precision takes them at most 0.0005 further. Times are seconds since 1970; PostgreSQL
 sorts what is not a number behind all others."""
@@ -108,6 +113,9 @@ class PostgresEngine(Engine):
     Use `create` or `open`. Writers of one gallery wait for each other, so that entries become visible in the order of
     their numbers; readers wait for nobody, also while the index is made anew. Embeddings are in half precision, queries
     in single. What the methods do is said in `Engine`.
+
+    Attributes:
+        keeps_previews: whether the gallery does.
     """
 
     def __init__(self, connections: Connections, name: str, tables: Tables, facts: GalleryFacts) -> None:
@@ -115,6 +123,7 @@ class PostgresEngine(Engine):
         self._name = name
         self._tables = tables
         self._size = facts.size
+        self.keeps_previews = facts.preview > 0
 
     @classmethod
     def create(cls, address: str, name: str, facts: GalleryFacts, files: Mapping[str, bytes] = NO_FILES) -> Self:
@@ -151,7 +160,12 @@ class PostgresEngine(Engine):
             SamecarError: the server cannot be used, or has no such gallery, or one of a newer format.
         """
         connections = Connections(address)
-        tables, facts = connections.read(lambda cursor: find_gallery(cursor, connections.server, name))
+
+        def work(cursor: Cursor) -> tuple[Tables, GalleryFacts]:
+            tables, facts = find_gallery(cursor, connections.server, name)
+            return tables.look_for_dates(cursor), facts
+
+        tables, facts = connections.read(work)
         return cls(connections, name, tables, facts)
 
     @property
@@ -257,13 +271,28 @@ class PostgresEngine(Engine):
         return dict(cursor.execute(self._tables.statement(text), [list(contents)]).fetchall())
 
     def remove(self, ids: Sequence[int]) -> int:
-        return len(self.take_away(ids))
+        def work(cursor: Cursor) -> int:
+            taken = self._take_away(cursor, ids)
+            self._forget_queries(cursor, list(taken.values()))
+            return len(taken)
 
-    def take_away(self, ids: Sequence[int]) -> set[int]:
-        """Removes entries as `remove` does; gives the numbers of those that were there."""
-        statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s) RETURNING id")
-        rows = self._write(lambda cursor: cursor.execute(statement, [keep_possible_ids(ids)]).fetchall())
-        return {number for (number,) in rows}
+        return self._write(work)
+
+    def take_away(self, ids: Sequence[int]) -> dict[int, str]:
+        """Removes entries but no judgements in which they are the query; gives contents of those that were there."""
+        return self._write(lambda cursor: self._take_away(cursor, ids))
+
+    def _take_away(self, cursor: Cursor, ids: Sequence[int]) -> dict[int, str]:
+        statement = self._tables.statement("DELETE FROM {contents} WHERE id = ANY(%s) RETURNING id, content")
+        return dict(cursor.execute(statement, [keep_possible_ids(ids)]).fetchall())
+
+    def forget_queries(self, contents: Sequence[str]) -> None:
+        """Removes judgements in which a picture of these contents was the query."""
+        if contents:
+            self._write(lambda cursor: self._forget_queries(cursor, contents))
+
+    def _forget_queries(self, cursor: Cursor, contents: Sequence[str]) -> None:
+        cursor.execute(self._tables.statement("DELETE FROM {judgements} WHERE query = ANY(%s)"), [list(contents)])
 
     def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
 
@@ -304,6 +333,12 @@ class PostgresEngine(Engine):
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         rows = self._rows("SELECT picture FROM {thumbnails} WHERE id = ANY(%s)", [keep_possible_ids([id])])
         return rows[0][0] if rows else None
+
+    def previews(self, id: int) -> list[Preview]:  # noqa: A002
+        if not self.keeps_previews:
+            return []
+        text: LiteralString = "SELECT picture, seconds FROM {previews} WHERE id = ANY(%s) ORDER BY place"
+        return [Preview(*row) for row in self._rows(text, [keep_possible_ids([id])])]
 
     def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
         queries = prepare_queries(queries, self._size, top)
@@ -401,15 +436,35 @@ class PostgresEngine(Engine):
 
         def work(cursor: Cursor) -> list[str]:
             problems = self._tables.check_index(cursor, self._read_facts(cursor).index.kind)
-            for done, (text, sentence) in enumerate(CHECKS):
-                progress("check", done, len(CHECKS))
+            checks = (*CHECKS, PREVIEW_CHECK) if self.keeps_previews else CHECKS
+            for done, (text, sentence) in enumerate(checks):
+                progress("check", done, len(checks))
                 row = cursor.execute(self._tables.statement(text)).fetchone()
                 if row and row[0]:
                     problems.append(f"gallery {self._name!r}: {row[0]} {sentence}; put it back from a backup")
-            progress("check", len(CHECKS), len(CHECKS))
+            progress("check", len(checks), len(checks))
             return problems
 
         return self._connections.read(work)
+
+    def keep_dates(self) -> None:
+        if not self._tables.dated:
+            self._tables = self._write(self._tables.keep_dates)
+
+    def compact(self, *, full: bool = False, progress: Progress = silent) -> list[str]:
+        text: LiteralString = "VACUUM (FULL) {{{}}}" if full else "VACUUM {{{}}}"
+        names: list[LiteralString] = ["contents", "entries", "thumbnails", "judgements"]
+        if self.keeps_previews:
+            names.append("previews")
+        for done, name in enumerate(names):
+            progress("compacting", done, len(names))
+            self._connections.execute_alone(self._tables.statement(text.format(name)))
+        progress("compacting", len(names), len(names))
+        server = self._connections.server
+        if full:
+            return [f"{server} keeps its log of changes, with what was removed, as long as it is set to"]
+        until = "until its room is used again or the gallery is compacted in full"
+        return [f"the files of {server} hold what was removed {until}, its log of changes as long as it is set to"]
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
         check_kind(kind, self._size)

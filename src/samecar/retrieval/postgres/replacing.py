@@ -1,7 +1,9 @@
-"""A gallery on a server with other embeddings: entries, numbers, labels, thumbnails and judgements are as before."""
+"""A gallery on a server with other embeddings: entries, numbers, labels, pictures and judgements are as before."""
 
 from collections.abc import Mapping
 from typing import Final, LiteralString
+
+from psycopg import sql
 
 from samecar.errors import SamecarError
 from samecar.retrieval.adding import refuse_additions
@@ -15,10 +17,10 @@ COPIES: Final[tuple[LiteralString, ...]] = (
     INSERT INTO {contents} (id, content) OVERRIDING SYSTEM VALUE
     SELECT id, content FROM {old_contents} WHERE content IN (SELECT content FROM {made_contents}) ORDER BY id""",
     """
-    INSERT INTO {entries} (id, {columns}, embedding)
-    SELECT id, {columns}, made.embedding
+    INSERT INTO {entries} (id, {columns}{added_too}, embedding)
+    SELECT id, {columns}{added_too}, made.embedding
     FROM {contents} JOIN {old_entries} USING (id) JOIN (
-        SELECT content, {made_entries}.embedding FROM {made_contents} JOIN {made_entries} USING (id)
+        SELECT content, embedding FROM {made_contents} JOIN {made_entries} USING (id)
     ) AS made USING (content) ORDER BY id""",
     """
     INSERT INTO {thumbnails} (id, picture)
@@ -28,6 +30,11 @@ COPIES: Final[tuple[LiteralString, ...]] = (
     SELECT query, entry, number, same, query_picture FROM {old_judgements}
     WHERE entry IN (SELECT id FROM {contents})""",
 )
+
+PREVIEWS: Final[LiteralString] = """
+    INSERT INTO {previews} (id, place, picture, seconds)
+    SELECT id, place, picture, seconds FROM {old_previews} WHERE id IN (SELECT id FROM {contents})"""
+"""Of galleries that keep them; those of before have no table."""
 
 GO_ON_COUNTING: Final = """
     SELECT setval(CAST(pg_get_serial_sequence(%(new)s, %(column)s) AS regclass), last)
@@ -75,15 +82,18 @@ def replace_embeddings(
         _refuse_additions(cursor, tables, other, missing)
         _rename(cursor, tables, before)
         new = create_gallery(cursor, old.server, old.name, facts)
-        places = {**tables.identifiers("old_"), **other.identifiers("made_")}
-        for text in COPIES:
+        added = sql.SQL(", added" if tables.dated else "")  # else it counts as added now
+        places = {**tables.identifiers("old_"), **other.identifiers("made_"), "added_too": added}
+        for text in (*COPIES, PREVIEWS) if old.keeps_previews else COPIES:
             cursor.execute(new.statement(text, **places))
         for name, column in (("contents", "id"), ("judgements", "number")):
             cursor.execute(GO_ON_COUNTING, {"new": new.name(name), "old": tables.name(name), "column": column})
         for name, content in files.items():
             cursor.execute(new.statement(ATTACH), [name, content])
         cursor.execute(new.statement("ANALYZE {entries}"))
-        cursor.execute(other.statement("DROP TABLE {entries}, {thumbnails}, {judgements}, {files}, {contents}"))
+        cursor.execute(
+            other.statement("DROP TABLE {entries}, {thumbnails}, {previews}, {judgements}, {files}, {contents}")
+        )
 
     old.write(replace, long=True)
 

@@ -1,11 +1,13 @@
 """Entries as rows of a gallery's tables."""
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString
 
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from samecar.errors import SamecarError
@@ -13,7 +15,7 @@ from samecar.retrieval.postgres.connections import Cursor
 from samecar.retrieval.postgres.tables import COLUMNS, Tables
 from samecar.retrieval.records import Addition, Entry, Sighting
 
-ENTRY: Final = "SELECT id, content, {columns} FROM {entries} JOIN {contents} USING (id) "
+ENTRY: Final = "SELECT id, content, {columns}, {added} FROM {entries} JOIN {contents} USING (id) "
 
 BY_NUMBER: Final = ENTRY + "WHERE id = ANY(%s)"
 
@@ -21,18 +23,28 @@ BY_NUMBER: Final = ENTRY + "WHERE id = ANY(%s)"
 def insert_entries(
     cursor: Cursor, tables: Tables, new: Sequence[tuple[int, Addition, NDArray[np.float16] | HalfVector]]
 ) -> None:
-    """Inserts what is known, embeddings and thumbnails of entries whose contents have their numbers already."""
-    text: LiteralString = "COPY {entries} (id, {columns}, embedding) FROM STDIN (FORMAT BINARY)"
-    with cursor.copy(tables.statement(text)) as copy:
+    """Inserts what is known, embeddings and pictures of entries whose contents have their numbers already."""
+    text: LiteralString = "COPY {entries} (id, {columns}, embedding{further}) FROM STDIN (FORMAT BINARY)"
+    now = time.time()
+    with cursor.copy(tables.statement(text, further=sql.SQL(", added" if tables.dated else ""))) as copy:
         types = [definition.removesuffix(" NOT NULL") for definition in COLUMNS.values()]
-        copy.set_types(["bigint", *types, "halfvec"])
+        copy.set_types(["bigint", *types, "halfvec", *(["double precision"] if tables.dated else [])])
         for number, addition, embedding in new:
             halves = embedding if isinstance(embedding, HalfVector) else HalfVector(embedding)
-            copy.write_row((number, *column_values(addition.sighting), halves))
+            further = [now if addition.added is None else addition.added] if tables.dated else []
+            copy.write_row((number, *column_values(addition.sighting), halves, *further))
     cursor.executemany(
         tables.statement("INSERT INTO {thumbnails} (id, picture) VALUES (%s, %s)"),
         [(number, addition.thumbnail) for number, addition, _ in new if addition.thumbnail is not None],
     )
+    previews = [
+        (number, place, preview.picture, preview.seconds)
+        for number, addition, _ in new
+        for place, preview in enumerate(addition.previews)
+    ]
+    if previews:  # galleries of before have no table for them
+        text = "INSERT INTO {previews} (id, place, picture, seconds) VALUES (%s, %s, %s, %s)"
+        cursor.executemany(tables.statement(text), previews)
 
 
 def column_values(sighting: Sighting) -> list[Any]:
@@ -43,8 +55,8 @@ def column_values(sighting: Sighting) -> list[Any]:
 
 def read_entry(row: tuple[Any, ...]) -> Entry:
     """The entry of a row that `ENTRY` gives."""
-    number, content, *values = row
-    return Entry(number, Sighting(content, **dict(zip(COLUMNS, values, strict=True))))
+    number, content, *values, added = row
+    return Entry(number, Sighting(content, **dict(zip(COLUMNS, values, strict=True))), added)
 
 
 def stack_embeddings(ids: Sequence[int], stored: Mapping[int, HalfVector], size: int) -> NDArray[np.float32]:

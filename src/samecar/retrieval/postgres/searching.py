@@ -6,7 +6,6 @@ from typing import Any, Final, LiteralString
 import numpy as np
 from numpy.typing import NDArray
 from pgvector import HalfVector, Vector
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from samecar.progress import Progress
@@ -46,7 +45,7 @@ PORTION: Final = 20  # queries between two notes of progress
 
 
 def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
-    """A filter as SQL that follows another condition, with its values by name."""
+    """A filter as the text of a statement on a gallery's tables, which follows another condition, with its values."""
     parts: list[LiteralString] = []
     if allowed.cameras:
         parts.append("AND camera_id = ANY(%(cameras)s)")
@@ -56,6 +55,8 @@ def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
         parts.append("AND time >= %(after)s")
     if allowed.before is not None:
         parts.append("AND time < %(before)s")
+    if allowed.older is not None:
+        parts.append("AND coalesce(time, {added}) < %(older)s")
     single = {name: values[0] for name, values in allowed.label_choices if len(values) == 1}
     others = [[name, values] for name, values in allowed.label_choices if single.get(name) != values[0]]
     if single:
@@ -72,6 +73,7 @@ def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
         "not_cameras": list(allowed.not_cameras),
         "after": allowed.after,
         "before": allowed.before,
+        "older": allowed.older,
         "labels": Jsonb(single),
         "choices": Jsonb(others),
         "not_ids": keep_possible_ids(allowed.not_ids),
@@ -145,7 +147,7 @@ def measure_recall(cursor: Cursor, tables: Tables, progress: Progress) -> tuple[
 def _count_allowed(cursor: Cursor, tables: Tables, allowed: Filter, limit: int) -> int:
     text, values = condition(allowed)
     row = cursor.execute(
-        tables.statement(ALLOWED_UP_TO, condition=sql.SQL(text)), {**values, "limit": limit}
+        tables.statement(ALLOWED_UP_TO, condition=tables.statement(text)), {**values, "limit": limit}
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -157,7 +159,7 @@ def _rank(
     if not len(queries):
         return []
     text_of_filter, values = condition(allowed)
-    statement = tables.statement(text, condition=sql.SQL(text_of_filter))
+    statement = tables.statement(text, condition=tables.statement(text_of_filter))
     values["top"] = top
     each = [{"query": Vector(query), "rounded_query": HalfVector(query), **values} for query in queries]
     cursor.executemany(statement, each, returning=True)

@@ -4,7 +4,7 @@ Tables of a gallery end in the gallery's number. `contents_1` gives each content
 to; `entries_1` holds what is searched and filtered, and nothing refers to it, so that it can be split into partitions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, LiteralString
 
 from psycopg import errors, sql
@@ -37,11 +37,17 @@ COLUMNS: Final[dict[str, LiteralString]] = {
 """What is known of an entry beside its number, content and embedding: `KNOWN` of `samecar.retrieval.records`."""
 
 SCHEMA: Final = "samecar"
-TABLES: Final = ("contents", "entries", "thumbnails", "judgements", "files")
+TABLES: Final = ("contents", "entries", "thumbnails", "previews", "judgements", "files")
 """Of each gallery."""
+ADDED: Final = "added double precision DEFAULT extract(epoch FROM now())"
+"""When an entry was added, in seconds since 1970. Galleries of before get this column when it is first asked for; what
+they hold counts as added then, without a row being written."""
 
 OLDEST_PGVECTOR: Final = (0, 8)
 """First that goes on searching an HNSW index until a filter has let enough pass."""
+
+SECONDS_FOR_READERS: Final = 10
+"""For so long a change of a table waits for those who read it: whoever wants to read later waits behind it."""
 
 CREATION_LOCK: Final = int.from_bytes(b"samecar")
 """Held while something is made, as two processes that make the same schema at once would fail."""
@@ -62,6 +68,7 @@ GALLERY: Final = """
     CREATE TABLE {entries} (
         id bigint PRIMARY KEY REFERENCES {contents} ON DELETE CASCADE,
         {definitions},
+        {added_definition},
         embedding halfvec({size}) NOT NULL
     ) WITH (toast_tuple_target = 8160);
     CREATE INDEX ON {entries} (camera_id, time);
@@ -69,6 +76,13 @@ GALLERY: Final = """
     CREATE TABLE {thumbnails} (
         id bigint PRIMARY KEY REFERENCES {contents} ON DELETE CASCADE,
         picture bytea NOT NULL
+    );
+    CREATE TABLE {previews} (
+        id bigint NOT NULL REFERENCES {contents} ON DELETE CASCADE,
+        place integer NOT NULL,
+        picture bytea NOT NULL,
+        seconds double precision,
+        PRIMARY KEY (id, place)
     );
     CREATE TABLE {judgements} (
         query text NOT NULL,
@@ -89,14 +103,30 @@ every exact search a look-up of its own."""
 
 @dataclass(frozen=True)
 class Tables:
-    """Statements on the tables of one gallery."""
+    """Statements on the tables of one gallery.
+
+    Attributes:
+        number: of the gallery.
+        dated: whether it keeps when entries were added.
+    """
 
     number: int
+    dated: bool = field(default=True, compare=False)
 
     def statement(self, text: LiteralString, **values: sql.Composable) -> sql.Composed:
-        """A statement with names filled in where it says {entries} for instance, and {columns} of the entries."""
+        """A statement with names filled in.
+
+        Args:
+            text: names tables, such as {entries}, the {columns} of the entries that hold what is known, and {added}.
+            values: what else it names.
+        """
         columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-        return sql.SQL(text).format(**self.identifiers(), columns=columns, **values)
+        return sql.SQL(text).format(**self.identifiers(), columns=columns, added=self.added, **values)
+
+    @property
+    def added(self) -> sql.SQL:
+        """When an entry was added."""
+        return sql.SQL("added" if self.dated else "NULL::double precision")
 
     def identifiers(self, prefix: str = "") -> dict[str, sql.Identifier]:
         """What stands for each table in a statement, under its name with something before it."""
@@ -111,8 +141,22 @@ class Tables:
         definitions = sql.SQL(", ").join(
             sql.SQL("{} ").format(sql.Identifier(name)) + sql.SQL(definition) for name, definition in COLUMNS.items()
         )
-        text = self.statement(GALLERY, size=sql.Literal(size), definitions=definitions)
+        text = self.statement(GALLERY, size=sql.Literal(size), definitions=definitions, added_definition=sql.SQL(ADDED))
         cursor.execute(text, binary=False)  # else a cursor takes one statement at a time
+
+    def look_for_dates(self, cursor: Cursor) -> "Tables":
+        """The same tables, told whether they keep when entries were added."""
+        row = cursor.execute(
+            "SELECT FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'added' AND NOT attisdropped",
+            [self.name("entries")],
+        ).fetchone()
+        return replace(self, dated=row is not None)
+
+    def keep_dates(self, cursor: Cursor) -> "Tables":
+        """Lets a gallery of before keep when entries are added; nobody may read or write for a moment."""
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{SECONDS_FOR_READERS}s"])
+        cursor.execute(self.statement("ALTER TABLE {entries} ADD COLUMN IF NOT EXISTS {new}", new=sql.SQL(ADDED)))
+        return replace(self, dated=True)
 
     def rebuild_index(self, cursor: Cursor, kind: str) -> None:
         """Makes the index anew. Others can search during the work and wait only for its end; writers wait."""

@@ -23,6 +23,7 @@ from samecar.retrieval.records import (
     Judgement,
     LabelValue,
     Match,
+    Preview,
     Sighting,
     Summary,
     prepare_embeddings,
@@ -267,8 +268,12 @@ class SpreadEngine(Engine):
 
     def remove(self, ids: Sequence[int]) -> int:
         def work(layout: Layout) -> int:
-            removed = self.ask(self.parts(layout, layout.servers), lambda part: part.engine.take_away(ids))
-            return len(set[int]().union(*removed.values()))
+            parts = self.parts(layout, layout.servers)
+            removed: dict[int, str] = {}
+            for taken in self.ask(parts, lambda part: part.engine.take_away(ids)).values():
+                removed |= taken
+            self.ask(parts, lambda part: part.engine.forget_queries(list(removed.values())))
+            return len(removed)
 
         return self._write(work)
 
@@ -321,6 +326,9 @@ class SpreadEngine(Engine):
     def thumbnail(self, id: int) -> bytes | None:  # noqa: A002
         found = self._read(lambda part: part.engine.thumbnail(id))
         return next((picture for picture in found if picture is not None), None)
+
+    def previews(self, id: int) -> list[Preview]:  # noqa: A002
+        return max(self._read(lambda part: part.engine.previews(id)), key=len, default=[])
 
     def search(self, queries: NDArray[np.float32], top: int, allowed: Filter = EVERYTHING) -> list[list[Match]]:
         queries = prepare_queries(queries, self._size, top)
@@ -387,6 +395,19 @@ class SpreadEngine(Engine):
     def check(self, progress: Progress = silent) -> list[str]:
         layout = self._read_layout()
         return check_parts(self.parts(layout, sorted(layout.servers)), self.ask, layout, progress)
+
+    def keep_dates(self) -> None:
+        def work(layout: Layout) -> None:
+            self.ask(self.parts(layout, layout.servers), lambda part: part.engine.keep_dates())
+
+        self._write(work)
+
+    def compact(self, *, full: bool = False, progress: Progress = silent) -> list[str]:
+        layout = self._read_layout()
+        progress("servers", 0, 1)
+        remains = self.ask(self.parts(layout, layout.servers), lambda part: part.engine.compact(full=full))
+        progress("servers", 1, 1)
+        return list(dict.fromkeys(sentence for number in sorted(remains) for sentence in remains[number]))
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
         parts = self.parts(layout := self._read_layout(), layout.servers)

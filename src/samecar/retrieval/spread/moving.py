@@ -1,4 +1,4 @@
-"""Moving entries to the servers that they belong on, with their numbers, embeddings, thumbnails and judgements."""
+"""Moving entries to the servers that they belong on, with their numbers, embeddings, pictures and judgements."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from samecar.progress import Progress, silent
 from samecar.retrieval.postgres.connections import Cursor
 from samecar.retrieval.postgres.rows import BY_NUMBER, insert_entries, read_entry
 from samecar.retrieval.postgres.tables import Tables
-from samecar.retrieval.records import Addition, Judgement
+from samecar.retrieval.records import Addition, Judgement, Preview
 from samecar.retrieval.spread.checking import Ask, is_settled
 from samecar.retrieval.spread.coordinator import Coordinator
 from samecar.retrieval.spread.layout import Layout
@@ -144,7 +144,7 @@ class Mover:
                     )
             for number, every in here.items():
                 away = [entry for entry in every if homes.get(entry, number) != number]
-                self._moved.entries += parts[number].engine.remove(away)
+                self._moved.entries += len(parts[number].engine.take_away(away))
             self._coordinator.keep(cursor, layout.model_copy(update={"moving": ()}))
 
         self._coordinator.write(work, alone=True)
@@ -191,6 +191,10 @@ def read_kept(part: Part, ids: Sequence[int]) -> dict[int, Kept]:
         embeddings = dict(rows("SELECT id, embedding FROM {entries} WHERE id = ANY(%s)"))
         thumbnails = dict(rows("SELECT id, picture FROM {thumbnails} WHERE id = ANY(%s)"))
         judgements: dict[int, list[tuple[int, Judgement]]] = {entry.id: [] for entry in entries}
+        previews: dict[int, list[Preview]] = {entry.id: [] for entry in entries}
+        if part.engine.keeps_previews:
+            for number, *row in rows("SELECT id, picture, seconds FROM {previews} WHERE id = ANY(%s) ORDER BY place"):
+                previews[number].append(Preview(*row))
         text: LiteralString = "SELECT number, query, entry, same, query_picture FROM {judgements} WHERE entry = ANY(%s)"
         for place, *row in rows(text):
             judgement = Judgement(*row)
@@ -198,7 +202,13 @@ def read_kept(part: Part, ids: Sequence[int]) -> dict[int, Kept]:
         kept = {}
         for entry in entries:
             embedding = embeddings[entry.id]
-            addition = Addition(entry.sighting, embedding.to_numpy(), thumbnails.get(entry.id))
+            addition = Addition(
+                entry.sighting,
+                embedding.to_numpy(),
+                thumbnails.get(entry.id),
+                tuple(previews[entry.id]),
+                entry.added,
+            )
             kept[entry.id] = Kept(entry.id, addition, embedding, judgements[entry.id])
         return kept
 

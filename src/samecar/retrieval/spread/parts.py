@@ -142,7 +142,7 @@ def kept_address(address: str) -> str:
 def check_facts(facts: GalleryFacts, part: Part) -> None:
     """Raises SamecarError if the gallery on a server is of another model or kind than the whole."""
     own = part.engine.facts
-    for name in ("model", "size", "thumbnail", "description"):
+    for name in ("model", "size", "thumbnail", "preview", "description"):
         if getattr(own, name) != getattr(facts, name):
             raise SamecarError(
                 f"the gallery on {part} has {name} {getattr(own, name)!r}, and that on the other servers "

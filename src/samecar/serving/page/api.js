@@ -103,6 +103,11 @@ export async function thumbnail(path, signal) {
   return request(below, { signal }, (response) => response.blob()); // an <img> sends no token, nor says why it is empty
 }
 
+/** The larger pictures of an entry, from where the service says that they are listed. */
+export async function larger(path, signal) {
+  return request(path.replace(/^\//, ""), { signal });
+}
+
 /** A filter as the service and the page's own address write it. */
 export function parameters(filter) {
   const written = new URLSearchParams();

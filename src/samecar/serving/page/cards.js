@@ -184,7 +184,8 @@ async function near(frame, signal) {
   signal.throwIfAborted();
 }
 
-async function loaded(content) {
+/** An image of what was fetched, once it is decoded. */
+export async function loaded(content) {
   const image = element("img", { draggable: false });
   const url = URL.createObjectURL(content);
   try {

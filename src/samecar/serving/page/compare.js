@@ -1,7 +1,7 @@
 /** Query and result side by side, as large as there is room, zoomed and moved in step. */
 
-import { fillFrame } from "./cards.js";
 import { element } from "./elements.js";
+import { fillLarge } from "./large.js";
 import { percent, similarityText, whereText } from "./words.js";
 
 const MOST = 16; // times as large
@@ -62,7 +62,7 @@ export class Comparison {
     query.replaceChildren(missing());
     found.replaceChildren(missing());
     this.does.showQuery(query, this.#showing.signal);
-    fillFrame(found, result, `Rank ${result.rank}. ${whereText(result)}`, this.#showing.signal);
+    fillLarge(found, result, `Rank ${result.rank}. ${whereText(result)}`, this.#part("moments"), this.#showing.signal);
     const said = [`similarity ${similarityText(result.similarity)}`];
     if (result.probability !== null) said.push(`probability ${percent(result.probability)}`);
     this.#part("heading").textContent = `Query and rank ${result.rank}`;

@@ -1,9 +1,10 @@
 /** What is searched with, as the page shows it: a picture of the gallery, or pictures of people's own. */
 
 import * as api from "./api.js";
-import { fillFrame, knownItems } from "./cards.js";
+import { knownItems } from "./cards.js";
 import { Crop } from "./crop.js";
 import { element } from "./elements.js";
+import { fillLarge } from "./large.js";
 import { Strip } from "./strip.js";
 import { cutOut } from "./uploads.js";
 import { cameraName, timeText, whereText } from "./words.js";
@@ -60,10 +61,11 @@ export class QueryView {
   async showStored(id, cameras, signal) {
     const picture = await api.picture(id, signal);
     const frame = element("div", { className: "frame" }, element("span", { className: "missing", textContent: "no thumbnail" }));
-    fillFrame(frame, picture, `${SEARCHED}. ${whereText(picture)}`, signal);
+    const moments = element("div", { className: "moments", role: "group", ariaLabel: "Pictures of it in its film" });
+    fillLarge(frame, picture, `${SEARCHED}. ${whereText(picture)}`, moments, signal);
     const texts = [`picture ${id}`, cameraName(picture.camera_id), timeText(picture.time)];
     const lines = texts.map((textContent) => element("li", { textContent }));
-    const caption = element("figcaption", {}, element("ul", {}, ...lines, ...knownItems(picture)));
+    const caption = element("figcaption", {}, element("ul", {}, ...lines, ...knownItems(picture)), moments);
     if (cameras > 1) {
       const others = element("button", { type: "button", className: "plain" }, `Leave out ${cameraName(picture.camera_id)}`);
       others.addEventListener("click", () => this.does.leaveOut(picture.camera_id));
@@ -77,7 +79,7 @@ export class QueryView {
 export async function showQueryIn(query, place, signal) {
   if (query.uploads === undefined) {
     const picture = await api.picture(query.id, signal);
-    await fillFrame(place, picture, `${SEARCHED}. ${whereText(picture)}`, signal);
+    await fillLarge(place, picture, `${SEARCHED}. ${whereText(picture)}`, null, signal);
     return;
   }
   const upload = query.uploads[query.at];

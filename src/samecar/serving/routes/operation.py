@@ -31,6 +31,7 @@ PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
         "judging",
         "keeping",
         "labels",
+        "large",
         "page",
         "query",
         "record",

@@ -28,7 +28,14 @@ from samecar.serving.uploads import MULTIPART, LimitedRoute
 router = APIRouter(route_class=LimitedRoute, tags=["pictures"])
 
 TAG_DIGITS = 32
-"""Of a thumbnail's SHA-256 in its ETag: two thumbnails do not meet by chance."""
+"""Of a picture's SHA-256 in its ETag: two pictures do not meet by chance."""
+
+JPEG_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}},
+    304: {"description": "the one that the client has"},
+    **error_responses(404),
+}
+"""What a route's description says that gives a picture."""
 
 NAME_LENGTH = 256
 """Most letters of a file's name."""
@@ -85,34 +92,31 @@ async def change_picture(number: Number, service: Served, change: Change) -> Pic
 
 @router.delete("/api/pictures/{number}", status_code=204, responses=error_responses(404))
 async def remove_picture(number: Number, service: Served) -> None:
-    """Removes an entry with its embedding, thumbnail and judgements."""
+    """Removes an entry with its embedding, its pictures and judgements."""
     if not await service.write(service.gallery.engine.remove, [number]):
         raise not_found(f"entry {number}")
 
 
-@router.get(
-    "/api/pictures/{number}/thumbnail",
-    response_class=Response,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        304: {"description": "the one that the client has"},
-        **error_responses(404),
-    },
-)
+@router.get("/api/pictures/{number}/thumbnail", response_class=Response, responses=JPEG_RESPONSES)
 async def show_thumbnail(number: Number, service: Served, request: Request) -> Response:
     """Gives an entry's thumbnail; a client may keep it, but asks each time whether it is still this one."""
     thumbnail = await service.read(service.gallery.engine.thumbnail, number)
     if thumbnail is None:
         raise not_found(f"a thumbnail of entry {number}")
-    tag = f'"{hashlib.sha256(thumbnail).hexdigest()[:TAG_DIGITS]}"'
+    return answer_jpeg(thumbnail, request)
+
+
+def answer_jpeg(picture: bytes, request: Request) -> Response:
+    """A JPEG, or that the client has it already."""
+    tag = f'"{hashlib.sha256(picture).hexdigest()[:TAG_DIGITS]}"'
     kept = {"Cache-Control": "private, no-cache", "ETag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=kept)
-    return Response(thumbnail, media_type="image/jpeg", headers=kept)
+    return Response(picture, media_type="image/jpeg", headers=kept)
 
 
 def _reply(entry: Entry, service: Service) -> Picture:
-    return Picture(**describe_entry(entry, service.keeps_thumbnails))
+    return Picture(**describe_entry(entry, service.keeps_thumbnails, service.offers_previews))
 
 
 def _change(service: Service, number: int, values: dict[str, Any]) -> Entry:

@@ -152,7 +152,7 @@ def _reply(query: QueryFacts, found: SearchOutcome, service: Service, began: flo
         query=query,
         results=[
             Result(
-                **describe_entry(result.entry, service.keeps_thumbnails),
+                **describe_entry(result.entry, service.keeps_thumbnails, service.offers_previews),
                 similarity=result.similarity,
                 probability=result.probability,
                 pair_probability=result.pair_probability,
