@@ -23,6 +23,7 @@ from samecar.cli.options import (
     name_option,
     open_model,
 )
+from samecar.cli.watch import Events, announcing
 from samecar.errors import SamecarError
 from samecar.files import expand_home
 
@@ -153,6 +154,7 @@ def add(
     ],
     device: Device,
     threads: Threads,
+    events: Events,
     camera: Annotated[str, typer.Option(help="of pictures whose camera SOURCE does not tell")] = "",
     time: Annotated[str | None, typer.Option(help="of pictures whose time SOURCE does not tell")] = None,
     label: Annotated[
@@ -171,6 +173,7 @@ def add(
     defaults = Sighting("", camera_id=camera.strip(), time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, **device) as opened,
+        announcing(opened, events),
         console.interruptible("what was added is kept, and the same command adds the rest"),
         console.progress_bars() as progress,
     ):

@@ -26,7 +26,7 @@ from samecar.retrieval.binding import make_facts
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.replacing import write_with_embeddings
-from samecar.retrieval.gallery import Gallery, make_files
+from samecar.retrieval.gallery import WATCH_FILE, Gallery, make_files
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import CONTENT_MARK, Entry, crop_content, picture_content, track_content
 
@@ -156,6 +156,8 @@ def switch_over(
             files = make_files(model, calibration)
             if (noted := working.engine.attached(RUNTIME_FILE)) is not None:
                 files[RUNTIME_FILE] = noted
+            if (watched := old.attached(WATCH_FILE)) is not None:  # of the old model, which whoever reads it is told
+                files[WATCH_FILE] = watched
             write_with_embeddings(old, ready, facts, files, lambda contents: _look_up(working.engine, contents))
         if old.facts.index.kind != "exact":
             with closing(FolderEngine.open(ready)) as made, show_progress(progress) as report:
