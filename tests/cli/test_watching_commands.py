@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import httpx2
+import numpy as np
 import pytest
 from calibrations import nearly_equal_calibration
 from command_line import done, refused, run, samecar_process
@@ -27,14 +28,16 @@ EMPTY = [road(128, 256)]
 def place(tmp_path_factory):
     """Two films of a red car, a detector that finds it, the model of a gallery, and its calibration."""
     folder = tmp_path_factory.mktemp("watching")
-    for name, top in (("gate_20261120_073000.mov", 60), ("gate_20261120_074000.mov", 50)):
-        pictures = [road(128, 256) for _ in range(20)]
+    for name, lighter in (("gate_20261120_073000.mov", 0), ("gate_20261120_074000.mov", 20)):
+        pictures = [road(128, 256) + np.uint8(lighter) for _ in range(20)]
         for i, picture in enumerate(pictures):
-            paint_vehicle(picture, "car", 20 + 8 * i, top)
+            paint_vehicle(picture, "car", 20 + 8 * i, 60)
         write_film(folder / name, pictures)
     (folder / "frames").mkdir()
     for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / "frames" / f"2026-11-21T08-00-{i // 10:02d}.{i % 10}00.png")
+        Image.fromarray(picture - np.uint8(10)).save(
+            folder / "frames" / f"2026-11-21T08-00-{i // 10:02d}.{i % 10}00.png"
+        )
     red_detector(folder / "red.onnx")
     model = bound_model(tiny_run(folder / "run"))
     (folder / "run" / "calibration.json").write_text(nearly_equal_calibration(model.digest).to_json())
@@ -206,7 +209,7 @@ def test_the_list_is_shown_changed_and_emptied(watched):
     assert [vehicle["vehicle"] for vehicle in told["vehicles"]] == ["stolen 1"]
     assert (told["false_alarm_rate"], told["threshold"]) == (0.05, 0.9999)
     assert "0.1 % may reach it" in done("watch", "rate", "0.001", "--gallery", watched)
-    assert "--false-alarm-rate is 2.0; give a share" in refused("watch", "rate", "2", "--gallery", watched)
+    assert "the rate of false alarms is 2.0; give a share" in refused("watch", "rate", "2", "--gallery", watched)
     assert "'other' is not in the watch list, which has 'stolen 1'" in refused(
         "watch", "remove", "other", "--gallery", watched
     )

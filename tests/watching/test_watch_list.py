@@ -65,7 +65,7 @@ def test_one_picture_is_not_that_of_two_vehicles(gallery, tmp_path):
 def test_the_rate_is_that_of_the_list(gallery):
     assert change_watch_list(gallery, lambda old: old.with_rate(0.001)).false_alarm_rate == 0.001
     for wrong in (0, 1, -1, float("nan")):
-        with pytest.raises(SamecarError, match=r"false_alarm_rate is .*; give a share above 0 and below 1"):
+        with pytest.raises(SamecarError, match=r"the rate of false alarms is .*; give a share above 0 and below 1"):
             change_watch_list(gallery, lambda old, wrong=wrong: old.with_rate(wrong))
     assert read_watch_list(gallery).false_alarm_rate == 0.001
 

@@ -19,20 +19,28 @@ from samecar.errors import SamecarError
 if TYPE_CHECKING:
     from samecar.films import FilmSettings, FrameSource, FrameTimes, IngestReport
 
+
+def _class_names(text: str) -> tuple[str, ...]:
+    from samecar.films.detectors.class_names import read_names
+
+    return read_names(text)
+
+
 Settings = Annotated["FilmSettings", OptionsOf("samecar.films.following:FilmSettings")]
 Classes = Annotated[
     dict[str, Any],
     OptionsOf(
-        "samecar.films.detection:YoloxDetector.open",
-        {"classes": Spelling(kind=str, read=lambda text: [name.strip() for name in text.split(",")], show=",".join)},
-        only=("classes",),
+        "samecar.films.detectors.opening:open_detector",
+        {
+            "classes": Spelling(kind=str, read=lambda text: [name.strip() for name in text.split(",")], show=",".join),
+            "class_names": Spelling(kind=str, read=_class_names, metavar="coco|NAMES|FILE"),
+        },
+        only=("classes", "class_names"),
     ),
 ]
 Times = Annotated[
     "FrameTimes",
-    OptionsOf(
-        "samecar.films.sources.folder:FrameTimes", {"source": Spelling("--times", metavar="name|modified|TABLE|RATE")}
-    ),
+    OptionsOf("samecar.films.sources.folder:FrameTimes", {"times": Spelling(metavar="name|modified|TABLE|RATE")}),
 ]
 Threads = Annotated[
     dict[str, Any], OptionsOf("samecar.films.ingesting:ingest", {"workers": Spelling(low=1)}, only=("workers",))
@@ -58,7 +66,7 @@ def ingest(
     ],
     camera: Annotated[str, typer.Option(help="name of the camera that took it")],
     gallery: Annotated[str, typer.Option(metavar="GALLERY", help="gallery to add to")],
-    detector: Annotated[Path, typer.Option(help="ONNX file in YOLOX form; see docs/films.md")],
+    detector: Annotated[Path, typer.Option(help="ONNX file of YOLOX, YOLOv8/11, RT-DETR or D-FINE; see docs/films.md")],
     settings: Settings,
     times: Times,
     classes: Classes,
@@ -85,13 +93,13 @@ def ingest(
     The same command again adds only what is missing, also after an interruption. A camera is watched until Ctrl+C or
     SIGTERM, and its entries have the time at which they were seen.
     """
-    from samecar.films import YoloxDetector, open_frames
     from samecar.films import ingest as ingest_film
+    from samecar.films import open_detector, open_frames
     from samecar.retrieval.filter_names import camera_warnings
     from samecar.retrieval.gallery import Gallery
 
     begins = _starts(films, start)
-    finds = YoloxDetector.open(detector, **classes)
+    finds = open_detector(detector, **classes)
     workers = threads["workers"]
     for film, begin in zip(films[1:], begins[1:], strict=True):  # the last one is not found missing after hours
         with open_frames(film, begin, times, workers):
@@ -120,17 +128,21 @@ def ingest(
                 console.warn(sentence)
             if not json:
                 _print_report(film if not source.live else report.film, report)
-        alike = list(camera_warnings(opened.engine)) if any(report.added for report in reports) else []
-    for sentence in alike:
-        console.warn(sentence)
-    if json:
-        every = [asdict(report) for report in reports]
-        console.print_json(every[0] if len(every) == 1 else {"films": every})
-        return
+        if any(report.added for report in reports):
+            for sentence in camera_warnings(opened.engine):
+                console.warn(sentence)
+        if json:
+            every = [asdict(report) for report in reports]
+            console.print_json(every[0] if len(every) == 1 else {"films": every})
+        else:
+            _print_sums(gallery, reports, settings.minimum_size)
+
+
+def _print_sums(gallery: str, reports: Sequence["IngestReport"], minimum_size: int) -> None:
     added, known = (sum(getattr(report, name) for report in reports) for name in ("added", "known"))
     console.say(f"{gallery}: {added:,} added, {known:,} known already")
     if left_out := sum(report.left_out for report in reports):
-        console.say(f"left out because always cut off, or smaller than {settings.minimum_size} pixels: {left_out:,}")
+        console.say(f"left out because always cut off, or smaller than {minimum_size} pixels: {left_out:,}")
 
 
 def _starts(films: Sequence[str], given: Sequence[str] | None) -> list[float | None]:

@@ -12,7 +12,8 @@ from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
 from samecar.films.choosing import Crop
-from samecar.films.detection import Detector, YoloxDetector
+from samecar.films.detection import Detector
+from samecar.films.detectors.opening import open_detector
 from samecar.films.following import DEFAULT_SETTINGS, FilmSettings, Passage, ignore, passages
 from samecar.films.sketching import Sketcher
 from samecar.films.sources.base import FrameSource
@@ -77,7 +78,7 @@ def ingest(
     Args:
         path: of a film or a folder, the address of a camera, or what `open_frames` opened.
         gallery: to add to, or its folder; its model makes the embeddings.
-        detector: finds vehicles in a frame; the path of an ONNX file is opened as a `YoloxDetector`.
+        detector: finds vehicles in a frame; the path of an ONNX file is opened by `open_detector`.
         camera: that took the film.
         start: when the film begins, in seconds since 1970-01-01 UTC; without it the entries have no time. A folder
             whose frames say when they were taken, a camera, and what was opened before need none.
@@ -105,7 +106,7 @@ def ingest(
         report = IngestReport(film.name)
         watch = None if draw is None else Sketcher(draw, film.stem, settings.minimum_confidence)
         if isinstance(detector, str | PathLike):
-            detector = YoloxDetector.open(detector)
+            detector = open_detector(detector)
         if isinstance(gallery, str | PathLike):
             gallery = opened.enter_context(Gallery.open(gallery))
         told = opened.enter_context(show_progress(progress))

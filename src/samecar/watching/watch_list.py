@@ -120,7 +120,9 @@ class WatchList(BaseModel):
             SamecarError: the rate is not between 0 and 1.
         """
         if not 0 < false_alarm_rate < 1:
-            raise SamecarError(f"false_alarm_rate is {false_alarm_rate}; give a share above 0 and below 1, as 0.001")
+            raise SamecarError(
+                f"the rate of false alarms is {false_alarm_rate}; give a share above 0 and below 1, such as 0.001"
+            )
         return self.model_copy(update={"false_alarm_rate": false_alarm_rate})
 
 

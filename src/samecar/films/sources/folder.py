@@ -21,20 +21,20 @@ class FrameTimes:
     """Where the times of a folder's frames stand.
 
     Attributes:
-        source: "name" for the files' names, "modified" for the times at which they were last written, the path of a
+        times: "name" for the files' names, "modified" for the times at which they were last written, the path of a
             table with the columns path and time, or a number: so many frames a second, in the order of their names.
 
     Raises:
         SamecarError: it is none of these.
     """
 
-    source: str = NAME
+    times: str = NAME
 
     def __post_init__(self) -> None:
-        table = self.source.lower().endswith(TABLE_SUFFIXES)
-        if not (table or self.source in (NAME, MODIFIED) or self.rate is not None):
+        table = self.times.lower().endswith(TABLE_SUFFIXES)
+        if not (table or self.times in (NAME, MODIFIED) or self.rate is not None):
             raise SamecarError(
-                f"times is {self.source!r}; give {NAME}, {MODIFIED}, a table that ends in .csv or .parquet, or how "
+                f"times is {self.times!r}; give {NAME}, {MODIFIED}, a table that ends in .csv or .parquet, or how "
                 "many frames a second there are"
             )
 
@@ -42,7 +42,7 @@ class FrameTimes:
     def rate(self) -> float | None:
         """Frames a second, where that is what was said."""
         try:
-            rate = float(self.source)
+            rate = float(self.times)
         except ValueError:
             return None
         return rate if 0 < rate < math.inf else None
@@ -53,12 +53,12 @@ class FrameTimes:
         Raises:
             SamecarError: there is none, a name holds no time, or the table is none of frames.
         """
-        if self.source.lower().endswith(TABLE_SUFFIXES):
-            return _read_times(Path(self.source), folder)
+        if self.times.lower().endswith(TABLE_SUFFIXES):
+            return _read_times(Path(self.times), folder)
         paths = sorted(path for path in folder.iterdir() if is_picture_name(path.name))
         if self.rate is not None:
             return {path: place / self.rate for place, path in enumerate(paths)}
-        if self.source == MODIFIED:
+        if self.times == MODIFIED:
             return {path: path.stat().st_mtime for path in paths}
         return {path: _time_in_name(path) for path in paths}
 

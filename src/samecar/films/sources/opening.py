@@ -42,6 +42,6 @@ def open_frames(
         yield FrameFolder(path, times, start)
         return
     if times != BY_NAME:
-        raise SamecarError(f"times is {times.source!r}, and {path} is no folder of frames; leave it out")
+        raise SamecarError(f"times is {times.times!r}, and {path} is no folder of frames; leave it out")
     with open_film(path, threads, start) as film:
         yield film
