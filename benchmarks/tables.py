@@ -401,8 +401,8 @@ def watching(results: dict[str, Any]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         facts.append(
             f"{name}: {measured['test_vehicles']} vehicles in {measured['test_passages']} passages of "
-            f"{measured['pictures_per_passage']:.1f} pictures on average; trained on {measured['trained_on']} others for "
-            f"{measured['epochs']} epochs, calibrated for {100 * measured['calibrated_rate']:g} % on "
+            f"{measured['pictures_per_passage']:.1f} pictures on average; trained on {measured['trained_on']} others "
+            f"for {measured['epochs']} epochs, calibrated for {100 * measured['calibrated_rate']:g} % on "
             f"{measured['calibrated_on']} others."
         )
     told_of_all = (
