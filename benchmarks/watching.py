@@ -42,7 +42,9 @@ PATTERN = "{vehicle_id}_{camera_id}.jpg"
 HELD_OUT = VALIDATION = 0.3
 SEED = 1
 SIDE = 128
-DRAWN = {"vehicles": 480, "cameras": 4, "pictures": 3, "size": SIDE, "seed": 11}
+VEHICLES, CAMERAS, PICTURES = 480, 4, 3
+"""Of the drawn set, a quarter of whose vehicles are for the test."""
+
 EPOCHS = {"drawn": 3, "two-camera": 8}
 LENGTHS, RATES = (1, 10, 30), (0.05, 0.01, 0.002)
 DRAWS = 200
@@ -80,7 +82,7 @@ def main() -> None:
 
 
 def _draw(work: Path) -> Manifest:
-    draw_set(work / "drawn", **DRAWN)
+    draw_set(work / "drawn", vehicles=VEHICLES, cameras=CAMERAS, pictures=PICTURES, size=SIDE, seed=SEED)
     return open_source(f"veri776:{work / 'drawn'}")
 
 

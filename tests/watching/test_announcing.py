@@ -63,7 +63,7 @@ def test_a_list_without_a_calibration_is_refused(gallery, own_gallery, tmp_path)
     (own_gallery / "model" / CALIBRATION_FILE).unlink()
     with (
         Gallery.open(str(own_gallery), device="cpu") as again,
-        pytest.raises(SamecarError, match=r"is not calibrated, so that nobody can say .* samecar gallery calibrate"),
+        pytest.raises(SamecarError, match=r"is not calibrated, so that nobody can say .*`samecar gallery calibrate"),
         announcing(again, tell=print, warn=print),
     ):
         pass

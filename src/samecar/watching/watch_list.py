@@ -87,13 +87,15 @@ class WatchList(BaseModel):
         known = {picture.content: picture.vehicle for picture in self.pictures}
         new: list[WatchedPicture] = []
         for picture in pictures:
-            if (owner := known.setdefault(picture.content, picture.vehicle)) != picture.vehicle:
+            owner = known.get(picture.content)
+            if owner is None:
+                known[picture.content] = picture.vehicle
+                new.append(picture)
+            elif owner != picture.vehicle:
                 raise SamecarError(
                     f"{picture.file} is a picture of {owner!r} in the watch list already; give it one name, or remove "
                     "that one"
                 )
-            if picture.content not in {kept.content for kept in (*self.pictures, *new)}:
-                new.append(picture)
         if len(self.pictures) + len(new) > MOST_PICTURES:
             raise SamecarError(
                 f"the watch list would have {len(self.pictures) + len(new):,} pictures; at most {MOST_PICTURES:,} are "

@@ -27,8 +27,7 @@ class Fitted(NamedTuple):
 
     def boxes_in_picture(self, boxes: Boxes) -> Boxes:
         """(boxes, 4) corners in pixels of the picture, given those in pixels of the input."""
-        back: Boxes = (boxes - np.tile(self.offset, 2)) / np.tile(self.scale, 2)
-        return back.astype(np.float32)
+        return ((boxes - np.tile(self.offset, 2)) / np.tile(self.scale, 2)).astype(np.float32)
 
 
 def letterbox(picture: NDArray[np.uint8], height: int, width: int, *, centred: bool = False) -> Fitted:
