@@ -109,6 +109,8 @@ def ingest(
             detector = open_detector(detector)
         if isinstance(gallery, str | PathLike):
             gallery = opened.enter_context(Gallery.open(gallery))
+        if film.live:
+            _ = gallery.model  # read now, since a camera films on meanwhile
         told = opened.enter_context(show_progress(progress))
         for passage in passages(film, detector, settings, watch=watch, progress=told, notify=notify):
             report.tracks += 1
