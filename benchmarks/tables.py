@@ -36,6 +36,7 @@ PAGES = (
     "docs/scaling.md",
     "docs/service.md",
     "docs/trust.md",
+    "docs/watching.md",
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 
@@ -405,6 +406,34 @@ def previews(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", said]) + "\n"
 
 
+def watching(results: dict[str, Any]) -> str:
+    """Stated and measured rates of false alarms of watch lists, and the passages that they find."""
+
+    def told(found: dict[str, float]) -> str:
+        return f"{100 * found['share']:.2g} ({100 * found['low']:.2g}–{100 * found['high']:.2g}) %"
+
+    lines = [
+        "| vehicles on the list | stated | false alarms (95 % interval) | passages found (95 % interval) |",
+        "|---:|---:|---:|---:|",
+    ]
+    facts = []
+    for name, measured in results["sets"].items():
+        lines.append(f"| **{name}** | | | |")
+        for row in measured["lists"]:
+            cells = [str(row["vehicles"]), f"{100 * row['stated']:g} %", told(row["false_alarms"]), told(row["found"])]
+            lines.append(f"| {' | '.join(cells)} |")
+        facts.append(
+            f"{name}: {measured['test_vehicles']} vehicles in {measured['test_passages']} passages of "
+            f"{measured['pictures_per_passage']:.1f} pictures on average; trained on {measured['trained_on']} others "
+            f"for {measured['epochs']} epochs, calibrated for {100 * measured['calibrated_rate']:g} % on "
+            f"{measured['calibrated_on']} others."
+        )
+    told_of_all = (
+        f"{results['draws']} lists drawn for each row; pictures of {results['side']} × {results['side']} pixels."
+    )
+    return "\n".join([*lines, "", " ".join([*facts, told_of_all])]) + "\n"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answers": answers,
     "two_camera": two_camera,
@@ -421,6 +450,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "service": service,
     "previews": previews,
     "trust": trust,
+    "watching": watching,
 }
 
 

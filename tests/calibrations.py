@@ -1,6 +1,6 @@
 """Calibrations that nobody fitted, for tests of what is done with one."""
 
-from samecar.calibration import Calibration, Evidence, MeasuredRate, OpenSet, Quality
+from samecar.calibration import Calibration, Evidence, Logistic, MeasuredRate, OpenSet, Quality
 
 
 def calibration_of(curve, open_set=None, model="0123456789abcdef"):
@@ -35,3 +35,12 @@ def calibration_of(curve, open_set=None, model="0123456789abcdef"):
             seed=1,
         ),
     )
+
+
+def nearly_equal_calibration(model, false_alarm_rate=0.05):
+    """A calibration by which only pictures that are all but equal show one vehicle: from 0.9999 on."""
+    curve = Logistic(slope=10, intercept=0, lowest=0.01, highest=0.99)
+    thresholds = OpenSet(
+        false_alarm_rate=false_alarm_rate, pictures=(1, 1e9), thresholds=(0.9999, 0.9999), shape=-0.1, scale=0
+    )
+    return calibration_of(curve, thresholds, model)

@@ -42,6 +42,7 @@ PAGES = (
     "docs/service.md",
     "docs/trackers.md",
     "docs/tuning.md",
+    "docs/watching.md",
 )
 
 BLOCK = re.compile(

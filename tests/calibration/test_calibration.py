@@ -196,6 +196,22 @@ def test_highest_similarities_that_are_all_equal_have_no_tail():
     assert open_set.threshold(10**6) > 0.3  # which nothing different has reached
 
 
+def test_another_rate_is_met_where_comparisons_are_independent():
+    """Similarities that are spread evenly from 0 to 1: the best of n is below t with the probability t to the n."""
+    sizes = np.geomspace(1, 1e6, 200)
+    thresholds = tuple((0.95 ** (1 / sizes)).tolist())
+    open_set = OpenSet(false_alarm_rate=0.05, pictures=tuple(sizes), thresholds=thresholds, shape=-1, scale=0)
+    calibration = calibration_of(Logistic(slope=1, intercept=0), open_set)
+    for pictures in (1, 7, 200):
+        assert calibration.open_set_threshold(pictures) == calibration.open_set_threshold(pictures, 0.05)
+        for rate in (0.04, 0.01, 0.001):
+            wanted = (1 - rate) ** (1 / pictures)
+            assert 1 - calibration.open_set_threshold(pictures, rate) == pytest.approx(1 - wanted, rel=0.02)
+    for wrong in (0, 1, -0.1, float("nan")):
+        with pytest.raises(SamecarError, match=r"false_alarm_rate is .*; give a share above 0 and below 1"):
+            calibration.open_set_threshold(1, wrong)
+
+
 # files
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from samecar.errors import SamecarError
 from samecar.retrieval.records import Sighting
-from samecar.retrieval.times import parse_recorded_time, parse_time, time_text
+from samecar.retrieval.times import find_time, parse_recorded_time, parse_time, time_text
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,30 @@ def test_times_are_written_in_utc():
 def test_no_sighting_has_a_time_that_cannot_be_told(seconds):
     with pytest.raises(SamecarError, match="cannot be understood"):
         Sighting("content", time=seconds)
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("gate_20240501_123000", "2024-05-01T12:30:00Z"),
+        ("2024-05-01T12-30-00.25", "2024-05-01T12:30:00.250000Z"),
+        ("20240501123000500", "2024-05-01T12:30:00.500000Z"),
+        ("img_20240501_123000_500_gate", "2024-05-01T12:30:00.500000Z"),
+        ("2024-05-01 12:30:00+0200", "2024-05-01T10:30:00Z"),
+        ("20240501_1230", "2024-05-01T12:30:00Z"),
+        ("20240501_123000_7", "2024-05-01T12:30:00Z"),  # one digit counts something else
+        ("1714566600.25", "2024-05-01T12:30:00.250000Z"),
+    ],
+)
+def test_a_name_tells_a_moment(name, moment):
+    assert time_text(find_time(name)) == moment
+
+
+@pytest.mark.parametrize("name", ["000123", "frame0007", "20240501", "20249901_123000", "gate", "cam_99999999"])
+def test_a_name_that_counts_or_tells_a_day_alone_tells_no_moment(name):
+    assert find_time(name) is None
+
+
+def test_a_name_that_tells_two_moments_is_refused():
+    with pytest.raises(SamecarError, match="tells 2 moments; leave one in it"):
+        find_time("20240501_123000-20240501_123100")

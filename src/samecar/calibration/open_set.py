@@ -51,8 +51,20 @@ class OpenSet(Part):
         """Measures thresholds on galleries of some vehicles, see `MeasuredThresholds`, and fits the tail above them."""
         return MeasuredThresholds(best, pictures_per_vehicle, false_alarm_rate).extrapolated
 
-    def threshold(self, gallery_pictures: float) -> float:
-        """The similarity from which a best match counts, at most 1."""
+    def threshold(self, gallery_pictures: float, false_alarm_rate: float | None = None) -> float:
+        """The similarity from which a best match counts, at most 1.
+
+        Another rate is taken for that of another gallery: where comparisons are independent of each other, one in a
+        hundred queries reaches in one picture what every second query reaches in seventy. A query that is like
+        everything reaches it more often, so that a much lower rate than the measured one is an extrapolation too.
+
+        Args:
+            gallery_pictures: how many pictures a query is compared with.
+            false_alarm_rate: the share of queries whose vehicle the gallery lacks that may reach it; None takes the
+                rate that thresholds were measured for.
+        """
+        if false_alarm_rate is not None:
+            gallery_pictures *= float(np.log1p(-self.false_alarm_rate) / np.log1p(-false_alarm_rate))
         if gallery_pictures <= self.pictures[-1]:
             return _interpolate(gallery_pictures, self.pictures, self.thresholds)
         times = gallery_pictures / self.pictures[-1]

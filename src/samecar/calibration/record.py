@@ -225,18 +225,22 @@ class Calibration(Part):
         """Stated share of queries whose vehicle the gallery lacks that are still said to be in it."""
         return self.open_set.false_alarm_rate
 
-    def open_set_threshold(self, gallery_pictures: int) -> float:
+    def open_set_threshold(self, gallery_pictures: int, false_alarm_rate: float | None = None) -> float:
         """The similarity that a query's best match must reach to say that its vehicle is in the gallery.
 
         Args:
             gallery_pictures: how many pictures the query is compared with.
+            false_alarm_rate: the share of queries whose vehicle the gallery lacks that may be said to be in it; None
+                takes the one that was calibrated for. See `OpenSet.threshold`.
 
         Raises:
-            SamecarError: the number is negative.
+            SamecarError: the number is negative, or the rate not between 0 and 1.
         """
         if gallery_pictures < 0:
             raise SamecarError(f"a gallery of {gallery_pictures} pictures cannot be; give 0 or more")
-        return self.open_set.threshold(gallery_pictures)
+        if false_alarm_rate is not None and not 0 < false_alarm_rate < 1:
+            raise SamecarError(f"false_alarm_rate is {false_alarm_rate}; give a share above 0 and below 1")
+        return self.open_set.threshold(gallery_pictures, false_alarm_rate)
 
     def check_model(self, digest: str) -> None:
         """Refuses similarities of another model.

@@ -71,6 +71,23 @@ def warn(text: str) -> None:
     errors.print(visible(f"warning: {text}"), style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
+def announce(text: str) -> None:
+    """Prints something that should be seen at once on standard error, beside what a program reads."""
+    errors.print(visible(text), style="bold", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def words_beside(beside: bool) -> Iterator[None]:
+    """Lets `say` print on standard error for the block, where standard output belongs to a program."""
+    global out
+    before = out
+    out = errors if beside else before
+    try:
+        yield
+    finally:
+        out = before
+
+
 def cell(text: str) -> str:
     """A text that comes from elsewhere, for a table."""
     return escape(visible(text))

@@ -24,11 +24,15 @@ from samecar.cli.options import (
     open_model,
 )
 from samecar.cli.retention import retain
+from samecar.cli.watch import Events, announcing
 from samecar.errors import SamecarError
 from samecar.files import expand_home
 
 if TYPE_CHECKING:
-    from samecar.retrieval.records import Filter
+    from samecar.progress import Progress
+    from samecar.retrieval.adding import AddReport
+    from samecar.retrieval.gallery import Gallery
+    from samecar.retrieval.records import Filter, Sighting
 
 gallery = typer.Typer(
     cls=group_with("samecar gallery create garage --run runs/first", "samecar gallery add garage crops --camera gate"),
@@ -172,6 +176,7 @@ def add(
     ],
     device: Device,
     threads: Threads,
+    events: Events,
     camera: Annotated[str, typer.Option(help="of pictures whose camera SOURCE does not tell")] = "",
     time: Annotated[str | None, typer.Option(help="of pictures whose time SOURCE does not tell")] = None,
     label: Annotated[
@@ -182,7 +187,6 @@ def add(
     """Adds pictures; those that are known already, by content, are skipped."""
     from samecar.retrieval.filter_names import camera_warnings
     from samecar.retrieval.gallery import Gallery
-    from samecar.retrieval.incoming import incoming_from
     from samecar.retrieval.records import Sighting
 
     if Path(source).suffix == ".npy":
@@ -190,32 +194,41 @@ def add(
     defaults = Sighting("", camera_id=camera.strip(), time=time_of("--time", time), labels=_labels(label))
     with (
         Gallery.open(name, engine=engine, **device) as opened,
-        console.interruptible("what was added is kept, and the same command adds the rest"),
-        console.progress_bars() as progress,
+        announcing(opened, events),
     ):
-        if Path(source).suffix == ".npz":
-            from samecar.data.placeholders import describe_placeholders
-            from samecar.embedding.embeddings import Embeddings
-
-            embeddings = Embeddings.load(expand_home(source))
-            if placeholders := describe_placeholders(embeddings.manifest):
-                console.warn(placeholders)
-            report = opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)
-        else:
-            coming = incoming_from(source, standard_input(), defaults)
-            for warning in coming.warnings:
-                console.warn(warning)
-            report = opened.add(coming.pictures, total=coming.total, progress=progress, **threads)
-        warnings = list(camera_warnings(opened.engine)) if report.added else []
+        with (
+            console.interruptible("what was added is kept, and the same command adds the rest"),
+            console.progress_bars() as progress,
+        ):
+            report = _add_all(opened, source, defaults, threads, progress)
         settings = opened.facts.index
-        pictures = 0 if settings.kind == "exact" else opened.engine.summary().pictures
-    for warning in warnings:
+        for warning in camera_warnings(opened.engine) if report.added else ():
+            console.warn(warning)
+        for sentence in report.unreadable:
+            console.warn(f"left out: {sentence}")
+        new, known, unreadable = report.added, report.known, len(report.unreadable)
+        console.say(f"{name}: {new:,} pictures added, {known:,} known already, {unreadable:,} unreadable")
+        advise(name, engine, settings, 0 if settings.kind == "exact" else opened.engine.summary().pictures)
+
+
+def _add_all(
+    opened: "Gallery", source: str, defaults: "Sighting", threads: dict[str, Any], progress: "Progress"
+) -> "AddReport":
+    """Adds what a source has: pictures, or embeddings that were made before."""
+    from samecar.retrieval.incoming import incoming_from
+
+    if Path(source).suffix == ".npz":
+        from samecar.data.placeholders import describe_placeholders
+        from samecar.embedding.embeddings import Embeddings
+
+        embeddings = Embeddings.load(expand_home(source))
+        if placeholders := describe_placeholders(embeddings.manifest):
+            console.warn(placeholders)
+        return opened.add_embedded(embeddings, defaults=defaults, progress=progress, **threads)
+    coming = incoming_from(source, standard_input(), defaults)
+    for warning in coming.warnings:
         console.warn(warning)
-    for sentence in report.unreadable:
-        console.warn(f"left out: {sentence}")
-    counts = f"{report.added:,} pictures added, {report.known:,} known already, {len(report.unreadable):,} unreadable"
-    console.say(f"{name}: {counts}")
-    advise(name, engine, settings, pictures)
+    return opened.add(coming.pictures, total=coming.total, progress=progress, **threads)
 
 
 @examples("samecar gallery remove garage --id 3", "samecar gallery remove garage --camera gate --yes")

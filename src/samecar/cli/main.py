@@ -26,6 +26,7 @@ from samecar.cli.serve import serve
 from samecar.cli.spread import spread
 from samecar.cli.train import train
 from samecar.cli.tune import tune
+from samecar.cli.watch import watch
 from samecar.cli.weights import import_weights
 from samecar.errors import SamecarError, naming_extra
 from samecar.processes import LaunchedError, SaidElsewhereError
@@ -165,5 +166,6 @@ app.add_typer(plot, name="plot")
 add_command(gallery, re_embed, "re-embed")
 add_command(gallery, spread)
 app.add_typer(gallery, name="gallery")
+app.add_typer(watch, name="watch")
 for command in (export, publish, search, ingest, reproduce, serve):
     add_command(app, command)

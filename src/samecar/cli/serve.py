@@ -7,6 +7,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.options import Device, Engine, OptionsOf, Spelling, examples
+from samecar.cli.watch import Events, announcing
 from samecar.errors import missing_library
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def serve(
     gallery: Annotated[str, typer.Argument(metavar="GALLERY", help="folder, or with --engine a name on that server")],
     limits: Limits,
     device: Device,
+    events: Events,
     engine: Engine = None,
     token_file: Annotated[
         Path | None, typer.Option(help="file with the token that clients must send; or set SAMECAR_TOKEN")
@@ -51,7 +53,11 @@ def serve(
     settings = limits.model_copy(update={"name": name, "token": read_token(token_file)})
     if warning := warn_of_token(token_file):
         console.warn(warning)
-    with Gallery.open(gallery, engine=engine, **device) as opened, listen(settings) as listening:
+    with (
+        Gallery.open(gallery, engine=engine, **device) as opened,
+        listen(settings) as listening,
+        announcing(opened, events),
+    ):
         address = f"http://{address_name(settings.host)}:{listening.getsockname()[1]}/"
         console.say(f"Serving {gallery} at {address} until Ctrl+C")
         run_service(opened, settings, listening)

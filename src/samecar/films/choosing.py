@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samecar.films.decoding import Frame
 from samecar.films.detection import Boxes, Detections, areas, intersections
+from samecar.films.sources.base import Frame
 from samecar.retrieval.records import crop_content
 
 BORDER = 0.02

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from samecar.errors import SamecarError
 from samecar.films.choosing import Album, Crop, crop_of
-from samecar.films.decoding import Film, Frame
 from samecar.films.detection import Detections, Detector
+from samecar.films.sources.base import Frame, FrameSource
 from samecar.films.tracking import Track, Tracker
 from samecar.progress import Progress, silent
 
@@ -57,6 +57,10 @@ class FilmSettings:
 DEFAULT_SETTINGS = FilmSettings()
 
 
+def ignore(sentence: str) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True, eq=False)
 class Passage:
     """A vehicle's passage by the camera, when it is over.
@@ -77,41 +81,60 @@ class Passage:
 
 
 def passages(
-    film: Film,
+    film: FrameSource,
     detector: Detector,
     settings: FilmSettings = DEFAULT_SETTINGS,
     *,
     watch: Watch | None = None,
     progress: Progress = silent,
+    notify: Callable[[str], object] = ignore,
 ) -> Iterator[Passage]:
     """Finds the vehicles of a film; each one is given as soon as it has passed.
 
     Args:
-        film: an open film.
+        film: an open film, folder of frames or stream.
         detector: finds vehicles in a frame.
         settings: how the film is looked at.
         watch: is shown each frame and what was found in it.
         progress: is told how many frames are done, of how many.
+        notify: is told what happens to a stream meanwhile, a sentence at a time.
     """
     tracker = Tracker(settings.minimum_confidence, film.spacing(settings.frames_per_second))
     albums: dict[Track, Album] = {}
     expected = round(film.seconds * settings.frames_per_second)
     least = min(UNSURE, settings.minimum_confidence)
+    shape: tuple[int, ...] = ()
     for frame in film.frames(settings.frames_per_second):
+        for sentence in film.notices():
+            notify(sentence)
+        if frame is None or frame.picture.shape != shape:  # in a picture of another size nothing is where it was
+            yield from _finish(tracker.ended(float("inf")), albums)
+        if frame is None:
+            continue
+        shape = frame.picture.shape
         detections = detector.detect(frame.picture, least).of_size(FOLLOWED * settings.minimum_size)
         tracks = tracker.step(frame.time, detections)
-        for index, track in tracks.items():
-            album = albums.setdefault(track, Album(settings.pool, 1 / settings.frames_per_second))
-            if detections.confidences[index] >= settings.minimum_confidence:
-                crop = crop_of(frame, detections, index, settings.minimum_size)
-                if crop is not None:
-                    album.put(crop)
+        _keep_crops(albums, frame, detections, tracks, settings)
         if watch is not None:
             watch(frame, detections, tracks)
         progress("frames", film.given, max(expected, film.given))
         yield from _finish(tracker.ended(frame.time), albums)
+    for sentence in film.notices():
+        notify(sentence)
     yield from _finish(tracker.ended(float("inf")), albums)
     progress("frames", film.given, film.given)
+
+
+def _keep_crops(
+    albums: dict[Track, Album], frame: Frame, detections: Detections, tracks: dict[int, Track], settings: FilmSettings
+) -> None:
+    """Puts the crops of a frame into the albums of their tracks."""
+    for index, track in tracks.items():
+        album = albums.setdefault(track, Album(settings.pool, 1 / settings.frames_per_second))
+        if detections.confidences[index] >= settings.minimum_confidence:
+            crop = crop_of(frame, detections, index, settings.minimum_size)
+            if crop is not None:
+                album.put(crop)
 
 
 def _finish(tracks: list[Track], albums: dict[Track, Album]) -> Iterator[Passage]:

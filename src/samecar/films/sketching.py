@@ -5,8 +5,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from samecar.files import write_file
-from samecar.films.decoding import Frame
 from samecar.films.detection import Detections
+from samecar.films.sources.base import Frame
 from samecar.films.tracking import Track
 
 COLOURS = ("#ffd400", "#00c8ff", "#ff6ec7", "#7dff4f", "#ff8c1a", "#c9a0ff")

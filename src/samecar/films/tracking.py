@@ -7,12 +7,16 @@ rounds are the idea of ByteTrack (Zhang et al., 2022); the code is our own.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from samecar.errors import naming_extra
 from samecar.films.detection import Boxes, Detections, areas, centres, closeness
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 PATIENCE = 1.0
 """Seconds that a track waits at least for its vehicle to be seen again."""
@@ -90,6 +94,7 @@ class Tracker:
     """
 
     def __init__(self, sure: float, spacing: float = 0.0) -> None:
+        _load_scipy()  # which takes a while, in which a camera films on
         self._sure = sure
         self._patience = max(PATIENCE, 1.5 * spacing)
         self._tracks: list[Track] = []
@@ -151,10 +156,15 @@ class Tracker:
         possible = (close >= least[:, None]) & (ratio <= np.log(SIZE_RATIO))
         # An impossible pair costs more than any possible ones together, so that it never takes the place of one.
         cost = np.where(possible, 1 - close, 3 * min(close.shape) + 1)
-        with naming_extra("films need"):
-            from scipy.optimize import linear_sum_assignment
-
-        rows, columns = linear_sum_assignment(cost)
+        rows, columns = _load_scipy().linear_sum_assignment(cost)
         return {
             candidates[j]: tracks[i] for i, j in zip(rows.tolist(), columns.tolist(), strict=True) if possible[i, j]
         }
+
+
+def _load_scipy() -> "ModuleType":
+    with naming_extra("films need"):
+        from scipy import optimize
+
+    module: ModuleType = optimize
+    return module

@@ -29,6 +29,9 @@ Value = TypeVar("Value")
 BATCH_SIZE = 32
 """Pictures that are embedded together, and kept in one transaction."""
 
+Observer = Callable[[Sequence[tuple[int, Addition]]], None]
+"""Is told of what was just added: numbers that the gallery gave, and what was added; never of what it held already."""
+
 THREADS = 4
 """That read and decode pictures; more gain little beside the model."""
 
@@ -78,12 +81,14 @@ class PictureAdder:
     Args:
         engine: where they are kept.
         model: gives the gallery's model; asked only when a picture is new.
+        observe: is told of each batch that was kept.
     """
 
-    def __init__(self, engine: Engine, model: "Callable[[], Encoder]") -> None:
+    def __init__(self, engine: Engine, model: "Callable[[], Encoder]", observe: Observer) -> None:
         self._engine = engine
         self._model = model
         self._facts = engine.facts
+        self._observe = observe
         self._report = AddReport()
         self._in_flight: set[str] = set()
         self._noted = ""
@@ -142,7 +147,9 @@ class PictureAdder:
                 self._report.known += 1
             else:
                 prepared[picture.sighting.content] = picture
-        self._engine.add(self._make_additions(list(prepared.values())))
+        additions = self._make_additions(list(prepared.values()))
+        numbers = self._engine.add(additions)
+        self._observe(list(zip(numbers, additions, strict=True)))
         self._report.added += len(prepared)
         self._in_flight = set(prepared)  # the next batch was compared with the gallery before these were in it
 

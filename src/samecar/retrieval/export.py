@@ -15,7 +15,7 @@ from samecar.files import read_whole, write_file
 from samecar.progress import Progress, silent
 from samecar.retrieval.agreement import RUNTIME_FILE
 from samecar.retrieval.engine import Engine, all_entries
-from samecar.retrieval.gallery import CALIBRATION_FILE
+from samecar.retrieval.gallery import CALIBRATION_FILE, WATCH_FILE
 from samecar.retrieval.incoming import LABELS, refuse_other_model
 from samecar.retrieval.judged import JudgedPicture, find_judged_pictures
 from samecar.retrieval.records import CONTENT_MARK, TEXTS, Addition, Entry, Judgement, Sighting, picture_content
@@ -203,7 +203,7 @@ def make_manifest_row(sighting: Sighting, path: str, vehicle_id: str, split: str
 
 
 def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent) -> int:
-    """Copies sightings, embeddings, pictures, judgements and the attached model and calibration.
+    """Copies sightings, embeddings, pictures, judgements, the attached model and calibration, and the watch list.
 
     The source may be in use; what is added to it meanwhile may be missing, with its judgements.
 
@@ -220,7 +220,7 @@ def copy_gallery(source: Engine, target: Engine, *, progress: Progress = silent)
     from samecar.models.folders import KEPT_FILES
 
     refuse_other_model(source.facts.model, target.facts.model)
-    for name in (*KEPT_FILES, CALIBRATION_FILE, RUNTIME_FILE):
+    for name in (*KEPT_FILES, CALIBRATION_FILE, RUNTIME_FILE, WATCH_FILE):
         if target.attached(name) is None and (content := source.attached(name)) is not None:
             target.attach(name, content)
     total = source.summary().pictures

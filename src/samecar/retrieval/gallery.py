@@ -15,7 +15,7 @@ from PIL import Image
 from samecar.errors import SamecarError
 from samecar.files import as_text
 from samecar.progress import Progress, show_progress, silent
-from samecar.retrieval.adding import BATCH_SIZE, AddReport, PictureAdder, previews_of, thumbnail_of
+from samecar.retrieval.adding import BATCH_SIZE, AddReport, Observer, PictureAdder, previews_of, thumbnail_of
 from samecar.retrieval.agreement import NotedRuntime, check_runtime, note_runtime
 from samecar.retrieval.answers import CANDIDATES, Answer, Found, answer_calibrated
 from samecar.retrieval.binding import check_model, make_facts, open_model
@@ -45,9 +45,12 @@ THUMBNAIL = 160
 CALIBRATION_FILE = "calibration.json"
 """What similarities of the gallery's model mean, attached to it where that is known."""
 
+WATCH_FILE = "watch-list.json"
+"""The vehicles that are looked for in all that is added, attached to it where there are any."""
+
 RECENT_SECONDS = 10
-"""For so long a gallery's calibration and its counts of pictures and vehicles are used again, which another process may
-change: they hardly change with a few pictures."""
+"""For so long a gallery's calibration, its watch list and its counts of pictures and vehicles are used again, which
+another process may change: counts hardly change with a few pictures."""
 
 Counts = tuple[dict[str, int], VehicleCount]
 """Pictures by camera, and vehicles."""
@@ -71,11 +74,13 @@ class Gallery:
     Attributes:
         engine: what keeps it.
         name: as it was given.
+        observers: are told, one after the other, of what was just added.
     """
 
     def __init__(self, engine: Engine, device: str = "auto", name: str = "") -> None:
         self.engine = engine
         self.name = name
+        self.observers: list[Observer] = []
         self._device = device
         self._lock = Lock()
         self._model: Encoder | None = None
@@ -235,7 +240,7 @@ class Gallery:
         Raises:
             SamecarError: the engine cannot keep them.
         """
-        adder = PictureAdder(self.engine, lambda: self.model)
+        adder = PictureAdder(self.engine, lambda: self.model, self._observe)
         with show_progress(progress) as report:
             return adder.add(pictures, total=total, batch_size=batch_size, workers=workers, progress=report)
 
@@ -291,7 +296,15 @@ class Gallery:
         thumbnail = thumbnail_of(pictures[0], self.facts.thumbnail)
         previews = previews_of(pictures, self.facts, seconds)
         addition = Addition(sighting, pool_embeddings(np.concatenate(parts)), thumbnail, previews)
-        return self.engine.add([addition])[0]
+        is_new = not self.engine.known([sighting.content])
+        number = self.engine.add([addition])[0]
+        if is_new:
+            self._observe([(number, addition)])
+        return number
+
+    def _observe(self, added: Sequence[tuple[int, Addition]]) -> None:
+        for observer in self.observers:
+            observer(added)
 
     def remove(self, allowed: Filter, *, progress: Progress | bool | None = silent) -> int:
         """Removes every entry that a filter allows; gives how many there were."""

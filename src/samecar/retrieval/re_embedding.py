@@ -26,7 +26,7 @@ from samecar.retrieval.binding import make_facts
 from samecar.retrieval.engine import Engine, all_entries
 from samecar.retrieval.folder.engine import FolderEngine
 from samecar.retrieval.folder.replacing import write_with_embeddings
-from samecar.retrieval.gallery import Gallery, make_files
+from samecar.retrieval.gallery import WATCH_FILE, Gallery, make_files
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.places import holds_gallery, open_engine
 from samecar.retrieval.records import CONTENT_MARK, Entry, GalleryFacts, crop_content, picture_content, track_content
@@ -153,6 +153,8 @@ def switch_over(
             facts, files = make_facts(model, old.facts.thumbnail, old.facts.preview), make_files(model, calibration)
             if (noted := working.engine.attached(RUNTIME_FILE)) is not None:
                 files[RUNTIME_FILE] = noted
+            if (watched := old.attached(WATCH_FILE)) is not None:  # of the old model, which whoever reads it is told
+                files[WATCH_FILE] = watched
             if isinstance(old, FolderEngine):
                 _switch_folder(old, working.engine, Path(before), facts, files, len(done.missing), report)
             else:

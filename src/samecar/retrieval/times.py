@@ -21,6 +21,16 @@ _STAMP = re.compile(
     r"[-_Tt ]?(\d\d)([-_:]?)(\d\d)(?:\6(\d\d)(\.\d+)?)?(Z|z|[+-]\d\d:?\d\d)?)?",
     re.ASCII,
 )
+_MOMENT = re.compile(
+    r"(?<!\d)(\d{4}([-_]?)\d\d\2\d\d[-_Tt ]?\d\d([-_:]?)\d\d)"  # to the minute
+    r"(?:\3(\d\d)(?:\.(\d+)|[-_]?(\d{6}|\d{3}))?)?(Z|[+-]\d\d:?\d\d)?(?!\d)",
+    re.ASCII,
+)
+"""Where a moment may stand in a name: a day with hours and minutes at least."""
+
+FEWEST_SECONDS = 100_000_000
+"""Since 1970, in the name of a file: in 1973 no camera wrote files."""
+
 _DIGITS_OF_A_DAY, _DIGITS_OF_A_MOMENT = 8, 14
 
 
@@ -52,6 +62,32 @@ def parse_recorded_time(text: str) -> float:
             raise _two_readings(text)
         return _parse_seconds(stripped, text)
     return _parse_date(stripped, text) if stamp is None else stamp
+
+
+def find_time(name: str) -> float | None:
+    """Seconds since 1970-01-01 UTC that a file's name tells; None if it tells none, or only a day.
+
+    That is a moment with minutes at least, anywhere in the name, as in `gate_20240501_123000` or
+    `2024-05-01T12-30-00.250`, with three or six digits of the second behind it where there are any; or a name that is
+    seconds since 1970 and nothing else, as in `1714566600.25`; a number below `FEWEST_SECONDS` counts frames.
+
+    Raises:
+        SamecarError: the name tells two moments, or seconds that lie in the future.
+    """
+    found = set()
+    for match in _MOMENT.finditer(name):
+        minute, _, sign, second, *fractions, zone = match.groups("")
+        fraction = "".join(fractions)
+        rest = f"{sign}{second}" + (f".{fraction}" if fraction else "") if second else ""
+        found.add(_parse_stamp(f"{minute}{rest}{zone}"))
+    found -= {None}
+    if len(found) > 1:
+        raise SamecarError(f"the name {name!r} tells {len(found)} moments; leave one in it")
+    if found:
+        return found.pop()
+    if _NUMBER.fullmatch(name) and float(name) >= FEWEST_SECONDS:
+        return _parse_seconds(name, name)
+    return None
 
 
 def time_text(seconds: float) -> str:

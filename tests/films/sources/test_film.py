@@ -12,7 +12,7 @@ from film_making import paint_vehicle, road, turn_film, write_film
 
 from samecar.errors import SamecarError
 from samecar.films import open_film
-from samecar.films.decoding import Film
+from samecar.films.sources.footage import Footage
 
 
 def grey(*values):
@@ -68,7 +68,7 @@ def test_a_clock_that_is_set_back_is_counted_on(tmp_path):
 
 def test_frames_out_of_order_are_no_restart(tmp_path, monkeypatch):
     stamps = [0, 0.1, 0.4, 0.3, 0.2, 0.5, 0.6]
-    monkeypatch.setattr(Film, "_stamped", lambda _, frames: zip(frames, stamps, strict=True))
+    monkeypatch.setattr(Footage, "stamped", lambda _, frames: zip(frames, stamps, strict=True))
     film, frames = read(write_film(tmp_path / "film.mov", grey(*range(7)), rate=10), 10)
     assert [frame.time for frame in frames] == [0, 0.1, 0.4, 0.5, 0.6]
     assert film.warnings == []
@@ -129,13 +129,13 @@ def test_a_beginning_that_is_lost_or_broken_is_left_out_and_moves_no_time(tmp_pa
 
 
 def test_a_broken_frame_is_left_out_and_counted(tmp_path, monkeypatch):
-    whole = Film._decode_all
+    whole = Footage._decode_all
 
     def with_a_broken_one(film):
         for number, frame in enumerate(whole(film)):
             yield SimpleNamespace(key_frame=frame.key_frame, is_corrupt=True) if number == 3 else frame
 
-    monkeypatch.setattr(Film, "_decode_all", with_a_broken_one)
+    monkeypatch.setattr(Footage, "_decode_all", with_a_broken_one)
     film, frames = read(write_film(tmp_path / "film.mov", grey(*range(6))), 10)
     assert [frame.picture[0, 0, 0] for frame in frames] == [0, 1, 2, 4, 5]
     assert film.warnings == [
@@ -147,7 +147,7 @@ def test_frames_without_a_stamp_are_counted_on_from_the_one_before(tmp_path):
     with open_film(write_film(tmp_path / "film.mov", grey(0, 1), rate=10, clock=10)) as film:
         times = [None, None, 3.0, None, None, 4.0]
         frames = [SimpleNamespace(time=time) for time in times]
-        stamps = [stamp for _, stamp in film._stamped(frames)]
+        stamps = [stamp for _, stamp in film._footage.stamped(frames)]
     assert stamps == pytest.approx([0, 0.1, 3.0, 3.1, 3.2, 4.0])
 
 
@@ -268,14 +268,14 @@ def test_sound_alone_is_refused(tmp_path):
 
 
 def test_too_large_frames_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr("samecar.films.decoding.PIXEL_LIMIT", 1000)
+    monkeypatch.setattr("samecar.films.sources.footage.PIXEL_LIMIT", 1000)
     with pytest.raises(SamecarError, match="has frames of 48 × 32 pixels; at most 1,000 pixels are allowed"):
         read(write_film(tmp_path / "film.mov", grey(1)), 5)
 
 
 def test_frames_that_grow_or_are_drawn_out_beyond_what_is_allowed_are_refused(tmp_path, monkeypatch):
     write_film(tmp_path / "film.mov", grey(1), pixel=Fraction(4))
-    monkeypatch.setattr("samecar.films.decoding.PIXEL_LIMIT", 48 * 32 * 2)
+    monkeypatch.setattr("samecar.films.sources.footage.PIXEL_LIMIT", 48 * 32 * 2)
     with pytest.raises(SamecarError, match="has frames of 192 × 32 pixels; at most 3,072 pixels are allowed"):
         read(tmp_path / "film.mov", 5)
 

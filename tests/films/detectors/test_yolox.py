@@ -9,7 +9,8 @@ from onnx import TensorProto, helper
 
 from samecar.errors import SamecarError
 from samecar.films import YoloxDetector
-from samecar.films.detection import Detections, letterbox
+from samecar.films.detection import Detections
+from samecar.films.detectors.fitting import letterbox
 
 SIDE = 64
 CELLS = [
@@ -74,14 +75,15 @@ def test_boxes_are_decoded_as_a_plain_loop_does(tmp_path, export):
 def test_a_letterbox_keeps_shape_and_place(height, width):
     picture = np.zeros((height, width, 3), np.uint8)
     picture[..., 0], picture[..., 1], picture[..., 2] = 200, 100, 50
-    scale, tensor = letterbox(picture, 64, 96)
+    tensor, (scale, _), offset = letterbox(picture, 64, 96)
     assert tensor.shape == (1, 3, 64, 96)
+    assert offset.tolist() == [0, 0]
     assert scale == pytest.approx(min(64 / height, 96 / width))
     filled = (tensor[0] != 114).all(axis=0)
     assert abs(filled.sum(axis=0).max() - height * scale) <= 0.5
     assert abs(filled.sum(axis=1).max() - width * scale) <= 0.5
     assert filled[0, 0]
-    assert tensor[0, :, 0, 0].tolist() == [50, 100, 200]
+    assert tensor[0, :, 0, 0].tolist() == [200, 100, 50]
 
 
 def test_a_network_finds_a_vehicle_where_it_is(tmp_path):

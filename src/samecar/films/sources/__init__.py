@@ -1,0 +1,1 @@
+"""Where frames come from: a film, a folder of frames, or a camera's stream that never ends."""
