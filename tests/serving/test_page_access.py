@@ -117,7 +117,7 @@ def test_on_a_phone_nothing_is_cut_off(visit, own_port, picture):
     assert page.evaluate(width) == 360
     upload(page, picture)
     page.get_by_text("As a table").tap()
-    page.locator("#filter summary").tap()
+    page.locator("#filter summary").first.tap()
     page.get_by_label("All but").check()
     assert page.evaluate(width) == 360
     small = page.evaluate("""[...document.querySelectorAll("button, select, summary, .drop .button")]
