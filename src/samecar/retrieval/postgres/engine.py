@@ -408,7 +408,7 @@ class PostgresEngine(Engine):
             WITH counted AS (
                 SELECT key AS name, value, count(*) AS pictures, count(*) OVER (PARTITION BY key) AS values_of_it
                 FROM {entries}, jsonb_each_text(labels) GROUP BY key, value
-            ), names AS (SELECT DISTINCT name FROM counted ORDER BY name COLLATE "C" LIMIT %(most)s)
+            ), names AS (SELECT name FROM counted GROUP BY name ORDER BY name COLLATE "C" LIMIT %(most)s)
             SELECT name, value, pictures FROM names
             LEFT JOIN (SELECT * FROM counted WHERE values_of_it <= %(most)s) AS listed USING (name)"""
         return group_values(self._rows(text, {"most": LISTED_VALUES}))

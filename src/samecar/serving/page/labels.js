@@ -96,11 +96,11 @@ function choose(group, values) {
 }
 
 function makeGroup({ name, values }) {
-  const title = visible(name.charAt(0).toUpperCase() + name.slice(1));
+  const title = visible(name);
   const summary = element("summary", {}, element("b", { textContent: title }), " ", element("span", { className: "quiet" }));
   const group = element("details", { className: "label" }, summary);
   if (values.length === 0) {
-    group.append(element("label", { className: "exactly" }, "Is exactly ", element("input", { type: "text" })));
+    group.append(element("label", { className: "exactly" }, "is exactly ", element("input", { type: "text" })));
     group.querySelector("input").setAttribute("aria-label", `${title} is exactly`);
   } else {
     const list = element("div", { className: "cameras" }, ...values.map(makeChoice));

@@ -65,7 +65,7 @@ export class Upload {
     if (image === null) {
       if (small) return { file, crop };
       const most = count === 1 ? megabytes(limits.bytes) : `${megabytes(room)} of each of ${count} pictures`;
-      const says = `${this.name} has ${megabytes(file.size)}; the service takes at most ${most}`;
+      const says = `the file ${this.name} has ${megabytes(file.size)}; the service takes at most ${most}`;
       throw new ServiceError(413, `${says}, and this browser cannot open the file to make it smaller; save it as JPEG`);
     }
     const fits = image.naturalWidth * image.naturalHeight <= limits.pixels;
@@ -90,7 +90,7 @@ export class Upload {
       }
       scale *= STEP;
     } while (scale * Math.min(width, height) >= SMALLEST);
-    throw new ServiceError(413, `${this.name} cannot be made as small as this service asks for; choose a smaller part of it`);
+    throw new ServiceError(413, `the picture ${this.name} cannot be made as small as this service asks for; choose a smaller part of it`);
   }
 }
 
