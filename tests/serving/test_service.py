@@ -136,6 +136,7 @@ def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_add
         "labels": {"lane": "1"},
         "name": "v03_c1_0.png",
         "thumbnail": "/api/pictures/8/thumbnail",
+        "previews": None,
         "judgement": None,
     }
     assert str(tmp_path.parent.parent) not in answer.text
@@ -303,6 +304,7 @@ def test_adding_describing_changing_and_removing(writer, query):
         "labels": {"lane": "3"},
         "name": "van.png",
         "thumbnail": "/api/pictures/13/thumbnail",
+        "previews": None,
     }
     assert writer.get("/api/pictures/13").json() == described
     assert search(writer, query, top=1).json()["results"][0]["id"] == 13
