@@ -98,6 +98,9 @@ INTERVALS = {"intervals", "interval", "confidence"}
 RUNTIME = "runtime"
 """Is said since a model may be run by several."""
 
+PREVIEW = "preview"
+"""Is said since galleries may keep larger pictures."""
+
 
 def without_later_lines(content: object) -> object:
     """Without intervals, and what cards did not say: that nothing is known of weights, and how neighbours are taken."""
@@ -108,7 +111,7 @@ def without_later_lines(content: object) -> object:
     if not isinstance(content, dict):
         return content
     kept = {name: value for name, value in content.items() if (name, value) != ("initial_weights", "not stated")}
-    return {name: without_later_lines(value) for name, value in kept.items() if name not in {*INTERVALS, RUNTIME}}
+    return {name: without_later_lines(value) for name, value in kept.items() if name not in {*INTERVALS, RUNTIME, PREVIEW}}
 
 
 def as_before(recipe: samecar.Recipe) -> samecar.Recipe:
@@ -225,6 +228,7 @@ def test_a_gallery_is_what_it_was_and_finds_what_it_found(kind, unpacked, told):
     folder, expected = unpacked / "galleries" / kind, told["galleries"][kind]
     info = json.loads(done("gallery", "info", folder, "--json"))
     assert "runtime" not in info  # which is noted of galleries of now
+    assert info["preview"] == 0
     same(info, expected["info"])
     asked, found = dict(fixed.asked_pictures(unpacked)), {}
     with samecar.Gallery.open(str(folder), device="cpu") as gallery:

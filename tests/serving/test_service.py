@@ -138,6 +138,7 @@ def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_add
         "labels": {"lane": "1"},
         "name": "v03_c1_0.png",
         "thumbnail": "/api/pictures/8/thumbnail",
+        "previews": None,
         "judgement": None,
     }
     assert str(tmp_path.parent.parent) not in answer.text
@@ -305,6 +306,7 @@ def test_adding_describing_changing_and_removing(writer, query):
         "labels": {"lane": "3"},
         "name": "van.png",
         "thumbnail": "/api/pictures/13/thumbnail",
+        "previews": None,
     }
     assert writer.get("/api/pictures/13").json() == described
     assert search(writer, query, top=1).json()["results"][0]["id"] == 13
@@ -733,6 +735,9 @@ def test_the_description_is_whole_and_loads_nothing(client):
         "/api/pictures/{number}",
         "/api/pictures/{number}/similar",
         "/api/pictures/{number}/thumbnail",
+        "/api/pictures/{number}/previews",
+        "/api/pictures/{number}/previews/{place}",
+        "/api/pictures/{number}/original",
         "/api/judgements",
         "/api/judgements/manifest",
         "/health",

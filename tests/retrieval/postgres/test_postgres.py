@@ -437,11 +437,11 @@ def test_absent_galleries_are_answered_with_those_there_are(postgres):
 
 def test_a_newer_format_is_refused(engine, address, name, postgres, database):
     postgres.execute(
-        f"""UPDATE samecar.galleries SET format = 3, facts = facts || '{{"format": 3, "unheard_of": 1}}'
+        f"""UPDATE samecar.galleries SET format = 4, facts = facts || '{{"format": 4, "unheard_of": 1}}'
         WHERE name = '{name}'""",
         database,
     )
-    assert "is of format 3, this samecar reads up to 2" in refusal(address, name)
+    assert "is of format 4, this samecar reads up to 3" in refusal(address, name)
 
 
 def test_who_may_not_make_the_extension_is_told_who_may(postgres):

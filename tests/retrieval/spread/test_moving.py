@@ -102,7 +102,7 @@ def test_a_move_that_is_interrupted_loses_nothing_and_is_ended_later(place, monk
         before = state(engine)
         place.spread(BY_CAMERA)
         calls = []
-        owner, name = (moving, step) if step == "put_entries" else (PostgresEngine, "remove")
+        owner, name = (moving, step) if step == "put_entries" else (PostgresEngine, "take_away")
         work = getattr(owner, name)
 
         def interrupted(*arguments):
