@@ -228,6 +228,12 @@ def test_an_address_that_cannot_be_watched_is_one_sentence_without_its_password(
         assert "cannot be watched" in refusal(camera.address("token", login=LOGIN))
     with http_camera(lambda: [b"<html>Hello</html>"], kind="text/html") as camera:
         assert "it must be a stream, no playlist or page" in refusal(camera.address("token", login=LOGIN))
+    go_on = threading.Event()
+    with http_camera(lambda: go_on.wait(20) or []) as camera:
+        assert "cannot be watched: it sends nothing for 1 seconds; look" in refusal(
+            camera.address("token", login=LOGIN)
+        )
+        go_on.set()
     assert secrets_in("".join(capfd.readouterr())) == []
 
 
