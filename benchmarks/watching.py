@@ -41,8 +41,8 @@ from samecar.watching.watcher import compare_with_list, list_threshold
 PATTERN = "{vehicle_id}_{camera_id}.jpg"
 HELD_OUT = VALIDATION = 0.3
 SEED = 1
-SIDE = 128
-VEHICLES, CAMERAS, PICTURES = 480, 4, 3
+SIDE = 96
+VEHICLES, CAMERAS, PICTURES = 400, 3, 2
 """Of the drawn set, a quarter of whose vehicles are for the test."""
 
 EPOCHS = {"drawn": 3, "two-camera": 8}

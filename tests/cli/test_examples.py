@@ -28,6 +28,7 @@ ONLY_READ = (
         "gallery calibrate",
         "gallery re-embed",
         "gallery spread",
+        "watch",
         "plot",
         "reproduce table1",
     ),

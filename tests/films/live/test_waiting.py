@@ -26,7 +26,7 @@ def test_who_takes_waits_for_a_frame():
     threading.Timer(0.1, lambda: waiting.put(frame(1))).start()
     began = time.monotonic()
     assert waiting.take(5).time == 1
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_the_end_comes_behind_the_frames_that_wait():

@@ -77,6 +77,8 @@ def _open(address: str, name: str, silent_seconds: float) -> Any:
     }
     try:
         return av.open(address, timeout=silent_seconds, options=options)
+    except av.error.ExitError:  # the time was up
+        reason = f"it sends nothing for {silent_seconds:g} seconds"
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "it cannot be understood").lower()
     # Outside of the block, since PyAV's error names the whole address, which may hold a password.
