@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from road_gallery import additions_of, calibrated, content_of, make_gallery
+from road_galleries import additions_of, calibrated, content_of, make_gallery
 
 from samecar.drawn.roads import RoadSettings, draw_sightings
 from samecar.errors import SamecarError
