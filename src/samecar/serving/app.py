@@ -23,7 +23,7 @@ from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
 from samecar.serving.metrics import CountRequests, Metrics
-from samecar.serving.routes import judgements, operation, pictures, search
+from samecar.serving.routes import journeys, judgements, operation, pictures, search
 from samecar.serving.service import Service
 from samecar.serving.settings import ServiceSettings
 from samecar.version import __version__
@@ -155,7 +155,7 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
     app.state.service = service
     app.state.admission = Admission(settings, metrics)
     token = [] if settings.token is None else [Depends(HTTPBearer(auto_error=False))]  # the guard checks it
-    for router in (search.json_router, search.router, pictures.router, judgements.router):
+    for router in (search.json_router, search.router, pictures.router, journeys.router, judgements.router):
         app.include_router(router, dependencies=token)
     app.include_router(operation.router)
     answer_errors(app)

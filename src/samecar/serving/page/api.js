@@ -52,6 +52,11 @@ export async function picture(id, signal) {
   return request(`api/pictures/${encodeURIComponent(id)}`, { signal });
 }
 
+/** The pictures of a stored one's journey, in the order of time; none where it was not linked. */
+export async function journey(id, signal) {
+  return request(`api/pictures/${encodeURIComponent(id)}/journey`, { signal });
+}
+
 /** What is most similar to a query: one of the gallery by its number, or a file and the part of it that is meant. */
 export async function search(query, filter, signal) {
   const asked = parameters(filter);

@@ -7,6 +7,7 @@ import { Comparison } from "./compare.js";
 import { Crop } from "./crop.js";
 import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
+import { Journey } from "./journey.js";
 import { Judging } from "./judging.js";
 import { Timeline } from "./timeline.js";
 import { cameraName, counted, megabytes, plainTime, timeText, verdictWords, visible, whereText } from "./words.js";
@@ -122,7 +123,8 @@ function search() {
 async function find(signal) {
   const asked = query;
   const stored = asked.id === undefined ? null : showStored(asked.id, signal);
-  const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), stored]);
+  const shown = [stored, journey.show(asked.id, signal)];
+  const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), ...shown]);
   judging.answered = { query: asked, content: answer.query.content };
   keepFocus(() => showAnswer(answer));
 }
@@ -223,6 +225,7 @@ const opening = { address: (picture) => address(picture.id), open: (picture) => 
 const compare = (picture) => comparison.open([...cards.shown.values()], picture);
 const cards = new Cards(at("results"), { ...opening, point, compare });
 const browsed = new Cards(at("pictures"), opening);
+const journey = new Journey(at("journey"), opening);
 const judging = new Judging(at("unkept"), (id, judgement) => {
   cards.showJudgement(id, judgement);
   comparison.showJudgement(id, judgement);

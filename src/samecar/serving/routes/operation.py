@@ -27,6 +27,7 @@ PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
         "crop",
         "elements",
         "filter",
+        "journey",
         "judging",
         "page",
         "timeline",
