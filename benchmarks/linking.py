@@ -69,12 +69,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--two-camera", type=Path, help="folder with images/train/TYPE_NNNN_camC.jpg")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="of drawn roads")
+    parser.add_argument("--picture", type=Path, help="draw an example into this file, and do nothing else")
     options = parser.parse_args()
+    if options.picture is not None:
+        _draw_example(options.picture)
+        return
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary, progress_bars() as progress:
         work = Path(temporary)
         if "drawn" in options.parts:
-            found["drawn"] = [_measure_drawn(name, work, progress) for name in NOISE]
+            found["drawn"] = [_measure_drawn(name, options.seeds, work, progress) for name in NOISE]
         if "two_camera" in options.parts:
             if options.two_camera is None:
                 parser.error("give --two-camera, or leave it out of --parts")
@@ -82,18 +87,16 @@ def main() -> None:
         if "scale" in options.parts:
             found["scale"] = _measure_scale(work)
     parts = {part: found[part] if part in found else read_former("linking", part) for part in PARTS}
-    path = write_results(
-        "linking", {"road": asdict(ROAD), "seeds": SEEDS, "settings": LinkSettings().model_dump(mode="json"), **parts}
-    )
+    path = write_results("linking", {"road": asdict(ROAD), "settings": LinkSettings().model_dump(mode="json"), **parts})
     say(f"Wrote {path}")
 
 
 # drawn roads
 
 
-def _measure_drawn(name: str, work: Path, progress: Any) -> dict[str, Any]:
+def _measure_drawn(name: str, seeds: Sequence[int], work: Path, progress: Any) -> dict[str, Any]:
     runs = []
-    for seed in SEEDS:
+    for seed in seeds:
         road = replace(ROAD, noise=NOISE[name], seed=seed)
         test, choosing, fitted = (draw_sightings(replace(road, seed=seed + more)) for more in (0, 100, 200))
         calibration = _calibrate(fitted)
@@ -104,8 +107,14 @@ def _measure_drawn(name: str, work: Path, progress: Any) -> dict[str, Any]:
         for way, grouping in GROUPINGS.items():
             ways[way] = grouping(test.matrix, _best_threshold(grouping, choosing.matrix, choosing.labels.vehicle_id))
         runs.append({way: _scores(test.labels.vehicle_id, groups) for way, groups in ways.items()})
-        progress(name, len(runs), len(SEEDS))
-    return {"name": name, "noise": NOISE[name], "sightings": len(test), "ways": _means(runs)}
+        progress(name, len(runs), len(seeds))
+    return {
+        "name": name,
+        "noise": NOISE[name],
+        "seeds": list(seeds),
+        "sightings": len(test),
+        "ways": _means(runs),
+    }
 
 
 def _calibrate(drawn: DrawnSightings) -> Calibration:
@@ -190,6 +199,20 @@ def _best_threshold(grouping: Grouping, matrix: NDArray[np.float32], vehicles: N
     """The similarity with the best pairwise F1 on other vehicles."""
     scores = [score_clusters(vehicles, grouping(matrix, least)).pairwise.f1 for least in THRESHOLDS.tolist()]
     return float(THRESHOLDS[int(np.argmax(scores))])
+
+
+def _draw_example(path: Path) -> None:
+    """Draws what is linked of a drawn road; cameras stand where they were drawn."""
+    from samecar.report.figures.journeys import journeys_figure
+    from samecar.report.figures.style import save_figure
+
+    road = replace(ROAD, noise=NOISE["medium"], seed=SEEDS[0])
+    drawn = draw_sightings(road)
+    calibration = _calibrate(draw_sightings(replace(road, seed=road.seed + 200)))
+    with tempfile.TemporaryDirectory() as temporary, _gallery(Path(temporary, "road"), drawn, calibration) as gallery:
+        journeys = link(gallery, label=False).journeys
+    places = {f"c{number:02d}": (float(x), float(y)) for number, (x, y) in enumerate(drawn.places)}
+    save_figure(journeys_figure(journeys, places=places, title="A drawn road"), path)
 
 
 # real pictures
