@@ -43,14 +43,15 @@ def _sentences(results: dict[str, Any]) -> Iterator[str]:
     if real := results["two_camera"]:
         sentence += (
             f" Two cameras: {real['pictures']} pictures of {real['vehicles']} vehicles, one by each; the model was "
-            f"trained for {real['epochs']} epochs on pictures of {real['side']} × {real['side']} pixels, and calibrated on "
-            f"{real['calibrated_on']} other vehicles."
+            f"trained for {real['epochs']} epochs on pictures of {real['side']} × {real['side']} pixels, and calibrated "
+            f"on {real['calibrated_on']} other vehicles."
         )
     yield sentence
     if large := results["scale"]:
         yield ""
+        spent = f"{large['seconds']:,.0f} s and {large['megabytes']:,.0f} MB on {results['machine']['cores']} cores"
         yield (
             f"{large['sightings']:,} drawn sightings by {large['cameras']} cameras in a day, of {large['numbers']} "
-            f"numbers, take {large['seconds']:,.0f} s and {large['megabytes']:,.0f} MB on {results['machine']['cores']} cores; after "
-            f"{large['added']:,} more were added, linking again takes {large['again_seconds']:,.0f} s."
+            f"numbers, take {spent}; after {large['added']:,} more were added, linking again takes "
+            f"{large['again_seconds']:,.0f} s."
         )

@@ -396,6 +396,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "fast_on_drawn": fast_on_drawn,
     "engines": engines,
     "servers": servers,
+    "linking": linking,
     "search": search,
     "service": service,
     "trust": trust,
