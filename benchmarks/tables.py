@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from answers_shown import answers, draw_answers
+from linking_table import linking
 from results import read_results
 from server_tables import engines, plan, servers
 from trials.table import trust
@@ -30,6 +31,7 @@ PAGES = (
     "docs/evaluation.md",
     "docs/exporting.md",
     "docs/gallery.md",
+    "docs/linking.md",
     "docs/options.md",
     "docs/recipes.md",
     "docs/report.md",
@@ -446,6 +448,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "fast_on_drawn": fast_on_drawn,
     "engines": engines,
     "servers": servers,
+    "linking": linking,
     "search": search,
     "service": service,
     "previews": previews,

@@ -434,6 +434,27 @@ class EngineContract:
         assert engine.update(number + 1, lambda _: first.sighting) is None
         assert engine.entries([number])[number].sighting == first.sighting
 
+    def test_a_label_is_set_and_taken_away_on_many_entries_at_once(
+        self, engine: Engine, opened: Callable[[], Engine]
+    ) -> None:
+        additions = random_additions(6)
+        ids = engine.add(additions)
+        engine.update(ids[0], lambda now: replace(now, labels={"lane": "1", "journey": "old"}))
+        engine.update(ids[1], lambda now: replace(now, labels={"journey": "old"}))
+        before = {entry.id: entry.sighting for entry in everything(engine)}
+        engine.set_labels("journey", {ids[0]: "new", ids[1]: "", ids[2]: "it's {new}", BEYOND_NUMBERS: "x", -1: "x"})
+        expected = {
+            **before,
+            ids[0]: replace(before[ids[0]], labels={"lane": "1", "journey": "new"}),
+            ids[1]: replace(before[ids[1]], labels={}),
+            ids[2]: replace(before[ids[2]], labels={**before[ids[2]].labels, "journey": "it's {new}"}),
+        }
+        for view in (engine, opened()):
+            assert {entry.id: entry.sighting for entry in everything(view)} == expected
+            assert [entry.id for entry in view.listed(Filter(labels={"journey": "new"}))] == [ids[0]]
+            assert view.listed(Filter(labels={"journey": "old"})) == []
+        engine.set_labels("journey", {})
+
     def test_numbers_that_cannot_be_are_not_there(self, engine: Engine) -> None:
         engine.add(random_additions(2))
         for number in (0, -1, BEYOND_NUMBERS):

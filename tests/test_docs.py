@@ -36,6 +36,7 @@ PAGES = (
     "docs/fusion.md",
     "docs/gallery.md",
     "docs/getting-started.md",
+    "docs/linking.md",
     "docs/options.md",
     "docs/privacy.md",
     "docs/recipes.md",

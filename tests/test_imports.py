@@ -28,6 +28,7 @@ WITHOUT_EXTRAS = (
     "samecar.experiment.evaluate",
     "samecar.experiment.exported",
     "samecar.films",
+    "samecar.linking.linking",
     "samecar.retrieval.export",
     "samecar.retrieval.folder.engine",
     "samecar.retrieval.gallery",

@@ -39,6 +39,9 @@ from .experiment.tuning.tune import tune as tune
 from .films import YoloxDetector as YoloxDetector
 from .films import ingest as ingest
 from .hardware import machine as machine
+from .linking import Linking as Linking
+from .linking import LinkSettings as LinkSettings
+from .linking import link as link
 from .models import Embedder as Embedder
 from .models import build_embedder as build_embedder
 from .retrieval.gallery import Gallery as Gallery

@@ -118,7 +118,7 @@ def test_a_full_disk_is_told_and_searches_go_on(own_gallery, tmp_path):
 def test_the_lines_that_the_page_of_the_service_shows(own_gallery, tmp_path):
     text = (Path(__file__).parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("curl ")]
-    assert len(lines) == 17
+    assert len(lines) == 18
     painted(tmp_path, 2, 1, 7).rename(tmp_path / "car.jpg")
     painted(tmp_path, 2, 1, 8).rename(tmp_path / "rear.jpg")
     with Gallery.open(str(own_gallery)) as gallery:

@@ -45,7 +45,7 @@ def ask_everything(address, examples):
 
         ask()
         asked.append(operation.label)
-    assert len(asked) == 20, asked
+    assert len(asked) == 21, asked
 
 
 def test_answers_are_as_described(address):

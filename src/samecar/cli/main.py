@@ -15,6 +15,7 @@ from samecar.cli.drawn import demo, draw
 from samecar.cli.export import export
 from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
+from samecar.cli.link import link
 from samecar.cli.options import Group, add_command
 from samecar.cli.plot import plot
 from samecar.cli.publish import publish
@@ -167,5 +168,5 @@ add_command(gallery, re_embed, "re-embed")
 add_command(gallery, spread)
 app.add_typer(gallery, name="gallery")
 app.add_typer(watch, name="watch")
-for command in (export, publish, search, ingest, reproduce, serve):
+for command in (export, publish, search, link, ingest, reproduce, serve):
     add_command(app, command)

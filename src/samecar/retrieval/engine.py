@@ -115,6 +115,15 @@ class Engine(Protocol):
         """
         ...
 
+    def set_labels(self, name: str, values: Mapping[int, str]) -> None:
+        """Gives entries a label, all of them or none; what else is known of them stays.
+
+        Args:
+            name: of the label.
+            values: by the number of the entry; "" takes the label away. Entries that are not there are passed over.
+        """
+        ...
+
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         """Numbers of those contents that it holds."""
         ...

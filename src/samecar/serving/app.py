@@ -24,7 +24,7 @@ from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
 from samecar.serving.metrics import CountRequests, Metrics
 from samecar.serving.retaining import Retainer
-from samecar.serving.routes import judgements, operation, pictures, previews, search
+from samecar.serving.routes import journeys, judgements, operation, pictures, previews, search
 from samecar.serving.service import Service
 from samecar.serving.settings import ServiceSettings
 from samecar.version import __version__
@@ -167,6 +167,7 @@ def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
         search.views_router,
         pictures.router,
         previews.router,
+        journeys.router,
         judgements.router,
         judgements.views_router,
     ):

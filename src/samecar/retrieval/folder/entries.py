@@ -103,6 +103,15 @@ class CatalogueEngine(Engine):
             _insert_labels(connection, [(id, sighting.labels)])
             return sighting
 
+    def set_labels(self, name: str, values: Mapping[int, str]) -> None:
+        ids = json_ids(list(values))
+        with self._catalogue.writing() as connection:
+            rows = connection.execute("SELECT id FROM entries WHERE id IN (SELECT value FROM json_each(?))", [ids])
+            there = [number for (number,) in rows]
+            statement = "DELETE FROM labels WHERE name = ? AND entry IN (SELECT value FROM json_each(?))"
+            connection.execute(statement, [name, ids])
+            _insert_labels(connection, [(number, {name: values[number]}) for number in there if values[number]])
+
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         return self._catalogue.read(lambda connection: _find_known(connection, contents))
 

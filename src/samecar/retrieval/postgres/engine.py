@@ -59,6 +59,12 @@ from samecar.retrieval.records import (
 
 Result = TypeVar("Result")
 
+SET_LABELS: Final = """
+    UPDATE {entries} AS told SET labels = CASE
+        WHEN new.value = '' THEN told.labels - %(name)s::text
+        ELSE told.labels || jsonb_build_object(%(name)s::text, new.value) END
+    FROM unnest(%(ids)s::bigint[], %(values)s::text[]) AS new (id, value) WHERE told.id = new.id"""
+
 ATTACH: Final = """
     INSERT INTO {files} (name, content) VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
@@ -310,6 +316,11 @@ class PostgresEngine(Engine):
             return sighting
 
         return self._write(work)
+
+    def set_labels(self, name: str, values: Mapping[int, str]) -> None:
+        ids = keep_possible_ids(list(values))
+        given = {"name": name, "ids": ids, "values": [values[number] for number in ids]}
+        self._write(lambda cursor: cursor.execute(self._tables.statement(SET_LABELS), given))
 
     def known(self, contents: Sequence[str]) -> dict[str, int]:
         return self._connections.read(lambda cursor: self._find_known(cursor, contents))

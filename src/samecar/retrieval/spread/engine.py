@@ -1,6 +1,6 @@
 """The engine of a gallery that is spread over servers: each is asked for its own part, and the answers are merged."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Self, TypeVar
@@ -297,6 +297,12 @@ class SpreadEngine(Engine):
         except _UnsettledError:
             self._coordinator.change(lambda layout: layout.change(settled=False))
             return self._write(work)
+
+    def set_labels(self, name: str, values: Mapping[int, str]) -> None:
+        def work(layout: Layout) -> None:
+            self.ask(self.parts(layout, layout.servers), lambda part: part.engine.set_labels(name, values))
+
+        self._write(work)
 
     def _find_parts(self, layout: Layout, number: int) -> list[Part]:
         """The servers that have an entry: one, or two while it is being moved."""

@@ -59,6 +59,11 @@ export async function picture(id, signal) {
   return request(`api/pictures/${encodeURIComponent(id)}`, { signal });
 }
 
+/** The pictures of a stored one's journey, in the order of time; none where it was not linked. */
+export async function journey(id, signal) {
+  return request(`api/pictures/${encodeURIComponent(id)}/journey`, { signal });
+}
+
 /** What is most similar to a query: {id} of the gallery, or {sent}, views of one vehicle: files, and parts of them. */
 export async function search(query, filter, signal) {
   const asked = parameters(filter);

@@ -7,6 +7,7 @@ import { Comparison } from "./compare.js";
 import { element, keepFocus } from "./elements.js";
 import { FilterForm, readFilter } from "./filter.js";
 import { listen } from "./handing.js";
+import { Journey } from "./journey.js";
 import { Judging } from "./judging.js";
 import * as keeping from "./keeping.js";
 import { QueryView, showQueryIn } from "./query.js";
@@ -102,7 +103,8 @@ async function find(signal) {
   const asked = query.id === undefined ? { sent: await makeSent(query) } : query;
   signal.throwIfAborted();
   const stored = asked.id === undefined ? null : view.showStored(asked.id, gallery.cameras.length, signal);
-  const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), stored]);
+  const shown = [stored, journey.show(asked.id, signal)];
+  const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), ...shown]);
   judging.answered = { query: asked, content: answer.query.content };
   keepFocus(() => showAnswer(answer));
 }
@@ -287,6 +289,7 @@ const opening = { address: (picture) => address(picture.id), open: (picture) => 
 const compare = (picture) => comparison.open([...cards.shown.values()], picture);
 const cards = new Cards(at("results"), { ...opening, point, compare });
 const browsed = new Cards(at("pictures"), opening);
+const journey = new Journey(at("journey"), opening);
 const judging = new Judging(at("unkept"), at("contrary"), (id, judgement) => {
   cards.showJudgement(id, judgement);
   comparison.showJudgement(id, judgement);

@@ -28,6 +28,7 @@ PAGE_FILES = {"page.css": "text/css", "icon.svg": "image/svg+xml"} | {
         "elements",
         "filter",
         "handing",
+        "journey",
         "judging",
         "keeping",
         "labels",

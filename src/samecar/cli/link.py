@@ -1,0 +1,151 @@
+"""The `samecar link` command."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from samecar.cli import console
+from samecar.cli.options import Engine, Json, Name, OptionsOf, Spelling, examples
+from samecar.errors import SamecarError
+
+if TYPE_CHECKING:
+    from samecar.evaluation.clusters import ClusterScores
+    from samecar.linking import Linking, LinkSettings
+
+Settings = Annotated[
+    "LinkSettings",
+    OptionsOf(
+        "samecar.linking.settings:LinkSettings",
+        {
+            "window": Spelling(metavar="SECONDS"),
+            "travel_times": Spelling(metavar="TABLE"),
+            "learn": "--learn/--no-learn",
+            "untimed": "--untimed/--no-untimed",
+        },
+    ),
+]
+
+
+def drawable(picture: Path | None) -> Path | None:
+    """What `--picture` means; what cannot be drawn is refused before anything is linked."""
+    if picture is not None:
+        from samecar.report.figures.style import figure_files
+
+        figure_files(picture)
+    return picture
+
+
+@examples(
+    "samecar link garage --out journeys",
+    "samecar link garage --travel-times road.csv --picture journeys.svg",
+    "samecar link garage --score",
+)
+def link(
+    name: Name,
+    settings: Settings,
+    engine: Engine = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="folder to write tables into, as .csv")] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            callback=drawable,
+            help="file to draw cameras and journeys into: .svg, .png or .pdf; without one of these, .png and .svg",
+        ),
+    ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="search with all pictures, not with new ones only")] = False,
+    score: Annotated[
+        bool,
+        typer.Option(
+            "--score", help="link as though no vehicle were known, say how well known ones are found, label nothing"
+        ),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Links the sightings of all cameras to journeys, and gives each entry the label `journey`.
+
+    Needs a calibrated gallery. The same command again searches with new pictures only.
+    """
+    from samecar.linking import link as link_gallery
+    from samecar.linking.tables import write_tables
+    from samecar.retrieval.gallery import Gallery
+
+    with (
+        Gallery.open(name, engine=engine) as opened,
+        console.interruptible("the same command goes on"),
+        console.progress_bars() as progress,
+    ):
+        linking = link_gallery(opened, settings, anew=anew, known=not score, label=not score, progress=progress)
+        scores = _score(opened, linking) if score else None
+    written = [] if out is None else write_tables(linking, out)
+    if picture is not None:
+        from samecar.report.figures.journeys import journeys_figure
+        from samecar.report.figures.style import save_figure
+
+        written += save_figure(journeys_figure(linking.journeys, title=f"Journeys: {Path(name).name}"), picture)
+    for note in linking.notes:
+        console.warn(note)
+    if json:
+        console.print_json(_as_json(linking, scores, written))
+        return
+    _print(name, linking, scores, written)
+
+
+def _score(gallery: Any, linking: "Linking") -> "ClusterScores":
+    """How well known vehicles are found.
+
+    Raises:
+        SamecarError: no vehicle is known.
+    """
+    from samecar.evaluation.clusters import score_clusters
+    from samecar.retrieval.engine import all_entries
+
+    labels = linking.labels()
+    known = {
+        entry.id: entry.sighting.vehicle_id
+        for entry in all_entries(gallery.engine)
+        if entry.sighting.vehicle_id and entry.id in labels
+    }
+    if not known:
+        raise SamecarError(
+            "--score is given, and no vehicle of the gallery is known by name; add pictures that name it"
+        )
+    return score_clusters(list(known.values()), [labels[number] for number in known])
+
+
+def _as_json(linking: "Linking", scores: "ClusterScores | None", written: list[Path]) -> dict[str, Any]:
+    several = [journey for journey in linking.journeys if len(journey.steps) > 1]
+    return {
+        "pictures": linking.pictures,
+        "sightings": linking.sightings,
+        "searched": linking.searched,
+        "journeys": len(linking.journeys),
+        "journeys_of_several": len(several),
+        "relabelled": linking.relabelled,
+        "rivals": linking.rivals,
+        "travel_times_learned": linking.learned and bool(linking.travel.limits),
+        "notes": list(linking.notes),
+        "written": [str(path) for path in written],
+        **({} if scores is None else {"scores": {name: each._asdict() for name, each in scores._asdict().items()}}),
+    }
+
+
+def _print(name: str, linking: "Linking", scores: "ClusterScores | None", written: list[Path]) -> None:
+    several = sum(len(journey.steps) > 1 for journey in linking.journeys)
+    console.say(
+        f"{name}: {linking.sightings:,} sightings ({linking.pictures:,} pictures, {linking.searched:,} searched with) "
+        f"make {len(linking.journeys):,} journeys, {several:,} of two sightings or more"
+    )
+    limits = len(linking.travel.limits)
+    if limits:
+        console.say(f"Travel times {'learned' if linking.learned else 'given'}: from camera to camera {limits:,}")
+    console.say(f"Before looking, a sighting was one of {linking.rivals:,.0f} vehicles within reach")
+    if scores is None:
+        console.say(f"Labels changed: {linking.relabelled:,}")
+    else:
+        names = {"pairwise": "pairs", "b_cubed": "B-cubed", "identity": "identities (IDF1)"}
+        for metric, agreement in scores._asdict().items():
+            precision, recall, f1 = (f"{100 * value:.1f}" for value in agreement)
+            console.say(f"{names[metric]}: F1 {f1}, precision {precision}, recall {recall}")
+    for path in written:
+        console.say(f"Written: {path}")
