@@ -39,8 +39,11 @@ PAGES = (
     "docs/options.md",
     "docs/recipes.md",
     "docs/service.md",
+    "docs/ten-minutes.md",
     "docs/trackers.md",
+    "docs/training.md",
     "docs/tuning.md",
+    "docs/veri776.md",
 )
 
 BLOCK = re.compile(
