@@ -48,7 +48,7 @@ PAGES = (
 )
 
 BLOCK = re.compile(
-    r"(?:<!-- (?P<comment>.*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?:<!-- (?P<comment>(?:(?!-->).)*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 LINK = re.compile(r"\]\((?P<target>[^)#]*)(?:#(?P<part>[^)]*))?\)")
 SERVER = "postgresql://user@host/vehicles"

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import site
 import subprocess
 import sys
 import tarfile
@@ -48,7 +47,8 @@ def installed(built, tmp_path_factory):
     command = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", built[1]]
     subprocess.run(command, check=True)
     (place,) = folder.glob("lib/python*/site-packages")
-    (place / "libraries.pth").write_text("\n".join(site.getsitepackages()))
+    libraries = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (place / "libraries.pth").write_text("\n".join(libraries))
     return python
 
 
