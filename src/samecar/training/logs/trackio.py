@@ -21,6 +21,8 @@ class TrackioLog:
             resume="must" if identity else "never",
             embed=False,
         )
+        if identity:
+            self._run.config.clear()  # one that is empty is not written, so that the first session's stays
 
     def log_settings(self, settings: Mapping[str, str]) -> None:
         """Notes the configuration."""
