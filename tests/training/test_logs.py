@@ -244,11 +244,11 @@ def test_trackio_keeps_a_resumed_run_as_one(painted_source, tmp_path):
         "import sys; from pathlib import Path; from test_logs import trained_in_two_parts\n"
         "made = trained_in_two_parts(sys.argv[1], Path(sys.argv[2]), 'trackio')\n"
         "import trackio; from trackio.sqlite_storage import SQLiteStorage\n"
-        "names = SQLiteStorage.get_runs('samecar'); print(names == [made.log['identity']])\n"
+        "names = SQLiteStorage.get_runs('samecar'); print('found', names == [made.log['identity']])\n"
         "kept = SQLiteStorage.get_logs('samecar', names[0])\n"
         "told = [(each['step'], each['train/loss']) for each in kept]\n"
-        "print(told == [(record['epoch'], record['loss']) for record in made.metrics()])\n"
-        "print(SQLiteStorage.get_run_config('samecar', names[0])['model.backbone'])\n"
+        "print('found', told == [(record['epoch'], record['loss']) for record in made.metrics()])\n"
+        "print('found', SQLiteStorage.get_run_config('samecar', names[0])['model.backbone'])\n"
     )
     environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio"), "PYTHONPATH": os.pathsep.join(sys.path)}
     finished = subprocess.run(
@@ -258,4 +258,5 @@ def test_trackio_keeps_a_resumed_run_as_one(painted_source, tmp_path):
         check=False,
         env=environment,
     )
-    assert finished.stdout.split()[-3:] == ["True", "True", "test_resnet"], finished.stdout + finished.stderr
+    found = re.findall(r"^found (.*)$", finished.stdout, re.MULTILINE)
+    assert found == ["True", "True", "test_resnet"], finished.stdout + finished.stderr
