@@ -26,7 +26,6 @@ from samecar.uncertainty import Comparison, Scores, compare
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
-    "README.md",
     "docs/calibration.md",
     "docs/evaluation.md",
     "docs/exporting.md",

@@ -27,6 +27,14 @@ Validation = Annotated[
     dict[str, Any],
     OptionsOf("samecar.config:TrainingSettings", only=("validation",), only_given=True, show_defaults=False),
 ]
+Log = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOG",
+        help="where epochs are told besides metrics.jsonl: tensorboard, mlflow, wandb or trackio, each by its own "
+        "environment variables; default: the log of a run that is resumed, else tensorboard",
+    ),
+]
 
 
 @examples(
@@ -51,6 +59,7 @@ def train(
     changes: Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="continue the run in --out")] = False,
     processes: Count = None,
+    log: Log = None,
 ) -> None:
     """Trains a model; where the source has query and gallery pictures, scores it before and after."""
     from samecar.hardware import machine
@@ -59,7 +68,7 @@ def train(
     place = machine(**on, speed=speed)
     with console.interruptible(lambda: _what_training_left(out)), console.several(processes, place) as mine:
         if mine is not None:
-            _train(sources, out, recipe, wishes, place, mine, resume=resume)
+            _train(sources, out, recipe, wishes, place, mine, resume=resume, log=log)
 
 
 def _train(
@@ -71,21 +80,25 @@ def _train(
     processes: "Processes",
     *,
     resume: bool,
+    log: str | None,
 ) -> None:
     """Trains in this process, or in this one of several, and prints how it went."""
     from samecar.evaluation.test_sets import is_test_set
     from samecar.experiment.train import train as train_run
     from samecar.experiment.trial import train_and_evaluate
+    from samecar.training.logs import check_log
 
+    if log is not None:
+        check_log(log)
     manifest = console.open_aloud(*sources)
     settings = processes.once(lambda: _recipe(recipe, wishes, manifest, place, out if resume else None))
     trial = None
     with console.progress_bars() as progress:
         if is_test_set(manifest):
-            trial = train_and_evaluate(settings, manifest, out, resume=resume, on=place, progress=progress)
+            trial = train_and_evaluate(settings, manifest, out, resume=resume, on=place, progress=progress, log=log)
             run = trial.run
         else:
-            run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress)
+            run = train_run(settings, manifest, out, resume=resume, on=place, progress=progress, log=log)
     if not processes.first:
         return
     for sentence in run.unreadable():

@@ -36,6 +36,7 @@ from samecar.processes import Processes, take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Learner, Run, RunData, fit
 from samecar.training.lock import hold
+from samecar.training.logs import check_log
 
 Watch = Callable[[int, Mapping[str, float]], None]
 """Is called with an epoch, from 1, and the mAP and rank-1 on held-out vehicles after it."""
@@ -50,6 +51,7 @@ def train(
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
     watch: Watch | None = None,
+    log: str | None = None,
 ) -> Run:
     """Trains a model on the 'train' pictures of a source.
 
@@ -67,6 +69,8 @@ def train(
         on: the machine; several processes on it share it.
         progress: True shows bars; a function is told how far the work is.
         watch: is told of each scoring of the held-out vehicles, and may end training by an exception.
+        log: where epochs are told besides `metrics.jsonl`: tensorboard, mlflow, wandb or trackio; by default the log of
+            a run that is resumed, else tensorboard.
 
     Returns:
         The run, whose `load_model()` gives the model. With `training.validation` it is the epoch that scored the best
@@ -76,6 +80,8 @@ def train(
         SamecarError: whatever a user can mend; another process trains in the folder.
     """
     folder, on = as_path(out, "out"), (on or machine()).used_as(Speed())
+    if log is not None:
+        check_log(log)
     with take_part(on) as processes, hold(folder) if processes.first else nullcontext():
         return _train(
             recipe,
@@ -86,6 +92,7 @@ def train(
             on=processes.machine(on),
             progress=progress if processes.first else silent,
             watch=watch,
+            log=log,
         )
 
 
@@ -99,6 +106,7 @@ def _train(
     on: Machine,
     progress: Progress | bool | None,
     watch: Watch | None,
+    log: str | None,
 ) -> Run:
     recipe, manifest = as_recipe(recipe), as_manifest(data)
     settings, distance = recipe.training, recipe.model.distance
@@ -118,7 +126,7 @@ def _train(
         scores = score_splits(embeddings, protocol_of(held_out), distance=distance)
         return {"mAP": scores.mean_average_precision, "rank-1": scores.cmc[1]}
 
-    run, learner, prompts = _begin(recipe, out, run_data, training, on, processes, resume=resume)
+    run, learner, prompts = _begin(recipe, out, run_data, training, on, processes, resume=resume, log=log)
     recipe, model = run.recipe, learner.model
     begins = not processes.once(lambda: run.has_begun)
     if begins and held_out is not None:
@@ -186,6 +194,7 @@ def _begin(
     processes: Processes,
     *,
     resume: bool,
+    log: str | None,
 ) -> tuple[Run, Learner, VehiclePrompts | None]:
     """Opens the run and builds what learns, the prompts too if they are still to be learned before training.
 
@@ -196,8 +205,8 @@ def _begin(
         model = initial_model(recipe, len(data.vehicles), training)
         prompts = build_prompts(recipe, model)
         learner = Learner(model, recipe, on.device, on.speed, processes)
-        return processes.once(lambda: Run.create(out, recipe, data, model)), learner, prompts
-    run = processes.once(lambda: Run.resume(out, recipe, data))
+        return processes.once(lambda: Run.create(out, recipe, data, model, log)), learner, prompts
+    run = processes.once(lambda: Run.resume(out, recipe, data, log))
     if processes.once(lambda: run.has_begun):
         model, prompts = build_embedder(run.model_settings, len(data.vehicles), load_weights=False), None
     else:

@@ -22,6 +22,7 @@ from samecar.processes import take_part
 from samecar.progress import Progress, show_progress, silent
 from samecar.training import Run
 from samecar.training.lock import hold
+from samecar.training.logs import check_log
 from samecar.uncertainty import CHANCE, compare
 
 WHAT_TO_TRY = (
@@ -80,6 +81,7 @@ def train_and_evaluate(
     resume: bool = False,
     on: Machine | None = None,
     progress: Progress | bool | None = silent,
+    log: str | None = None,
 ) -> Trial:
     """Scores a network on a source's query and gallery pictures, trains it on the train pictures, and scores it again.
 
@@ -96,10 +98,13 @@ def train_and_evaluate(
         resume: continue the run that is there.
         on: the machine.
         progress: True shows bars; a function is told how far the work is.
+        log: where epochs and scores are told besides, as in `train`.
 
     Raises:
         SamecarError: the source has no query and gallery pictures, or whatever else a user can mend.
     """
+    if log is not None:
+        check_log(log)
     folder, on, recipe, manifest = as_path(out, "out"), on or machine(), as_recipe(recipe), as_manifest(data)
     with take_part(on) as processes, show_progress(progress if processes.first else silent) as report:
         mine = processes.machine(on)
@@ -109,7 +114,7 @@ def train_and_evaluate(
             return None if begun is None else score_untrained(begun, manifest, on=mine, progress=report)
 
         untrained = processes.once(score_before)
-        run = train(recipe, manifest, folder, resume=resume, on=on, progress=report)
+        run = train(recipe, manifest, folder, resume=resume, on=on, progress=report, log=log)
         trained = evaluate(run, manifest, untrained=untrained, on=on, progress=report)
         return Trial(run, untrained, trained)
 

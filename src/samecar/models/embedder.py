@@ -66,7 +66,7 @@ class Outputs(NamedTuple):
 
 
 class Embedder(nn.Module):
-    """From pictures to embeddings; [build_embedder][samecar.models.build_embedder] makes one with its weights.
+    """From pictures to embeddings; [build_embedder][samecar.models.embedder.build_embedder] makes one with its weights.
 
     Attributes:
         settings: what it is composed of; of timm's weights they name the tag.

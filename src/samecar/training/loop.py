@@ -9,13 +9,14 @@ from functools import partial
 
 import torch
 from torch.amp import autocast
-from torch.utils.tensorboard import SummaryWriter
 
 from samecar.data import Batch, FailureLog, IdentityBatches, PictureLoader
 from samecar.errors import SamecarError
 from samecar.models import Embedder
 from samecar.progress import Progress, describe_speed, silent
 from samecar.training.learner import Learner
+from samecar.training.logs import RunLog
+from samecar.training.logs.values import epoch_values
 from samecar.training.metrics import best_score
 from samecar.training.patience import early_end
 from samecar.training.run import Run
@@ -83,8 +84,8 @@ def fit(
     learner.checkpoint.share(processes)
     clock = SessionClock(learner.device, loader.workers, done + 1, speed=learner.speed, processes=processes.count)
     telling = TrainingProgress(progress, settings.epochs, learner.device)
-    with SummaryWriter(str(run.folder), purge_step=done + 1) if processes.first else nullcontext() as writer:
-        keeper = Keeper(learner, run, clock, writer, validation)
+    with _open_log(run, done) if processes.first else nullcontext() as log:
+        keeper = Keeper(learner, run, clock, log, validation)
         for epoch in range(done, settings.epochs):
             if early_end(records, settings.patience) is not None:
                 processes.once(partial(run.note_early_end, epoch))
@@ -106,6 +107,15 @@ def _take_up(learner: Learner, run: Run, *, resume: bool) -> tuple[int, list[dic
     return done, run.metrics()
 
 
+@contextmanager
+def _open_log(run: Run, done: int) -> Iterator[RunLog]:
+    log = run.open_log(done)
+    try:
+        yield log
+    finally:
+        log.finish()
+
+
 @dataclass(frozen=True)
 class Keeper:
     """Scores a model after an epoch, and writes what is kept of it; the first process alone does this."""
@@ -113,7 +123,7 @@ class Keeper:
     learner: Learner
     run: Run
     clock: SessionClock
-    writer: SummaryWriter | None
+    log: RunLog | None
     validation: Validation | None
 
     def keep(
@@ -129,9 +139,8 @@ class Keeper:
             if scores["mAP"] > best_score(before):
                 run.save_model(self.learner.trained, "best", epoch=epoch)
         run.append_metrics(kept)
-        if self.writer is not None:
-            for name, value in kept.items():
-                self.writer.add_scalar(_tag(name), value, epoch)
+        if self.log is not None:
+            self.log.log_values(epoch_values(kept), epoch)
         run.save_checkpoint(self.learner.checkpoint, epoch)
         run.note_session(self.clock.session(epoch))
         return kept
@@ -249,8 +258,3 @@ def _refuse_infinite(loss: torch.Tensor, epoch: int, step: int) -> None:
             f"the loss is {loss.item()} in epoch {epoch + 1}, batch {step + 1}; lower optimizer.learning_rate, "
             "add schedule.warmup_epochs, or set training.precision to float32"
         )
-
-
-def _tag(name: str) -> str:
-    group, _, rest = name.partition("_")
-    return f"validation/{rest}" if group == "validation" else f"train/{name}"

@@ -3,7 +3,7 @@
 * `run.json`: recipe, its digest, data and its digest, vehicles in the order of the classifier; the weights that it
   began with, and a second digest that they change; after how many epochs it ended early, if it did, and by which recipe
   it was trained before it was trained longer; each session of training with its versions, machine and seconds
-* `metrics.jsonl`: one line for each epoch; `events.out.tfevents…` is the same for TensorBoard
+* `metrics.jsonl`: one line for each epoch; `events.out.tfevents…` is the same for TensorBoard, or another log is told
 * `unreadable.json`: pictures that were left out because they could not be read, if any
 * `prompts.safetensors`: texts about the vehicles, learned before training if the recipe asks for them
 * `checkpoints/epoch-0012/`: all that resuming needs
@@ -16,6 +16,7 @@
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from samecar.files import as_path, contents, make_folder, read_json, sync, write
 from samecar.models.folders import DESCRIPTION_FILE, TENSORS_FILE, refuse_unfinished, tensors_digest
 from samecar.preprocessing import Preprocessing
 from samecar.training.lock import LOCK_FILE
+from samecar.training.logs import DEFAULT, RunLog, check_log, open_log
+from samecar.training.logs.values import epoch_values, recipe_settings
 from samecar.training.metrics import METRICS_FILE, read_metrics
 from samecar.training.resuming import beginning_with, differences, is_longer, recipe_to_resume
 from samecar.version import __version__
@@ -81,6 +84,7 @@ class Run:
             held out or an earlier version did not note them.
         ended_early: the epoch after which `training.patience` has ended training; None if it has not.
         sessions: as in `samecar.training.sessions`; empty likewise.
+        log: where epochs are told besides `metrics.jsonl`: its name, and once it has begun its identity.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, data: RunData, noted: Mapping[str, Any] | None = None) -> None:
@@ -95,6 +99,7 @@ class Run:
         self.untrained: dict[str, float] = dict(noted.get("untrained") or {})
         self.ended_early: int | None = noted.get("ended_early")
         self.sessions: list[Session] = list(noted.get("sessions", ()))
+        self.log: dict[str, str] = dict(noted.get("log") or {"name": DEFAULT, "identity": ""})
 
     def __fspath__(self) -> str:
         return str(self.folder)
@@ -110,7 +115,9 @@ class Run:
             return f"<Run {self.folder}, damaged>"
 
     @classmethod
-    def create(cls, folder: str | Path, recipe: Recipe, data: RunData, model: "Embedder | None" = None) -> "Run":
+    def create(
+        cls, folder: str | Path, recipe: Recipe, data: RunData, model: "Embedder | None" = None, log: str | None = None
+    ) -> "Run":
         """Starts a run in a folder that is absent or empty.
 
         Args:
@@ -118,6 +125,7 @@ class Run:
             recipe: what is trained and how.
             data: that it is trained on.
             model: as it begins, which knows its weights.
+            log: where its epochs are told besides; None is TensorBoard.
 
         Raises:
             SamecarError: the folder holds a run or anything else; nothing is overwritten.
@@ -125,7 +133,7 @@ class Run:
         folder = as_path(folder, "run folder")
         cls.refuse_used(folder, recipe)
         make_folder(folder)
-        noted: dict[str, Any] = {"sessions": []}
+        noted: dict[str, Any] = {"sessions": [], "log": {"name": log or DEFAULT}}
         if model is not None and model.weights is not None:
             noted = {
                 "weights": model.weights.as_dict(),
@@ -187,15 +195,16 @@ class Run:
         return run if isinstance(run, Run) else cls.open(run)
 
     @classmethod
-    def resume(cls, folder: str | Path, recipe: Recipe, data: RunData) -> "Run":
+    def resume(cls, folder: str | Path, recipe: Recipe, data: RunData, log: str | None = None) -> "Run":
         """Opens a run to train on, after checking that recipe and data are the ones that it began with.
 
         Where the recipe asks for more epochs, and the learning rates of those that are trained are the same, the run
         goes on with it: `run.json` then has the new recipe, and the former one in `former`. A run that began before the
-        report's recipes had the report's own networks goes on with the network that it has.
+        report's recipes had the report's own networks goes on with the network that it has. It goes on in its log too,
+        unless another one is named.
 
         Raises:
-            SamecarError: there is no run, or its recipe or data differ.
+            SamecarError: there is no run, its recipe or data differ, or its log's library is not installed.
         """
         folder = as_path(folder, "run folder")
         if not (folder / "run.json").is_file():
@@ -212,6 +221,7 @@ class Run:
             before = run.recipe.training.epochs
             run.former.append({"digest": run.recipe.digest, "epochs": before, "ended_early": run.ended_early})
             run.recipe, run.ended_early = longer, None
+        run.choose_log(log)
         return run
 
     def note_recipe(self, preprocessing: Preprocessing) -> None:
@@ -259,6 +269,7 @@ class Run:
             "untrained": self.untrained,
             "ended_early": self.ended_early,
             "sessions": self.sessions,
+            "log": self.log,
         }
         if self.side:
             content["side"] = self.side
@@ -311,13 +322,43 @@ class Run:
         with write_file(self.folder / METRICS_FILE) as path:
             path.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
 
-    def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
-        """Adds scores on a test set to the TensorBoard events, at the epoch that the model is from."""
-        from torch.utils.tensorboard import SummaryWriter
+    def choose_log(self, name: str | None) -> None:
+        """Has a resumed run go on in its log, or begin one of another name.
 
-        with SummaryWriter(str(self.folder)) as writer:
-            for name, value in scores.items():
-                writer.add_scalar(f"test/{name}", value, epoch)
+        Raises:
+            SamecarError: there is no such log, or its library is not installed.
+        """
+        if name is not None and name != self.log["name"]:
+            self.log = {"name": name}
+        check_log(self.log["name"])
+
+    def open_log(self, done: int | None = None) -> RunLog:
+        """Opens the run's log; one that begins is told the settings, and the epochs that there are already.
+
+        Args:
+            done: epochs that are trained, where training goes on.
+
+        Raises:
+            SamecarError: its library is not installed, or it cannot be reached.
+        """
+        log = open_log(self.log["name"], self.folder, self.log.get("identity", ""), done)
+        if "identity" not in self.log:
+            log.log_settings(recipe_settings(self.recipe))
+            for record in self.metrics():
+                log.log_values(epoch_values(record), int(record["epoch"]))
+            self.log = {"name": self.log["name"], "identity": log.identity}
+            self._write()
+        return log
+
+    def log_scores(self, scores: Mapping[str, float], epoch: int) -> None:
+        """Adds scores on a test set to the log, at the epoch of the model; warns where the log cannot be reached."""
+        try:
+            log = self.open_log()
+        except SamecarError as error:
+            warnings.warn(f"the scores are saved, but not logged: {error}", stacklevel=2)
+            return
+        log.log_values({f"test/{name}": value for name, value in scores.items()}, epoch)
+        log.finish()
 
     def write_unreadable(self, sentences: Sequence[str]) -> None:
         """Notes the pictures that were left out of training because they could not be read."""
