@@ -59,7 +59,7 @@ def main() -> None:
 def measure(folder: Path, pictures: int) -> dict[str, Any]:
     """Seconds and megabytes (10⁶ bytes) of the command."""
     table, model = write_table(folder, pictures), write_model(folder / "tiny.onnx")
-    command = [sys.executable, "-m", "samecar", "embed", model, f"csv:{table}", "--out", folder / "out.npz"]
+    command = [sys.executable, "-m", "samecar", "embed", str(model), f"csv:{table}", "--out", str(folder / "out.npz")]
     began, most = time.perf_counter(), 0.0
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
         while running.poll() is None:

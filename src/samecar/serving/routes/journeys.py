@@ -23,7 +23,10 @@ async def show_journey(number: Number, service: Served) -> PicturesReply:
         return PicturesReply(pictures=[], next=None)
     listed = service.gallery.engine.listed
     entries = await service.read(listed, Filter(labels={JOURNEY: name}), limit=MOST_SHOWN)
-    pictures = [Picture(**describe_entry(entry, service.keeps_thumbnails)) for entry in sorted(entries, key=_by_time)]
+    pictures = [
+        Picture(**describe_entry(entry, service.keeps_thumbnails, service.offers_previews))
+        for entry in sorted(entries, key=_by_time)
+    ]
     return PicturesReply(pictures=pictures, next=None)
 
 
