@@ -20,7 +20,6 @@ from typer.main import get_command
 
 import samecar
 from samecar import config
-from samecar.cli.answers import LIKELY, UNSURE
 from samecar.cli.main import app
 from samecar.drawn import draw_set
 from samecar.experiment import evaluate as experiment
@@ -279,13 +278,3 @@ def test_the_citation_says_what_the_package_says():
     assert citation["authors"] == project["authors"]
     assert citation["license"] == project["license"]
     assert str(citation["version"]) == project["version"] == __version__
-
-
-def test_the_transcript_of_readme_is_of_a_command_and_an_answer_as_they_are():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- transcript: search -->\n```text\n\$ samecar (.*?)\n(.*?)```\n<!-- end of", text, re.DOTALL)
-    name, *arguments = shlex.split(shown[1])
-    get_command(app).commands[name].make_context(name, list(arguments))
-    rows = re.findall(r"^ +(\d+) +(0\.\d{3}) +(\S+ %|\S+%) ", shown[2], re.MULTILINE)
-    assert [int(rank) for rank, _, _ in rows] == list(range(1, int(arguments[arguments.index("--top") + 1]) + 1))
-    assert any(f"{headline} (" in shown[2] for headline in (LIKELY, UNSURE))
