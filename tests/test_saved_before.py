@@ -111,7 +111,9 @@ def without_later_lines(content: object) -> object:
     if not isinstance(content, dict):
         return content
     kept = {name: value for name, value in content.items() if (name, value) != ("initial_weights", "not stated")}
-    return {name: without_later_lines(value) for name, value in kept.items() if name not in {*INTERVALS, RUNTIME, PREVIEW}}
+    return {
+        name: without_later_lines(value) for name, value in kept.items() if name not in {*INTERVALS, RUNTIME, PREVIEW}
+    }
 
 
 def as_before(recipe: samecar.Recipe) -> samecar.Recipe:
