@@ -9,10 +9,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from samecar.errors import SamecarError
@@ -263,10 +263,11 @@ def take_part(on: Machine) -> Iterator[Processes]:
             f"({str(error).splitlines()[0]}); start all of them, where this address can be reached"
         ) from error
     _joined.append(processes)
-    if "TORCHELASTIC_RUN_ID" in os.environ:
+    launched = "TORCHELASTIC_RUN_ID" in os.environ
+    if launched:
         Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
-        with _say_once(processes, store):
+        with _end_at_once() if launched else nullcontext(), _say_once(processes, store):
             yield processes
             processes.gather_objects(None)  # none leaves while another one still needs it
     finally:
@@ -289,6 +290,19 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _end_at_once() -> Iterator[None]:
+    """Has SIGINT end this process, which may be waiting for another one that has ended; the launcher says it."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -360,7 +374,8 @@ def launch(count: int, arguments: Sequence[str], on: Machine) -> None:
         on: the machine that they share.
 
     Raises:
-        LaunchedError: they have failed or were interrupted, and have said so.
+        KeyboardInterrupt: they were interrupted.
+        LaunchedError: they have failed, and have said so.
         SamecarError: one was ended from outside, or the machine cannot be shared so.
     """
     import logging
@@ -390,8 +405,12 @@ def launch(count: int, arguments: Sequence[str], on: Machine) -> None:
             # Without -P a folder called samecar, where the command is typed, would be taken for the package.
             elastic_launch(settings, sys.executable)("-P", "-m", "samecar", *arguments)
         except ChildFailedError as error:
+            if any(failure.exitcode == -signal.SIGINT for failure in error.failures.values()):
+                raise KeyboardInterrupt from error
             raise _reason(error, count) from error
         except SignalException as error:
+            if error.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from error
             raise LaunchedError(128 + error.sigval) from error
 
 

@@ -180,7 +180,6 @@ def test_a_killed_process_ends_the_run_with_a_sentence_and_it_resumes(train_only
 
 
 @pytest.mark.long
-@pytest.mark.xfail(strict=False, reason="the launcher was seen to take more than a minute to end on a loaded machine")
 def test_an_interruption_is_said_once(train_only, tmp_path):
     many = (*SGD, "training.epochs=400")
     process = start(*command(train_only, tmp_path / "run", "--processes", "2", changes=many))

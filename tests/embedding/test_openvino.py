@@ -1,6 +1,7 @@
 """Files that OpenVINO runs."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -51,6 +52,46 @@ def source(tmp_path_factory):
 def expected(run, pictures):
     """Embeddings by torch in float32."""
     return Encoder.open(run, device="cpu").embed(pictures)
+
+
+def test_signals_are_still_handled_after_models_were_let_go(run, tmp_path):
+    export(run, tmp_path / "bf16.onnx", format="openvino", precision="bf16" if HAS_BFLOAT16 else "fp32", on=HERE)
+    script = """
+import gc, os, signal, sys
+import numpy as np
+import samecar
+from PIL import Image
+encoders = [samecar.load(sys.argv[1]) for _ in range(2)]
+for encoder in encoders:
+    encoder.embed([Image.new("RGB", (24, 16))])
+while encoders:
+    del encoders[0], encoder
+    encoder = None
+    gc.collect()
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append(True))
+os.kill(os.getpid(), signal.SIGUSR1)
+print(len(seen))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "bf16.onnx"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
+
+
+def test_what_converts_models_and_reports_use_is_not_imported(run, tmp_path):
+    export(run, tmp_path / "m.onnx", format="openvino", on=HERE)
+    script = """
+import sys, samecar
+from PIL import Image
+samecar.load(sys.argv[1]).embed([Image.new("RGB", (24, 16))])
+print(sorted(name for name in sys.modules if "telemetry" in name or name.startswith("openvino.tools.ovc")))
+import openvino.tools.ovc
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "m.onnx"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "[]\n"), ended.stderr
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.gallery import Run, Threads
-from samecar.cli.options import Device, Name, Stated, examples, open_model
+from samecar.cli.options import Device, Engine, Name, Stated, examples, open_model
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def re_embed(
     device: Device,
     threads: Threads,
     preprocessing: Stated = None,
+    engine: Engine = None,
     switch: Annotated[
         bool, typer.Option("--switch", help="then give the gallery these embeddings, in one step")
     ] = False,
@@ -29,7 +30,7 @@ def re_embed(
         bool, typer.Option("--allow-missing", help="switch even if that leaves out entries whose pictures are gone")
     ] = False,
 ) -> None:
-    """Embeds a gallery in a folder with another model, from pictures that are still there, beside the old one."""
+    """Embeds a gallery with another model, from pictures that are still there, beside the old one."""
     from samecar.embedding.encoder import Encoder
     from samecar.files import read_whole
     from samecar.retrieval.gallery import CALIBRATION_FILE
@@ -42,7 +43,7 @@ def re_embed(
         console.interruptible("what was embedded is kept, and the same command embeds the rest"),
         console.progress_bars() as progress,
     ):
-        done = embed_again(name, model, progress=progress, **threads)
+        done = embed_again(name, model, engine=engine, progress=progress, **threads)
     for sentence in done.missing:
         console.warn(f"missing: {sentence}")
     console.say(
@@ -56,7 +57,7 @@ def re_embed(
     path = opened.folder / CALIBRATION_FILE
     calibration = read_whole(path) if path.is_file() else None
     with console.progress_bars() as progress:
-        before = switch_over(name, model, done, calibration=calibration, progress=progress)
+        before = switch_over(name, model, done, engine=engine, calibration=calibration, progress=progress)
     known = "not calibrated" if calibration is None else "calibrated"
     console.say(f"{name}: of model {model.digest} now, {known}; what it was before lies in {before}")
 

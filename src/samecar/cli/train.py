@@ -57,7 +57,7 @@ def train(
 
     wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
     place = machine(**on, speed=speed)
-    with console.several(processes, place) as mine:
+    with console.interruptible(lambda: _what_training_left(out)), console.several(processes, place) as mine:
         if mine is not None:
             _train(sources, out, recipe, wishes, place, mine, resume=resume)
 
@@ -80,7 +80,7 @@ def _train(
     manifest = console.open_aloud(*sources)
     settings = processes.once(lambda: _recipe(recipe, wishes, manifest, place, out if resume else None))
     trial = None
-    with console.interruptible(lambda: _what_training_left(out)), console.progress_bars() as progress:
+    with console.progress_bars() as progress:
         if is_test_set(manifest):
             trial = train_and_evaluate(settings, manifest, out, resume=resume, on=place, progress=progress)
             run = trial.run

@@ -1,6 +1,7 @@
 """What the bytes of files tell: which rows show one and the same picture, by the file's path or by its bytes."""
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import closing
@@ -30,14 +31,23 @@ def name_pictures(manifest: Manifest) -> NDArray[np.str_]:
     Returns:
         (pictures,).
     """
-    names = manifest.absolute_paths()
-    alike: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for name, vehicle in dict(zip(names, manifest.vehicle_id.tolist(), strict=True)).items():
-        size = _size(name)
-        if size:
-            alike[vehicle, size].add(name)
+    names = name_copies(manifest)
+    return np.array(manifest.absolute_paths(), dtype=np.str_) if names is None else names
+
+
+def name_copies(manifest: Manifest) -> NDArray[np.str_] | None:
+    """Does what `name_pictures` does where two files are copies; None where none are: a path says it all then."""
+    vehicles = np.unique(manifest.vehicle_id, return_inverse=True)[1]
+    sizes = np.array([_size(manifest.root / path) for path in manifest.path.tolist()], dtype=np.int64)
+    groups, members = np.unique(np.stack([vehicles, sizes], axis=1), axis=0, return_inverse=True)
+    several = (np.bincount(members, minlength=len(groups)) > 1) & (groups[:, 1] > 0)
+    alike: dict[int, set[str]] = defaultdict(set)
+    for row in np.flatnonzero(several[members]).tolist():
+        alike[int(members[row])].add(os.path.abspath(manifest.absolute_path(row)))  # noqa: PTH100 - keeps symbolic links
     first_of = {name: first for paths in alike.values() for name, first in _find_copies(sorted(paths))}
-    return np.array([first_of.get(name, name) for name in names], dtype=np.str_)
+    if not first_of:
+        return None
+    return np.array([first_of.get(name, name) for name in manifest.absolute_paths()], dtype=np.str_)
 
 
 def read_digests(manifest: Manifest, threads: int) -> list[str | None]:
@@ -73,9 +83,9 @@ def _find_copies(paths: list[str]) -> Iterable[tuple[str, str]]:
             yield path, first
 
 
-def _size(path: str) -> int:
+def _size(path: Path) -> int:
     """Bytes of a file; 0 where there is none."""
     try:
-        return Path(path).stat().st_size
+        return path.stat().st_size
     except (OSError, ValueError):  # ValueError: the name holds a null byte
         return 0

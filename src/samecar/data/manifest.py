@@ -243,10 +243,11 @@ class Manifest:
         if not rows:
             raise SamecarError(f"manifest {path} lists no pictures; it needs one row for each")
         try:
-            records = [dict(zip(names, row, strict=True)) for row in rows]
-            for record in records:
-                record["path"] = path_on_disk(path.parent, record["path"])
-            return replace(cls.from_rows(path.parent, records, warnings=warnings), file=path.name)
+            columns: dict[str, Any] = {
+                name: np.array(values, np.str_) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+            }
+            columns["path"] = np.array([path_on_disk(path.parent, name) for name in columns["path"].tolist()], np.str_)
+            return cls(path.parent, **columns, warnings=warnings, file=path.name)
         except SamecarError as error:
             raise SamecarError(f"manifest {path}: {error}") from error
 
@@ -289,19 +290,17 @@ class Manifest:
         empty = np.flatnonzero(self.path == "")
         if len(empty):
             raise SamecarError(f"path in row {empty[0] + 1} is empty; each row needs the path of a picture")
-        for path in self.path.tolist():
-            try:
-                path.encode()
-            except UnicodeEncodeError as error:
-                raise SamecarError(f"the name of picture {path!a} is not UTF-8; rename the file") from error
-        seen: dict[tuple[str, str], str] = {}
-        for split, path in self.rows(("split", "path")):
-            plain = os.path.normpath(path) if "./" in path or "//" in path else path
-            if (split, plain) in seen:
-                other = seen[split, plain]
-                also = "" if other == path else f", also as {other!r}"
-                raise SamecarError(f"picture {path!r} stands twice in split {split}{also}; remove one of its rows")
-            seen[split, plain] = path
+        for split in SPLITS:
+            seen: dict[str, str] = {}
+            for path in self.path[self.split == split].tolist():
+                try:
+                    path.encode()
+                except UnicodeEncodeError as error:
+                    raise SamecarError(f"the name of picture {path!a} is not UTF-8; rename the file") from error
+                other = seen.setdefault(os.path.normpath(path) if "./" in path or "//" in path else path, path)
+                if other is not path:
+                    also = "" if other == path else f", also as {other!r}"
+                    raise SamecarError(f"picture {path!r} stands twice in split {split}{also}; remove one of its rows")
 
 
 def join_paths(root: str, paths: NDArray[np.str_]) -> list[str]:

@@ -40,7 +40,7 @@ class Embeddings:
         matrix: (pictures, size); float32 where samecar made it, or as others gave it.
         rows: of the pictures, in the matrix's order: a manifest, which says where they lie, or labels alone.
         model: digest of the model that made them.
-        pictures: (pictures,) names of the pictures, as `name_pictures` gives them; the paths in a manifest if None.
+        pictures: (pictures,) names of the pictures, as `name_copies` gives them; None if the paths in a manifest are.
         runtime: what ran the model, and the numbers that it computed with, such as "onnxruntime, int8".
 
     Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.copies import name_pictures
+from samecar.data.copies import name_copies
 from samecar.data.manifest import Manifest
 from samecar.data.picture_batches import PixelBatch, read_batches
 from samecar.embedding.embeddings import FLIPPED, Embeddings
@@ -109,4 +109,4 @@ def with_rows(
 ) -> Embeddings:
     """Embeddings of a manifest's pictures, their model, and what ran it; with `flip` means with the mirrored ones'."""
     made_by = model_digest + FLIPPED if flip else model_digest
-    return Embeddings(matrix, manifest, made_by, name_pictures(manifest), runtime)
+    return Embeddings(matrix, manifest, made_by, name_copies(manifest), runtime)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from samecar.data.copies import name_pictures, read_digests
+from samecar.data.copies import name_copies, read_digests
 from samecar.data.manifest import Manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
@@ -55,7 +55,7 @@ def embed_once(
     if kept is not None:
         matrix, model, runtime = kept
         progress("embedding", len(manifest), len(manifest), "kept from before")
-        return Embeddings(matrix, manifest, model, name_pictures(manifest), runtime)
+        return Embeddings(matrix, manifest, model, name_copies(manifest), runtime)
     embeddings = embed(manifest, progress)
     if embeddings.matrix.nbytes <= MOST_BYTES:
         try:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.data.copies import name_pictures
+from samecar.data.copies import name_copies
 from samecar.data.manifest import Manifest
 from samecar.embedding.embeddings import Embeddings
 from samecar.errors import SamecarError
@@ -51,7 +51,7 @@ class Maker:
 
     def embeddings(self, matrix: Matrix, manifest: Manifest) -> Embeddings:
         """Embeddings of a whole set, of which parts were made."""
-        return Embeddings(matrix, manifest, self.model, name_pictures(manifest), self.runtime)
+        return Embeddings(matrix, manifest, self.model, name_copies(manifest), self.runtime)
 
 
 def embed_together(manifest: Manifest, maker: Maker, progress: Progress, processes: Processes) -> Embeddings:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from samecar.data.pictures import UnreadablePictureError, decode_picture
+from samecar.errors import SamecarError
 from samecar.preprocessing import Pixels
 from samecar.progress import Progress, silent
 from samecar.retrieval.agreement import note_runtime
@@ -220,6 +221,22 @@ def shrunk_jpeg(picture: Image.Image, side: int, quality: int) -> bytes:
 def _read_picture(incoming: "Incoming") -> _Read:
     content = incoming.read()
     return _Read(incoming, content, incoming.sighting(content))
+
+
+def refuse_additions(lacking: int, missing: int) -> None:
+    """Refuses to go on where pictures were added since it was counted how many are missing.
+
+    Args:
+        lacking: pictures that have no embedding now.
+        missing: how many had none, and are known to be missing.
+
+    Raises:
+        SamecarError: more are lacking.
+    """
+    if lacking > missing:
+        raise SamecarError(
+            f"{lacking - missing:,} pictures were added meanwhile; end what adds them, and give the command again"
+        )
 
 
 def split_batches(items: Iterable[Value], size: int) -> Iterator[list[Value]]:

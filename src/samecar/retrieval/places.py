@@ -84,6 +84,24 @@ def is_gallery(name: str) -> bool:
     return FolderEngine.is_in(Path(name))
 
 
+def holds_gallery(name: str, engine: str | None = None) -> bool:
+    """Whether there is a gallery; arguments as in `open_engine`.
+
+    Raises:
+        SamecarError: the server cannot be reached.
+    """
+    if engine is None:
+        return is_gallery(name)
+    check_address(engine)
+    from samecar.retrieval.postgres import NoGalleryError
+
+    try:
+        open_engine(name, engine).close()
+    except NoGalleryError:
+        return False
+    return True
+
+
 def check_index(kind: str, engine: str | None, size: int) -> None:
     """Checks that galleries in a place can be searched in a way.
 

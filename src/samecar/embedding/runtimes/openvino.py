@@ -1,7 +1,10 @@
 """Exported files that OpenVINO runs, on processors whose matrix units it makes use of."""
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,9 @@ Of int8 these are the layers that were not quantised.
 """
 
 
+CONVERTER: Final = "openvino.tools.ovc"
+
+
 def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Readies an exported ONNX file for this processor, which takes a second or two.
 
@@ -36,10 +42,10 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
             asks for it.
     """
     try:
-        import openvino
+        _import_runtime()
     except ModuleNotFoundError as error:
         raise missing_library("the model was exported for", "OpenVINO", "openvino") from error
-    core = openvino.Core()
+    core = _open_core()
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise SamecarError(
             "the model was exported with precision bf16, which this processor does not compute with; export it with "
@@ -57,6 +63,27 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
         return np.array(embeddings, np.float32)
 
     return embed
+
+
+def _import_runtime() -> Any:
+    """Imports OpenVINO without its converter of models, which takes as long again and can report to its makers."""
+    if "openvino" in sys.modules:
+        return import_module("openvino")
+    sys.modules[CONVERTER] = None  # type: ignore[assignment] # so that it cannot be imported; OpenVINO goes on without
+    try:
+        return import_module("openvino")
+    finally:
+        del sys.modules[CONVERTER]
+
+
+@cache
+def _open_core() -> Any:
+    """OpenVINO itself, once for the process and to its end.
+
+    On a processor with tiles (AMX) it gives the thread another stack for signals. Of several, the one that is let go
+    first takes away the memory that another one puts back as that stack, and the next signal ends the process.
+    """
+    return _import_runtime().Core()
 
 
 def refuse_device(device: "torch.device | str") -> None:

@@ -3,6 +3,7 @@
 from samecar.errors import missing_library
 
 try:
+    from samecar.retrieval.postgres.connections import NoGalleryError
     from samecar.retrieval.postgres.engine import PostgresEngine
     from samecar.retrieval.postgres.tables import SpreadGalleryError, check_kind
 except ImportError as error:
@@ -11,4 +12,4 @@ except ImportError as error:
         raise
     raise missing_library("a gallery on PostgreSQL needs", library, "postgres") from error
 
-__all__ = ["PostgresEngine", "SpreadGalleryError", "check_kind"]
+__all__ = ["NoGalleryError", "PostgresEngine", "SpreadGalleryError", "check_kind"]

@@ -151,6 +151,16 @@ class PostgresEngine(Engine):
         tables, facts = connections.read(lambda cursor: find_gallery(cursor, connections.server, name))
         return cls(connections, name, tables, facts)
 
+    @property
+    def name(self) -> str:
+        """Of the gallery."""
+        return self._name
+
+    @property
+    def server(self) -> str:
+        """What it is called in sentences."""
+        return self._connections.server
+
     def limit_silence(self, reading: float, writing: float) -> None:
         self._connections.limit_silence(reading, writing)
 
@@ -197,9 +207,9 @@ class PostgresEngine(Engine):
         """What `work` gives on the tables in a transaction that only reads; `long` if it may take its time."""
         return self._connections.read(lambda cursor: work(cursor, self._tables), long=long)
 
-    def write(self, work: Callable[[Cursor, Tables], Result]) -> Result:
+    def write(self, work: Callable[[Cursor, Tables], Result], *, long: bool = False) -> Result:
         """The same in a transaction that is kept whole or not at all, while no other writer of this gallery writes."""
-        return self._write(lambda cursor: work(cursor, self._tables))
+        return self._write(lambda cursor: work(cursor, self._tables), long=long)
 
     def _rows(self, text: LiteralString, values: Any = None) -> list[tuple[Any, ...]]:
         return self._connections.read(lambda cursor: cursor.execute(self._tables.statement(text), values).fetchall())
@@ -318,7 +328,7 @@ class PostgresEngine(Engine):
 
         def work(cursor: Cursor) -> int:
             if place:
-                cursor.execute(NEXT_PLACE, {"table": f"samecar.judgements_{self._tables.number}", "place": place})
+                cursor.execute(NEXT_PLACE, {"table": self._tables.name("judgements"), "place": place})
             return cursor.execute(self._tables.statement(text), values).rowcount
 
         if not self._write(work):

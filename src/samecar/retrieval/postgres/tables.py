@@ -36,6 +36,10 @@ COLUMNS: Final[dict[str, LiteralString]] = {
 }
 """What is known of an entry beside its number, content and embedding: `KNOWN` of `samecar.retrieval.records`."""
 
+SCHEMA: Final = "samecar"
+TABLES: Final = ("contents", "entries", "thumbnails", "judgements", "files")
+"""Of each gallery."""
+
 OLDEST_PGVECTOR: Final = (0, 8)
 """First that goes on searching an HNSW index until a filter has let enough pass."""
 
@@ -91,17 +95,24 @@ class Tables:
 
     def statement(self, text: LiteralString, **values: sql.Composable) -> sql.Composed:
         """A statement with names filled in where it says {entries} for instance, and {columns} of the entries."""
-        names = ("contents", "entries", "thumbnails", "judgements", "files")
-        identifiers = {name: sql.Identifier("samecar", f"{name}_{self.number}") for name in names}
         columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-        return sql.SQL(text).format(**identifiers, columns=columns, **values)
+        return sql.SQL(text).format(**self.identifiers(), columns=columns, **values)
+
+    def identifiers(self, prefix: str = "") -> dict[str, sql.Identifier]:
+        """What stands for each table in a statement, under its name with something before it."""
+        return {f"{prefix}{name}": sql.Identifier(SCHEMA, f"{name}_{self.number}") for name in TABLES}
+
+    def name(self, table: str) -> str:
+        """What PostgreSQL calls a table, for its functions that take names."""
+        return f"{SCHEMA}.{table}_{self.number}"
 
     def create(self, cursor: Cursor, size: int) -> None:
         """Makes them."""
         definitions = sql.SQL(", ").join(
             sql.SQL("{} ").format(sql.Identifier(name)) + sql.SQL(definition) for name, definition in COLUMNS.items()
         )
-        cursor.execute(self.statement(GALLERY, size=sql.Literal(size), definitions=definitions))
+        text = self.statement(GALLERY, size=sql.Literal(size), definitions=definitions)
+        cursor.execute(text, binary=False)  # else a cursor takes one statement at a time
 
     def rebuild_index(self, cursor: Cursor, kind: str) -> None:
         """Makes the index anew. Others can search during the work and wait only for its end; writers wait."""
