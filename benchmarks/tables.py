@@ -410,8 +410,9 @@ def previews(results: dict[str, Any]) -> str:
 def watching(results: dict[str, Any]) -> str:
     """Stated and measured rates of false alarms of watch lists, and the passages that they find."""
 
-    def told(found: dict[str, float]) -> str:
-        return f"{100 * found['share']:.2g} ({100 * found['low']:.2g}–{100 * found['high']:.2g}) %"
+    def told(found: dict[str, float], digits: int) -> str:
+        share, low, high = (f"{100 * found[name]:.{digits}f}" for name in ("share", "low", "high"))
+        return f"{share} ({low}–{high}) %"
 
     lines = [
         "| vehicles on the list | stated | false alarms (95 % interval) | passages found (95 % interval) |",
@@ -421,7 +422,12 @@ def watching(results: dict[str, Any]) -> str:
     for name, measured in results["sets"].items():
         lines.append(f"| **{name}** | | | |")
         for row in measured["lists"]:
-            cells = [str(row["vehicles"]), f"{100 * row['stated']:g} %", told(row["false_alarms"]), told(row["found"])]
+            cells = [
+                str(row["vehicles"]),
+                f"{100 * row['stated']:g} %",
+                told(row["false_alarms"], 2),
+                told(row["found"], 1),
+            ]
             lines.append(f"| {' | '.join(cells)} |")
         facts.append(
             f"{name}: {measured['test_vehicles']} vehicles in {measured['test_passages']} passages of "

@@ -124,7 +124,7 @@ def test_a_camera_is_watched_until_it_is_told_to_end_and_what_was_seen_is_writte
 
     def script():
         cars = 15 * EMPTY + passing("car") + 15 * EMPTY + passing("car")[:14]
-        yield from in_time(encoded(cars + 600 * [passing("car")[14]]))
+        yield from in_time(encoded(cars + 2400 * [passing("car")[14]]))
 
     with http_camera(script) as camera:
         began = time.time()
@@ -136,7 +136,7 @@ def test_a_camera_is_watched_until_it_is_told_to_end_and_what_was_seen_is_writte
             text=True,
         )
         try:
-            wait_until(lambda: entries(arguments[3]))
+            wait_until(lambda: entries(arguments[3]), 240)
             time.sleep(4)
             process.send_signal(number)
             out, errors = process.communicate(timeout=60)

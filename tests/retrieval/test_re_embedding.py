@@ -14,10 +14,11 @@ import samecar
 from samecar.embedding.foreign import state_preprocessing
 from samecar.errors import SamecarError
 from samecar.retrieval.engine import all_entries
-from samecar.retrieval.gallery import Gallery
+from samecar.retrieval.gallery import WATCH_FILE, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.re_embedding import re_embed, switch_over
 from samecar.retrieval.records import Judgement, Sighting, crop_content, track_content
+from samecar.watching import WatchedPicture, WatchList, read_watch_list
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,16 @@ def test_what_is_open_learns_of_the_switch(place, model):
         ):
             with pytest.raises(SamecarError, match=sentence):
                 ask()
+
+
+def test_a_watch_list_of_the_old_model_is_not_lost_in_silence(place, model):
+    with Gallery.open(place / "yard") as gallery:
+        watched = WatchedPicture(vehicle="a", file="a.jpg", content="0", added="2026-01-01T00:00:00Z", embedding="ADw=")
+        content = WatchList(model=gallery.facts.model, pictures=(watched,)).model_dump_json().encode()
+        gallery.engine.attach(WATCH_FILE, content)
+    switch_over(place / "yard", model, re_embed(place / "yard", model))
+    with Gallery.open(place / "yard") as gallery, pytest.raises(SamecarError, match="the watch list is of model"):
+        read_watch_list(gallery)
 
 
 def test_another_index_is_made_again(place, model):

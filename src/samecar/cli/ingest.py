@@ -93,6 +93,7 @@ def ingest(
     The same command again adds only what is missing, also after an interruption. A camera is watched until Ctrl+C or
     SIGTERM, and its entries have the time at which they were seen.
     """
+    from samecar.addresses import is_address
     from samecar.films import ingest as ingest_film
     from samecar.films import open_detector, open_frames
     from samecar.retrieval.filter_names import camera_warnings
@@ -106,6 +107,8 @@ def ingest(
             pass
     reports: list[IngestReport] = []
     with Gallery.open(gallery, engine=engine, **device) as opened, announcing(opened, events, json):
+        if is_address(films[0]):
+            _ = opened.model  # read before, since a camera films on meanwhile
         for film, begin in zip(films, begins, strict=True):
             with (
                 open_frames(film, begin, times, workers) as source,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from samecar.addresses import is_address
 from samecar.data.pictures import UnreadablePictureError, read_picture
 from samecar.errors import SamecarError
 from samecar.files import as_path, write_file
@@ -99,6 +100,9 @@ def ingest(
     crops = None if crops is None else as_path(crops, "crops")
     draw = None if draw is None else as_path(draw, "draw")
     with ExitStack() as opened:
+        if isinstance(path, str) and is_address(path):
+            gallery = _open(gallery, opened)
+            _ = gallery.model  # read before, since a camera films on meanwhile
         if isinstance(path, FrameSource):
             film = path
         else:
@@ -107,10 +111,7 @@ def ingest(
         watch = None if draw is None else Sketcher(draw, film.stem, settings.minimum_confidence)
         if isinstance(detector, str | PathLike):
             detector = open_detector(detector)
-        if isinstance(gallery, str | PathLike):
-            gallery = opened.enter_context(Gallery.open(gallery))
-        if film.live:
-            _ = gallery.model  # read now, since a camera films on meanwhile
+        gallery = _open(gallery, opened)
         told = opened.enter_context(show_progress(progress))
         for passage in passages(film, detector, settings, watch=watch, progress=told, notify=notify):
             report.tracks += 1
@@ -127,6 +128,10 @@ def ingest(
         )
         report.warnings = (*report.warnings, sentence)
     return report
+
+
+def _open(gallery: Gallery | str | Path, opened: ExitStack) -> Gallery:
+    return gallery if isinstance(gallery, Gallery) else opened.enter_context(Gallery.open(gallery))
 
 
 def _add(
