@@ -45,7 +45,7 @@ def ask_everything(address, examples):
 
         ask()
         asked.append(operation.label)
-    assert len(asked) == 16, asked
+    assert len(asked) == 17, asked
 
 
 def test_answers_are_as_described(address):
