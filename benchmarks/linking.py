@@ -202,7 +202,7 @@ def _best_threshold(grouping: Grouping, matrix: NDArray[np.float32], vehicles: N
 
 
 def _draw_example(path: Path) -> None:
-    """Draws what is linked of a drawn road; cameras stand where they were drawn."""
+    """Draws what is linked of a drawn road."""
     from samecar.report.figures.journeys import journeys_figure
     from samecar.report.figures.style import save_figure
 
@@ -211,8 +211,7 @@ def _draw_example(path: Path) -> None:
     calibration = _calibrate(draw_sightings(replace(road, seed=road.seed + 200)))
     with tempfile.TemporaryDirectory() as temporary, _gallery(Path(temporary, "road"), drawn, calibration) as gallery:
         journeys = link(gallery, label=False).journeys
-    places = {f"c{number:02d}": (float(x), float(y)) for number, (x, y) in enumerate(drawn.places)}
-    save_figure(journeys_figure(journeys, places=places, title="A drawn road"), path)
+    save_figure(journeys_figure(journeys, title="A drawn road"), path)
 
 
 # real pictures

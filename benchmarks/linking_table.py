@@ -43,8 +43,8 @@ def _sentences(results: dict[str, Any]) -> Iterator[str]:
     if real := results["two_camera"]:
         sentence += (
             f" Two cameras: {real['pictures']} pictures of {real['vehicles']} vehicles, one by each; the model was "
-            f"trained for {real['epochs']} epochs on pictures of {real['side']} × {real['side']} pixels, and calibrated "
-            f"on {real['calibrated_on']} other vehicles."
+            f"trained for {real['epochs']} epochs on pictures of {real['side']} × {real['side']} pixels, and "
+            f"calibrated on {real['calibrated_on']} other vehicles."
         )
     yield sentence
     if large := results["scale"]:

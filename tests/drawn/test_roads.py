@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,9 +25,7 @@ def test_vehicles_drive_from_camera_to_camera_in_the_time_that_the_way_takes():
     for name in set(drawn.labels.vehicle_id):
         rows = np.flatnonzero(drawn.labels.vehicle_id == name)
         places = [int(camera[1:]) for camera in drawn.labels.camera_id[rows]]
-        for (one, other), seconds in zip(
-            zip(places, places[1:], strict=False), np.diff(drawn.times[rows]), strict=True
-        ):
+        for (one, other), seconds in zip(pairwise(places), np.diff(drawn.times[rows]), strict=True):
             assert one != other
             steps.append(seconds / (np.linalg.norm(drawn.places[one] - drawn.places[other]) / SPEED))
     assert len(drawn) / ROAD.vehicles == pytest.approx(ROAD.sightings, rel=0.15)

@@ -71,9 +71,9 @@ def measure_travel_times(journeys: Iterable[Journey]) -> list[TravelTime]:
         for origin, target, taken in journey.moves:
             seconds.setdefault((origin, target), []).append(taken)
     found = []
-    for pair, taken in sorted(seconds.items()):
-        low, median, high = np.quantile(taken, (TAILS[0], 0.5, TAILS[1])).tolist()
-        found.append(TravelTime(*pair, len(taken), median, median_interval(taken), low, high))
+    for pair, known in sorted(seconds.items()):
+        low, median, high = np.quantile(known, (TAILS[0], 0.5, TAILS[1])).tolist()
+        found.append(TravelTime(*pair, len(known), median, median_interval(known), low, high))
     return found
 
 

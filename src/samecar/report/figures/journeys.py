@@ -26,8 +26,8 @@ from samecar.report.figures.style import (
     text_width,
 )
 
-NODE = 0.13
-"""Radius of a camera in a picture whose cameras lie on a circle of radius one, where there are few."""
+NODE, SMALLEST_NODE = 0.13, 0.05
+"""Radius of a camera, where cameras lie within one unit of the middle."""
 
 WIDEST = 5.0
 """Points of the widest line."""
@@ -71,7 +71,7 @@ def journeys_figure(
     width = WIDTH if width is None else width
     with drawing(width, width * HALF_HEIGHT / HALF_WIDTH, title) as figure:
         axes = figure.add_subplot()
-        radius = min(NODE, 1.2 / len(cameras))
+        radius = _node_radius(list(at.values()))
         most = max((move.moves for move in moves), default=1)
         busiest = sorted(moves, key=lambda move: (-move.moves, move.origin, move.target))[:MOST_TOLD]
         told = _place_words(busiest, at, radius, width)
@@ -107,6 +107,12 @@ def _scaled(cameras: Sequence[str], places: Mapping[str, tuple[float, float]]) -
     middle = (given.max(axis=0) + given.min(axis=0)) / 2
     reach = float(np.abs(given - middle).max()) or 1.0
     return dict(zip(cameras, (given - middle) / reach, strict=True))
+
+
+def _node_radius(places: Sequence[NDArray[np.float64]]) -> float:
+    """The largest at which no camera covers another, as far as words still fit."""
+    apart = [float(np.linalg.norm(one - other)) for place, one in enumerate(places) for other in places[:place]]
+    return max(SMALLEST_NODE, min(NODE, min(apart, default=1.0) / 2.1))
 
 
 def _draw_move(axes: Axes, move: TravelTime, at: Places, radius: float, share: float, *, known: bool) -> None:
