@@ -17,6 +17,7 @@ from samecar.retrieval.gallery import CALIBRATION_FILE
 from samecar.retrieval.records import Judgement, Preview
 
 ROOT = Path(__file__).parent.parent
+SCRIPTS = ROOT / "src" / "samecar" / "serving" / "page"
 PAGE = (ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
 
 
@@ -103,9 +104,11 @@ def test_every_file_of_a_run_is_listed(tmp_path):
 
 
 def test_the_page_of_the_service_keeps_in_the_browser_what_is_listed():
-    scripts = "".join(path.read_text() for path in (ROOT / "src/samecar/serving/page").glob("*.js"))
-    assert not re.search(r"localStorage|indexedDB|document\.cookie|caches\.|serviceWorker", scripts)
+    scripts = "".join(path.read_text() for path in SCRIPTS.glob("*.js"))
+    assert scripts.count("indexedDB.open(NAME") == scripts.count("indexedDB") == 1
+    assert not re.search(r"localStorage|document\.cookie|caches\.|serviceWorker", scripts)
     keys = {name for pair in re.findall(r'TOKEN = "([^"]+)"|sessionStorage\.\w+\("([^"]+)"', scripts) for name in pair}
     listed = {name for what, *_ in rows_of("The browser", "what") for name in named(what)}
     assert len(re.findall(r"sessionStorage\.setItem\(TOKEN,", scripts)) == scripts.count("sessionStorage.setItem")
+    keys |= set(re.findall(r'^const NAME = "([^"]+)";$', (SCRIPTS / "keeping.js").read_text(), re.MULTILINE))
     assert keys - {""} == listed - {"NAME-labels.csv"}
