@@ -21,7 +21,7 @@ from results import write_results
 
 from samecar.cli.console import say
 from samecar.data.pictures import read_picture
-from samecar.films.decoding import open_film
+from samecar.films.sources.film import open_film
 from samecar.retrieval.adding import previews_of, split_batches, thumbnail_of
 from samecar.retrieval.engine import FORMAT
 from samecar.retrieval.folder.engine import FolderEngine
