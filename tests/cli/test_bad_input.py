@@ -271,7 +271,7 @@ def test_an_interruption_is_one_sentence_and_130(trained, painted_source, monkey
 @pytest.mark.parametrize(
     ("stopped", "sentence"),
     [
-        ("samecar.data.open_source", "interrupted"),
+        ("samecar.data.open_source", "interrupted; training had not begun, and nothing is kept"),
         ("samecar.experiment.train.initial_model", "interrupted; training had not begun, and nothing is kept"),
         (
             "samecar.experiment.train.training_loader",
