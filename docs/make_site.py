@@ -31,7 +31,7 @@ MOVED = {
 API = {
     "training": ("Training and scores", ["train", "train_and_evaluate", "evaluate", "score", "find_protocol", "tune"]),
     "models": ("Models and embeddings", ["load", "Encoder", "FrameEncoder", "Embeddings", "compare", "export", "fuse"]),
-    "galleries": ("Galleries and films", ["Gallery", "calibrate", "ingest", "YoloxDetector"]),
+    "galleries": ("Galleries and films", ["Gallery", "calibrate", "ingest", "YoloxDetector", "link"]),
     "pictures": ("Pictures", ["open_source", "Manifest", "draw_set", "draw_twin", "draw_vehicle"]),
 }
 """Pages of the API and the names on each that come first; all other public names follow on the page of their kind."""
@@ -39,7 +39,7 @@ API = {
 REST = {
     "training": ("config", "evaluation", "experiment", "training", "hardware", "errors"),
     "models": ("models", "embedding"),
-    "galleries": ("calibration", "films", "retrieval"),
+    "galleries": ("calibration", "films", "linking", "retrieval"),
     "pictures": ("data", "drawn"),
 }
 """Rooms whose names stand on a page."""

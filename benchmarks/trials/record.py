@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from results import COMMIT, FOLDER, read_results, write_results
+from results import FOLDER, commit, read_results, write_results
 
 MOST_FAULTS = 20
 """Faults of a trial that are told in its result; all are counted."""
@@ -58,7 +58,7 @@ class Record:
     def keep(self, done: int) -> None:
         """Writes what was found."""
         self.found["done"] = done
-        self.found["commits"] = list(dict.fromkeys([*self.found["commits"], COMMIT]))
+        self.found["commits"] = list(dict.fromkeys([*self.found["commits"], commit()]))
         self._write()
 
     def _write(self) -> None:

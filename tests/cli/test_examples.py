@@ -24,6 +24,7 @@ ONLY_READ = (
         "draw",
         "serve",
         "ingest",
+        "link",
         "calibrate",
         "gallery calibrate",
         "gallery re-embed",

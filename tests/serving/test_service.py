@@ -738,6 +738,7 @@ def test_the_description_is_whole_and_loads_nothing(client):
         "/api/pictures/{number}/previews",
         "/api/pictures/{number}/previews/{place}",
         "/api/pictures/{number}/original",
+        "/api/pictures/{number}/journey",
         "/api/judgements",
         "/api/judgements/manifest",
         "/health",
