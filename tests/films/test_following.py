@@ -81,6 +81,7 @@ class ByTime:
         return Detections(boxes, np.full(2, 0.9, np.float32), ("truck", "car"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_hours():
     """What 1,000 more frames with 50 more vehicles leave behind, after each of five such hours in small."""

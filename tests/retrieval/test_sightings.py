@@ -66,6 +66,7 @@ def test_a_server_keeps_all_of_it_in_tables_as_they_were(postgres):
         ("track_id", "text", "NO"),
         ("vehicle_id", "text", "NO"),
         ("labels", "jsonb", "NO"),
+        ("added", "float8", "YES"),
         ("embedding", "halfvec", "NO"),
     ]
 

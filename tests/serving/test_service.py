@@ -116,11 +116,11 @@ def test_results_and_verdict_of_a_calibrated_gallery_agree(own_gallery, query):
 
 def test_a_prior_without_a_calibration_is_refused(client, query, painted_gallery):
     sentence = "prior: the gallery is not calibrated, so that it can say no probability; leave it out"
-    assert refused(search(client, query, prior=0.5), 422, "invalid") == sentence
-    assert refused(client.get("/api/pictures/3/similar", params={"prior": 0.5}), 422, "invalid") == sentence
+    assert refused(search(client, query, prior=0.5), 409, "not_calibrated") == sentence
+    assert refused(client.get("/api/pictures/3/similar", params={"prior": 0.5}), 409, "not_calibrated") == sentence
     with Gallery.open(str(painted_gallery)) as gallery:
         asked = {"model": gallery.facts.model, "embedding": [1.0, *[0.0] * (gallery.facts.size - 1)], "prior": 0.5}
-    assert refused(client.post("/api/search", json=asked), 422, "invalid") == sentence
+    assert refused(client.post("/api/search", json=asked), 409, "not_calibrated") == sentence
 
 
 def test_a_picture_of_the_gallery_finds_itself_and_only_the_last_part_of_its_address_is_told(client, tmp_path):

@@ -57,7 +57,7 @@ def score_clusters(vehicles: ArrayLike, groups: ArrayLike) -> ClusterScores:
             "and one sighting at least"
         )
     vehicle, group, together = _count_together(one, other)
-    by_vehicle, by_group = np.bincount(vehicle, together), np.bincount(group, together)
+    by_vehicle, by_group = (np.bincount(names, together).astype(np.float64) for names in (vehicle, group))
     return ClusterScores(
         pairwise=_score_pairs(together, by_vehicle, by_group),
         b_cubed=_agreement(

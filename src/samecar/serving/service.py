@@ -253,7 +253,8 @@ class Service:
             ServiceError: so it is.
         """
         if prior is not None and await self.read(lambda: self.gallery.calibration) is None:
-            raise invalid("prior: the gallery is not calibrated, so that it can say no probability; leave it out")
+            sentence = "prior: the gallery is not calibrated, so that it can say no probability; leave it out"
+            raise ServiceError(409, "not_calibrated", sentence)
 
     def refuse_if_read_only(self) -> None:
         """Refuses to change anything where the service may not.

@@ -76,7 +76,8 @@ class WatchList(BaseModel):
     def matrix(self) -> NDArray[np.float32]:
         """(pictures, size) embeddings of length one."""
         stacked = np.stack([picture.vector for picture in self.pictures])
-        return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        return unit
 
     def with_pictures(self, pictures: Sequence[WatchedPicture]) -> "WatchList":
         """The list with further pictures; one that a vehicle has already is left out.

@@ -81,7 +81,7 @@ async def list_labels(service: Served) -> LabelsReply:
     )
 
 
-@json_router.post("/api/search", responses=error_responses(400, 408, 413), include_in_schema=False)
+@json_router.post("/api/search", responses=error_responses(400, 408, 409, 413), include_in_schema=False)
 async def search_with_embedding(service: Served, asked: EmbeddingSearch) -> SearchReply:
     """Searches with an embedding by the gallery's model; described with `search_with_picture`."""
     began = time.perf_counter()
@@ -95,7 +95,7 @@ async def search_with_embedding(service: Served, asked: EmbeddingSearch) -> Sear
 
 @views_router.post(
     "/api/search",
-    responses=error_responses(400, 408, 413),
+    responses=error_responses(400, 408, 409, 413),
     tags=["search"],
     openapi_extra={"requestBody": {"content": {JSON: {"schema": EmbeddingSearch.model_json_schema()}}}},
 )
@@ -113,7 +113,7 @@ async def search_with_picture(service: Served, form: Annotated[SearchForm, Form(
     return _reply(QueryFacts(id=None, content=content), found, service, began)
 
 
-@router.get("/api/pictures/{number}/similar", responses=error_responses(404), tags=["search"])
+@router.get("/api/pictures/{number}/similar", responses=error_responses(404, 409), tags=["search"])
 async def search_from_entry(number: Number, service: Served, query: Annotated[SearchQuery, Query()]) -> SearchReply:
     """Searches from an entry, which does not find itself."""
     began = time.perf_counter()
