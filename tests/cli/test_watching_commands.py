@@ -117,6 +117,7 @@ def test_bad_input_is_one_sentence_without_secrets(arguments, films, more, sente
     assert entries(arguments[3]) == []
 
 
+@pytest.mark.long  # on a busy machine the second car is not yet followed when the command is told to end
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_camera_is_watched_until_it_is_told_to_end_and_what_was_seen_is_written(arguments, number):
@@ -137,7 +138,7 @@ def test_a_camera_is_watched_until_it_is_told_to_end_and_what_was_seen_is_writte
         )
         try:
             wait_until(lambda: entries(arguments[3]), 240)
-            time.sleep(12)  # of a busy machine, which drops frames
+            time.sleep(4)
             process.send_signal(number)
             out, errors = process.communicate(timeout=60)
         finally:
