@@ -384,6 +384,22 @@ def fast_on_drawn(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", said]) + "\n"
 
 
+def memory(results: dict[str, Any]) -> str:
+    """What `samecar embed` holds of its own at most, by pictures."""
+    lines = ["| pictures | seconds | own memory | file of vectors |", "|---:|---:|---:|---:|"]
+    lines += [
+        f"| {row['pictures']:,} | {row['seconds']:,.0f} | {row['own_megabytes']:,.0f} MB | "
+        f"{row['written_megabytes']:,.0f} MB |"
+        for row in results["rows"]
+    ]
+    said = (
+        f"Files of {results['side']} pixels, listed in a table; vectors of {results['size']} numbers; a tiny network. "
+        f"Each further picture takes {results['bytes_a_picture']:,} bytes, of what the table says of it; pictures and "
+        "vectors are not held."
+    )
+    return "\n".join([*lines, "", said]) + "\n"
+
+
 def previews(results: dict[str, Any]) -> str:
     """What a gallery keeps of a picture on the disk, with previews of each size."""
     rows = results["rows"]
@@ -456,6 +472,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "linking": linking,
     "search": search,
     "service": service,
+    "memory": memory,
     "previews": previews,
     "trust": trust,
     "watching": watching,
