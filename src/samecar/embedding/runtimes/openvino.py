@@ -22,7 +22,6 @@ HINTS: Final[dict[Precision, str]] = {"fp32": "f32", "bf16": "bf16", "int8": "f3
 Of int8 these are the layers that were not quantised.
 """
 
-
 CONVERTER: Final = "openvino.tools.ovc"
 
 
@@ -41,11 +40,7 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
         SamecarError: OpenVINO is not installed, cannot read the file, or the processor has no bfloat16 where the file
             asks for it.
     """
-    try:
-        _import_runtime()
-    except ModuleNotFoundError as error:
-        raise missing_library("the model was exported for", "OpenVINO", "openvino") from error
-    core = _open_core()
+    core = _open_core(_import_runtime())
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise SamecarError(
             "the model was exported with precision bf16, which this processor does not compute with; export it with "
@@ -66,24 +61,31 @@ def compile_model(content: bytes, precision: Precision) -> Callable[[NDArray[np.
 
 
 def _import_runtime() -> Any:
-    """Imports OpenVINO without its converter of models, which takes as long again and can report to its makers."""
-    if "openvino" in sys.modules:
-        return import_module("openvino")
-    sys.modules[CONVERTER] = None  # type: ignore[assignment] # so that it cannot be imported; OpenVINO goes on without
+    """Imports OpenVINO without its converter of models, which takes as long again and can report to its makers.
+
+    Raises:
+        SamecarError: it is not installed.
+    """
+    hidden = "openvino" not in sys.modules
+    if hidden:
+        sys.modules[CONVERTER] = None  # type: ignore[assignment] # so that OpenVINO goes on without it
     try:
         return import_module("openvino")
+    except ModuleNotFoundError as error:
+        raise missing_library("the model was exported for", "OpenVINO", "openvino") from error
     finally:
-        del sys.modules[CONVERTER]
+        if hidden:
+            del sys.modules[CONVERTER]
 
 
 @cache
-def _open_core() -> Any:
+def _open_core(runtime: Any) -> Any:
     """OpenVINO itself, once for the process and to its end.
 
     On a processor with tiles (AMX) it gives the thread another stack for signals. Of several, the one that is let go
     first takes away the memory that another one puts back as that stack, and the next signal ends the process.
     """
-    return _import_runtime().Core()
+    return runtime.Core()
 
 
 def refuse_device(device: "torch.device | str") -> None:
