@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from samecar import processes
+from samecar.cli.launching import starts_others
 from samecar.errors import SamecarError
 from samecar.hardware import Machine, machine
-from samecar.processes import ALONE, Processes, read_environment, starts_others, take_part
+from samecar.processes import ALONE, Processes, read_environment, take_part
 
 WHOLE = {
     "RANK": "5",

@@ -128,7 +128,8 @@ def several(count: int | None, on: "Machine") -> "Iterator[Processes | None]":
         count: processes to start on this machine; None starts none.
         on: the machine.
     """
-    from samecar.processes import launch, starts_others, take_part
+    from samecar.cli.launching import launch, starts_others
+    from samecar.processes import take_part
 
     if starts_others(count):
         assert count is not None

@@ -15,6 +15,7 @@ from samecar.cli.drawn import demo, draw
 from samecar.cli.export import export
 from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
+from samecar.cli.launching import LaunchedError
 from samecar.cli.link import link
 from samecar.cli.options import Group, add_command
 from samecar.cli.plot import plot
@@ -30,7 +31,7 @@ from samecar.cli.tune import tune
 from samecar.cli.watch import watch
 from samecar.cli.weights import import_weights
 from samecar.errors import SamecarError, naming_extra
-from samecar.processes import LaunchedError, SaidElsewhereError
+from samecar.processes import SaidElsewhereError
 from samecar.version import __version__
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]

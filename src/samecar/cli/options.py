@@ -19,8 +19,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from samecar.cli import console
+from samecar.cli.launching import LaunchedError
 from samecar.errors import SamecarError
-from samecar.processes import LaunchedError, SaidElsewhereError
+from samecar.processes import SaidElsewhereError
 
 if TYPE_CHECKING:
     from samecar.experiment.composite import TrainedModel
