@@ -106,7 +106,7 @@ class CatalogueEngine(Engine):
     def set_labels(self, name: str, values: Mapping[int, str]) -> None:
         ids = json_ids(list(values))
         with self._catalogue.writing() as connection:
-            rows = connection.execute("SELECT id FROM entries WHERE id IN (SELECT value FROM json_each(?))", [ids])
+            rows = connection.execute(f"SELECT id FROM entries WHERE {_BY_NUMBER}", [ids])  # noqa: S608
             there = [number for (number,) in rows]
             statement = "DELETE FROM labels WHERE name = ? AND entry IN (SELECT value FROM json_each(?))"
             connection.execute(statement, [name, ids])
