@@ -1,5 +1,6 @@
 """Cameras and the journeys between them: who came from where, how many, and how long it took."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -63,7 +64,8 @@ def journeys_figure(
     Raises:
         SamecarError: there is no camera, one has no place, or the width is out of range.
     """
-    cameras = sorted({camera for journey in journeys for camera in journey.cameras})
+    seen = Counter(camera for journey in journeys for camera in set(journey.cameras))
+    cameras = sorted(seen)
     if not cameras:
         raise SamecarError("there are no journeys to draw; add pictures to the gallery first")
     at = _on_circle(cameras) if places is None else _scaled(cameras, places)
@@ -80,8 +82,7 @@ def journeys_figure(
         for move, place in told.items():
             _write_words(axes, move, place, width)
         for camera in cameras:
-            seen = sum(camera in journey.cameras for journey in journeys)
-            _draw_camera(axes, camera, at[camera], radius, width, seen)
+            _draw_camera(axes, camera, at[camera], radius, width, seen[camera])
         axes.set_aspect("equal")
         axes.set_xlim(-HALF_WIDTH, HALF_WIDTH)
         axes.set_ylim(-HALF_HEIGHT, HALF_HEIGHT)

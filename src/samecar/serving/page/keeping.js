@@ -5,10 +5,10 @@ const STORE = "pictures";
 const HOUR = 3_600_000; // milliseconds
 
 /** Hours after which a picture is forgotten. */
-export const HOURS = 8;
+const HOURS = 8;
 
 /** Most pictures that are kept; the oldest are forgotten for newer ones. */
-export const MOST = 100;
+const MOST = 100;
 
 let opened;
 

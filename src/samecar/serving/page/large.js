@@ -63,7 +63,7 @@ function offerMoments(moments, previews, film, open) {
 }
 
 /** "1:02:03.4", "0:07.5": a place in a film. */
-export function moment(seconds) {
+function moment(seconds) {
   const tenths = Math.round(seconds * 10);
   const hours = Math.floor(tenths / 36000);
   const minutes = Math.floor(tenths / 600) % 60;

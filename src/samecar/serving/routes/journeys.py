@@ -6,7 +6,8 @@ from samecar.linking.settings import JOURNEY
 from samecar.retrieval.records import Entry, Filter
 from samecar.serving.dependencies import Number, Served
 from samecar.serving.errors import error_responses
-from samecar.serving.messages import Picture, PicturesReply, describe_entry
+from samecar.serving.messages import PicturesReply
+from samecar.serving.routes.pictures import reply
 from samecar.serving.uploads import LimitedRoute
 
 router = APIRouter(route_class=LimitedRoute, tags=["pictures"])
@@ -23,11 +24,7 @@ async def show_journey(number: Number, service: Served) -> PicturesReply:
         return PicturesReply(pictures=[], next=None)
     listed = service.gallery.engine.listed
     entries = await service.read(listed, Filter(labels={JOURNEY: name}), limit=MOST_SHOWN)
-    pictures = [
-        Picture(**describe_entry(entry, service.keeps_thumbnails, service.offers_previews))
-        for entry in sorted(entries, key=_by_time)
-    ]
-    return PicturesReply(pictures=pictures, next=None)
+    return PicturesReply(pictures=[reply(entry, service) for entry in sorted(entries, key=_by_time)], next=None)
 
 
 def _by_time(entry: Entry) -> tuple[bool, float, str]:

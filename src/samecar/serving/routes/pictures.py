@@ -51,7 +51,7 @@ async def list_pictures(service: Served, query: Annotated[PageQuery, Query()]) -
     entries = await service.read(listed, query.to_filter(), beyond=query.beyond, limit=limit + 1)
     shown = entries[:limit]
     following = shown[-1].id if len(entries) > len(shown) else None
-    return PicturesReply(pictures=[_reply(entry, service) for entry in shown], next=following)
+    return PicturesReply(pictures=[reply(entry, service) for entry in shown], next=following)
 
 
 @router.post(
@@ -77,7 +77,7 @@ async def add_picture(
 @router.get("/api/pictures/{number}", responses=error_responses(404))
 async def describe_picture(number: Number, service: Served) -> Picture:
     """Tells what is known about an entry."""
-    return _reply(await service.entry(number), service)
+    return reply(await service.entry(number), service)
 
 
 @router.patch("/api/pictures/{number}", responses=error_responses(400, 404, 408, 413))
@@ -87,7 +87,7 @@ async def change_picture(number: Number, service: Served, change: Change) -> Pic
     values = change.model_dump(exclude_none=True, exclude={"time"})
     if change.time is not None:
         values["time"] = time
-    return _reply(await service.write(_change, service, number, values), service)
+    return reply(await service.write(_change, service, number, values), service)
 
 
 @router.delete("/api/pictures/{number}", status_code=204, responses=error_responses(404))
@@ -115,7 +115,8 @@ def answer_jpeg(picture: bytes, request: Request) -> Response:
     return Response(picture, media_type="image/jpeg", headers=kept)
 
 
-def _reply(entry: Entry, service: Service) -> Picture:
+def reply(entry: Entry, service: Service) -> Picture:
+    """An entry as clients are told of it."""
     return Picture(**describe_entry(entry, service.keeps_thumbnails, service.offers_previews))
 
 
