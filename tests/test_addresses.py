@@ -21,6 +21,8 @@ def test_paths_are_no_addresses(text):
         ("https://hooks.example.org/services/T0/B0/geheim?key=geheim#geheim", "https://hooks.example.org"),
         ("http://anna:gehe@im@camera/1", "http://camera"),
         ("rtsp://[fe80::1]:554/1", "rtsp://[fe80::1]:554"),
+        ("rtsp://anna:ge#heim@camera/1", "rtsp://…"),
+        ("rtsp://[geheim", "rtsp://…"),
     ],
 )
 def test_only_scheme_host_and_port_are_shown(address, shown):

@@ -16,7 +16,10 @@ def shown_address(address: str) -> str:
 
     The rest may hold a password, which cameras and services also take in the path and behind a question mark.
     """
-    parts = _split(address)
+    try:
+        parts = _split(address)
+    except ValueError:
+        return f"{address.partition('://')[0]}://…"
     port = f":{parts.port}" if parts.port else ""
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"{parts.scheme}://{host}{port}"

@@ -168,6 +168,27 @@ def test_what_a_library_of_others_raises_is_one_sentence(noted, painted_source, 
         train(recipe_with(), painted_source, tmp_path / "run", on=HERE, log="trackio")
 
 
+def test_a_login_in_what_a_library_says_is_not_repeated(noted, painted_source, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise ConnectionError("API request to https://anna:geheim@logs/api failed")
+
+    monkeypatch.setattr(noted, "__init__", fail)
+    with pytest.raises(SamecarError, match=r"API request to https://logs/api failed"):
+        train(recipe_with(), painted_source, tmp_path / "run", on=HERE, log="trackio")
+
+
+def test_scores_are_kept_where_the_log_is_lost_while_it_is_told(noted, painted_source, tmp_path, monkeypatch):
+    made = train(recipe_with(), painted_source, tmp_path / "run", on=HERE, log="trackio")
+
+    def fail(*arguments):
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(noted, "log_values", fail)
+    with pytest.warns(UserWarning, match="the scores are saved, but not logged: no answer"):
+        evaluate(made, painted_source, on=HERE)
+    assert (made.folder / "report.html").is_file()
+
+
 def test_scores_are_kept_where_the_log_cannot_be_reached(noted, painted_source, tmp_path, monkeypatch):
     made = train(recipe_with(), painted_source, tmp_path / "run", on=HERE, log="trackio")
     monkeypatch.setitem(sys.modules, "trackio", None)

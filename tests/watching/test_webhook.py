@@ -138,6 +138,18 @@ def test_an_event_that_is_refused_is_not_sent_again_and_is_told(answer):
     assert secrets_in("".join(told)) == []
 
 
+def test_an_outage_after_a_refusal_is_told_and_so_is_its_end():
+    with receiving(400, 500, 200) as receiver:
+        told = []
+        webhook = Webhook(receiver.address, told.append, QUICK)
+        webhook.send(event(1))
+        webhook.send(event(2))
+        webhook.close()
+    assert receiver.entries() == [2]
+    assert told[1].endswith("cannot be reached: it answers 500; events wait, and are sent again")
+    assert told[2].endswith("is reached again")
+
+
 def test_a_program_that_never_answers_holds_nobody_up_and_what_is_lost_is_told():
     settings = WebhookSettings(answer_seconds=0.2, first_pause=0.05, longest_pause=0.1, waiting=3, last_seconds=0.5)
     with receiving(200, slow=30) as receiver:

@@ -28,7 +28,7 @@ from samecar.files import as_path, contents, make_folder, read_json, sync, write
 from samecar.models.folders import DESCRIPTION_FILE, TENSORS_FILE, refuse_unfinished, tensors_digest
 from samecar.preprocessing import Preprocessing
 from samecar.training.lock import LOCK_FILE
-from samecar.training.logs import DEFAULT, RunLog, check_log, open_log
+from samecar.training.logs import DEFAULT, RunLog, check_log, describe_failure, open_log
 from samecar.training.logs.values import epoch_values, recipe_settings
 from samecar.training.metrics import METRICS_FILE, read_metrics
 from samecar.training.resuming import beginning_with, differences, is_longer, recipe_to_resume
@@ -354,11 +354,12 @@ class Run:
         """Adds scores on a test set to the log, at the epoch of the model; warns where the log cannot be reached."""
         try:
             log = self.open_log()
-        except SamecarError as error:
-            warnings.warn(f"the scores are saved, but not logged: {error}", stacklevel=2)
-            return
-        log.log_values({f"test/{name}": value for name, value in scores.items()}, epoch)
-        log.finish()
+            try:
+                log.log_values({f"test/{name}": value for name, value in scores.items()}, epoch)
+            finally:
+                log.finish()
+        except Exception as error:  # whatever a library or a server of others may raise
+            warnings.warn(f"the scores are saved, but not logged: {describe_failure(error)}", stacklevel=2)
 
     def write_unreadable(self, sentences: Sequence[str]) -> None:
         """Notes the pictures that were left out of training because they could not be read."""

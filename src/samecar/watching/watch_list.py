@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from samecar.data.pictures import decode_picture
 from samecar.errors import SamecarError
-from samecar.files import read_whole
 from samecar.retrieval.gallery import WATCH_FILE, Gallery
+from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import picture_content
 from samecar.retrieval.times import time_text
 
@@ -212,7 +212,7 @@ def watch_pictures(gallery: Gallery, vehicle: str, paths: Sequence[Path]) -> lis
     if not paths:
         raise SamecarError(f"there is no picture of {vehicle!r}; give one or more")
     model = gallery.model
-    contents = [_read(path) for path in paths]
+    contents = [Incoming(path).read() for path in paths]
     pictures = [
         decode_picture(content, path, model.preprocessing.decoded_size)
         for content, path in zip(contents, paths, strict=True)
@@ -228,12 +228,3 @@ def watch_pictures(gallery: Gallery, vehicle: str, paths: Sequence[Path]) -> lis
         )
         for path, content, row in zip(paths, contents, model.embed(pictures), strict=True)
     ]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return read_whole(path)
-    except (OSError, ValueError) as error:
-        raise SamecarError(
-            f"picture {path} cannot be read: {(getattr(error, 'strerror', None) or str(error)).lower()}"
-        ) from error

@@ -73,6 +73,7 @@ class Webhook:
         self._closing = threading.Event()
         self._lost = self._refused = 0
         self._reason = ""
+        self._away = False
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
@@ -144,14 +145,16 @@ class Webhook:
         except (OSError, HTTPException, ValueError) as error:
             inner = getattr(error, "reason", error)
             reason = (getattr(inner, "strerror", None) or type(inner).__name__).lower()
-        if not self._reason:
+        if not self._away:
             self._warn(f"webhook {self.name} cannot be reached: {reason}; events wait, and are sent again")
-        self._reason = reason
+        self._away, self._reason = True, reason
         return False
 
     def _note_reached(self) -> None:
-        if self._reason and not self._refused:
+        if self._away:
             self._warn(f"webhook {self.name} is reached again")
+        self._away = False
+        if not self._refused:
             self._reason = ""
 
 

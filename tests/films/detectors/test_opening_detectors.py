@@ -285,6 +285,11 @@ def test_names_are_read_from_a_list_or_a_file(tmp_path):
         read_names(str(tmp_path / "names.txt"))
 
 
+def test_a_list_of_names_may_be_longer_than_a_files_name():
+    names = tuple(f"class {number}" for number in range(80))
+    assert read_names(", ".join(names)) == names
+
+
 def test_names_must_be_as_many_as_there_are_classes(tmp_path):
     path = saying(tmp_path / "detector.onnx", output0=yolo_rows())
     with pytest.raises(SamecarError, match=r"class names are 2, and detector .* has 3 classes; name each of them"):

@@ -4,7 +4,7 @@
 library, so that nobody needs one that was not asked for.
 """
 
-from samecar.training.logs.choosing import DEFAULT, LOGS, check_log, open_log
+from samecar.training.logs.choosing import DEFAULT, LOGS, check_log, describe_failure, open_log
 from samecar.training.logs.protocol import RunLog
 
-__all__ = ["DEFAULT", "LOGS", "RunLog", "check_log", "open_log"]
+__all__ = ["DEFAULT", "LOGS", "RunLog", "check_log", "describe_failure", "open_log"]

@@ -1,5 +1,6 @@
 """Which logs there are, and how the one of a name is opened."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, cast
@@ -44,8 +45,13 @@ def open_log(name: str, folder: Path, identity: str = "", done: int | None = Non
     except SamecarError:
         raise
     except Exception as error:  # whatever a library or a server of others may raise
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise SamecarError(f"the log {name} of {folder} cannot be opened: {said}") from error
+        raise SamecarError(f"the log {name} of {folder} cannot be opened: {describe_failure(error)}") from error
+
+
+def describe_failure(error: Exception) -> str:
+    """What a library of others says went wrong, on one line, without the logins of addresses."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r"://[^/\s]*@", "://", said)
 
 
 def _find(name: str) -> Any:

@@ -1,13 +1,14 @@
 """A run's settings and numbers under the names that logs show."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from samecar.config import Recipe
+from samecar.options import flatten
 
 
 def recipe_settings(recipe: Recipe) -> dict[str, str]:
     """The options of a recipe by their names with dots, as texts, and its digest."""
-    options = {name: str(value) for name, value in _flat(recipe.model_dump(mode="json"))}
+    options = {name: str(value) for name, value in flatten(recipe.model_dump(mode="json")).items()}
     return {**options, "digest": recipe.digest}
 
 
@@ -19,11 +20,3 @@ def epoch_values(record: Mapping[str, float]) -> dict[str, float]:
 def _grouped(name: str) -> str:
     group, _, rest = name.partition("_")
     return f"validation/{rest}" if group == "validation" else f"train/{name}"
-
-
-def _flat(settings: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
