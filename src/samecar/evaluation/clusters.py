@@ -58,13 +58,14 @@ def score_clusters(vehicles: ArrayLike, groups: ArrayLike) -> ClusterScores:
         )
     vehicle, group, together = _count_together(one, other)
     by_vehicle, by_group = (np.bincount(names, together).astype(np.float64) for names in (vehicle, group))
+    matched = _match(vehicle, group, together) / len(one)
     return ClusterScores(
         pairwise=_score_pairs(together, by_vehicle, by_group),
         b_cubed=_agreement(
             float((together**2 / by_group[group]).sum() / len(one)),
             float((together**2 / by_vehicle[vehicle]).sum() / len(one)),
         ),
-        identity=_agreement(*[_match(vehicle, group, together) / len(one)] * 2),
+        identity=_agreement(matched, matched),
     )
 
 
@@ -110,16 +111,12 @@ def _match(vehicle: NDArray[np.int64], group: NDArray[np.int64], together: NDArr
 
 def _components(vehicle: NDArray[np.int64], group: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
     """Cells whose vehicles and groups hang together; each can be matched for itself."""
-    label = vehicle.copy()
-    while True:
-        of_group = np.full(int(group.max()) + 1, len(label) + int(vehicle.max()) + 1)
-        np.minimum.at(of_group, group, label)
-        lower = of_group[group]
-        of_vehicle = np.full(int(vehicle.max()) + 1, of_group.max() + 1)
-        np.minimum.at(of_vehicle, vehicle, lower)
-        lower = of_vehicle[vehicle]
-        if (lower == label).all():
-            break
-        label = lower
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    vehicles = int(vehicle.max()) + 1
+    both = vehicles + int(group.max()) + 1
+    shared = coo_array((np.ones(len(vehicle), np.bool_), (vehicle, vehicles + group)), shape=(both, both))
+    label = connected_components(shared, directed=False)[1][vehicle]
     order = np.argsort(label, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)

@@ -43,12 +43,10 @@ class Sightings:
     Attributes:
         all: each of them.
         notes: a sentence for whatever has to be known of times and tracks.
-        untimed: how many have no usable time.
     """
 
     all: tuple[Sighting, ...]
     notes: tuple[str, ...]
-    untimed: int
 
     def __len__(self) -> int:
         return len(self.all)
@@ -101,7 +99,7 @@ def gather_sightings(entries: Iterable[Entry], window: float, *, untimed: bool =
     without = sum(sighting.start is None for sighting in found)
     kept = [sighting for sighting in found if untimed or sighting.start is not None]
     notes = [*_note_times(frozen, without, untimed), *_note_tracks(mixed)]
-    return Sightings(tuple(sorted(kept, key=lambda sighting: sighting.content)), tuple(notes), without)
+    return Sightings(tuple(sorted(kept, key=lambda sighting: sighting.content)), tuple(notes))
 
 
 def _track_key(entry: Entry) -> tuple[str, str] | None:

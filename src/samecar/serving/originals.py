@@ -32,7 +32,8 @@ class Originals:
         try:
             self.folder = folder.resolve(strict=True)
         except (OSError, RuntimeError) as error:
-            raise SamecarError(f"--originals {folder} cannot be used: {error}; name a folder that is there") from error
+            reason = getattr(error, "strerror", None) or error
+            raise SamecarError(f"--originals {folder} cannot be used: {reason}; name a folder that is there") from error
         if not self.folder.is_dir():
             raise SamecarError(f"--originals {folder} is no folder; name the one below which the pictures lie")
         self._names = (self.folder, Path(os.path.normpath(folder.absolute())))  # entries may name it by a link
