@@ -297,3 +297,26 @@ def test_an_interruption_before_an_epoch_ended_promises_nothing(
     assert (finished.status, finished.errors) == (130, f"error: {sentence.format(out=out)}\n")
     if out.exists():
         done(*command, "--resume")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("recipes",),
+        ("demo", "-o", "demo"),
+        ("tune", "report-baseline", "-o", "study", "--data", "demo"),
+        ("reproduce", "-o", "report", "--data", "demo"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_commands_that_share_no_work_are_refused_under_torchrun(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "TORCHELASTIC_RUN_ID": "none"}
+    for name, value in (told | meeting).items():
+        monkeypatch.setenv(name, value)
+    sentence = refused(*words)
+    assert f"`samecar {words[0]}` works in one process, and torchrun has started 2; run it without torchrun" in sentence
+    monkeypatch.setenv("RANK", "1")
+    assert run(*words) == (2, "", "")  # the first one has said it
+    assert not list(tmp_path.iterdir())

@@ -11,8 +11,9 @@ from command_line import done, refused, run
 from pydantic import BaseModel, Field
 from typer.main import get_command
 
+from samecar.cli.commands import EXAMPLES, add_command
 from samecar.cli.main import app
-from samecar.cli.options import EXAMPLES, OptionsOf, Spelling, add_command, documented, library_settings
+from samecar.cli.settings import OptionsOf, Spelling, documented, library_settings
 from samecar.errors import SamecarError
 
 ONLY_OF_THE_SHELL = {("split", "held_out"), ("copy", "index"), ("features", "recipe"), ("add", "camera")}

@@ -9,8 +9,8 @@ from command_line import done, run, tiny
 from conftest import paint_picture
 from typer.main import get_command
 
+from samecar.cli.commands import EXAMPLES
 from samecar.cli.main import app
-from samecar.cli.options import EXAMPLES
 from samecar.drawn import draw_set
 
 ONLY_READ = (

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json, OptionsOf, Place, RunFolder, Source, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Json, Place, RunFolder, Source
+from samecar.cli.settings import OptionsOf
 
 if TYPE_CHECKING:
     from samecar.experiment.composite import CompositeModel

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json, OptionsOf, Spelling, Workers, add_command, examples, group_with
+from samecar.cli.commands import add_command, examples, group_with
+from samecar.cli.options import Json, Workers
+from samecar.cli.settings import OptionsOf, Spelling
 
 data = typer.Typer(
     cls=group_with("samecar data check veri776:VeRi"),

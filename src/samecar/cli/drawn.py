@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import OptionsOf, Place, Spelling, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Place
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
 OF_A_TWIN = ("size", "seed", "workers")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Engine, Json, OptionsOf, Place, Spelling, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Engine, Json, Place
+from samecar.cli.settings import OptionsOf, Spelling
 
 if TYPE_CHECKING:
     from samecar.experiment.export import Export

@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
+from samecar.cli.commands import add_command, examples, group_with
 from samecar.cli.gallery_info import advise, index_words, info
-from samecar.cli.options import (
-    Device,
-    Engine,
-    Name,
-    OptionsOf,
-    Spelling,
-    Stated,
-    add_command,
-    examples,
-    group_with,
-    name_option,
-    open_model,
-)
+from samecar.cli.options import Device, Engine, Name, Stated, open_model
 from samecar.cli.retention import retain
+from samecar.cli.settings import OptionsOf, Spelling, name_option
 from samecar.cli.watch import Events, announcing
 from samecar.errors import SamecarError
 from samecar.files import expand_home

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from samecar.cli import console
-from samecar.cli.options import Engine, Json, Name, Partial, examples, gallery_words, offer_partial
+from samecar.cli.commands import examples
+from samecar.cli.options import Engine, Json, Name, Partial, gallery_words, offer_partial
 
 if TYPE_CHECKING:
     from samecar.retrieval.engine import ServerSummary

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
+from samecar.cli.commands import examples
 from samecar.cli.gallery import time_of
-from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, examples
+from samecar.cli.options import Device, Engine, Json
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.cli.watch import Events, announcing
 from samecar.errors import SamecarError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from samecar.errors import SamecarError
 from samecar.hardware import Machine, available_cores
-from samecar.processes import Processes, read_environment
+from samecar.processes import Processes, SaidElsewhereError, read_environment
 
 
 class LaunchedError(SamecarError):
@@ -38,6 +38,22 @@ def starts_others(count: int | None) -> bool:
             f"--processes is {count} but torchrun has started {started.count}; leave --processes out under torchrun"
         )
     return False
+
+
+def refuse_to_share(command: str) -> None:
+    """Refuses to run a command in several processes of torchrun's that cannot share its work.
+
+    Args:
+        command: as it is typed.
+
+    Raises:
+        SamecarError: torchrun has started several; the first one says so.
+    """
+    started = read_environment(os.environ) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if started is None or started.count == 1:
+        return
+    sentence = f"`{command}` works in one process, and torchrun has started {started.count}; run it without torchrun"
+    raise SamecarError(sentence) if started.rank == 0 else SaidElsewhereError(sentence)
 
 
 def launch(count: int, arguments: Sequence[str], on: Machine) -> None:

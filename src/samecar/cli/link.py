@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Engine, Json, Name, OptionsOf, Spelling, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Engine, Json, Name
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
     from samecar.evaluation.clusters import ClusterScores
     from samecar.linking import Linking, LinkSettings
+    from samecar.retrieval.gallery import Gallery
 
 Settings = Annotated[
     "LinkSettings",
@@ -75,8 +78,9 @@ def link(
         console.interruptible("the same command goes on"),
         console.progress_bars() as progress,
     ):
+        vehicles = _known_vehicles(opened) if score else {}
         linking = link_gallery(opened, settings, anew=anew, known=not score, label=not score, progress=progress)
-        scores = _score(opened, linking) if score else None
+    scores = _score(linking, vehicles) if score else None
     written = [] if out is None else write_tables(linking, out)
     if picture is not None:
         from samecar.report.figures.journeys import journeys_figure
@@ -91,26 +95,29 @@ def link(
     _print(name, linking, scores, written)
 
 
-def _score(gallery: Any, linking: "Linking") -> "ClusterScores":
-    """How well known vehicles are found.
+def _known_vehicles(gallery: "Gallery") -> dict[int, str]:
+    """Names of vehicles by the entries that show them.
 
     Raises:
         SamecarError: no vehicle is known.
     """
-    from samecar.evaluation.clusters import score_clusters
     from samecar.retrieval.engine import all_entries
 
-    labels = linking.labels()
-    known = {
-        entry.id: entry.sighting.vehicle_id
-        for entry in all_entries(gallery.engine)
-        if entry.sighting.vehicle_id and entry.id in labels
-    }
+    known = {entry.id: entry.sighting.vehicle_id for entry in all_entries(gallery.engine) if entry.sighting.vehicle_id}
     if not known:
         raise SamecarError(
             "--score is given, and no vehicle of the gallery is known by name; add pictures that name it"
         )
-    return score_clusters(list(known.values()), [labels[number] for number in known])
+    return known
+
+
+def _score(linking: "Linking", vehicles: dict[int, str]) -> "ClusterScores":
+    """How well known vehicles are found."""
+    from samecar.evaluation.clusters import score_clusters
+
+    labels = linking.labels()
+    linked = [number for number in vehicles if number in labels]
+    return score_clusters([vehicles[number] for number in linked], [labels[number] for number in linked])
 
 
 def _as_json(linking: "Linking", scores: "ClusterScores | None", written: list[Path]) -> dict[str, Any]:

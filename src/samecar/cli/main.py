@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from samecar.cli import compose, console, measure
+from samecar.cli.commands import Group, add_command
 from samecar.cli.data import data
 from samecar.cli.drawn import demo, draw
 from samecar.cli.export import export
@@ -17,7 +18,6 @@ from samecar.cli.gallery import gallery
 from samecar.cli.ingest import ingest
 from samecar.cli.launching import LaunchedError
 from samecar.cli.link import link
-from samecar.cli.options import Group, add_command
 from samecar.cli.plot import plot
 from samecar.cli.publish import publish
 from samecar.cli.re_embed import re_embed

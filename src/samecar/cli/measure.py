@@ -10,22 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import (
-    Count,
-    Device,
-    Engine,
-    Json,
-    OptionsOf,
-    Place,
-    RunFolder,
-    Source,
-    Spelling,
-    Stated,
-    examples,
-    gallery_words,
-    name_option,
-    open_model,
-)
+from samecar.cli.commands import examples
+from samecar.cli.options import Count, Device, Engine, Json, Place, RunFolder, Source, Stated, gallery_words, open_model
+from samecar.cli.settings import OptionsOf, Spelling, name_option
 from samecar.errors import SamecarError
 from samecar.numerals import read_number, read_whole_number
 

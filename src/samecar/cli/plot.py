@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
+from samecar.cli.commands import add_command, examples, group_with
 from samecar.cli.measure import OLD_NAMES, RunDistance
-from samecar.cli.options import OptionsOf, Place, RunFolder, Source, Spelling, add_command, examples, group_with
+from samecar.cli.options import Place, RunFolder, Source
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import OptionsOf, examples
+from samecar.cli.commands import examples
+from samecar.cli.settings import OptionsOf
 
 
 @examples("samecar publish runs/first -o garage-model --licence apache-2.0")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
+from samecar.cli.commands import examples
 from samecar.cli.gallery import Run, Threads
-from samecar.cli.options import Device, Engine, Name, Stated, examples, open_model
+from samecar.cli.options import Device, Engine, Name, Stated, open_model
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

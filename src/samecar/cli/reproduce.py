@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Kept, OptionsOf, Place, Spelling, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Kept, Place
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

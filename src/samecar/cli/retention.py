@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Engine, Json, Name, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Engine, Json, Name
 from samecar.errors import first_few
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
+from samecar.cli.commands import examples
 from samecar.cli.gallery import Allowed, standard_input
-from samecar.cli.options import Device, Engine, Json, Name, OptionsOf, Partial, Spelling, examples, offer_partial
+from samecar.cli.options import Device, Engine, Json, Name, Partial, offer_partial
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Device, Engine, OptionsOf, Spelling, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Device, Engine
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.cli.watch import Events, announcing
 from samecar.errors import missing_library
 

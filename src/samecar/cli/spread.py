@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Engine, Name, OptionsOf, Spelling, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Engine, Name
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError, first_few
 
 if TYPE_CHECKING:

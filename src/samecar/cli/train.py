@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Count, OptionsOf, Place, Quickness, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Count, Place, Quickness
+from samecar.cli.settings import OptionsOf
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json, OptionsOf, Place, Source, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Json, Place, Source
+from samecar.cli.settings import OptionsOf
 from samecar.cli.train import Changes
 
 if TYPE_CHECKING:

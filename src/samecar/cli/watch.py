@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Device, Engine, Json, OptionsOf, Spelling, add_command, examples, group_with
+from samecar.cli.commands import add_command, examples, group_with
+from samecar.cli.options import Device, Engine, Json
+from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from samecar.cli import console
-from samecar.cli.options import Json, examples
+from samecar.cli.commands import examples
+from samecar.cli.options import Json
 from samecar.errors import SamecarError
 
 if TYPE_CHECKING:
