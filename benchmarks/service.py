@@ -36,7 +36,7 @@ from samecar.preprocessing import Pixels
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Addition, Sighting
 from samecar.serving.app import SWITCH_INTERVAL
-from samecar.serving.service import OTHERS
+from samecar.serving.decoding import FEWEST_THREADS
 from samecar.serving.settings import ServiceSettings
 
 BATCH = ServiceSettings().batch
@@ -119,7 +119,7 @@ def model_alone(model: Encoder, pictures: list[bytes], seconds: float) -> float:
         return model.prepare(decode(model, pictures[place % len(pictures)]))
 
     done = 0
-    with ThreadPoolExecutor(OTHERS) as threads:
+    with ThreadPoolExecutor(FEWEST_THREADS) as threads:
         following = [threads.submit(prepared, place) for place in range(BATCH)]
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:

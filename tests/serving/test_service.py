@@ -590,7 +590,7 @@ def test_metrics(painted_gallery, query):
 def test_metrics_are_told_while_the_gallery_cannot_be_asked(painted_gallery, monkeypatch):
     with serving(painted_gallery) as client:
         engine = client.app.state.service.gallery.engine
-        monkeypatch.setattr(client.app.state.service, "_counted", None)
+        monkeypatch.setattr(client.app.state.service.counting, "_counted", None)
         monkeypatch.setattr(engine, "summary", refuse_to_answer)
         assert client.get("/ready").status_code == 503
         answer = client.get("/metrics")
@@ -637,10 +637,10 @@ def test_all_who_ask_how_much_there_is_share_one_count(painted_gallery, monkeypa
     async def main():
         async with asking(app) as client:
             counts = slow_summary(app.state.service, begun, go_on)
-            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 0)  # what was counted before is too old
+            monkeypatch.setattr("samecar.serving.counting.SUMMARY_SECONDS", 0)  # what was counted before is too old
             asked = [asyncio.create_task(client.get(path)) for path in ("/ready", "/api/gallery", "/metrics") * 20]
             await until(begun)
-            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 60)
+            monkeypatch.setattr("samecar.serving.counting.SUMMARY_SECONDS", 60)
             others = await client.get("/api/pictures/3")
             asked += [asyncio.create_task(client.get("/ready")) for _ in range(20)]
             await asyncio.sleep(0.1)
@@ -659,10 +659,10 @@ def test_a_count_that_began_before_a_change_is_not_given_after_it(own_gallery, q
     async def main():
         async with asking(app) as client:
             counts = slow_summary(app.state.service, begun, go_on)
-            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 0)
+            monkeypatch.setattr("samecar.serving.counting.SUMMARY_SECONDS", 0)
             before = asyncio.create_task(client.get("/api/gallery"))
             await until(begun)
-            monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 60)
+            monkeypatch.setattr("samecar.serving.counting.SUMMARY_SECONDS", 60)
             added = await client.post("/api/pictures", files={"picture": ("q.png", query)})
             after = [asyncio.create_task(client.get("/api/gallery")) for _ in range(20)]
             await asyncio.sleep(0.1)
@@ -674,7 +674,7 @@ def test_a_count_that_began_before_a_change_is_not_given_after_it(own_gallery, q
 
 def test_a_count_that_fails_fails_for_all_who_wait_and_the_next_one_counts_again(painted_gallery, monkeypatch):
     app = service(painted_gallery)
-    monkeypatch.setattr("samecar.serving.service.SUMMARY_SECONDS", 0)
+    monkeypatch.setattr("samecar.serving.counting.SUMMARY_SECONDS", 0)
     counts = []
 
     def failing():

@@ -16,7 +16,7 @@ from galleries import asking, painted, service, serving, wait_until
 from PIL import Image
 from test_service_connections import connected, is_over, running, status
 
-from samecar.serving import service as serving_service
+from samecar.serving import decoding as decoding_module
 from samecar.serving.uploads import LARGE_PIXELS
 
 UNREAD_ANSWERS = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 120
@@ -217,7 +217,7 @@ def ask_for_heavy(client, number, content):
 
 def test_of_heavy_pictures_one_is_decoded_at_a_time_and_others_do_not_wait(own_gallery, query, monkeypatch):
     go_on, decoding, most = threading.Event(), 0, 0
-    open_upload = serving_service.open_upload
+    open_upload = decoding_module.open_upload
 
     def open_slowly(file, crop, size):
         nonlocal decoding, most
@@ -231,7 +231,7 @@ def test_of_heavy_pictures_one_is_decoded_at_a_time_and_others_do_not_wait(own_g
 
     async def main():
         async with asking(service(own_gallery)) as client:
-            monkeypatch.setattr(serving_service, "open_upload", open_slowly)
+            monkeypatch.setattr(decoding_module, "open_upload", open_slowly)
             content = heavy_picture(1500)
             heavy = [asyncio.create_task(ask_for_heavy(client, 3 * number, content)) for number in range(6)]
             await asyncio.sleep(0.5)

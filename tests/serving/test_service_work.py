@@ -9,7 +9,7 @@ from costly_pictures import chunk, jpeg, png
 from galleries import ask, painted, served, serving, wait_until
 
 from samecar.hardware import available_cores
-from samecar.serving.service import OTHERS
+from samecar.serving.decoding import FEWEST_THREADS
 from samecar.serving.uploads import open_upload
 
 SECONDS = 30
@@ -45,9 +45,9 @@ def test_a_costly_picture_is_searched_and_added_as_any_other(own_gallery):
 
 
 def test_a_service_whose_decoders_are_all_at_work_is_not_ready(own_gallery, tmp_path, monkeypatch):
-    monkeypatch.setattr("samecar.serving.service.SOON", 0.2)
+    monkeypatch.setattr("samecar.serving.decoding.SOON", 0.2)
     query = painted(tmp_path, 2, 1, 7).read_bytes()
-    decoders = max(OTHERS, available_cores())
+    decoders = max(FEWEST_THREADS, available_cores())
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     def wait_and_open(*given):
@@ -56,7 +56,7 @@ def test_a_service_whose_decoders_are_all_at_work_is_not_ready(own_gallery, tmp_
         return open_upload(*given)
 
     with serving(own_gallery) as client, ThreadPoolExecutor() as clients:
-        monkeypatch.setattr("samecar.serving.service.open_upload", wait_and_open)
+        monkeypatch.setattr("samecar.serving.decoding.open_upload", wait_and_open)
         sent = {"files": {"picture": ("q.png", query)}}
         searches = [clients.submit(client.post, "/api/search", **sent) for _ in range(decoders)]
         assert all(begun.acquire(timeout=SECONDS) for _ in searches)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, BinaryIO, NamedTuple, ParamSpec, TypeVar
+from typing import BinaryIO, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,50 +20,29 @@ from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.records import (
     Entry,
     Filter,
-    LabelValue,
     Sighting,
-    Summary,
     picture_content,
     pool_embeddings,
     views_content,
 )
 from samecar.serving.batching import Batcher, QueueFullError
+from samecar.serving.counting import Counting
+from samecar.serving.decoding import FEWEST_THREADS, LARGE_WAITING, Decoder, refuse_costly
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
 from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.originals import Originals
 from samecar.serving.settings import ServiceSettings
-from samecar.serving.uploads import Crop, Upload, View, Weight, open_upload, read_upload, unreadable, weigh
+from samecar.serving.uploads import Crop, View, Weight, read_upload, unreadable, weigh
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
-
-SUMMARY_SECONDS = 2.0
-"""How long a summary is answered with: counting a large gallery takes a while, and nobody sees the delay."""
-
-LABEL_SECONDS = 60.0
-"""How long the values of labels are answered with; they hardly change with a few pictures."""
 
 SECONDS_FOR_OTHERS = 30
 """How long a change may wait for other writers before the server says so."""
 
 LAST_SECONDS = 3.0
 """How long the gallery's server may be silent when the service ends."""
-
-OTHERS = 4
-"""Threads beside the model's that decode pictures, and as many that read the gallery."""
-
-LARGE_WAITING = 16
-"""Large pictures that may wait: they are decoded one by one, so that nobody waits for them but those who send one.
-
-Memory then holds one of them, and until its turn comes its file lies on the disk.
-"""
-
-COSTLY_WAITING = 4
-"""Pictures behind which a costly one may wait, as each may take seconds."""
-
-SOON = 2.0
-"""Seconds within which a picture begins to be decoded; a service that takes longer is not ready for more."""
 
 
 class Question(NamedTuple):
@@ -96,20 +75,6 @@ class SearchOutcome(NamedTuple):
     judged: dict[int, bool]
 
 
-class Counted(NamedTuple):
-    """A summary that was counted.
-
-    Attributes:
-        done: when, by the clock of `time.monotonic`.
-        changes: how many changes of this service it knows of at least.
-        summary: the gallery's.
-    """
-
-    done: float
-    changes: int
-    summary: Summary
-
-
 class Service:
     """A gallery that many ask at a time.
 
@@ -123,6 +88,8 @@ class Service:
         keeps_thumbnails: whether the gallery does; False until it is loaded.
         offers_previews: whether there may be larger pictures than thumbnails; likewise.
         originals: pictures where they lie, if they may be shown.
+        counting: how much the gallery holds.
+        decoder: of what clients send.
     """
 
     def __init__(self, gallery: Gallery, settings: ServiceSettings, metrics: Metrics) -> None:
@@ -133,8 +100,11 @@ class Service:
         self.originals = None if settings.originals is None else Originals(settings.originals, settings.bytes)
         self._gallery = gallery
         gallery.engine.limit_silence(settings.answer_seconds, settings.answer_seconds + SECONDS_FOR_OTHERS)
-        self._threads = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="reading")
-        self._decoders = ThreadPoolExecutor(max(OTHERS, available_cores()), thread_name_prefix="decoding")
+        self.decoder = Decoder(settings.pixels)
+        self.counting = Counting(
+            lambda: self.read(self.gallery.engine.summary), lambda: self.read(self.gallery.engine.label_values)
+        )
+        self._threads = ThreadPoolExecutor(max(FEWEST_THREADS, available_cores()), thread_name_prefix="reading")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writing")
         self._embedder = Batcher(
             self._embed,
@@ -146,13 +116,7 @@ class Service:
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
-        self._heavy = Batcher(_do_each, largest=1, waiting=LARGE_WAITING, name="heavy")
         self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=LARGE_WAITING, name="heavy-adding")
-        self._changes = 0
-        self._counted: Counted | None = None
-        self._labels: tuple[float, dict[str, list[LabelValue]]] | None = None  # when counted, and what
-        self._labels_lock = asyncio.Lock()
-        self._counting: tuple[int, asyncio.Task[Counted]] | None = None  # the changes before it, and the count
         self.metrics.queue.set_function(lambda: len(self._embedder.queue))
 
     @property
@@ -195,9 +159,9 @@ class Service:
     async def close(self) -> None:
         """Finishes what was begun and closes the gallery."""
         self.prepare_to_end()
-        for batcher in (self._heavy, self._heavy_adder, self._embedder, self._searcher, self._adder):
+        await self.decoder.close()
+        for batcher in (self._heavy_adder, self._embedder, self._searcher, self._adder):
             await batcher.close()
-        self._decoders.shutdown()
         self._writer.shutdown()
         self._threads.shutdown()
         self._gallery.close()
@@ -215,7 +179,7 @@ class Service:
         self.refuse_if_read_only()
         running = asyncio.get_running_loop().run_in_executor(self._writer, lambda: work(*args, **more))
         value = await asyncio.shield(running)
-        self._changes += 1
+        self.counting.note_change()
         return value
 
     async def entry(self, number: int) -> Entry:
@@ -265,59 +229,16 @@ class Service:
         if self.settings.read_only:
             raise ServiceError(403, "read_only", "this service only searches; it was started with --read-only")
 
-    async def refuse_if_busy(self) -> None:
-        """Refuses where no thread is soon free to decode a picture.
-
-        Raises:
-            ServiceError: all of them are at work.
-        """
-        try:
-            async with asyncio.timeout(SOON):
-                await asyncio.get_running_loop().run_in_executor(self._decoders, _do_each, ())
-        except TimeoutError as error:
-            raise busy() from error
-
-    async def decode(
-        self,
-        file: BinaryIO,
-        crop: Crop | None,
-        use: Callable[[Upload], Value],
-        size: tuple[int, int] | None = None,
-    ) -> Value:
-        """Decodes a picture and does something with it in the same thread; heavy ones wait for each other.
-
-        Args:
-            file: the picture.
-            crop: which part is meant; None means all.
-            use: what is done with it.
-            size: height and width below which it is not decoded; None takes what the model sees.
-
-        Raises:
-            ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
-        """
-        least = self.gallery.model.preprocessing.decoded_size if size is None else size
-
-        def decode() -> Value:
-            return use(open_upload(read_upload(file), crop, least))
-
-        weight = await self.read(weigh, file, self.settings.pixels)
-        if weight is Weight.LIGHT:
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, decode)
-        _refuse_costly(weight, self._heavy)
-        try:
-            value: Value = await self._heavy(decode)
-        except QueueFullError as error:
-            raise busy() from error
-        return value
-
     async def prepare(self, file: BinaryIO, crop: Crop | None) -> tuple[str, Pixels]:
         """Decodes a picture for the model; gives its content too.
 
         Raises:
             ServiceError: it is too large, too much work or no picture, or too many heavy ones are waiting.
         """
-        return await self.decode(
-            file, crop, lambda upload: (upload.content, self.gallery.model.prepare(upload.picture))
+        model = self.gallery.model
+        least = model.preprocessing.decoded_size
+        return await self.decoder.decode(
+            file, crop, least, lambda upload: (upload.content, model.prepare(upload.picture))
         )
 
     async def embed_views(self, views: Sequence[View], prior: float | None) -> tuple[str, NDArray[np.float32]]:
@@ -381,7 +302,7 @@ class Service:
         """
         self.refuse_if_read_only()
         weight = await self.read(weigh, file, self.settings.pixels)
-        _refuse_costly(weight, self._heavy_adder)
+        refuse_costly(weight, self._heavy_adder)
         try:
             if weight is Weight.LIGHT:
                 number, new = await self._adder(Incoming(await self.read(read_upload, file), known))
@@ -389,44 +310,10 @@ class Service:
                 number, new = await self._heavy_adder((file, known))
         except QueueFullError as error:
             raise busy() from error
-        self._changes += 1
+        self.counting.note_change()
         if number is None:
             raise unreadable("it is truncated or corrupt")
         return number, new
-
-    async def summary(self) -> Summary:
-        """How much the gallery holds, now or a moment ago, with all that this service has changed.
-
-        There is one count at a time, whose outcome all get who wait for it: anybody may ask whether the service is
-        ready, and a large gallery takes seconds to count.
-        """
-        changes = self._changes
-        while True:
-            counted = self._counted
-            if counted and counted.changes >= changes and time.monotonic() - counted.done <= SUMMARY_SECONDS:
-                return counted.summary
-            if self._counting is None:
-                self._counting = self._changes, asyncio.create_task(self._count(self._changes))
-            known, counting = self._counting
-            if known >= changes:
-                return (await asyncio.shield(counting)).summary
-            await asyncio.wait([counting])
-
-    async def label_values(self) -> dict[str, list[LabelValue]]:
-        """The values that labels have, counted a minute ago at most: a large gallery takes seconds to count."""
-        async with self._labels_lock:
-            known = self._labels
-            if known is None or time.monotonic() - known[0] > LABEL_SECONDS:
-                self._labels = known = time.monotonic(), await self.read(self.gallery.engine.label_values)
-            return known[1]
-
-    async def _count(self, changes: int) -> Counted:
-        try:
-            summary = await self.read(self.gallery.engine.summary)
-            self._counted = Counted(time.monotonic(), changes, summary)
-        finally:
-            self._counting = None
-        return self._counted
 
     def _search_once(self) -> None:
         """Does once what every search does, so that the first client does not wait for it."""
@@ -485,17 +372,3 @@ class Service:
     def _add_heavy(self, pictures: list[tuple[BinaryIO, Sighting]]) -> Sequence[tuple[int | None, bool]]:
         """The same of pictures whose files are read only now."""
         return self._add([Incoming(read_upload(file), known) for file, known in pictures])
-
-
-def _refuse_costly(weight: Weight, lane: Batcher[Any, Any]) -> None:
-    """Refuses a costly picture where many would be decoded before it.
-
-    Raises:
-        ServiceError: too many are waiting.
-    """
-    if weight is Weight.COSTLY and len(lane.queue) >= COSTLY_WAITING:
-        raise busy()
-
-
-def _do_each(works: Sequence[Callable[[], Any]]) -> list[Any]:
-    return [work() for work in works]

@@ -54,8 +54,8 @@ async def health() -> State:
 @router.get("/ready", responses=error_responses(), tags=["operation"])
 async def ready(service: Served) -> State:
     """Tells whether the gallery and its model are loaded and answer, and pictures are decoded soon; 503 otherwise."""
-    await service.summary()
-    await service.refuse_if_busy()
+    await service.counting.summary()
+    await service.decoder.refuse_if_busy()
     return State(status="ready")
 
 
@@ -75,7 +75,7 @@ async def metrics(service: Served) -> Response:
 async def _count_pictures(service: Served) -> float:
     """How many the gallery holds; not a number while it cannot be asked, which is when the other counts are needed."""
     try:
-        return (await service.summary()).pictures
+        return (await service.counting.summary()).pictures
     except SamecarError:
         return math.nan
 

@@ -67,5 +67,5 @@ async def show_original(number: Number, service: Served, request: Request) -> Re
     def shrink(upload: Upload) -> bytes:
         return shrunk_jpeg(upload.picture, ORIGINAL_SIDE, ORIGINAL_QUALITY)
 
-    picture = await service.decode(io.BytesIO(content), None, shrink, (ORIGINAL_SIDE, ORIGINAL_SIDE))
+    picture = await service.decoder.decode(io.BytesIO(content), None, (ORIGINAL_SIDE, ORIGINAL_SIDE), shrink)
     return answer_jpeg(picture, request)

@@ -48,7 +48,7 @@ json_router = APIRouter(route_class=JsonRoute)
 async def describe_gallery(service: Served) -> GalleryReply:
     """Tells what the gallery is and holds, and what the service allows."""
     gallery, settings = service.gallery, service.settings
-    summary = await service.summary()
+    summary = await service.counting.summary()
     times = [time for camera in summary.cameras for time in (camera.first, camera.last) if time is not None]
     facts, calibration = await service.read(lambda: (gallery.facts, gallery.calibration))
     return GalleryReply(
@@ -72,7 +72,7 @@ async def describe_gallery(service: Served) -> GalleryReply:
 @router.get("/api/labels", responses=error_responses(), tags=["gallery"])
 async def list_labels(service: Served) -> LabelsReply:
     """Lists the labels that a filter may ask for, with their values."""
-    found = await service.label_values()
+    found = await service.counting.label_values()
     return LabelsReply(
         labels=[
             LabelReply(name=name, values=[LabelCount(value=one.value, pictures=one.pictures) for one in values])
