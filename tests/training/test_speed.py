@@ -163,6 +163,7 @@ def test_a_compiled_network_that_says_something_else_is_refused(monkeypatch, wro
 def test_without_a_compiler_one_sentence_says_so(monkeypatch, tmp_path):
     torch.compiler.reset()
     monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (str(tmp_path / "none"),))  # it was read before
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     assert not has_compiler()
     made = learner(Speed(compile=True))

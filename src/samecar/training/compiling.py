@@ -17,8 +17,8 @@ from samecar.training.learner import Read
 OUTPUTS_AGREE = {torch.float32: 1e-3, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest distance of what both say of a batch, to the length of what the network as it is says, by precision."""
 
-GRADIENTS_AGREE = {torch.float32: 1e-2, torch.bfloat16: 0.3, torch.float16: 0.1}
-"""Likewise of the gradients of the weights."""
+GRADIENTS_AGREE = {torch.float32: 5e-2, torch.bfloat16: 0.3, torch.float16: 0.1}
+"""Likewise of the gradients of the weights; colours laid out otherwise alone move those of MobileNetV3 by 0.006."""
 
 
 class CompiledNetwork:
@@ -67,12 +67,19 @@ class CompiledNetwork:
                 )
 
     def _try(self, read: Read, pictures: Tensor, side: Side | None) -> tuple[Tensor, Tensor]:
-        """What is said of a batch, and the gradients of its squared length, each in one row."""
-        outputs = read(pictures, side)
-        said = torch.cat([tensor.float().flatten() for tensor in _tensors(outputs)])
+        """What is said of a batch, and the gradients of a sum of it with fixed random weights, each in one row.
+
+        Each output counts as much as any other, however long it is.
+        """
+        said = [tensor.float() for tensor in _tensors(read(pictures, side))]
+        generator = torch.Generator().manual_seed(0)
+        drawn = [torch.randn(tensor.shape, generator=generator).to(tensor.device) for tensor in said]
+        parts = [(one * other).sum() / one.detach().norm() for one, other in zip(said, drawn, strict=True)]
         weights = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
-        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(said.square().sum(), weights, allow_unused=True)
-        return said.detach(), torch.cat([each.float().flatten() for each in gradients if each is not None])
+        total = torch.stack(parts).sum()
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(total, weights, allow_unused=True)
+        told = torch.cat([tensor.detach().flatten() for tensor in said])
+        return told, torch.cat([each.float().flatten() for each in gradients if each is not None])
 
 
 def _tensors(outputs: Any) -> Iterator[Tensor]:
