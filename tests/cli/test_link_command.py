@@ -67,7 +67,8 @@ def test_bad_input_is_a_sentence(garage, tmp_path):
     assert "--floor is 1.0; give" in refused("link", garage, "--floor", 1)
 
 
-def test_a_score_needs_known_vehicles(tmp_path):
+def test_a_score_needs_known_vehicles_and_is_refused_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("samecar.linking.link", lambda *_, **__: pytest.fail("it was linked"))
     drawn = draw_sightings(ROAD)
     make_gallery(tmp_path / "garage", additions_of(drawn), calibrated(ROAD)).close()
     assert "no vehicle of the gallery is known by name" in refused("link", tmp_path / "garage", "--score")

@@ -102,3 +102,12 @@ def test_tables_are_written_and_limits_can_be_given_again(tmp_path):
     ]
     assert rows[2] == [{"from": "a", "to": "b", "journeys": "1", "share": "1.0000", "share_low": "", "share_high": ""}]
     assert TravelTimes.read(written[3], 600) == travel
+
+
+def test_a_limit_of_one_direction_is_not_read_as_one_of_the_other(tmp_path):
+    linking = Linking(
+        (journey(1, ("a", 1.7e9)),), TravelTimes({("a", "b"): (5.0, 60.0)}, 600), True, 1, 1, 1, 1.0, 0, ()
+    )
+    again = TravelTimes.read(write_tables(linking, tmp_path)[3], 900)
+    assert again.between("a", "b") == (5.0, 60.0)
+    assert again.between("b", "a") == (5e-324, 600.0)

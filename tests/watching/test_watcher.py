@@ -172,6 +172,11 @@ def test_a_list_that_cannot_be_read_is_told_once_and_stops_nobody(gallery, monke
     assert told.of(added(gallery, 0)) == told.of(added(gallery, 0)) == []
     (warning,) = told.warnings
     assert warning.startswith("the watch list waits: ")
+    keep(gallery, WatchList(model=gallery.facts.model, pictures=(watched("north", at(0, gallery.facts.size)),)))
+    assert told.of(added(gallery, 0)) == ["north"]
+    gallery.engine.attach(WATCH_FILE, b"{}")
+    assert told.of(added(gallery, 0)) == []
+    assert len(told.warnings) == 2  # it had been mended in between
 
 
 def test_passages_that_are_remembered_are_bounded(gallery, monkeypatch):

@@ -187,7 +187,10 @@ def _flow_row(flow: Flow) -> list[str]:
 
 
 def _limit_rows(linking: Linking) -> Iterable[list[str]]:
-    for (origin, target), (least, most) in sorted(linking.travel.limits.items()):
+    """Both directions of each pair: one that is left out would be read with the other one's limits."""
+    named = linking.travel.limits
+    for origin, target in sorted({*named, *((target, origin) for origin, target in named)}):
+        least, most = linking.travel.between(origin, target)
         yield [origin, target, "" if isinf(least) or least == SOON else _number(least), _number(most)]
 
 

@@ -92,6 +92,7 @@ class Watcher:
             except SamecarError as error:  # what was added is kept, and whatever else is added too
                 self._warn_once(f"the watch list waits: {error}")
                 return
+            self._warned = ""
             threshold, rate = list_threshold(calibration, watch_list)
             events = self._find(added, watch_list, matrix, threshold, rate)
         for event in events:

@@ -275,6 +275,8 @@ def test_names_in_metadata_are_read_and_never_run(text, names):
 def test_names_are_read_from_a_list_or_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("car\nfire engine\nbus\n")
     assert read_names(str(tmp_path / "names.txt")) == ("car", "fire engine", "bus")
+    (tmp_path / "names.txt").write_text("\ufeffcar\nbus\n", encoding="utf-8")
+    assert read_names(str(tmp_path / "names.txt")) == ("car", "bus")  # as editors on Windows write it
     assert read_names("car, fire engine,bus") == ("car", "fire engine", "bus")
     assert read_names("coco") == COCO
     for wrong in ("", ",", "car,,bus", "car,car"):

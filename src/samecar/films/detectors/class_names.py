@@ -48,7 +48,7 @@ def read_names(text: str) -> tuple[str, ...]:
     path = Path(text)
     if os.path.isfile(text):  # noqa: PTH113 - of many names, too long for a file's, `Path` raises an error
         try:
-            names = read_whole(path).decode().splitlines()
+            names = read_whole(path).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise SamecarError(f"class names {path} are not UTF-8; save the file as UTF-8") from error
     else:

@@ -78,7 +78,7 @@ def journeys_figure(
         busiest = sorted(moves, key=lambda move: (-move.moves, move.origin, move.target))[:MOST_TOLD]
         told = _place_words(busiest, at, radius, width)
         for move in moves:
-            _draw_move(axes, move, at, radius, move.moves / most, known=move in told)
+            _draw_move(axes, move, at, radius, width, move.moves / most, known=move in told)
         for move, place in told.items():
             _write_words(axes, move, place, width)
         for camera in cameras:
@@ -116,10 +116,12 @@ def _node_radius(places: Sequence[NDArray[np.float64]]) -> float:
     return max(SMALLEST_NODE, min(NODE, min(apart, default=1.0) / 2.1))
 
 
-def _draw_move(axes: Axes, move: TravelTime, at: Places, radius: float, share: float, *, known: bool) -> None:
+def _draw_move(
+    axes: Axes, move: TravelTime, at: Places, radius: float, width: float, share: float, *, known: bool
+) -> None:
     """An arrow that bends to the right, so that both directions can be seen; pale where it has no words."""
     start, end = at[move.origin].tolist(), at[move.target].tolist()
-    shrink = radius * 72 * WIDTH / (2 * HALF_WIDTH)
+    shrink = radius * 72 * width / (2 * HALF_WIDTH)
     axes.add_patch(
         FancyArrowPatch(
             start,

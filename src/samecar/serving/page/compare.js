@@ -14,7 +14,8 @@ export class Comparison {
   #at = 0;
   #view = { scale: 1, x: 0, y: 0 }; // x and y are shares of a pane that the pictures are moved by
   #fingers = new Map(); // where pointers press, by their numbers
-  #showing = new AbortController();
+  #opened = new AbortController();
+  #showing = new AbortController(); // one of the results
 
   /**
    * @param {HTMLDialogElement} dialog
@@ -32,7 +33,10 @@ export class Comparison {
     }
     dialog.addEventListener("keydown", (event) => this.#press(event));
     dialog.addEventListener("click", (event) => this.#click(event));
-    dialog.addEventListener("close", () => this.#showing.abort());
+    dialog.addEventListener("close", () => {
+      this.#opened.abort();
+      this.#showing.abort();
+    });
   }
 
   /** Opens the dialog at one of the results. */
@@ -40,6 +44,10 @@ export class Comparison {
     this.#results = results;
     this.#view = { scale: 1, x: 0, y: 0 };
     this.dialog.showModal();
+    this.#opened = new AbortController();
+    const [query] = this.panes.querySelectorAll(".pane");
+    query.replaceChildren(missing());
+    this.does.showQuery(query, this.#opened.signal);
     this.#show(results.indexOf(result));
     this.panes.focus();
   }
@@ -58,10 +66,8 @@ export class Comparison {
     this.#showing.abort();
     this.#showing = new AbortController();
     const result = this.#results[at];
-    const [query, found] = this.panes.querySelectorAll(".pane");
-    query.replaceChildren(missing());
+    const [, found] = this.panes.querySelectorAll(".pane");
     found.replaceChildren(missing());
-    this.does.showQuery(query, this.#showing.signal);
     fillLarge(found, result, `Rank ${result.rank}. ${whereText(result)}`, this.#part("moments"), this.#showing.signal);
     const said = [`similarity ${similarityText(result.similarity)}`];
     if (result.probability !== null) said.push(`probability ${percent(result.probability)}`);

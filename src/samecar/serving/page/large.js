@@ -23,11 +23,18 @@ export async function fillLarge(pane, picture, description, moments, signal) {
   await small;
   if (listed === null || signal.aborted) return small;
   const { previews, film, original } = listed;
+  let choice = new AbortController(); // ends what is on its way when a person chooses a moment
+  signal.addEventListener("abort", () => choice.abort());
+  const best = choice.signal;
   if (moments !== null && previews.some(({ seconds }) => seconds !== null)) {
-    offerMoments(moments, previews, film, (preview) => show(pane, preview.address, description, signal));
+    offerMoments(moments, previews, film, (preview) => {
+      choice.abort();
+      choice = new AbortController();
+      return show(pane, preview.address, description, choice.signal);
+    });
   }
-  if (previews.length > 0) await show(pane, previews[0].address, description, signal);
-  if (original !== null) await show(pane, original, description, signal);
+  if (previews.length > 0) await show(pane, previews[0].address, description, best);
+  if (original !== null && !best.aborted) await show(pane, original, description, best);
 }
 
 /** Puts a picture in the place of what a pane shows; gives whether it could. */
