@@ -3,19 +3,21 @@
     python benchmarks/service.py
     python benchmarks/service.py --backbones resnet18 --seconds 3 --repeats 1 --result NAME
 
-For each backbone, with random weights, makes a gallery of drawn embeddings in a temporary folder, also of the vehicles
-whose pictures are sent, and runs `samecar serve` on it. By turns, and with the same JPEG pictures: the model alone, in
-this process, decodes, transforms and embeds batches as large as the service's largest, the next one decoded by as many
-threads as the service has while the model is at work, with Python's threads taking turns and freed memory kept as
-there; one client of the service; and many clients, each of which sends its next picture when it has an answer. Rates
+For each backbone, with random weights, makes a gallery of drawn embeddings in a temporary folder, also of the
+vehicles whose pictures are sent, and runs `samecar serve` on it. By turns, and with the same JPEG pictures: the model
+alone, in this process, decodes, transforms and embeds batches as large as the service's largest, the next one decoded
+by as many threads as the service has while the model is at work, with Python's threads taking turns and freed memory
+kept as there; one client of the service; many clients, each of which sends its next picture when it has an answer;
+and as many clients of two services of the same gallery, each on half of the cores and with half of the clients. Rates
 are counted while all clients ask: from the answer that ends the first round to the last one within the turn. Clients
-are one process with prepared requests, on the same cores as the service. The ratio is the median of those of the turns;
-latencies are of all turns together.
+are one process with prepared requests, on the same cores as the service. The ratio is the median of those of the
+turns; latencies are of all turns together.
 Writes results/service.json.
 """
 
 import argparse
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from clients import ask, decode, draw_pictures, random_model, service, summary
+from clients import Answered, ask, decode, draw_pictures, random_model, service, summary
 from embeddings import draw_pictures_of, draw_vehicles
 from results import write_results
 
@@ -79,14 +81,23 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
     """Measures one model."""
     model = random_model(backbone, pictures, options.seed)
     model.quicken()  # as the service does
-    alone, single, many = [], [], []
+    alone, single, many, apart = [], [], [], []
+    cores = sorted(os.sched_getaffinity(0))
+    halves = cores[::2], cores[1::2] or cores
     with tempfile.TemporaryDirectory() as folder:
-        fill(Path(folder) / "gallery", model, pictures, options)
-        with service(Path(folder) / "gallery") as port, multiprocessing.get_context("spawn").Pool(1) as clients:
+        gallery = Path(folder) / "gallery"
+        fill(gallery, model, pictures, options)
+        with (
+            service(gallery) as port,
+            service(gallery, halves[0]) as one,
+            service(gallery, halves[1]) as other,
+            multiprocessing.get_context("spawn").Pool(1) as clients,
+        ):
             for _ in range(options.repeats + 1):  # the first turn warms up
                 alone.append(model_alone(model, pictures, options.seconds))
-                single.append(clients.apply(ask, (port, pictures, 1, options.seconds / 3)))
-                many.append(clients.apply(ask, (port, pictures, options.clients, options.seconds)))
+                single.append(clients.apply(ask, ([port], pictures, 1, options.seconds / 3)))
+                many.append(clients.apply(ask, ([port], pictures, options.clients, options.seconds)))
+                apart.append(clients.apply(ask, ([one, other], pictures, options.clients, options.seconds)))
     return {
         "height": model.preprocessing.height,
         "width": model.preprocessing.width,
@@ -94,8 +105,14 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
         "alone": [round(rate, 2) for rate in alone[1:]],
         "single": summary(single[1:]),
         "many": summary(many[1:]),
-        "ratio": float(np.median([turn.rate / rate for turn, rate in zip(many[1:], alone[1:], strict=True)])),
+        "ratio": _ratio(many[1:], alone[1:]),
+        "two_services": summary(apart[1:]),
+        "ratio_of_two_services": _ratio(apart[1:], alone[1:]),
     }
+
+
+def _ratio(turns: list[Answered], alone: list[float]) -> float:
+    return float(np.median([turn.rate / rate for turn, rate in zip(turns, alone, strict=True)]))
 
 
 def fill(folder: Path, model: Encoder, pictures: list[bytes], options: argparse.Namespace) -> None:

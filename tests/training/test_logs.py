@@ -43,7 +43,7 @@ class NotedLog:
 
     def __init__(self, folder, identity, done):
         self.identity = identity or f"log-{len(self.kept)}"
-        self.calls = self.kept.setdefault(self.identity, {"settings": [], "values": [], "finished": 0})
+        self.calls = self.kept.setdefault(self.identity, {"settings": [], "values": [], "finished": []})
         self.calls.setdefault("opened", []).append((folder.name, done))
 
     def log_settings(self, settings):
@@ -52,8 +52,8 @@ class NotedLog:
     def log_values(self, values, step):
         self.calls["values"].append((step, values))
 
-    def finish(self):
-        self.calls["finished"] += 1
+    def finish(self, *, whole):
+        self.calls["finished"].append(whole)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_log_is_told_settings_epochs_and_test_scores(noted, painted_source, tm
     assert told == [(record["epoch"], record["loss"]) for record in made.metrics()]
     assert log["values"][2] == (2, {"test/mAP": evaluation.mean_average_precision, "test/rank-1": evaluation.cmc[1]})
     assert log["opened"] == [("run", 0), ("run", None)]
-    assert log["finished"] == 2
+    assert log["finished"] == [True, True]
     assert not list(made.folder.glob("events*"))
 
 
@@ -99,12 +99,13 @@ def test_a_resumed_run_goes_on_in_its_log(noted, painted_source, tmp_path):
     recipe = recipe_with("training.epochs=3")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, painted_source, tmp_path / "run", on=HERE, log="trackio", progress=Stop())
-    assert [log["finished"] for log in noted.kept.values()] == [1]
+    assert [log["finished"] for log in noted.kept.values()] == [[False]]
     train(recipe, painted_source, tmp_path / "run", resume=True, on=HERE)
     (log,) = noted.kept.values()
     assert len(log["settings"]) == 1
     assert [step for step, _ in log["values"]] == [1, 2, 3]
     assert log["opened"] == [("run", 0), ("run", 1)]
+    assert log["finished"] == [False, True]
     assert Run.open(tmp_path / "run").log == {"name": "trackio", "identity": "log-0"}
 
 
@@ -212,11 +213,12 @@ def test_training_imports_no_log_that_was_not_asked_for(painted_source, tmp_path
     assert not re.search("mlflow|wandb|trackio", imported)
 
 
-def trained_in_two_parts(source, folder, log):
+def trained_in_two_parts(source, folder, log, between=lambda: None):
     """A run of three epochs that was interrupted after the first."""
     recipe = recipe_with("training.epochs=3")
     with pytest.raises(KeyboardInterrupt):
         train(recipe, source, folder, on=HERE, log=log, progress=Stop())
+    between()
     return train(recipe, source, folder, resume=True, on=HERE)
 
 
@@ -228,10 +230,17 @@ def test_mlflow_keeps_a_resumed_run_as_one(painted_source, tmp_path, monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 asks for it
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "yard")
-    made = trained_in_two_parts(painted_source, tmp_path / "first", "mlflow")
-    evaluation = evaluate(made, painted_source, on=HERE)
     client = MlflowClient((tmp_path / "mlruns").as_uri())
-    (found,) = client.search_runs([client.get_experiment_by_name("yard").experiment_id])
+
+    def kept():
+        (found,) = client.search_runs([client.get_experiment_by_name("yard").experiment_id])
+        return found
+
+    states = []
+    made = trained_in_two_parts(painted_source, tmp_path / "first", "mlflow", lambda: states.append(kept().info.status))
+    assert states == ["KILLED"]
+    evaluation = evaluate(made, painted_source, on=HERE)
+    found = kept()
     assert (found.info.run_name, found.info.status) == ("first", "FINISHED")
     assert found.data.params["model.backbone"] == "test_resnet"
     assert found.data.params["training.epochs"] == "3"

@@ -109,11 +109,12 @@ def _take_up(learner: Learner, run: Run, *, resume: bool) -> tuple[int, list[dic
 
 @contextmanager
 def _open_log(run: Run, done: int) -> Iterator[RunLog]:
-    log = run.open_log(done)
+    log, whole = run.open_log(done), False
     try:
         yield log
+        whole = True
     finally:
-        log.finish()
+        log.finish(whole=whole)
 
 
 @dataclass(frozen=True)

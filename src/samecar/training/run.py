@@ -357,7 +357,7 @@ class Run:
             try:
                 log.log_values({f"test/{name}": value for name, value in scores.items()}, epoch)
             finally:
-                log.finish()
+                log.finish(whole=True)
         except Exception as error:  # whatever a library or a server of others may raise
             warnings.warn(f"the scores are saved, but not logged: {describe_failure(error)}", stacklevel=2)
 

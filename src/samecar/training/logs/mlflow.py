@@ -37,9 +37,9 @@ class MlflowLog:
         now = int(1000 * time.time())
         self._client.log_batch(self.identity, [Metric(name, value, now, step) for name, value in values.items()])
 
-    def finish(self) -> None:
-        """Says that the run is finished, for now."""
-        self._client.set_terminated(self.identity)
+    def finish(self, *, whole: bool) -> None:
+        """Says that the run is finished, for now, or was ended before."""
+        self._client.set_terminated(self.identity, "FINISHED" if whole else "KILLED")
 
     def _create(self, name: str) -> str:
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)

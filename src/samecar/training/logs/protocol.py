@@ -22,5 +22,9 @@ class RunLog(Protocol):
     def log_values(self, values: Mapping[str, float], step: int) -> None:
         """Notes numbers of a step, which is an epoch from 1; names have a slash after their group, as in train/loss."""
 
-    def finish(self) -> None:
-        """Lets go of the log, when all is written; it may be opened again."""
+    def finish(self, *, whole: bool) -> None:
+        """Writes what is left and lets go of the log, which may be opened again.
+
+        Args:
+            whole: whether the work came to its end; False where it was interrupted or failed.
+        """

@@ -23,6 +23,6 @@ class TensorBoardLog:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def finish(self) -> None:
+    def finish(self, *, whole: bool) -> None:  # noqa: ARG002 - it does not tell one end from another
         """Writes what is left."""
         self._writer.close()

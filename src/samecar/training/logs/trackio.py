@@ -32,6 +32,6 @@ class TrackioLog:
         """Notes a step."""
         self._run.log(dict(values), step=step)
 
-    def finish(self) -> None:
+    def finish(self, *, whole: bool) -> None:  # noqa: ARG002 - it does not tell one end from another
         """Writes what is left."""
         self._run.finish()

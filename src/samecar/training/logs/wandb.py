@@ -30,6 +30,6 @@ class WandbLog:
         """Notes a step."""
         self._run.log(dict(values), step=step)
 
-    def finish(self) -> None:
-        """Writes what is left."""
-        self._run.finish()
+    def finish(self, *, whole: bool) -> None:
+        """Writes what is left; W&B shows a run that was ended before as failed."""
+        self._run.finish(exit_code=0 if whole else 1)
