@@ -459,6 +459,25 @@ def watching(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", " ".join([*facts, told_of_all])]) + "\n"
 
 
+def growth(results: dict[str, Any]) -> str:
+    """How much longer work takes on more pictures."""
+    lines = [
+        "| work | exponent | must have | of pictures | seconds |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for work in results["works"].values():
+        first, last = work["pictures"][0], work["pictures"][-1]
+        seconds = f"{work['seconds'][0]:.3g} to {work['seconds'][-1]:.3g}"
+        cells = [f"{work['exponent']:.2f}", f"{work['must']}", f"{first:,} to {last:,}", seconds]
+        lines.append(f"| {work['title']} | {' | '.join(cells)} |")
+    lines.append("")
+    lines.append(
+        f"Drawn embeddings of {results['size']} numbers; least of {results['repeats']} times; "
+        f"{results['machine']['cores']} cores."
+    )
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "answers": answers,
     "two_camera": two_camera,
@@ -470,6 +489,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "training": training,
     "fast_on_drawn": fast_on_drawn,
     "engines": engines,
+    "growth": growth,
     "servers": servers,
     "linking": linking,
     "search": search,
