@@ -3,16 +3,14 @@
 import asyncio
 import io
 import json
-import os
 import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,23 +108,22 @@ def decode(model: Encoder, file: bytes) -> Image.Image:
 
 
 @contextmanager
-def service(gallery: Path, cores: Sequence[int] = ()) -> Iterator[int]:
-    """A running service that is ready, on these cores or on all; gives its port."""
-    with running_service(gallery, cores) as (port, _):
+def service(gallery: Path, processes: int = 1) -> Iterator[int]:
+    """A running service that is ready; gives its port."""
+    with running_service(gallery, processes) as (port, _):
         yield port
 
 
 @contextmanager
-def running_service(gallery: Path, cores: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
+def running_service(gallery: Path, processes: int = 1) -> Iterator[tuple[int, int]]:
     """A running service that is ready; gives its port and its process's number."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     program = shutil.which("samecar")
     assert program is not None
-    command = [program, "serve", str(gallery), "--port", str(port), "--rate", "0"]
-    bind_to_cores = partial(os.sched_setaffinity, 0, cores) if cores else None
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, preexec_fn=bind_to_cores)
+    command = [program, "serve", str(gallery), "--port", str(port), "--rate", "0", "--processes", str(processes)]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/ready", running)
         yield port, running.pid
@@ -154,26 +151,26 @@ def wait_until_ready(address: str, running: "subprocess.Popen[bytes]") -> None:
     raise TimeoutError(f"{address} does not answer")
 
 
-def ask(ports: Sequence[int], pictures: list[bytes], clients: int, seconds: float) -> Answered:
-    """Searches with as many clients, in a process of its own; services of several ports have as many of them each."""
-    answers = ask_each(ports, pictures, clients, seconds)
+def ask(port: int, pictures: list[bytes], clients: int, seconds: float) -> Answered:
+    """Searches with as many clients, in a process of its own."""
+    answers = ask_each(port, pictures, clients, seconds)
     inside = [moment for moment, _ in sorted(answers) if moment <= seconds][clients - 1 :]
     if len(inside) <= clients:
         raise ValueError(f"{seconds:g} s are too short for {clients} clients; give more --seconds")
     return Answered((len(inside) - 1) / (inside[-1] - inside[0]), [latency for _, latency in answers])
 
 
-def ask_each(ports: Sequence[int], pictures: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
+def ask_each(port: int, pictures: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
     """Does the same; gives of each answer the second in which it came, and how many seconds it took."""
-    return asyncio.run(_ask(ports, [request(picture) for picture in pictures], clients, seconds))
+    return asyncio.run(_ask(port, [request(picture) for picture in pictures], clients, seconds))
 
 
-async def _ask(ports: Sequence[int], requests: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
+async def _ask(port: int, requests: list[bytes], clients: int, seconds: float) -> list[tuple[float, float]]:
     answers: list[tuple[float, float]] = []
     began = time.perf_counter()
 
     async def client(number: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", ports[number % len(ports)])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         place = number
         while time.perf_counter() < began + seconds:
             sent = time.perf_counter()

@@ -215,7 +215,7 @@ def asked_by_clients(gallery: Path, pictures: list[bytes], options: argparse.Nam
     answered = {}
     with service(gallery) as port, ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         for name, clients in (("one_client", 1), ("many_clients", options.clients)):
-            turns = [process.submit(ask, [port], pictures, clients, options.seconds).result() for _ in range(2)]
+            turns = [process.submit(ask, port, pictures, clients, options.seconds).result() for _ in range(2)]
             answered[name] = summary(turns[1:])  # the first warms up
     return answered
 

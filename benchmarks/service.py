@@ -8,16 +8,14 @@ vehicles whose pictures are sent, and runs `samecar serve` on it. By turns, and 
 alone, in this process, decodes, transforms and embeds batches as large as the service's largest, the next one decoded
 by as many threads as the service has while the model is at work, with Python's threads taking turns and freed memory
 kept as there; one client of the service; many clients, each of which sends its next picture when it has an answer;
-and as many clients of two services of the same gallery, each on half of the cores and with half of the clients. Rates
-are counted while all clients ask: from the answer that ends the first round to the last one within the turn. Clients
-are one process with prepared requests, on the same cores as the service. The ratio is the median of those of the
-turns; latencies are of all turns together.
+and as many clients of a service of two processes. Rates are counted while all clients ask: from the answer that ends
+the first round to the last one within the turn. Clients are one process with prepared requests, on the same cores as
+the service. The ratio is the median of those of the turns; latencies are of all turns together.
 Writes results/service.json.
 """
 
 import argparse
 import multiprocessing
-import os
 import sys
 import tempfile
 import time
@@ -42,6 +40,7 @@ from samecar.serving.decoding import FEWEST_THREADS
 from samecar.serving.settings import ServiceSettings
 
 BATCH = ServiceSettings().batch
+PROCESSES = 2
 
 
 def main() -> None:
@@ -81,23 +80,20 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
     """Measures one model."""
     model = random_model(backbone, pictures, options.seed)
     model.quicken()  # as the service does
-    alone, single, many, apart = [], [], [], []
-    cores = sorted(os.sched_getaffinity(0))
-    halves = cores[::2], cores[1::2] or cores
+    alone, single, many, together = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         gallery = Path(folder) / "gallery"
         fill(gallery, model, pictures, options)
         with (
             service(gallery) as port,
-            service(gallery, halves[0]) as one,
-            service(gallery, halves[1]) as other,
+            service(gallery, PROCESSES) as shared_port,
             multiprocessing.get_context("spawn").Pool(1) as clients,
         ):
             for _ in range(options.repeats + 1):  # the first turn warms up
                 alone.append(model_alone(model, pictures, options.seconds))
-                single.append(clients.apply(ask, ([port], pictures, 1, options.seconds / 3)))
-                many.append(clients.apply(ask, ([port], pictures, options.clients, options.seconds)))
-                apart.append(clients.apply(ask, ([one, other], pictures, options.clients, options.seconds)))
+                single.append(clients.apply(ask, (port, pictures, 1, options.seconds / 3)))
+                many.append(clients.apply(ask, (port, pictures, options.clients, options.seconds)))
+                together.append(clients.apply(ask, (shared_port, pictures, options.clients, options.seconds)))
     return {
         "height": model.preprocessing.height,
         "width": model.preprocessing.width,
@@ -106,8 +102,9 @@ def measure(backbone: str, pictures: list[bytes], options: argparse.Namespace) -
         "single": summary(single[1:]),
         "many": summary(many[1:]),
         "ratio": _ratio(many[1:], alone[1:]),
-        "two_services": summary(apart[1:]),
-        "ratio_of_two_services": _ratio(apart[1:], alone[1:]),
+        "processes": PROCESSES,
+        "together": summary(together[1:]),
+        "ratio_together": _ratio(together[1:], alone[1:]),
     }
 
 

@@ -248,26 +248,25 @@ def service(results: dict[str, Any]) -> str:
     lines = [
         (
             f"| model | alone, pictures a second | {clients} clients, answers a second | ratio | 50 % within | 95 % "
-            "| 99 % | two services, answers a second | ratio "
+            "| 99 % | of two processes, answers a second | ratio "
             "| one client, answers a second | 50 % within | 95 % | 99 % |"
         ),
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, model in results["models"].items():
         cells = [f"{name}, {model['height']} × {model['width']}", f"{median(model['alone']):.1f}"]
-        for key, ratio in (("many", "ratio"), ("two_services", "ratio_of_two_services"), ("single", None)):
+        for key, ratio in (("many", "ratio"), ("together", "ratio_together"), ("single", None)):
             side = model[key]
             cells.append(f"{median(side['rates']):.1f}")
             cells += [f"{model[ratio]:.2f}"] if ratio else []
-            cells += [f"{side[share]:,.0f} ms" for share in ("p50", "p95", "p99")] if key != "two_services" else []
+            cells += [f"{side[share]:,.0f} ms" for share in ("p50", "p95", "p99")] if key != "together" else []
         lines.append(f"| {' | '.join(cells)} |")
     width, height = results["picture"]
     lines.append("")
     lines.append(
         f"Random weights; JPEG pictures of {width} × {height} pixels; {results['entries']:,} entries; "
         f"{results['repeats']} turns of {results['seconds']:.0f} s each, clients on the service's own "
-        f"{results['machine']['cores']} cores. Two services share the gallery, half of the cores each and half of the "
-        "clients."
+        f"{results['machine']['cores']} cores."
     )
     return "\n".join(lines) + "\n"
 

@@ -385,5 +385,5 @@ def test_a_busy_gallery_is_closed_without_its_index(folder: Path, caplog: pytest
         told(started)
         with closing(FolderEngine.open(folder)) as engine:
             engine.search(embedding(3)[None], 1)
-    assert "the index was not saved" in caplog.text
+    assert caplog.text == ""  # whoever writes saves it
     assert not (folder / "index.faiss").exists()

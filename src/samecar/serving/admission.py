@@ -41,8 +41,12 @@ class Admission:
         self.in_progress = 0
         self.changing = 0
         self.sending: Counter[str] = Counter()
-        metrics.in_progress.set_function(lambda: self.in_progress)
-        metrics.sending.set_function(self.sending.total)
+        self._metrics = metrics
+
+    def tell(self) -> None:
+        """Tells the metrics how much there is now."""
+        self._metrics.in_progress.set(self.in_progress)
+        self._metrics.sending.set(self.sending.total())
 
 
 class Visit:
@@ -78,6 +82,7 @@ class Visit:
             raise ServiceError(429, "too_many_requests", message, retry_after=1)
         sending[self.network] += 1
         self.is_sending = True
+        self.admission.tell()
         return self
 
     def begin(self) -> None:
@@ -91,6 +96,7 @@ class Visit:
         self.admission.in_progress += 1
         self.admission.changing += self.changes
         self.is_counted = True
+        self.admission.tell()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Makes room for others."""
@@ -98,6 +104,7 @@ class Visit:
         if self.is_counted:
             self.admission.in_progress -= 1
             self.admission.changing -= self.changes
+        self.admission.tell()
 
     def _refuse_if_full(self) -> None:
         full = self.admission.in_progress >= self.admission.most

@@ -5,9 +5,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import NoReturn
 
 import uvicorn
@@ -22,6 +22,7 @@ from samecar.serving.description import describe_limits
 from samecar.serving.errors import answer_errors
 from samecar.serving.guard import Guard
 from samecar.serving.headers import AddHeaders
+from samecar.serving.loading import Loading
 from samecar.serving.metrics import CountRequests, Metrics
 from samecar.serving.retaining import Retainer
 from samecar.serving.routes import journeys, judgements, operation, pictures, previews, search
@@ -88,6 +89,28 @@ def listen(settings: ServiceSettings) -> socket.socket:
         ) from error
 
 
+@contextmanager
+def listen_together(settings: ServiceSettings, count: int) -> Iterator[list[socket.socket]]:
+    """Takes an address with several sockets, among which the system shares connections out; they are closed at the end.
+
+    Args:
+        settings: of the service.
+        count: of sockets.
+
+    Raises:
+        SamecarError: the system shares none out; or as of `listen`.
+    """
+    if sys.platform != "linux":
+        raise SamecarError("--processes needs Linux, which shares connections out; leave it out here")
+    with listen(settings) as alone:  # refuses an address that another program has
+        family, (host, port, *_) = alone.family, alone.getsockname()
+    with ExitStack() as opened:
+        yield [
+            opened.enter_context(socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True))
+            for _ in range(count)
+        ]
+
+
 def make_server(app: FastAPI, settings: ServiceSettings) -> Server:
     """Makes what takes connections for a service."""
     config = uvicorn.Config(
@@ -105,13 +128,16 @@ def make_server(app: FastAPI, settings: ServiceSettings) -> Server:
     return Server(config, app.state.service)
 
 
-def run_service(gallery: Gallery, settings: ServiceSettings, listening: socket.socket) -> None:
+def run_service(
+    gallery: Gallery, settings: ServiceSettings, listening: socket.socket, processes: Loading | None = None
+) -> None:
     """Serves a gallery until SIGTERM or SIGINT; requests that were begun are finished.
 
     Args:
         gallery: an open one; it is closed in the end.
         settings: limits.
-        listening: from `listen`; it is closed in the end.
+        listening: from `listen` or `listen_together`; it is closed in the end.
+        processes: of the same service, which is ready when all of them are; None where this one is alone.
 
     Raises:
         SamecarError: the gallery's model cannot be loaded; the service has ended.
@@ -124,6 +150,9 @@ def run_service(gallery: Gallery, settings: ServiceSettings, listening: socket.s
         server.should_exit = server.should_exit or loaded.exception() is not None
 
     loaded.add_done_callback(end_on_error)
+    if processes is not None:
+        app.state.service.processes = processes
+        loaded.add_done_callback(processes.note)
     sys.setswitchinterval(SWITCH_INTERVAL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises a signal once more when it is done

@@ -29,6 +29,7 @@ class Batcher(Generic[Item, Result]):
         waiting: items that may wait.
         name: of the thread.
         observe: is told the size of each batch.
+        observe_queue: is told how many items wait, whenever that changes.
         halves: whether a batch takes only half of those that wait or were in the last one, who may soon come again.
             While one half is worked on, the other one gets its answers and prepares what it asks next; else all would
             wait for the work together, and then the work for them.
@@ -42,12 +43,13 @@ class Batcher(Generic[Item, Result]):
         waiting: int,
         name: str,
         observe: Callable[[int], None] | None = None,
+        observe_queue: Callable[[int], None] | None = None,
         halves: bool = False,
     ) -> None:
         self.work = work
         self.largest = largest
         self.waiting = waiting
-        self.observe = observe
+        self.observe, self.observe_queue = observe, observe_queue
         self.halves = halves
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self.queue: deque[tuple[Item, asyncio.Future[Result]]] = deque()
@@ -63,6 +65,7 @@ class Batcher(Generic[Item, Result]):
             raise QueueFullError
         result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.queue.append((item, result))
+        self._tell_queue()
         if self.runner is None:
             self.runner = asyncio.create_task(self._run())
         return await result
@@ -91,7 +94,12 @@ class Batcher(Generic[Item, Result]):
             item, result = self.queue.popleft()
             if not result.done():  # it is done where its client has gone
                 batch.append((item, result))
+        self._tell_queue()
         return batch
+
+    def _tell_queue(self) -> None:
+        if self.observe_queue is not None:
+            self.observe_queue(len(self.queue))
 
     async def _do(self, batch: list[tuple[Item, "asyncio.Future[Result]"]]) -> None:
         items = [item for item, _ in batch]

@@ -1,9 +1,12 @@
 """What a service counts for Prometheus."""
 
+import os
 import time
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["CONTENT_TYPE_LATEST", "CountRequests", "Metrics"]
@@ -18,8 +21,15 @@ BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Bounds of buckets in pictures."""
 
 
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""In the environment: a folder where the counters of all processes of a service lie; its library reads it too."""
+
+
 class Metrics:
-    """The counters of one service, in a registry of their own: several services can live in one process."""
+    """The counters of one service, in a registry of their own: several services can live in one process.
+
+    Of a service of several processes each process counts, and any of them tells the sums.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -40,16 +50,21 @@ class Metrics:
             registry=self.registry,
         )
         self.embedding = Counter("samecar_embedding_seconds", "Time of the model", registry=self.registry)
-        self.queue = Gauge("samecar_queue_pictures", "Pictures that wait for the model", registry=self.registry)
-        self.in_progress = Gauge(
-            "samecar_requests_in_progress", "Requests to the gallery that are in progress", registry=self.registry
-        )
-        self.sending = Gauge("samecar_uploads_in_progress", "Bodies that are on their way", registry=self.registry)
-        self.pictures = Gauge("samecar_gallery_pictures", "Pictures in the gallery", registry=self.registry)
+        self.queue = self._gauge("samecar_queue_pictures", "Pictures that wait for the model")
+        self.in_progress = self._gauge("samecar_requests_in_progress", "Requests to the gallery that are in progress")
+        self.sending = self._gauge("samecar_uploads_in_progress", "Bodies that are on their way")
+        self.pictures = self._gauge("samecar_gallery_pictures", "Pictures in the gallery", "mostrecent")
 
     def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
-        return generate_latest(self.registry)
+        if SHARED_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        shared = CollectorRegistry()
+        MultiProcessCollector(shared)  # type: ignore[no-untyped-call]
+        return generate_latest(shared)
+
+    def _gauge(self, name: str, told: str, of_processes: Literal["livesum", "mostrecent"] = "livesum") -> Gauge:
+        return Gauge(name, told, registry=self.registry, multiprocess_mode=of_processes)
 
 
 class CountRequests:

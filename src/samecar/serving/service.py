@@ -29,6 +29,7 @@ from samecar.serving.batching import Batcher, QueueFullError
 from samecar.serving.counting import Counting
 from samecar.serving.decoding import FEWEST_THREADS, LARGE_WAITING, Decoder, refuse_costly
 from samecar.serving.errors import ServiceError, busy, invalid, not_found
+from samecar.serving.loading import Loading
 from samecar.serving.messages import EntryFilter
 from samecar.serving.metrics import Metrics
 from samecar.serving.originals import Originals
@@ -90,6 +91,7 @@ class Service:
         originals: pictures where they lie, if they may be shown.
         counting: how much the gallery holds.
         decoder: of what clients send.
+        processes: that serve together, of which this is one; None where it is alone.
     """
 
     def __init__(self, gallery: Gallery, settings: ServiceSettings, metrics: Metrics) -> None:
@@ -101,6 +103,7 @@ class Service:
         self._gallery = gallery
         gallery.engine.limit_silence(settings.answer_seconds, settings.answer_seconds + SECONDS_FOR_OTHERS)
         self.decoder = Decoder(settings.pixels)
+        self.processes: Loading | None = None
         self.counting = Counting(
             lambda: self.read(self.gallery.engine.summary), lambda: self.read(self.gallery.engine.label_values)
         )
@@ -112,12 +115,12 @@ class Service:
             waiting=settings.waiting,
             name="model",
             observe=metrics.batch.observe,
+            observe_queue=metrics.queue.set,
             halves=True,
         )
         self._searcher = Batcher(self._search, largest=settings.batch, waiting=settings.waiting, name="search")
         self._adder = Batcher(self._add, largest=settings.batch, waiting=settings.waiting, name="adding")
         self._heavy_adder = Batcher(self._add_heavy, largest=1, waiting=LARGE_WAITING, name="heavy-adding")
-        self.metrics.queue.set_function(lambda: len(self._embedder.queue))
 
     @property
     def gallery(self) -> Gallery:

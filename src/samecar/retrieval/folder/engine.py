@@ -22,7 +22,7 @@ from samecar.retrieval.folder.entries import CatalogueEngine
 from samecar.retrieval.folder.following import FollowingIndex
 from samecar.retrieval.folder.index import KINDS
 from samecar.retrieval.folder.library import faiss_module
-from samecar.retrieval.folder.writing import WriterLock, replaced_file, translate_errors
+from samecar.retrieval.folder.writing import OtherWriterError, WriterLock, replaced_file, translate_errors
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
@@ -214,6 +214,8 @@ class FolderEngine(CatalogueEngine):
         try:
             with self._writer.held(patience=0):
                 self._index.save(self.facts.index.kind)
+        except OtherWriterError:
+            _LOG.debug("the index is left to who is writing now")
         except SamecarError as error:
             _LOG.warning("the index was not saved and is brought up to date at the next opening: %s", error)
 

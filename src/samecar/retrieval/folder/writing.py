@@ -35,6 +35,10 @@ class DamagedCatalogueError(Exception):
     """What is wrong with a catalogue, said of "it"; `translate_errors` makes a sentence of it."""
 
 
+class OtherWriterError(SamecarError):
+    """Somebody else is writing to the gallery."""
+
+
 class WriterLock:
     """Lets one engine write to a gallery at a time; may be taken again by the thread that holds it."""
 
@@ -49,7 +53,8 @@ class WriterLock:
         """Holds the lock.
 
         Raises:
-            SamecarError: another process holds it, or it cannot be taken at all.
+            OtherWriterError: another process holds it.
+            SamecarError: it cannot be taken at all.
         """
         if not self._thread_lock.acquire(timeout=patience):
             raise self._refusal(os.getpid())
@@ -89,8 +94,10 @@ class WriterLock:
                     raise self._refusal(os.read(descriptor, _PROCESS_DIGITS).decode().strip()) from None
             time.sleep(_PAUSE)
 
-    def _refusal(self, process: int | str) -> SamecarError:
-        return SamecarError(f"{self._path.parent} is being written to by process {process}; wait until that is done")
+    def _refusal(self, process: int | str) -> OtherWriterError:
+        return OtherWriterError(
+            f"{self._path.parent} is being written to by process {process}; wait until that is done"
+        )
 
 
 def lock_file(descriptor: int) -> None:

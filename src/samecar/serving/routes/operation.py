@@ -56,6 +56,8 @@ async def ready(service: Served) -> State:
     """Tells whether the gallery and its model are loaded and answer, and pictures are decoded soon; 503 otherwise."""
     await service.counting.summary()
     await service.decoder.refuse_if_busy()
+    if service.processes is not None:
+        service.processes.refuse_unless_done()
     return State(status="ready")
 
 

@@ -1,0 +1,196 @@
+"""Several processes that serve one gallery at one address."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
+from multiprocessing.queues import SimpleQueue
+from socket import socket
+from threading import Thread
+from typing import Any
+
+from samecar.cli import console
+from samecar.cli.watch import announcing
+from samecar.errors import SamecarError
+from samecar.hardware import available_cores
+from samecar.retrieval.gallery import Gallery
+from samecar.serving.app import listen, listen_together, run_service
+from samecar.serving.guard import address_name
+from samecar.serving.loading import Loading
+from samecar.serving.metrics import SHARED_FOLDER
+from samecar.serving.settings import ServiceSettings
+from samecar.watching import EventSettings
+from samecar.watching.watch_list import read_watch_list
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is served.
+
+    Attributes:
+        gallery: as the command names it.
+        engine: address of the server that keeps it; None where a folder does.
+        device: that the model runs on.
+        settings: of the service.
+        events: where those of the watch list go.
+    """
+
+    gallery: str
+    engine: str | None
+    device: dict[str, Any]
+    settings: ServiceSettings
+    events: EventSettings
+
+    def open(self) -> Gallery:
+        """Opens the gallery."""
+        return Gallery.open(self.gallery, engine=self.engine, **self.device)
+
+    def say(self, listening: socket) -> None:
+        """Says where it is."""
+        address = f"http://{address_name(self.settings.host)}:{listening.getsockname()[1]}/"
+        console.say(f"Serving {self.gallery} at {address} until Ctrl+C")
+
+
+def serve_alone(served: Served) -> None:
+    """Serves a gallery in this process, until it is told to end.
+
+    Raises:
+        SamecarError: the address is taken, or the gallery cannot be served.
+    """
+    with served.open() as opened, listen(served.settings) as listening, announcing(opened, served.events):
+        served.say(listening)
+        run_service(opened, served.settings, listening)
+
+
+def serve_together(served: Served, count: int) -> None:
+    """Serves a gallery in several processes, each with a model of its own, until this one is told to end.
+
+    If one of them ends by itself the others are ended too.
+
+    Args:
+        served: what is served.
+        count: of processes, 2 or more.
+
+    Raises:
+        SamecarError: the address is taken, the gallery cannot be served, or a process has ended.
+    """
+    with served.open() as opened:  # what is wrong with it is told once
+        if read_watch_list(opened).pictures:
+            console.warn(
+                "the gallery has a watch list; of a passage whose pictures come in by several of the processes, each "
+                "of these may tell"
+            )
+    context = multiprocessing.get_context("spawn")
+    said: SimpleQueue[str] = context.SimpleQueue()
+    loading = Loading(context, count)
+    with ExitStack() as held:
+        held.enter_context(_shared_counts())
+        sockets = held.enter_context(listen_together(served.settings, count))
+        parts = [
+            context.Process(target=_serve_part, args=(served, number, count, listening, loading, said))
+            for number, listening in enumerate(sockets)
+        ]
+        served.say(sockets[0])
+        _see_through(parts)
+        for part in parts:
+            part.join()
+    if not said.empty():
+        raise SamecarError(said.get())
+
+
+def _see_through(parts: Sequence[SpawnProcess]) -> None:
+    """Starts processes and waits until all are told to end, or one of them ends.
+
+    Raises:
+        SamecarError: one has ended, and has not said why.
+    """
+    told = False
+
+    def end(*_: object) -> None:
+        nonlocal told
+        told = True
+        for part in parts:
+            if part.is_alive():
+                part.terminate()
+
+    for meant in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(meant, end)
+    for part in parts:
+        if not told:
+            part.start()
+    started = [part for part in parts if part.pid is not None]
+    ready = connection.wait([part.sentinel for part in started])
+    if told:
+        return
+    number, ended = next((number, part) for number, part in enumerate(started) if part.sentinel in ready)
+    ended.join()
+    end()
+    code = ended.exitcode or 0
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = ", often because memory is full" if name == "SIGKILL" else ""
+        raise SamecarError(
+            f"process {number} of {len(parts)} (numbered from 0) was ended by {name}{why}, and the others with it"
+        )
+    if code not in (SAID, 1):  # 1 is what Python ends with after a traceback
+        raise SamecarError(
+            f"process {number} of {len(parts)} (numbered from 0) was told to end, and the others with it; to end the "
+            "service, end the process that started them"
+        )
+
+
+SAID = 2
+"""Status of a process that has said why it ends."""
+
+
+def _serve_part(
+    served: Served, number: int, count: int, listening: socket, loading: Loading, said: "SimpleQueue[str]"
+) -> None:
+    """One of the processes; the first one alone keeps to the days that entries are kept."""
+    from samecar.cli.main import prepare_process
+
+    prepare_process()
+    _take_cores(number, count)
+    Thread(target=_end_with_parent, daemon=True).start()
+    settings = served.settings if number == 0 else served.settings.model_copy(update={"retain_days": None})
+    try:
+        with served.open() as opened, announcing(opened, served.events):
+            run_service(opened, settings, listening, loading)
+    except SamecarError as error:
+        said.put(str(error))
+        sys.exit(SAID)
+
+
+def _take_cores(number: int, count: int) -> None:
+    """Leaves a part of the cores to each process, as far as there is one for each."""
+    if count <= available_cores():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[number::count])
+
+
+def _end_with_parent() -> None:
+    """Ends this process once the one that started it has ended, which can no longer see to it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _shared_counts() -> Iterator[None]:
+    """A folder for the counts of all processes, for the block."""
+    before = os.environ.get(SHARED_FOLDER)
+    with tempfile.TemporaryDirectory(prefix="samecar-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[SHARED_FOLDER]
+            else:
+                os.environ[SHARED_FOLDER] = before
