@@ -28,6 +28,15 @@ def network_costs(settings: ModelSettings) -> Costs:
 
 
 @cache
+def convolves_by_channel(settings: ModelSettings) -> bool:
+    """Whether a network has convolutions that look at each channel by itself, as MobileNets have."""
+    with torch.device("meta"):
+        model = build_embedder(settings.model_copy(update={"weights": "none"}), 0, load_weights=False)
+    layers = (layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d))
+    return any(1 < layer.in_channels == layer.groups for layer in layers)
+
+
+@cache
 def _count(settings: ModelSettings) -> Costs:
     with torch.device("meta"), torch.no_grad():
         model = build_embedder(settings, 0, load_weights=False).eval()

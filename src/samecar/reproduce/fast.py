@@ -22,8 +22,8 @@ WORDS = {
 def go_fast(choices: Choices, on: Machine) -> tuple[Choices, Machine]:
     """Chooses all that makes training quicker on a machine and asks for no room on a disk.
 
-    Rows are trained in bfloat16 where the chip has it, unless the choices name a precision, in run folders of their
-    own; networks are compiled where there is a compiler.
+    Rows are trained in bfloat16 where the chip has it and is quicker so, unless the choices name a precision, in run
+    folders of their own; networks are compiled where there is a compiler.
 
     Args:
         choices: how the rows were to be run.
@@ -32,13 +32,17 @@ def go_fast(choices: Choices, on: Machine) -> tuple[Choices, Machine]:
     speed = Speed(compile=has_compiler(), cache=on.cache)
     named = any(change.startswith(PRECISION) for change in choices.changes)
     if has_bfloat16(on.device) and not named:
-        choices = replace(choices, changes=(*choices.changes, f"{PRECISION}bfloat16"))
+        choices = replace(choices, quick_in_bfloat16=on.device.type)
     return choices, replace(on, speed=speed)
 
 
 def describe_speed(folders: Iterable[Path]) -> str | None:
     """How runs were trained otherwise than the reference, as they have noted it; None if all were trained so."""
     there = [folder for folder in folders if (folder / "run.json").is_file()]
-    noted = [session.get("speed", {}) for folder in there for session in Run.open(folder).sessions]
+    runs = [Run.open(folder) for folder in there]
+    noted = [session.get("speed", {}) for run in runs for session in run.sessions]
     used = [word for name, word in WORDS.items() if any(speed.get(name) for speed in noted)]
+    if used:
+        precisions = {run.recipe.training.precision for run in runs}
+        used += [f"{name}{' in part' if len(precisions) > 1 else ''}" for name in sorted(precisions - {"float32"})]
     return f"trained fast: {', '.join(used)}" if used else None
