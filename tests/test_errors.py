@@ -34,7 +34,7 @@ def test_every_extra_that_a_sentence_names_is_in_pyproject():
 
 def test_serve_without_its_libraries_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(samecar, "serving", samecar.serving)  # the package of the other tests comes back afterwards
-    for name in [name for name in sys.modules if name.startswith("samecar.serving")]:
+    for name in [name for name in sys.modules if name.startswith(("samecar.serving", "samecar.cli.serving"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     finished = run("serve", str(tmp_path))

@@ -46,14 +46,15 @@ def serve(
         Path | None, typer.Option(help="file with the token that clients must send; or set SAMECAR_TOKEN")
     ] = None,
     count: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--processes",
             min=1,
             metavar="N",
-            help="processes that share the clients, each with a model and an index of its own and a part of the cores",
+            help="processes that share the clients, each with a model and an index of its own and a part of the cores; "
+            "default: one",
         ),
-    ] = 1,
+    ] = None,
 ) -> None:
     """Serves a gallery over HTTP, with a web page to search it."""
     try:
@@ -67,7 +68,7 @@ def serve(
     if warning := warn_of_token(token_file):
         console.warn(warning)
     served = Served(gallery, engine, device, settings, events)
-    if count == 1:
+    if count is None or count == 1:
         serve_alone(served)
     else:
         serve_together(served, count)
