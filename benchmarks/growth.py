@@ -225,7 +225,7 @@ def draw_plot(works: dict[str, Any], path: Path) -> None:
         axes.loglog(row["pictures"], row["seconds"], marker=marker, label=f"{row['title']}: {row['exponent']:.2f}")
     axes.set(xlabel="pictures", ylabel="seconds", title="Growth of the work with the number of pictures, and exponents")
     axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     with plt.rc_context({"svg.hashsalt": "growth"}):
         figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

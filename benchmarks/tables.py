@@ -348,7 +348,7 @@ def draw_training(results: dict[str, Any], path: Path) -> None:
     if not rows:
         return
     with rc_context({"svg.hashsalt": "samecar", "font.size": 8}):
-        figure = Figure((7.2, 2.2), layout="constrained")
+        figure = Figure((7.2, 2.4), layout="constrained")
         for axes, (network, row) in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows.items(), strict=True):
             timelines = {name: way["timeline"] for name, way in row["ways"].items() if "timeline" in way}
             start = np.zeros(len(timelines))
@@ -358,7 +358,7 @@ def draw_training(results: dict[str, Any], path: Path) -> None:
                 start += lengths
             axes.set(xlabel="ms a batch", title=network)
             axes.invert_yaxis()
-        axes.legend(fontsize=6)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(PHASES), frameon=False)
         figure.savefig(path, metadata={"Date": None, "Description": digest(rows)})
 
 
