@@ -1,9 +1,12 @@
 """`samecar serve --processes N`: several processes answer at one address as one service."""
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from command_line import refused, samecar_process
 from galleries import ask, painted, served, wait_until
 
 from samecar.cli import serving_together
+from samecar.cli.launching import LaunchedError
 from samecar.serving.settings import ServiceSettings
 
 pytestmark = [
@@ -153,6 +157,21 @@ def test_a_model_that_cannot_be_loaded_is_told_once(own_gallery):
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1
     assert "Traceback" not in finished.stderr
+
+
+def test_a_failure_that_a_process_has_printed_is_no_success():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    context = multiprocessing.get_context("spawn")
+    parts = [context.Process(target=sys.exit, args=(1,)), context.Process(target=time.sleep, args=(60,))]
+    try:
+        with pytest.raises(LaunchedError) as raised:
+            serving_together._see_through(parts)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert raised.value.status == 1
+    parts[1].join(30)
+    assert parts[1].exitcode == -signal.SIGTERM
 
 
 def test_only_the_first_process_keeps_to_the_days(monkeypatch, own_gallery):

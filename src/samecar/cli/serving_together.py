@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 from samecar.cli import console
+from samecar.cli.launching import LaunchedError
 from samecar.cli.watch import announcing
 from samecar.errors import SamecarError
 from samecar.hardware import available_cores
@@ -27,6 +28,9 @@ from samecar.serving.metrics import SHARED_FOLDER
 from samecar.serving.settings import ServiceSettings
 from samecar.watching import EventSettings
 from samecar.watching.watch_list import read_watch_list
+
+SAID = 2
+"""Status of a process that has told the one that started it why it ends."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,12 @@ def serve_together(served: Served, count: int) -> None:
             for number, listening in enumerate(sockets)
         ]
         served.say(sockets[0])
-        _see_through(parts)
-        for part in parts:
-            part.join()
+        try:
+            _see_through(parts)
+        finally:
+            for part in parts:
+                if part.pid is not None:  # it was started
+                    part.join()
     if not said.empty():
         raise SamecarError(said.get())
 
@@ -108,7 +115,8 @@ def _see_through(parts: Sequence[SpawnProcess]) -> None:
     """Starts processes and waits until all are told to end, or one of them ends.
 
     Raises:
-        SamecarError: one has ended, and has not said why.
+        LaunchedError: one has ended with an error that it has printed.
+        SamecarError: one was ended from outside.
     """
     told = False
 
@@ -131,22 +139,26 @@ def _see_through(parts: Sequence[SpawnProcess]) -> None:
     number, ended = next((number, part) for number, part in enumerate(started) if part.sentinel in ready)
     ended.join()
     end()
-    code = ended.exitcode or 0
-    if code < 0:
-        name = signal.Signals(-code).name
-        why = ", often because memory is full" if name == "SIGKILL" else ""
-        raise SamecarError(
-            f"process {number} of {len(parts)} (numbered from 0) was ended by {name}{why}, and the others with it"
-        )
-    if code not in (SAID, 1):  # 1 is what Python ends with after a traceback
-        raise SamecarError(
-            f"process {number} of {len(parts)} (numbered from 0) was told to end, and the others with it; to end the "
-            "service, end the process that started them"
-        )
+    _refuse_failure(f"process {number} of {len(parts)} (numbered from 0)", ended.exitcode or 0)
 
 
-SAID = 2
-"""Status of a process that has said why it ends."""
+def _refuse_failure(name: str, status: int) -> None:
+    """Says why a process ended, unless it has told it itself.
+
+    Raises:
+        LaunchedError: it ended with an error that it has printed.
+        SamecarError: it was ended from outside.
+    """
+    if status < 0:
+        number = signal.Signals(-status).name
+        why = ", often because memory is full" if number == "SIGKILL" else ""
+        raise SamecarError(f"{name} was ended by {number}{why}, and the others with it")
+    if status == 0:
+        raise SamecarError(
+            f"{name} was told to end, and the others with it; to end the service, end the process that started them"
+        )
+    if status != SAID:
+        raise LaunchedError(status)
 
 
 def _serve_part(
