@@ -70,6 +70,9 @@ def test_all_processes_answer_as_one_does_and_count_together(own_gallery, query)
     with served(own_gallery, *TOGETHER) as (process, port):
         parts = children(process)
         assert len(parts) == 2
+        taken, cores = [os.sched_getaffinity(part) for part in parts], os.sched_getaffinity(0)
+        assert set.union(*taken) == cores
+        assert len(cores) < 2 or not set.intersection(*taken)  # each has its part of the cores
         before = [processor_seconds(part) for part in parts]
         with ThreadPoolExecutor(8) as clients:
             answers = list(clients.map(lambda _: search(port, query), range(80)))
@@ -94,19 +97,11 @@ def test_what_one_adds_all_find(own_gallery, tmp_path):
     assert found == [added.json()["id"]] * 20
 
 
-def test_each_process_has_its_part_of_the_cores(own_gallery):
-    cores = os.sched_getaffinity(0)
-    with served(own_gallery, *TOGETHER) as (process, _):
-        taken = [os.sched_getaffinity(part) for part in children(process)]
-    assert set.union(*taken) == cores
-    assert len(cores) < 2 or not set.intersection(*taken)
-
-
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
         (signal.SIGKILL, "was ended by SIGKILL, often because memory is full, and the others with it"),
-        (signal.SIGTERM, "was told to end, and the others with it"),
+        pytest.param(signal.SIGTERM, "was told to end, and the others with it", marks=pytest.mark.long),
     ],
 )
 def test_if_one_process_ends_all_do_with_a_sentence(own_gallery, number, sentence):
