@@ -26,7 +26,7 @@ from samecar.serving.messages import (
     last_part,
 )
 from samecar.serving.service import Service
-from samecar.serving.uploads import MULTIPART, LimitedRoute, ViewsRoute, read_views
+from samecar.serving.uploads import MULTIPART, LimitedRoute, Upload, ViewsRoute, read_views
 
 router = APIRouter(route_class=LimitedRoute, tags=["judgements"])
 views_router = APIRouter(route_class=ViewsRoute, tags=["judgements"])
@@ -123,14 +123,11 @@ async def _read_query(form: JudgementForm, service: Service) -> tuple[str, bytes
         return (await service.entry(form.query_id)).sighting.content, None
     first, *others = read_views("query", form.query, form.crop, service.settings.views)
 
-    least = service.gallery.model.preprocessing.decoded_size
-    content, picture = await service.decoder.decode(
-        first.file, first.crop, least, lambda upload: (upload.content, upload.picture)
-    )
-    others_contents = [
-        await service.decoder.decode(view.file, view.crop, least, lambda upload: upload.content) for view in others
-    ]
-    content = views_content([content, *others_contents])
-    if await service.read(service.gallery.engine.known, [content]):
-        return content, None
-    return content, await service.read(shrunk_jpeg, picture, LONGEST_SIDE, QUALITY)
+    def shrink(upload: Upload) -> tuple[str, bytes]:  # at once, so that few whole pictures are held
+        return upload.content, shrunk_jpeg(upload.picture, LONGEST_SIDE, QUALITY)
+
+    decode, least = service.decoder.decode, service.gallery.model.preprocessing.decoded_size
+    content, picture = await decode(first.file, first.crop, least, shrink)
+    contents = [await decode(view.file, view.crop, least, lambda upload: upload.content) for view in others]
+    content = views_content([content, *contents])
+    return content, None if await service.read(service.gallery.engine.known, [content]) else picture
