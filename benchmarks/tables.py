@@ -244,23 +244,23 @@ def _asked_by_clients(sizes: list[dict[str, Any]]) -> Iterable[str]:
 
 def service(results: dict[str, Any]) -> str:
     """How many searches a second the service answers, beside what its model alone embeds."""
-    clients = results["clients"]
     lines = [
-        (
-            f"| model | alone, pictures a second | {clients} clients, answers a second | ratio | 50 % within | 95 % "
-            "| 99 % | of two processes, answers a second | ratio "
-            "| one client, answers a second | 50 % within | 95 % | 99 % |"
-        ),
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| model | asked by | answers a second | of the model alone | 50 % within | 95 % | 99 % |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
+    askers = {
+        "single": "one client",
+        "many": f"{results['clients']} clients",
+        "together": f"{results['clients']} clients, of two processes",
+    }
     for name, model in results["models"].items():
-        cells = [f"{name}, {model['height']} × {model['width']}", f"{median(model['alone']):.1f}"]
-        for key, ratio in (("many", "ratio"), ("together", "ratio_together"), ("single", None)):
-            side = model[key]
-            cells.append(f"{median(side['rates']):.1f}")
-            cells += [f"{model[ratio]:.2f}"] if ratio else []
-            cells += [f"{side[share]:,.0f} ms" for share in ("p50", "p95", "p99")] if key != "together" else []
-        lines.append(f"| {' | '.join(cells)} |")
+        shown, alone = f"{name}, {model['height']} × {model['width']}", median(model["alone"])
+        lines.append(f"| {shown} | the model alone | {alone:.1f} | | | | |")
+        ratios = {"many": f"{model['ratio']:.2f}", "together": f"{model['ratio_together']:.2f}"}
+        for key, asker in askers.items():
+            latencies = (f"{model[key][share]:,.0f} ms" for share in ("p50", "p95", "p99"))
+            cells = [shown, asker, f"{median(model[key]['rates']):.1f}", ratios.get(key, ""), *latencies]
+            lines.append(f"| {' | '.join(cells)} |")
     width, height = results["picture"]
     lines.append("")
     lines.append(

@@ -251,7 +251,7 @@ def take_part(on: Machine) -> Iterator[Processes]:
     _joined.append(processes)
     launched = "TORCHELASTIC_RUN_ID" in os.environ
     if launched:
-        Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     try:
         with _end_at_once() if launched else nullcontext(), _say_once(processes, store):
             yield processes
@@ -271,7 +271,7 @@ def _meeting_place() -> Any:
     return _stores[-1]
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int | None) -> None:
     """Ends this process once the launcher that started it has ended, which can no longer see to it."""
     while os.getppid() == parent:
         time.sleep(1)

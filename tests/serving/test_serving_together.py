@@ -173,7 +173,8 @@ def test_only_the_first_process_keeps_to_the_days(monkeypatch, own_gallery):
     seen = []
     monkeypatch.setattr(serving_together, "run_service", lambda _, settings, *__: seen.append(settings.retain_days))
     monkeypatch.setattr(serving_together, "_take_cores", lambda *_: None)
-    monkeypatch.setattr(serving_together, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(multiprocessing, "parent_process", multiprocessing.current_process)
+    monkeypatch.setattr(serving_together, "end_with", lambda _: None)
     settings = ServiceSettings(retain_days=30)
     made = serving_together.Served(str(own_gallery), None, {}, settings, serving_together.EventSettings())
     for number in range(3):

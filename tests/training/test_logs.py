@@ -160,21 +160,21 @@ def test_an_unknown_log_is_refused(painted_source, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_library_of_others_raises_is_one_sentence(noted, painted_source, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("no answer\nfrom the server", r"the log trackio of .*run cannot be opened: no answer from the server"),
+        ("API request to https://anna:geheim@logs/api failed", r"API request to https://logs/api failed"),
+    ],
+)
+def test_what_a_library_of_others_raises_is_one_sentence_without_a_login(
+    noted, painted_source, tmp_path, monkeypatch, raised, said
+):
     def fail(*arguments):
-        raise ConnectionError("no answer\nfrom the server")
+        raise ConnectionError(raised)
 
     monkeypatch.setattr(noted, "__init__", fail)
-    with pytest.raises(SamecarError, match=r"the log trackio of .*run cannot be opened: no answer from the server"):
-        train(recipe_with(), painted_source, tmp_path / "run", on=HERE, log="trackio")
-
-
-def test_a_login_in_what_a_library_says_is_not_repeated(noted, painted_source, tmp_path, monkeypatch):
-    def fail(*arguments):
-        raise ConnectionError("API request to https://anna:geheim@logs/api failed")
-
-    monkeypatch.setattr(noted, "__init__", fail)
-    with pytest.raises(SamecarError, match=r"API request to https://logs/api failed"):
+    with pytest.raises(SamecarError, match=said):
         train(recipe_with(), painted_source, tmp_path / "run", on=HERE, log="trackio")
 
 

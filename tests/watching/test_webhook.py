@@ -77,6 +77,16 @@ def receiving(*answers, port=0, slow=0.0):
             thread.join()
 
 
+def send_two(address):
+    """Sends two events and waits until they are away; gives what was told."""
+    told = []
+    webhook = Webhook(address, told.append, QUICK)
+    webhook.send(event(1))
+    webhook.send(event(2))
+    webhook.close()
+    return told
+
+
 def test_events_are_sent_as_json_in_their_order_with_the_login_of_the_address():
     with receiving() as receiver:
         told = []
@@ -93,11 +103,7 @@ def test_events_are_sent_as_json_in_their_order_with_the_login_of_the_address():
 
 def test_an_event_is_sent_again_until_it_is_taken():
     with receiving(500, 503, 429, 200) as receiver:
-        told = []
-        webhook = Webhook(receiver.address, told.append, QUICK)
-        webhook.send(event(1))
-        webhook.send(event(2))
-        webhook.close()
+        told = send_two(receiver.address)
     assert receiver.entries() == [1, 2]
     first, second, third = receiver.times[:3]
     assert second - first >= 0.05
@@ -126,11 +132,7 @@ def test_a_program_that_is_away_gets_its_events_when_it_is_back():
 @pytest.mark.parametrize("answer", [400, 401, 404, 302])
 def test_an_event_that_is_refused_is_not_sent_again_and_is_told(answer):
     with receiving(answer, 200) as receiver:
-        told = []
-        webhook = Webhook(receiver.address, told.append, QUICK)
-        webhook.send(event(1))
-        webhook.send(event(2))
-        webhook.close()
+        told = send_two(receiver.address)
     assert receiver.entries() == [2]
     assert len(receiver.times) == 2
     assert f"does not take an event: it answers {answer}; look at its address and login" in told[0]
@@ -140,11 +142,7 @@ def test_an_event_that_is_refused_is_not_sent_again_and_is_told(answer):
 
 def test_an_outage_after_a_refusal_is_told_and_so_is_its_end():
     with receiving(400, 500, 200) as receiver:
-        told = []
-        webhook = Webhook(receiver.address, told.append, QUICK)
-        webhook.send(event(1))
-        webhook.send(event(2))
-        webhook.close()
+        told = send_two(receiver.address)
     assert receiver.entries() == [2]
     assert told[1].endswith("cannot be reached: it answers 500; events wait, and are sent again")
     assert told[2].endswith("is reached again")

@@ -9,6 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from samecar.cli import console
 from samecar.cli.launching import LaunchedError, refuse_to_share
+from samecar.cli.options import Count
 from samecar.cli.settings import OptionsOf
 from samecar.errors import SamecarError
 from samecar.processes import SaidElsewhereError
@@ -44,7 +45,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; an error that names a setting names its option instead."""
-        if all(param.name != "processes" for param in self.params):
+        if Count not in self.function.__annotations__.values():
             refuse_to_share(ctx.command_path)
         try:
             return super().invoke(ctx)

@@ -115,9 +115,19 @@ def _reason(failed: Any, count: int) -> SamecarError:
     if not ended and failure.exitcode > 0:
         return LaunchedError(failure.exitcode)
     rank, code = next(iter(ended.items()), (rank, failure.exitcode))
-    name = signal.Signals(-code).name
-    why = ", often because memory is full" if name == "SIGKILL" else ""
     return SamecarError(
-        f"process {rank} of {count} (numbered from 0) was ended by {name}{why}, and the others with it; what was "
-        "finished is kept, and the same command goes on with --resume"
+        f"{describe_end(rank, count, -code)}; what was finished is kept, and the same command goes on with --resume"
     )
+
+
+def describe_end(number: int, count: int, ended_by: int) -> str:
+    """Says that a process was ended by a signal, as the beginning of a sentence.
+
+    Args:
+        number: of the process, from 0.
+        count: of all of them.
+        ended_by: number of the signal.
+    """
+    name = signal.Signals(ended_by).name
+    why = ", often because memory is full" if name == "SIGKILL" else ""
+    return f"process {number} of {count} (numbered from 0) was ended by {name}{why}, and the others with it"

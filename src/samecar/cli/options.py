@@ -71,7 +71,7 @@ Kept = Annotated[
 ]
 Device = Annotated[dict[str, Any], OptionsOf("samecar.hardware:machine", only=("device",))]
 Workers = Annotated[int | None, typer.Option(min=0, help="processes that read pictures; default: one a core")]
-Count = Annotated[
+Count = Annotated[  # of commands that share their work among processes, as torchrun starts them too
     int | None,
     typer.Option(
         "--processes",

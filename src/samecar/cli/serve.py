@@ -45,10 +45,9 @@ def serve(
     token_file: Annotated[
         Path | None, typer.Option(help="file with the token that clients must send; or set SAMECAR_TOKEN")
     ] = None,
-    count: Annotated[
+    processes: Annotated[
         int | None,
         typer.Option(
-            "--processes",
             min=1,
             metavar="N",
             help="processes that share the clients, each with a model and an index of its own and a part of the cores; "
@@ -68,7 +67,7 @@ def serve(
     if warning := warn_of_token(token_file):
         console.warn(warning)
     served = Served(gallery, engine, device, settings, events)
-    if count is None or count == 1:
+    if processes is None or processes == 1:
         serve_alone(served)
     else:
-        serve_together(served, count)
+        serve_together(served, processes)

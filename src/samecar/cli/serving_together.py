@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
@@ -16,10 +16,11 @@ from threading import Thread
 from typing import Any
 
 from samecar.cli import console
-from samecar.cli.launching import LaunchedError
+from samecar.cli.launching import LaunchedError, describe_end
 from samecar.cli.watch import announcing
 from samecar.errors import SamecarError
 from samecar.hardware import available_cores
+from samecar.processes import end_with
 from samecar.retrieval.gallery import Gallery
 from samecar.serving.app import listen, listen_together, run_service
 from samecar.serving.guard import address_name
@@ -94,7 +95,8 @@ def serve_together(served: Served, count: int) -> None:
     said: SimpleQueue[str] = context.SimpleQueue()
     loading = Loading(context, count)
     with ExitStack() as held:
-        held.enter_context(_shared_counts())
+        os.environ[SHARED_FOLDER] = held.enter_context(tempfile.TemporaryDirectory(prefix="samecar-"))
+        held.callback(os.environ.pop, SHARED_FOLDER)
         sockets = held.enter_context(listen_together(served.settings, count))
         parts = [
             context.Process(target=_serve_part, args=(served, number, count, listening, loading, said))
@@ -139,10 +141,10 @@ def _see_through(parts: Sequence[SpawnProcess]) -> None:
     number, ended = next((number, part) for number, part in enumerate(started) if part.sentinel in ready)
     ended.join()
     end()
-    _refuse_failure(f"process {number} of {len(parts)} (numbered from 0)", ended.exitcode or 0)
+    _refuse_failure(number, len(parts), ended.exitcode or 0)
 
 
-def _refuse_failure(name: str, status: int) -> None:
+def _refuse_failure(number: int, count: int, status: int) -> None:
     """Says why a process ended, unless it has told it itself.
 
     Raises:
@@ -150,12 +152,11 @@ def _refuse_failure(name: str, status: int) -> None:
         SamecarError: it was ended from outside.
     """
     if status < 0:
-        number = signal.Signals(-status).name
-        why = ", often because memory is full" if number == "SIGKILL" else ""
-        raise SamecarError(f"{name} was ended by {number}{why}, and the others with it")
+        raise SamecarError(describe_end(number, count, -status))
     if status == 0:
         raise SamecarError(
-            f"{name} was told to end, and the others with it; to end the service, end the process that started them"
+            f"process {number} of {count} (numbered from 0) was told to end, and the others with it; to end the "
+            "service, end the process that started them"
         )
     if status != SAID:
         raise LaunchedError(status)
@@ -169,7 +170,9 @@ def _serve_part(
 
     prepare_process()
     _take_cores(number, count)
-    Thread(target=_end_with_parent, daemon=True).start()
+    starter = multiprocessing.parent_process()
+    assert starter is not None
+    Thread(target=end_with, args=(starter.pid,), daemon=True).start()
     settings = served.settings if number == 0 else served.settings.model_copy(update={"retain_days": None})
     try:
         with served.open() as opened, announcing(opened, served.events):
@@ -183,26 +186,3 @@ def _take_cores(number: int, count: int) -> None:
     """Leaves a part of the cores to each process, as far as there is one for each."""
     if count <= available_cores():
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[number::count])
-
-
-def _end_with_parent() -> None:
-    """Ends this process once the one that started it has ended, which can no longer see to it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-@contextmanager
-def _shared_counts() -> Iterator[None]:
-    """A folder for the counts of all processes, for the block."""
-    before = os.environ.get(SHARED_FOLDER)
-    with tempfile.TemporaryDirectory(prefix="samecar-") as folder:
-        os.environ[SHARED_FOLDER] = folder
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[SHARED_FOLDER]
-            else:
-                os.environ[SHARED_FOLDER] = before

@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from samecar.config import ModelSettings
-from samecar.models.embedder import build_embedder
+from samecar.models.embedder import Embedder, build_embedder
 
 
 class Costs(NamedTuple):
@@ -30,17 +30,20 @@ def network_costs(settings: ModelSettings) -> Costs:
 @cache
 def convolves_by_channel(settings: ModelSettings) -> bool:
     """Whether a network has convolutions that look at each channel by itself, as MobileNets have."""
-    with torch.device("meta"):
-        model = build_embedder(settings.model_copy(update={"weights": "none"}), 0, load_weights=False)
-    layers = (layer for layer in model.modules() if isinstance(layer, torch.nn.Conv2d))
+    layers = (layer for layer in _without_numbers(settings).modules() if isinstance(layer, torch.nn.Conv2d))
     return any(1 < layer.in_channels == layer.groups for layer in layers)
 
 
 @cache
 def _count(settings: ModelSettings) -> Costs:
-    with torch.device("meta"), torch.no_grad():
-        model = build_embedder(settings, 0, load_weights=False).eval()
-        with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 3, settings.height, settings.width))
+    model = _without_numbers(settings)
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.empty(1, 3, settings.height, settings.width))
     operations = counter.get_total_flops()  # a multiplication and an addition are two
     return Costs(sum(parameter.numel() for parameter in model.parameters()), operations // 2)
+
+
+def _without_numbers(settings: ModelSettings) -> Embedder:
+    """The network's layers, whose weights have sizes and no values."""
+    with torch.device("meta"):
+        return build_embedder(settings.model_copy(update={"weights": "none"}), 0, load_weights=False).eval()

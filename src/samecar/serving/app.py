@@ -142,7 +142,7 @@ def run_service(
     Raises:
         SamecarError: the gallery's model cannot be loaded; the service has ended.
     """
-    app = _make_app(gallery, settings)
+    app = _make_app(gallery, settings, processes)
     server = make_server(app, settings)
     loaded: Future[None] = app.state.service.loaded
 
@@ -150,9 +150,6 @@ def run_service(
         server.should_exit = server.should_exit or loaded.exception() is not None
 
     loaded.add_done_callback(end_on_error)
-    if processes is not None:
-        app.state.service.processes = processes
-        loaded.add_done_callback(processes.note)
     sys.setswitchinterval(SWITCH_INTERVAL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)  # uvicorn raises a signal once more when it is done
@@ -161,10 +158,10 @@ def run_service(
         loaded.result()
 
 
-def _make_app(gallery: Gallery, settings: ServiceSettings) -> FastAPI:
+def _make_app(gallery: Gallery, settings: ServiceSettings, processes: Loading | None = None) -> FastAPI:
     """The app, without anybody who is told if the model cannot be loaded."""
     metrics = Metrics()
-    service = Service(gallery, settings, metrics)
+    service = Service(gallery, settings, metrics, processes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -83,6 +83,7 @@ class Service:
         gallery: an open one; `close` closes it.
         settings: limits.
         metrics: where batches and times are counted.
+        processes: that serve together, of which this is one; None where it is alone.
 
     Attributes:
         loaded: done once `load` has loaded the gallery's model; holds the error where that failed.
@@ -91,19 +92,22 @@ class Service:
         originals: pictures where they lie, if they may be shown.
         counting: how much the gallery holds.
         decoder: of what clients send.
-        processes: that serve together, of which this is one; None where it is alone.
     """
 
-    def __init__(self, gallery: Gallery, settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, gallery: Gallery, settings: ServiceSettings, metrics: Metrics, processes: Loading | None = None
+    ) -> None:
         self.settings = settings
         self.metrics = metrics
+        self.processes = processes
         self.loaded: Future[None] = Future()
+        if processes is not None:
+            self.loaded.add_done_callback(processes.note)
         self.keeps_thumbnails = self.offers_previews = False
         self.originals = None if settings.originals is None else Originals(settings.originals, settings.bytes)
         self._gallery = gallery
         gallery.engine.limit_silence(settings.answer_seconds, settings.answer_seconds + SECONDS_FOR_OTHERS)
         self.decoder = Decoder(settings.pixels)
-        self.processes: Loading | None = None
         self.counting = Counting(
             lambda: self.read(self.gallery.engine.summary), lambda: self.read(self.gallery.engine.label_values)
         )
