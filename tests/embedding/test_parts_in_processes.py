@@ -64,6 +64,7 @@ def test_what_one_process_was_stopped_at_another_number_of_them_goes_on_with(tmp
     np.testing.assert_array_equal(results[1][1], [[each, each**2] for each in range(COUNT)])
 
 
+@pytest.mark.long
 def test_a_small_set_is_parted_in_whole_batches(tmp_path):
     source = numbered(tmp_path / "made")
     results = run_together(4, embed_numbers, tmp_path / "run", source, tmp_path / "kept", 100, COUNT)

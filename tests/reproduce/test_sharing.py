@@ -211,7 +211,7 @@ def test_two_commands_share_the_runs_of_one_folder(painted_source, alone, tmp_pa
     assert {path: path.read_bytes() for path in tmp_path.glob("table8.*")} == pages
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_a_killed_command_was_doing_is_taken_up_by_the_other(painted_source, tmp_path):
     commands = [command(painted_source, tmp_path, "--workers", workers, epochs=40) for workers in (2, 0)]
     first = subprocess.Popen(commands[0], stderr=subprocess.PIPE, text=True)

@@ -286,7 +286,7 @@ def test_without_optuna_the_extra_is_named(source, tmp_path, monkeypatch):
     assert not (tmp_path / "study").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_several_processes_share_a_study(source, tmp_path):
     words = ("tune", "report-baseline", "--data", source, "-o", tmp_path / "study", "--trials", "3", "--workers", "0")
     words += ("--over", OVER[0], *(part for change in TINY for part in ("--set", change)))

@@ -84,7 +84,7 @@ def test_a_filled_gallery_moves_into_partitions(postgres, address):
     assert not any("others" in line or "south" in line for (line,) in plan)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_replica_answers_and_refuses_to_write(postgres, address):
     database = address.rpartition("/")[2]
     additions = random_additions(30)
