@@ -14,6 +14,7 @@ from spread_places import BY_CAMERA, CONTENT, SpreadPlace
 
 from samecar.errors import SamecarError
 from samecar.retrieval.folder.engine import FolderEngine
+from samecar.retrieval.postgres import recall
 from samecar.retrieval.records import Addition, Filter, Judgement, Sighting, picture_content
 from samecar.retrieval.spread.layout import Spreading
 
@@ -249,6 +250,28 @@ def test_an_index_on_each_server(place, kind):
             assert [match.id for match in found] == [ids[row] for row in best]
         assert engine.check() == []
         assert [server.index.kind for server in engine.servers()] == [kind] * 3
+
+
+def test_recall_is_that_of_the_whole_gallery(place, monkeypatch):
+    """An index that finds four on each server finds most of a vehicle's ten pictures, and few of each server's ten."""
+
+    def four_of_each(*asked):
+        return [matches[:4] for matches in search_by_index(*asked)]
+
+    search_by_index = recall.search_by_index
+    monkeypatch.setattr(recall, "search_by_index", four_of_each)
+    random = np.random.default_rng(2)
+    centres = np.repeat(random.normal(size=(60, SIZE)), 10, axis=0)
+    matrix = unit(centres + 0.3 * random.normal(size=centres.shape))
+    with closing(place.create(FACTS)) as engine:
+        engine.add([Addition(Sighting(picture_content(b"%d" % r)), row) for r, row in enumerate(matrix)])
+        settings = engine.rebuild("hnsw")
+        assert settings == engine.facts.index
+        assert 200 <= settings.measured_on <= 202
+        assert settings.recall > 0.7
+        assert [server.index.recall for server in engine.servers()] == pytest.approx(3 * [settings.recall])
+        with place.part(2) as part:
+            assert part.rebuild("hnsw").recall < 0.5
 
 
 def test_servers_that_are_searched_otherwise_are_noticed(place):

@@ -12,6 +12,7 @@ from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import NO_FILES, Engine, refuse_contrary
 from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
+from samecar.retrieval.postgres.recall import MEASURED_ON, Sample, draw_sample, measure_recall, search_in_one_way
 from samecar.retrieval.postgres.rows import (
     BY_NUMBER,
     ENTRY,
@@ -24,7 +25,6 @@ from samecar.retrieval.postgres.searching import (
     LARGEST_ID,
     condition,
     keep_possible_ids,
-    measure_recall,
     search_by_index,
     search_every_entry,
 )
@@ -478,9 +478,22 @@ class PostgresEngine(Engine):
         return [f"the files of {server} hold what was removed {until}, its log of changes as long as it is set to"]
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
+        progress("index", 0, 1)
+        settings = self.replace_index(kind)
+        progress("index", 1, 1)
+        if kind == HNSW:
+            sample = self.draw_sample(MEASURED_ON)
+            recall = measure_recall(sample, self.search_in_one_way, progress)
+            measured_on = 0 if recall is None else len(sample)
+            settings = settings.model_copy(update={"recall": recall, "measured_on": measured_on})
+            self.keep_index_settings(settings)
+        return settings
+
+    def replace_index(self, kind: str) -> IndexSettings:
+        """Makes the index anew as `rebuild` does, and measures nothing."""
         check_kind(kind, self._size)
 
-        def replace(cursor: Cursor) -> IndexSettings:
+        def work(cursor: Cursor) -> IndexSettings:
             self._tables.rebuild_index(cursor, kind)
             pictures = 0
             if kind == HNSW:
@@ -490,17 +503,23 @@ class PostgresEngine(Engine):
             self._tables.write_index_settings(cursor, made)
             return made
 
-        def note(cursor: Cursor) -> None:
-            if self._read_facts(cursor).index.kind == kind:  # nobody has replaced it meanwhile
+        return self._write(work, long=True)
+
+    def draw_sample(self, count: int) -> Sample:
+        """So many of the stored embeddings, by chance."""
+        return self._connections.read(lambda cursor: draw_sample(cursor, self._tables, count), long=True)
+
+    def search_in_one_way(self, queries: NDArray[np.float32], top: int, *, by_index: bool) -> list[list[Match]]:
+        """Searches by the HNSW index alone, or without it; (queries, size)."""
+        return self._connections.read(
+            lambda cursor: search_in_one_way(cursor, self._tables, queries, top, by_index=by_index), long=True
+        )
+
+    def keep_index_settings(self, settings: IndexSettings) -> None:
+        """Keeps what was measured of an index, unless it was replaced by one of another kind meanwhile."""
+
+        def work(cursor: Cursor) -> None:
+            if self._read_facts(cursor).index.kind == settings.kind:
                 self._tables.write_index_settings(cursor, settings)
 
-        progress("index", 0, 1)
-        settings = self._write(replace, long=True)
-        progress("index", 1, 1)
-        if kind == HNSW:
-            recall, queries = self._connections.read(
-                lambda cursor: measure_recall(cursor, self._tables, progress), long=True
-            )
-            settings = settings.model_copy(update={"recall": recall, "measured_on": queries})
-            self._write(note)
-        return settings
+        self._write(work)

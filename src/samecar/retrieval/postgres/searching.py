@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from pgvector import HalfVector, Vector
 from psycopg.types.json import Jsonb
 
-from samecar.progress import Progress
 from samecar.retrieval.postgres.connections import Cursor
 from samecar.retrieval.postgres.tables import Tables
 from samecar.retrieval.records import EVERYTHING, Filter, Match
@@ -33,15 +32,7 @@ FEW: Final = 5_000
 
 ALLOWED_UP_TO: Final = "SELECT count(*) FROM (SELECT FROM {entries} WHERE TRUE {condition} LIMIT %(limit)s) AS allowed"
 
-MEASURED_ON: Final = 200
-"""Stored embeddings whose neighbours are looked up to measure an index's recall: a standard error below 1 %."""
-
-NEAREST: Final = 10
-"""Neighbours that recall is measured on."""
-
 LARGEST_ID: Final = 2**63 - 1  # a bigint
-
-PORTION: Final = 20  # queries between two notes of progress
 
 
 def condition(allowed: Filter) -> tuple[LiteralString, dict[str, Any]]:
@@ -114,34 +105,6 @@ def search_by_index(
     for row, matches in zip(short, search_every_entry(cursor, tables, queries[short], top, allowed), strict=True):
         found[row] = matches
     return found
-
-
-def measure_recall(cursor: Cursor, tables: Tables, progress: Progress) -> tuple[float | None, int]:
-    """Share of the nearest of some stored embeddings, but for themselves, that the index finds.
-
-    Returns:
-        The share, None where there are no two entries, and the number of those embeddings.
-    """
-    sample = cursor.execute(
-        tables.statement("SELECT id, embedding FROM {entries} ORDER BY random() LIMIT %s"), [MEASURED_ON]
-    ).fetchall()
-    if len(sample) < 2:
-        return None, 0
-    found = nearest = 0
-    cursor.execute("SET LOCAL enable_seqscan = off")  # the index alone, also where looking at all would be quicker
-    for first in range(0, len(sample), PORTION):
-        progress("recall", first, len(sample))
-        portion = sample[first : first + PORTION]
-        queries = np.stack([embedding.to_numpy() for _, embedding in portion]).astype(np.float32)
-        exact = search_every_entry(cursor, tables, queries, NEAREST + 1)
-        by_index = search_by_index(cursor, tables, queries, NEAREST + 1)
-        for (own, _), right, given in zip(portion, exact, by_index, strict=True):
-            similarities = [match.similarity for match in right if match.id != own][:NEAREST]
-            nearest += len(similarities)
-            near = [match for match in given if match.id != own and match.similarity >= similarities[-1]]
-            found += len(near[: len(similarities)])  # eleven are asked for, and the query itself need not be among them
-    progress("recall", len(sample), len(sample))
-    return found / nearest, len(sample)
 
 
 def _count_allowed(cursor: Cursor, tables: Tables, allowed: Filter, limit: int) -> int:

@@ -12,7 +12,9 @@ from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
 from samecar.retrieval.engine import ContraryJudgementError, Engine, MissingPartError, ServerSummary
 from samecar.retrieval.postgres.connections import Cursor, UnreachableError
+from samecar.retrieval.postgres.recall import MEASURED_ON, Sample, measure_recall
 from samecar.retrieval.postgres.rows import stack_embeddings
+from samecar.retrieval.postgres.tables import HNSW
 from samecar.retrieval.records import (
     EVERYTHING,
     Addition,
@@ -416,13 +418,43 @@ class SpreadEngine(Engine):
         return list(dict.fromkeys(sentence for number in sorted(remains) for sentence in remains[number]))
 
     def rebuild(self, kind: str, progress: Progress = silent) -> IndexSettings:
+        """Makes the index of each server anew; its recall is measured on the gallery as a whole."""
         parts = self.parts(layout := self._read_layout(), layout.servers)
-        made: list[IndexSettings] = []
+        finished: list[int] = []
 
-        def rebuild_here(part: Part) -> None:
-            made.append(part.engine.rebuild(kind))
-            progress("servers", len(made), len(parts))
+        def replace_here(part: Part) -> IndexSettings:
+            settings = part.engine.replace_index(kind)
+            finished.append(part.number)
+            progress("servers", len(finished), len(parts))
+            return settings
 
         progress("servers", 0, len(parts))
-        self.ask(parts, rebuild_here)
-        return join_indexes(made)
+        made = self.ask(parts, replace_here)
+        if kind == HNSW:
+            made = self._measure_recall(parts, made, progress)
+        return join_indexes([made[number] for number in sorted(made)])
+
+    def _measure_recall(
+        self, parts: Sequence[Part], made: Mapping[int, IndexSettings], progress: Progress
+    ) -> dict[int, IndexSettings]:
+        """What each server then keeps of its index: the recall of all together, by its share of the queries."""
+        pictures = sum(settings.pictures for settings in made.values())
+
+        def draw_here(part: Part) -> Sample:
+            return part.engine.draw_sample(-(-MEASURED_ON * made[part.number].pictures // max(1, pictures)))
+
+        def search(queries: NDArray[np.float32], top: int, *, by_index: bool) -> list[list[Match]]:
+            found = self.ask(parts, lambda part: part.engine.search_in_one_way(queries, top, by_index=by_index))
+            return [merge_matches([matches[row] for matches in found.values()], top) for row in range(len(queries))]
+
+        samples = self.ask(parts, draw_here)
+        together = {number: embedding for sample in samples.values() for number, embedding in sample.items()}
+        recall = measure_recall(together, search, progress)
+
+        def keep_here(part: Part) -> IndexSettings:
+            measured_on = 0 if recall is None else len(samples[part.number])
+            settings = made[part.number].model_copy(update={"recall": recall, "measured_on": measured_on})
+            part.engine.keep_index_settings(settings)
+            return settings
+
+        return self.ask(parts, keep_here)

@@ -31,8 +31,8 @@ def merge_entries(pages: Iterable[Sequence[Entry]], limit: int) -> list[Entry]:
 def join_indexes(indexes: Sequence[IndexSettings]) -> IndexSettings:
     """How all servers are searched together.
 
-    Recall is the mean of the servers' own, by their pictures: one of the nearest of all is one of the nearest on its
-    server. Where some servers are searched otherwise than the rest, nothing is known of it.
+    Recall is the mean of what the servers keep, by their pictures: the same on all of them where it was measured on the
+    whole gallery. Where some servers are searched otherwise than the rest, nothing is known of it.
     """
     kinds = {index.kind for index in indexes}
     pictures = sum(index.pictures for index in indexes)
