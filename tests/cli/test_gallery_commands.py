@@ -182,6 +182,8 @@ def test_standard_input(empty, crops, tmp_path, monkeypatch):
     assert [dict(sighting.labels) for sighting in sightings] == [{"lane": "2"}, {"lane": "3"}, {"lane": "2"}, {}]
     typed(monkeypatch, b"\xff\xfe\n")
     assert refused("gallery", "add", empty, "-").startswith("standard input is not UTF-8")
+    typed(monkeypatch, b"\0\x10JFIF")
+    assert refused("gallery", "add", empty, "-").startswith("standard input is no text, as a picture is not")
 
 
 def test_embeddings_are_added_and_exported_and_scored(empty, trained, crops, tmp_path):

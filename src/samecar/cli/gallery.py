@@ -352,10 +352,13 @@ def standard_input() -> Iterator[str]:
     """Lines of standard input.
 
     Raises:
-        SamecarError: it is not UTF-8.
+        SamecarError: it is no text in UTF-8.
     """
     try:
-        yield from sys.stdin
+        for line in sys.stdin:
+            if "\0" in line:
+                raise SamecarError("standard input is no text, as a picture is not; give the picture's path")
+            yield line
     except UnicodeDecodeError as error:
         raise SamecarError(f"standard input is not UTF-8: {error}; give paths or a table in UTF-8") from error
 
