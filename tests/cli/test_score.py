@@ -81,7 +81,6 @@ def test_scores_are_printed_and_compared(files, tmp_path):
         (["--interpolation", "linear"], "unknown interpolation 'linear'"),
         (["--query-expansion", "0"], "count 0; give a whole number from 1"),
         (["--out", "scores.txt"], "give a name that ends so"),
-        (["--gallery", "absent.npz"], "absent.npz is not there"),
     ],
 )
 def test_what_cannot_be_understood_is_one_sentence(files, options, sentence):
@@ -89,3 +88,8 @@ def test_what_cannot_be_understood_is_one_sentence(files, options, sentence):
     assert result.exit_code == 2
     assert sentence in result.output
     assert "Traceback" not in result.output
+
+
+def test_embeddings_that_are_not_there_are_one_sentence(files):
+    result = call("score", *files[:2], "--gallery", "absent.npz")
+    assert (result.exit_code, "absent.npz is not there" in result.output) == (2, True)

@@ -86,8 +86,6 @@ def _notes(answer: "Answer") -> list[str]:
 
 
 def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
-    from samecar.retrieval.times import known_time_text
-
     sighting = found.entry.sighting
     return {
         "rank": str(rank),
@@ -95,10 +93,18 @@ def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
         "same": "" if found.probability is None else console.probability(found.probability),
         "id": str(found.entry.id),
         "camera": console.cell(sighting.camera_id),
-        "time (UTC)": (known_time_text(sighting.time) or "").removesuffix("Z").replace("T", " "),
+        "time (UTC)": " ".join(_day_and_time(sighting.time)),
         "vehicle": console.cell(sighting.vehicle_id),
         "address": console.cell(sighting.address.removeprefix(folder)),
     }
+
+
+def _day_and_time(seconds: float | None) -> list[str]:
+    """Both in UTC; nothing where the time is not known."""
+    from samecar.retrieval.times import known_time_text
+
+    day, sign, time = (known_time_text(seconds) or "").removesuffix("Z").partition("T")
+    return [day, time.rstrip("0") if "." in time else time] if sign else []
 
 
 def _common_folder(addresses: list[str]) -> str:
@@ -170,12 +176,12 @@ def draw_answer(gallery: "Gallery", query: "Query", answer: "Answer", path: Path
     from samecar.files import write_file
     from samecar.notebook import visible
     from samecar.report.sheets import FoundPicture, found_figure
-    from samecar.retrieval.times import known_time_text
 
     pictures = []
     for found in answer.found:
         sighting = found.entry.sighting
-        lines = (sighting.camera_id, known_time_text(sighting.time), sighting.vehicle_id)
+        moment = _day_and_time(sighting.time)
+        lines = (sighting.camera_id, *moment[:1], *(f"{time} UTC" for time in moment[1:]), sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
         if found.probability is not None:
             heading += f" · {console.probability(found.probability)}"

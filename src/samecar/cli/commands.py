@@ -1,6 +1,7 @@
 """Commands and groups of them: their options are made when they are used, and their helps end with examples."""
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -13,6 +14,9 @@ from samecar.cli.options import Count
 from samecar.cli.settings import OptionsOf
 from samecar.errors import SamecarError
 from samecar.processes import SaidElsewhereError
+
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""What typer raises for a command line that it cannot take; it has no public name."""
 
 EXAMPLES: dict[Callable[..., None], tuple[str, ...]] = {}
 """Command lines that show how a command is used, by its function."""
@@ -41,7 +45,13 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Reads a command line, in which options may have the names that they once had."""
         words = [arg.partition("=") for arg in args]
-        return super().parse_args(ctx, [self.old_names.get(name, name) + sign + text for name, sign, text in words])
+        args = [self.old_names.get(name, name) + sign + text for name, sign, text in words]
+        try:
+            self._refuse_twice(ctx, args)
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            error.ctx = ctx  # some come without it, and then nothing says whose help tells more
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; an error that names a setting names its option instead."""
@@ -58,6 +68,14 @@ class Command(TyperCommand):
         """Prints the help, and examples at its end."""
         super().format_help(ctx, formatter)
         _print_examples(EXAMPLES.get(self.function, ()))
+
+    def _refuse_twice(self, ctx: Any, args: list[str]) -> None:
+        """Refuses an option with one value that is given several times: all but the last would be dropped."""
+        _, _, given = self.make_parser(ctx).parse_args(args=[*args])
+        for param, times in Counter(given).items():
+            name = param.opts[-1]
+            if times > 1 and name.startswith("-") and not (param.multiple or getattr(param, "is_flag", False)):
+                ctx.fail(f"{name} is given {times} times; give it once")
 
     def _with_option(self, sentence: str) -> str:
         name, told, rest = sentence.partition(" is ")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from samecar.cli import compose, console, measure
-from samecar.cli.commands import Group, add_command
+from samecar.cli.commands import Group, UsageError, add_command
 from samecar.cli.data import data
 from samecar.cli.drawn import demo, draw
 from samecar.cli.export import export
@@ -33,9 +33,6 @@ from samecar.cli.weights import import_weights
 from samecar.errors import SamecarError, naming_extra
 from samecar.processes import SaidElsewhereError
 from samecar.version import __version__
-
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""What typer raises for a command or an option that does not exist; it has no public name."""
 
 
 class Commands(Group):
