@@ -38,12 +38,12 @@ def main() -> None:
         rows[row] = {
             "reference": measure(asked, row, data, here.used_as(REFERENCE), Path("reference")),
             "fast": measure(choices, row, data, quick, Path("fast")),
+            "fast_is": describe_fast(choices, row),
         }
         content = {
             "drawn": DRAWN,
             "scale": f"{SCALE.epochs} epochs, pictures at {SCALE.images} of their size",
             "seeds": SEEDS,
-            "fast": describe_fast(choices, row),
             "rows": rows,
         }
         say(f"Wrote {write_results('fast_on_drawn', content)}")
