@@ -1,10 +1,6 @@
 """The version of the package, said once, and the commit that it was made from."""
 
-import json
-import shutil
-import subprocess
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 __version__ = "0.1.0"
@@ -16,6 +12,10 @@ def find_commit() -> str | None:
 
     It is known in a copy of the repository, and where the package was installed from an address of one.
     """
+    import json
+    import shutil
+    from importlib import metadata
+
     root = Path(__file__).parents[2]
     git = shutil.which("git")
     if git and (root / ".git").exists():
@@ -30,5 +30,7 @@ def find_commit() -> str | None:
 
 
 def _ask(git: str, root: Path, *question: str) -> str | None:
+    import subprocess
+
     answer = subprocess.run([git, "-C", str(root), *question], capture_output=True, text=True, check=False)  # noqa: S603
     return answer.stdout.strip() or None if answer.returncode == 0 else None

@@ -8,7 +8,7 @@ import numpy as np
 from samecar.calibration import Calibration
 from samecar.data.pictures import read_picture
 from samecar.embedding.encoder import Encoder
-from samecar.experiment.composite import TrainedModel, as_model
+from samecar.experiment.composite import TrainedModel, as_model, open_encoder
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
 from samecar.retrieval.gallery import CALIBRATION_FILE
@@ -50,7 +50,7 @@ def compare(
     """
     pictures = as_path(first, "first picture"), as_path(second, "second picture")
     model = as_model(run)
-    encoder = Encoder.open(model, device=(on or machine()).name)
+    encoder = open_encoder(model, (on or machine()).name)
     return compare_under(encoder, find_calibration(model), *pictures)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from samecar.config import digest
 from samecar.data import Manifest, make_test_set
+from samecar.embedding.encoder import Encoder
 from samecar.errors import SamecarError
 from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path, read_json, write_folder, write_json
@@ -152,6 +153,15 @@ def finished_model(given: TrainedModel | str | Path) -> TrainedModel:
         model.refuse_unfinished()
         model.refuse_incomplete()
     return model
+
+
+def open_encoder(model: TrainedModel, device: str) -> Encoder:
+    """What embeds with a model on a device; of an exported file on the processor the one that has told of it already.
+
+    Raises:
+        SamecarError: as of `Encoder.open`.
+    """
+    return model.encoder if isinstance(model, ExportedModel) and device == "cpu" else Encoder.open(model, device=device)
 
 
 def with_network(model: TrainedModel) -> TorchModel:

@@ -12,7 +12,7 @@ from samecar.embedding.encoder import MANY, Encoder
 from samecar.embedding.kept import KEPT_FOLDER, embed_once
 from samecar.embedding.parts import Maker, Share, embed_in_parts, embed_share, embed_together
 from samecar.errors import naming_extra
-from samecar.experiment.composite import TorchModel, TrainedModel, as_model
+from samecar.experiment.composite import TorchModel, TrainedModel, as_model, open_encoder
 from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path
 from samecar.hardware import Machine, machine
@@ -153,7 +153,7 @@ def bound_model(run: TrainedModel | str | Path, *, on: Machine | None = None) ->
     Raises:
         SamecarError: the run has not ended.
     """
-    return Encoder.open(as_model(run), device=(on or machine()).name)
+    return open_encoder(as_model(run), (on or machine()).name)
 
 
 def describe_side(model: TrainedModel, manifest: Manifest) -> str:

@@ -21,12 +21,13 @@ class ExportedModel:
     Attributes:
         path: of the file.
         facts: what it says of itself.
+        encoder: embeds with it on the processor.
     """
 
     def __init__(self, path: Path, encoder: Encoder, facts: ExportFacts) -> None:
         self.path = path
         self.facts = facts
-        self._encoder = encoder
+        self.encoder = encoder
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -63,7 +64,7 @@ class ExportedModel:
     @property
     def composition(self) -> str:
         """What it was made of, as the protocol card says it."""
-        if isinstance(self._encoder.runtime, ForeignRuntime):
+        if isinstance(self.encoder.runtime, ForeignRuntime):
             return f"ONNX model of others, file {self.facts.model}"
         calibrated = f", calibrated on {self.facts.calibrated_on}" if self.facts.calibrated_on else ""
         made_of = f": {self.facts.composition}" if self.facts.composition else ""
@@ -87,4 +88,4 @@ class ExportedModel:
 
     def model_digest(self) -> str:
         """Sixteen hexadecimal digits of the file's content."""
-        return self._encoder.digest
+        return self.encoder.digest

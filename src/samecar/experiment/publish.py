@@ -6,7 +6,7 @@ from typing import Any
 from samecar.embedding.embeddings import NOT_STATED
 from samecar.embedding.encoder import Encoder
 from samecar.embedding.exported import ExportFacts
-from samecar.experiment.composite import TrainedModel, finished_model
+from samecar.experiment.composite import TrainedModel, finished_model, open_encoder
 from samecar.experiment.exported import ExportedModel
 from samecar.experiment.model_card import check_licence, write_card
 from samecar.experiment.model_facts import facts_of_model, read_scores
@@ -45,7 +45,7 @@ def save_pretrained(
     check_licence(licence)
     folder = as_path(folder, "folder")
     model = finished_model(run)
-    encoder = Encoder.open(model, device="cpu")
+    encoder = open_encoder(model, "cpu")
     card = write_card(name or folder.resolve().name, _find_facts(model, encoder), licence)
     stated = stated_beside(Path(EXPORTED_FILE)).name
     with write_folder(folder) as temporary:

@@ -21,7 +21,7 @@ from samecar.retrieval.folder.checking import find_faults
 from samecar.retrieval.folder.entries import CatalogueEngine
 from samecar.retrieval.folder.following import FollowingIndex
 from samecar.retrieval.folder.index import KINDS
-from samecar.retrieval.folder.library import faiss_module
+from samecar.retrieval.folder.library import require_faiss
 from samecar.retrieval.folder.writing import OtherWriterError, WriterLock, replaced_file, translate_errors
 from samecar.retrieval.records import (
     EVERYTHING,
@@ -55,7 +55,7 @@ class FolderEngine(CatalogueEngine):
     """
 
     def __init__(self, folder: Path) -> None:
-        faiss_module()
+        require_faiss()
         self._folder = folder
         self._facts_state = _read_state(folder / _FACTS)
         self._facts = facts = _read_facts(folder)
@@ -83,7 +83,7 @@ class FolderEngine(CatalogueEngine):
         """
         check_kind(facts.index.kind)
         _check_name(folder)
-        faiss_module()
+        require_faiss()
         with translate_errors(folder):
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise SamecarError(f"{folder} exists already; choose a new folder for the gallery")
