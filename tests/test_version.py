@@ -1,5 +1,6 @@
 import json
 import subprocess
+from importlib import metadata
 
 import pytest
 
@@ -50,5 +51,5 @@ def test_an_installation_from_a_repository_knows_its_commit(content, commit, tmp
             return content and json.dumps(content)
 
     monkeypatch.setattr(version, "__file__", str(tmp_path / "a" / "b" / "version.py"))
-    monkeypatch.setattr(version.metadata, "distribution", lambda _: Installed())
+    monkeypatch.setattr(metadata, "distribution", lambda _: Installed())
     assert version.find_commit() == commit
