@@ -74,7 +74,8 @@ class Command(TyperCommand):
         _, _, given = self.make_parser(ctx).parse_args(args=[*args])
         for param, times in Counter(given).items():
             name = param.opts[-1]
-            if times > 1 and name.startswith("-") and not (param.multiple or getattr(param, "is_flag", False)):
+            one_value = name.startswith("-") and not (param.multiple or getattr(param, "is_flag", False))
+            if times > 1 and one_value and not ctx.resilient_parsing:  # which is so while a shell completes a line
                 ctx.fail(f"{name} is given {times} times; give it once")
 
     def _with_option(self, sentence: str) -> str:
