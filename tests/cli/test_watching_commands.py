@@ -76,6 +76,12 @@ def test_several_films_and_a_folder_of_frames_are_ingested_with_their_times(argu
     assert run("ingest", *films, *arguments, *moments).errors == ""
 
 
+def test_films_of_several_cameras_are_each_of_its_own(arguments):
+    films = ["gate_20261120_073000.mov", "gate_20261120_074000.mov"]
+    done("ingest", *films, *arguments, "--camera", "other", "--start", "name")
+    assert [sighting.camera_id for sighting in entries(arguments[3])] == [arguments[1], "other"]
+
+
 def test_frames_that_are_counted_take_a_rate(arguments, place, tmp_path):
     folder = tmp_path / "counted"
     folder.mkdir()
@@ -94,6 +100,12 @@ def test_frames_that_are_counted_take_a_rate(arguments, place, tmp_path):
         (["gate_20261120_073000.mov", "none.mov"], [], "film none.mov is not there"),
         (["gate_20261120_073000.mov", "rtsp://a:geheim@b/"], [], "rtsp://b is given beside other films"),
         (["gate_20261120_073000.mov"] * 2, ["--start", "2026-11-20"], "--start is given 1 times for 2 films"),
+        (
+            ["gate_20261120_073000.mov"] * 3,
+            ["--camera", "b"],
+            "--camera is given 2 times for 3 films; say it once for all",
+        ),
+        (["gate_20261120_073000.mov"] * 2, ["--camera", " "], "--camera is empty"),
         (["red.onnx"], ["--start", "name"], "the name of red.onnx tells no moment, such as gate_20261120_073000.mp4"),
         (["frames"], ["--start", "2026-11-20"], "--start is given, and the frames of frames say themselves"),
         (["frames"], ["--times", "often"], "--times is 'often'; give name, modified"),

@@ -66,7 +66,10 @@ def ingest(
             "rtsp://… or http://…, that is watched until Ctrl+C",
         ),
     ],
-    camera: Annotated[str, typer.Option(help="name of the camera that took it")],
+    camera: Annotated[
+        list[str],
+        typer.Option(help="name of the camera that took them; or once for each film in their order"),
+    ],
     gallery: Annotated[str, typer.Option(metavar="GALLERY", help="gallery to add to")],
     detector: Annotated[Path, typer.Option(help="ONNX file of YOLOX, YOLOv8/11, RT-DETR or D-FINE; see docs/films.md")],
     settings: Settings,
@@ -101,7 +104,7 @@ def ingest(
     from samecar.retrieval.filter_names import camera_warnings
     from samecar.retrieval.gallery import Gallery
 
-    begins = _starts(films, start)
+    begins, names = _starts(films, start), _camera_names(films, camera)
     finds = open_detector(detector, **classes)
     workers = threads["workers"]
     for film, begin in zip(films[1:], begins[1:], strict=True):  # the last one is not found missing after hours
@@ -111,7 +114,7 @@ def ingest(
     with Gallery.open(gallery, engine=engine, **device) as opened, announcing(opened, events, json):
         if is_address(films[0]):
             _ = opened.model  # read before, since a camera films on meanwhile
-        for film, begin in zip(films, begins, strict=True):
+        for film, begin, name in zip(films, begins, names, strict=True):
             with (
                 open_frames(film, begin, times, workers) as source,
                 _interruptible(source),
@@ -121,7 +124,7 @@ def ingest(
                     source,
                     opened,
                     finds,
-                    camera=camera,
+                    camera=name,
                     settings=settings,
                     crops=crops,
                     draw=draw,
@@ -180,6 +183,24 @@ def _starts(films: Sequence[str], given: Sequence[str] | None) -> list[float | N
             "--start name where their names tell it"
         )
     return [time_of("--start", text) for text in given]
+
+
+def _camera_names(films: Sequence[str], given: Sequence[str]) -> Sequence[str]:
+    """Who took each film.
+
+    Raises:
+        SamecarError: names were given neither once nor for each film, or one is empty.
+    """
+    from samecar.films.ingesting import check_camera
+
+    for name in given:
+        check_camera(name)
+    if len(given) not in (1, len(films)):
+        raise SamecarError(
+            f"--camera is given {len(given)} times for {len(films)} films; say it once for all, or once for each, in "
+            "their order"
+        )
+    return given if len(given) == len(films) else [*given] * len(films)
 
 
 @contextmanager

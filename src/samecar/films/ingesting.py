@@ -56,6 +56,12 @@ class IngestReport:
     reconnections: int = 0
 
 
+def check_camera(name: str) -> None:
+    """Raises SamecarError if a camera has no name."""
+    if not name.strip():
+        raise SamecarError("--camera is empty; give the name of the camera that took the film")
+
+
 def ingest(
     path: str | Path | FrameSource,
     gallery: Gallery | str | Path,
@@ -95,8 +101,7 @@ def ingest(
         SamecarError: the film cannot be read, the camera has no name, or a crop's file is there already and shows
             something else.
     """
-    if not camera.strip():
-        raise SamecarError("--camera is empty; give the name of the camera that took the film")
+    check_camera(camera)
     crops = None if crops is None else as_path(crops, "crops")
     draw = None if draw is None else as_path(draw, "draw")
     with ExitStack() as opened:
