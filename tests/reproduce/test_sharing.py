@@ -244,6 +244,7 @@ def test_control_c_ends_every_process(painted_source, tmp_path):
         assert [record["epoch"] for record in lines] == list(range(1, len(lines) + 1))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_processes_end_when_the_command_that_started_them_is_killed(painted_source, tmp_path):
     line = command(painted_source, tmp_path, "--workers", 0, on=("--devices", "cpu,cpu"), epochs=2000)

@@ -128,6 +128,7 @@ def started(gallery):
     return process
 
 
+@pytest.mark.long
 def test_processes_end_with_the_one_that_started_them(own_gallery):
     process = started(own_gallery)
     parts = children(process)
@@ -136,6 +137,7 @@ def test_processes_end_with_the_one_that_started_them(own_gallery):
     wait_until(lambda: not any(Path(f"/proc/{part}").exists() for part in parts), 30)
 
 
+@pytest.mark.long
 def test_an_address_that_is_taken_is_refused_also_by_several(own_gallery):
     with served(own_gallery, *TOGETHER) as (_, port):
         for options in ((), TOGETHER):
@@ -144,6 +146,7 @@ def test_an_address_that_is_taken_is_refused_also_by_several(own_gallery):
             )
 
 
+@pytest.mark.long
 def test_a_model_that_cannot_be_loaded_is_told_once(own_gallery):
     for path in own_gallery.glob("model*"):
         (path / "model.safetensors" if path.is_dir() else path).write_bytes(b"damaged")

@@ -105,6 +105,7 @@ async function find(signal) {
   const stored = asked.id === undefined ? null : view.showStored(asked.id, gallery.cameras.length, signal);
   const shown = [stored, journey.show(asked.id, signal)];
   const [answer] = await Promise.all([api.search(asked, filterForm.filter, signal), ...shown]);
+  signal.throwIfAborted(); // something else was asked while this answer came
   judging.answered = { query: asked, content: answer.query.content };
   keepFocus(() => showAnswer(answer));
 }
@@ -119,6 +120,7 @@ async function makeSent({ uploads: own, at: shown, together }) {
 
 async function browse(signal) {
   const page = await api.pictures(filterForm.filter, 0, BROWSED, signal);
+  signal.throwIfAborted();
   keepFocus(() => {
     browsed.show(page.pictures);
     showMore(page.next);
