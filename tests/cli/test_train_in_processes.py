@@ -205,7 +205,7 @@ def test_an_interruption_is_said_once(train_only, tmp_path):
             "where torch cannot synchronise batch",
         ),
         (["--processes", "2", "--set", "optimizer.learning_rate=1e30"], "the loss is nan in epoch 1"),
-        (["--processes", "2", "--resume"], "run folder"),
+        (["--processes", "2", "--resume"], "holds no run to resume; start it without --resume"),
     ],
     ids=["not divided", "too large", "synchronised", "infinite", "nothing to resume"],
 )
