@@ -97,13 +97,14 @@ def test_what_a_search_was_is_told_on_the_page_and_on_paper(visit, port, picture
     )
     about.get_by_text("About this search").click()
 
-    page.evaluate("window.print = () => { window.printed = document.querySelectorAll('#results img').length; }")
+    count = "['.card', 'img'].map((name) => document.querySelectorAll(`#results ${name}`).length)"
+    page.evaluate(f"window.print = () => {{ window.printed = {count}; }}")
     page.locator("#results .card").last.evaluate("(card) => card.style.marginTop = '9000px'")  # far from what is seen
     page.get_by_label("Results").select_option("10")
     expect(results(page)).to_have_count(10)
     page.get_by_role("button", name="Print").click()
     page.wait_for_function("window.printed")
-    assert page.evaluate("window.printed") == 10
+    assert page.evaluate("window.printed") == [10, 10]
 
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
