@@ -93,18 +93,18 @@ def _cells(rank: int, found: "Found", folder: str) -> dict[str, str]:
         "same": "" if found.probability is None else console.probability(found.probability),
         "id": str(found.entry.id),
         "camera": console.cell(sighting.camera_id),
-        "time (UTC)": " ".join(_day_and_time(sighting.time)),
+        "time (UTC)": " ".join(_day_and_time(sighting.time)).strip(),
         "vehicle": console.cell(sighting.vehicle_id),
         "address": console.cell(sighting.address.removeprefix(folder)),
     }
 
 
-def _day_and_time(seconds: float | None) -> list[str]:
-    """Both in UTC; nothing where the time is not known."""
+def _day_and_time(seconds: float | None) -> tuple[str, str]:
+    """Both in UTC; "" where the time is not known."""
     from samecar.retrieval.times import known_time_text
 
-    day, sign, time = (known_time_text(seconds) or "").removesuffix("Z").partition("T")
-    return [day, time.rstrip("0") if "." in time else time] if sign else []
+    day, _, time = (known_time_text(seconds) or "").removesuffix("Z").partition("T")
+    return day, time.rstrip("0") if "." in time else time
 
 
 def _common_folder(addresses: list[str]) -> str:
@@ -180,8 +180,8 @@ def draw_answer(gallery: "Gallery", query: "Query", answer: "Answer", path: Path
     pictures = []
     for found in answer.found:
         sighting = found.entry.sighting
-        moment = _day_and_time(sighting.time)
-        lines = (sighting.camera_id, *moment[:1], *(f"{time} UTC" for time in moment[1:]), sighting.vehicle_id)
+        day, time = _day_and_time(sighting.time)
+        lines = (sighting.camera_id, day, time and f"{time} UTC", sighting.vehicle_id)
         heading = f"{found.similarity:.3f}"
         if found.probability is not None:
             heading += f" · {console.probability(found.probability)}"

@@ -235,13 +235,22 @@ def test_judgements_of_all_servers_stand_in_their_order(place):
         assert engine.summary().judgements == 12
 
 
-@pytest.mark.parametrize("kind", ["exact", "hnsw"])
-def test_an_index_on_each_server(place, kind):
+def ten_of_each():
+    """Embeddings of ten pictures of each of sixty vehicles."""
     random = np.random.default_rng(2)
     centres = np.repeat(random.normal(size=(60, SIZE)), 10, axis=0)
-    matrix = unit(centres + 0.3 * random.normal(size=centres.shape))
+    return unit(centres + 0.3 * random.normal(size=centres.shape))
+
+
+def numbered_additions(matrix):
+    return [Addition(Sighting(picture_content(b"%d" % number)), row) for number, row in enumerate(matrix)]
+
+
+@pytest.mark.parametrize("kind", ["exact", "hnsw"])
+def test_an_index_on_each_server(place, kind):
+    matrix = ten_of_each()
     with closing(place.create(FACTS)) as engine:
-        ids = engine.add([Addition(Sighting(picture_content(b"%d" % r)), row) for r, row in enumerate(matrix)])
+        ids = engine.add(numbered_additions(matrix))
         settings = engine.rebuild(kind)
         assert settings.kind == kind == engine.facts.index.kind
         similarity = matrix.astype(np.float16).astype(np.float64) @ matrix[:20].T.astype(np.float64)
@@ -260,11 +269,9 @@ def test_recall_is_that_of_the_whole_gallery(place, monkeypatch):
 
     search_by_index = recall.search_by_index
     monkeypatch.setattr(recall, "search_by_index", four_of_each)
-    random = np.random.default_rng(2)
-    centres = np.repeat(random.normal(size=(60, SIZE)), 10, axis=0)
-    matrix = unit(centres + 0.3 * random.normal(size=centres.shape))
+    matrix = ten_of_each()
     with closing(place.create(FACTS)) as engine:
-        engine.add([Addition(Sighting(picture_content(b"%d" % r)), row) for r, row in enumerate(matrix)])
+        engine.add(numbered_additions(matrix))
         settings = engine.rebuild("hnsw")
         assert settings == engine.facts.index
         assert 200 <= settings.measured_on <= 202

@@ -484,9 +484,7 @@ class PostgresEngine(Engine):
         if kind == HNSW:
             sample = self.draw_sample(MEASURED_ON)
             recall = measure_recall(sample, self.search_in_one_way, progress)
-            measured_on = 0 if recall is None else len(sample)
-            settings = settings.model_copy(update={"recall": recall, "measured_on": measured_on})
-            self.keep_index_settings(settings)
+            settings = self.note_recall(settings, recall, sample)
         return settings
 
     def replace_index(self, kind: str) -> IndexSettings:
@@ -515,11 +513,14 @@ class PostgresEngine(Engine):
             lambda cursor: search_in_one_way(cursor, self._tables, queries, top, by_index=by_index), long=True
         )
 
-    def keep_index_settings(self, settings: IndexSettings) -> None:
-        """Keeps what was measured of an index, unless it was replaced by one of another kind meanwhile."""
+    def note_recall(self, made: IndexSettings, recall: float | None, sample: Sample) -> IndexSettings:
+        """Keeps an index's recall on a sample, unless it was replaced by one of another kind meanwhile."""
+        measured_on = 0 if recall is None else len(sample)
+        settings = made.model_copy(update={"recall": recall, "measured_on": measured_on})
 
         def work(cursor: Cursor) -> None:
             if self._read_facts(cursor).index.kind == settings.kind:
                 self._tables.write_index_settings(cursor, settings)
 
         self._write(work)
+        return settings

@@ -451,10 +451,4 @@ class SpreadEngine(Engine):
         together = {number: embedding for sample in samples.values() for number, embedding in sample.items()}
         recall = measure_recall(together, search, progress)
 
-        def keep_here(part: Part) -> IndexSettings:
-            measured_on = 0 if recall is None else len(samples[part.number])
-            settings = made[part.number].model_copy(update={"recall": recall, "measured_on": measured_on})
-            part.engine.keep_index_settings(settings)
-            return settings
-
-        return self.ask(parts, keep_here)
+        return self.ask(parts, lambda part: part.engine.note_recall(made[part.number], recall, samples[part.number]))
