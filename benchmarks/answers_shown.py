@@ -1,5 +1,6 @@
 """The table and the plot of results/answers.json: what a search says, beside what is so."""
 
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def answers(results: dict[str, Any]) -> str:
             denied = [(members[name] + strangers[name]) / 2 for name in ("denied_likely", "denied_pair_likely")]
             likely = [each for each in seen["results"]["probability"] if each["from"] >= 0.5]
             number = sum(each["number"] for each in likely)
-            right = sum(each["number"] * each["right"] for each in likely) / number
+            right = fsum(each["number"] * each["right"] for each in likely) / number
             lines.append(
                 f"| {model}, {way} | {100 * members['in_gallery']:.1f} % | {100 * strangers['in_gallery']:.1f} % "
                 f"| {100 * denied[0]:.1f} %, {100 * denied[1]:.1f} % | {number:,}, {100 * right:.1f} % |"

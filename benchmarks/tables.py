@@ -9,8 +9,9 @@ A table stands between `<!-- table: NAME -->` and `<!-- end of table -->`.
 
 import re
 from collections.abc import Callable, Iterable
+from math import fsum
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def report_on_drawn(results: dict[str, Any]) -> str:
     """The report's tables, run at a small size on drawn vehicles."""
     drawn, untrained, pictures = results["drawn"], results["untrained"], results["pictures"]
     tables = [*results["tables"].values(), *results["tables_as_run"].values()]
-    hours = sum(_training_seconds(tables).values()) / 3600
+    hours = fsum(_training_seconds(tables).values()) / 3600
     introduction = (
         f"{drawn['vehicles']} drawn vehicles, {results['train_vehicles']} of them to train on ({pictures['train']:,} "
         f"pictures), {pictures['query']} queries and {pictures['gallery']} gallery pictures; {hours:.1f} hours of "
@@ -374,8 +375,8 @@ def fast_on_drawn(results: dict[str, Any]) -> str:
         sides = [row["reference"], row["fast"]]
         found = _compare_all(list(zip(*sides, strict=True)))
         low, high = (100 * end for end in found.interval)
-        seconds = [f"{sum(run['seconds'] for run in side) / len(side):.0f}" for side in sides]
-        change = f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})"
+        seconds = [f"{fmean(run['seconds'] for run in side):.0f}" for side in sides]
+        change = f"{100 * found.difference:+z.1f} ({low:+z.1f} to {high:+z.1f})"
         cells = [name, f"{100 * found.first:.1f}", f"{100 * found.second:.1f}", change, *seconds]
         lines.append(f"| {' | '.join(cells)} |")
     ways = "; ".join(f"{row['fast_is']} for {name}" for name, row in results["rows"].items())

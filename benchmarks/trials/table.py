@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from math import fsum
 from typing import Any
 
 from trials.sizes import SIZES
@@ -44,7 +45,7 @@ def _clients(found: dict[str, Any]) -> str:
     answers = sum(turn["answers"] for turn in found["turns"])
     _, *samples = found["memory"]
     third = max(1, len(samples) // 3)
-    early, late = (sum(mb for _, mb in part) / third for part in (samples[:third], samples[-third:]))
+    early, late = (fsum(mb for _, mb in part) / third for part in (samples[:third], samples[-third:]))
     most = max(mb for _, mb in found["memory"])
     return (
         f"{answers:,} answers; 99 % within {max(turn['p99'] for turn in found['turns']) / 1000:.1f} s; memory "
