@@ -234,7 +234,7 @@ def draw_plot(works: dict[str, Any], path: Path) -> None:
 WORKS = {
     "embedding": Work("embedding", 1, 32_000, prepare_embedding),
     "scoring": Work(f"scoring {QUERIES} queries", 1, 160_000, prepare_scoring),
-    "reranking": Work("re-ranking", 2, 64_000, prepare_reranking),
+    "reranking": Work("re-ranking", 2, 128_000, prepare_reranking),
     "adding": Work("adding to a folder", 1, 1_000_000, prepare_adding),
     "search": Work("32 exact searches", 1, 1_000_000, prepare_search),
 }

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from conftest import TINY
@@ -49,8 +50,25 @@ def refused(*arguments: object) -> str:
 
 
 def tiny(*changes: str) -> list[str]:
-    """Options that make any training quick, and further changes."""
-    return [part for change in [*TINY, *changes] for part in ("--set", change)] + ["--workers", "0"]
+    """Options that make any training quick, and other changes, which come before these."""
+    asked = {change.partition("=")[0]: change for change in [*TINY, *changes]}
+    return [part for change in asked.values() for part in ("--set", change)] + ["--workers", "0"]
+
+
+def made_small(words: Sequence[str]) -> list[str]:
+    """A command line that somebody shows, made quick: a tiny network for two epochs, no processes.
+
+    What is small says so in place of what the line asks for.
+    """
+    if words[0] in ("evaluate", "embed", "calibrate", "export"):
+        return [*words, "--workers", "0"]
+    if words[0] not in ("train", "tune"):
+        return list(words)
+    places = [place for place, word in enumerate(words) if word == "--set"]
+    small = {change.partition("=")[0] for change in TINY}
+    asked = [words[place + 1] for place in places if words[place + 1].partition("=")[0] not in small]
+    others = [word for place, word in enumerate(words) if not {place, place - 1} & {*places}]
+    return [*others, *tiny(*asked)]
 
 
 def samecar_process(*arguments: object) -> list[str]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from command_line import run, tiny
+from command_line import made_small, run
 from conftest import TINY, paint_picture
 from tiny_run import tiny_run
 from typer.main import get_command
@@ -57,16 +57,6 @@ SERVER = "postgresql://user@host/vehicles"
 """What docs/scaling.md gives as a server's address."""
 
 INSTALLS = re.compile(r"^pip install ")
-
-SMALL = {
-    "train": tiny(),
-    "tune": tiny(),
-    "evaluate": ["--workers", "0"],
-    "embed": ["--workers", "0"],
-    "calibrate": ["--workers", "0"],
-    "export": ["--workers", "0"],
-}
-"""What is added to commands so that they are quick: a tiny network for two epochs, no processes."""
 
 
 class Block(NamedTuple):
@@ -133,7 +123,7 @@ def test_what_a_page_shows_runs(page, place, tmp_path, monkeypatch, quick_python
             continue
         for program, *arguments in commands_of(block):
             assert program == "samecar", f"{where}: {program} cannot be run here; say so in a comment before the block"
-            finished = run(*arguments, *SMALL.get(arguments[0], ()))
+            finished = run(*made_small(arguments))
             assert finished.status == 0, f"{where}: {arguments}: {finished.errors}"
         if block.language == "python":
             exec(compile(block.text, where, "exec"), {"__name__": "__main__"})

@@ -46,6 +46,32 @@ def test_misspelt_command_lines(arguments, sentence):
     assert command.strip() in ("", " ".join(arguments[: len(command.split())]))
 
 
+TWO = ["--set", "training.epochs=1", "--set", "training.epochs = 2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["train", "demo", "--data", "x", "--out", "y", *TWO], "training.epochs=1 and training.epochs = 2"),
+        (
+            ["train", "demo", "--data", "x", "--out", "y", "--validation", "0.2", "--set", "training.validation=0.1"],
+            "training.validation=0.1 and training.validation=0.2",
+        ),
+        (["reproduce", "table2", "--list", *TWO], "training.epochs=1 and training.epochs = 2"),
+        (
+            ["reproduce", "table2", "--list", "--weights", "none", "--set", "model.weights=imagenet"],
+            "model.weights=none and model.weights=imagenet",
+        ),
+        (["tune", "demo", "--data", "x", "--out", "y", *TWO], "training.epochs=1 and training.epochs = 2"),
+        (["plot", "features", "x", "--recipe", "demo", *TWO], "training.epochs=1 and training.epochs = 2"),
+        (["gallery", "add", "x", "y", "--label", "lane=1", "--label", "lane=2"], "lane=1 and lane=2"),
+    ],
+)
+def test_of_two_values_for_one_name_none_is_dropped(arguments, sentence):
+    name = sentence.partition("=")[0]
+    assert refused(*arguments) == f"{sentence} are both given; give {name} once"
+
+
 @pytest.mark.parametrize(
     ("recipe", "changes", "sentences"),
     [
@@ -129,15 +155,18 @@ def test_splits_that_cannot_be_made(painted_folder, painted_source, tmp_path):
 
 
 def test_runs_that_are_there_are_kept_and_absent_ones_are_not_resumed(trained, painted_source, tmp_path):
-    command = ["train", "report-baseline", "--data", painted_source, *tiny("training.epochs=1")]
-    assert "already holds a run of this recipe; continue it with --resume" in refused(*command, "--out", trained)
-    sentence = refused(*command, "--out", trained, "--set", "training.epochs=3")
+    command = ["train", "report-baseline", "--data", painted_source]
+    once, more = tiny("training.epochs=1"), tiny("training.epochs=3")
+    other = tiny("training.epochs=1", "training.seed=3")
+    assert "already holds a run of this recipe; continue it with --resume" in refused(*command, *once, "--out", trained)
+    sentence = refused(*command, *more, "--out", trained)
     assert "training.epochs was 1 and is now 3; choose another folder, or train it longer with --resume" in sentence
-    sentence = refused(*command, "--out", trained, "--set", "training.seed=3")
+    sentence = refused(*command, *other, "--out", trained)
     assert sentence.endswith("training.seed was 1 and is now 3; choose another folder")
-    assert "training.seed was 1" in refused(*command, "--out", trained, "--set", "training.seed=3", "--resume")
+    assert "training.seed was 1" in refused(*command, *other, "--out", trained, "--resume")
     none = tmp_path / "none"
-    assert f"{none} holds no run to resume; start it without --resume" in refused(*command, "--out", none, "--resume")
+    sentence = refused(*command, *once, "--out", none, "--resume")
+    assert f"{none} holds no run to resume; start it without --resume" in sentence
     (tmp_path / "notes.txt").write_text("mine")
     assert "is not an empty folder; choose another one" in refused(*command, "--out", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -5,7 +5,7 @@ import shlex
 
 import numpy as np
 import pytest
-from command_line import done, run, tiny
+from command_line import done, made_small, run
 from conftest import paint_picture
 from typer.main import get_command
 
@@ -46,9 +46,6 @@ ONLY_READ = (
 
 FIRST, LAST = ("train", "gallery create", "gallery add", "score"), ("gallery remove",)
 """Commands whose examples make what others need, or take it away."""
-
-SMALL = {"train": tiny(), **{name: ["--workers", "0"] for name in ("evaluate", "embed", "export")}}
-"""What is added to commands so that they are quick."""
 
 
 def commands(group, before=()):
@@ -128,5 +125,5 @@ def test_every_example_runs(place):
         if example.removeprefix("samecar ").startswith(ONLY_READ):
             read_only(words)
         else:
-            finished = run(*words, *SMALL.get(words[0], ()))
+            finished = run(*made_small(words))
             assert finished.status == 0, f"{example}: {finished.errors}"

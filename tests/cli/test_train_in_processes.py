@@ -196,21 +196,18 @@ def test_an_interruption_is_said_once(train_only, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "changes", "sentence"),
     [
-        (["--processes", "3"], "3 processes cannot share a batch of 4 vehicles equally"),
-        (["--processes", "2", "--set", "batch.size=400"], "needs 200 vehicles, but only 8 are there to train on"),
-        (
-            ["--processes", "2", "--set", "training.synchronised_batch_norm=true"],
-            "where torch cannot synchronise batch",
-        ),
-        (["--processes", "2", "--set", "optimizer.learning_rate=1e30"], "the loss is nan in epoch 1"),
-        (["--processes", "2", "--resume"], "holds no run to resume; start it without --resume"),
+        (["--processes", "3"], [], "3 processes cannot share a batch of 4 vehicles equally"),
+        (["--processes", "2"], ["batch.size=400"], "needs 200 vehicles, but only 8 are there to train on"),
+        (["--processes", "2"], ["training.synchronised_batch_norm=true"], "where torch cannot synchronise batch"),
+        (["--processes", "2"], ["optimizer.learning_rate=1e30"], "the loss is nan in epoch 1"),
+        (["--processes", "2", "--resume"], [], "holds no run to resume; start it without --resume"),
     ],
     ids=["not divided", "too large", "synchronised", "infinite", "nothing to resume"],
 )
-def test_what_cannot_be_trained_is_said_once(train_only, tmp_path, options, sentence):
-    status, out, errors = finish(*command(train_only, tmp_path / "run", *options))
+def test_what_cannot_be_trained_is_said_once(train_only, tmp_path, options, changes, sentence):
+    status, out, errors = finish(*command(train_only, tmp_path / "run", *options, changes=(*SGD, *changes)))
     assert (status, out) == (2, "")
     (line,) = errors.splitlines()
     assert sentence in line

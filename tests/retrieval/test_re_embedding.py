@@ -17,7 +17,7 @@ from samecar.retrieval.engine import all_entries
 from samecar.retrieval.gallery import WATCH_FILE, Gallery
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.re_embedding import re_embed, switch_over
-from samecar.retrieval.records import Judgement, Sighting, crop_content, track_content
+from samecar.retrieval.records import Judgement, Sighting, crop_content, picture_content, track_content
 from samecar.watching import WatchedPicture, WatchList, read_watch_list
 
 
@@ -155,12 +155,22 @@ def test_tracks_are_pooled_again_from_the_crops_that_were_written(place, model):
 
 
 def test_a_track_whose_crops_are_others_is_missing(place, model):
-    Image.new("RGB", (40, 40)).save(place / f"{'c' * 12}-1.png")
+    Image.new("RGB", (40, 40)).save(place / f"yard-{'c' * 12}-1.png")
     with Gallery.open(place / "yard", device="cpu") as gallery:
-        track = Sighting("c" * 64, address=str(place / f"{'c' * 12}-1.png"))
+        track = Sighting("c" * 64, address=str(place / f"yard-{'c' * 12}-1.png"))
         gallery.add_pooled(track, [Image.new("RGB", (40, 40))])
     (sentence,) = re_embed(place / "yard", model).missing
-    assert sentence.endswith(f"its crops {place}/{'c' * 12}-*.png are not those that it was made of")
+    assert sentence.endswith(f"its crops {place}/yard-{'c' * 12}-*.png are not those that it was made of")
+
+
+def test_a_picture_whose_file_is_named_by_its_content_is_no_track(place, model):
+    paint_picture(place / "new.png", 9, 1, 0)
+    path = place / f"{picture_content((place / 'new.png').read_bytes())}.png"
+    (place / "new.png").rename(path)
+    with Gallery.open(place / "yard", device="cpu") as gallery:
+        gallery.add([Incoming(path, Sighting("", address=str(path)))])
+    found = re_embed(place / "yard", model)
+    assert (found.embedded, found.missing) == (11, [])
 
 
 def test_what_is_open_learns_of_the_switch(place, model):

@@ -99,6 +99,18 @@ def test_an_original_is_given_without_what_its_file_tells_beside_it(yard, tmp_pa
         assert client.get("/api/pictures/4/original").status_code == 404
 
 
+def test_crops_of_a_vehicle_of_a_film_are_no_original(yard, tmp_path):
+    content = "c" * 64
+    first = photograph(tmp_path / "pictures" / f"tuesday-0001-car-{content[:12]}-1.png")
+    with Gallery.open(tmp_path / "yard") as gallery:
+        passage = Sighting(content, address=str(first), track_id=f"tuesday/1/{content[:12]}")
+        number = gallery.add_pooled(passage, [Image.new("RGB", (600, 400))])
+    with serving(yard, originals=tmp_path / "pictures") as client:
+        facts = client.get(f"/api/pictures/{number}/previews").json()
+        assert (len(facts["previews"]), facts["original"]) == (1, None)
+        assert code(client, number) == (404, "not_found")
+
+
 def code(client, number=1):
     answer = client.get(f"/api/pictures/{number}/original")
     return answer.status_code, answer.json()["error"]["code"]

@@ -11,7 +11,7 @@ import typer
 from samecar.cli import console
 from samecar.cli.commands import add_command, examples, group_with
 from samecar.cli.gallery_info import advise, index_words, info
-from samecar.cli.options import Device, Engine, Name, Stated, open_model
+from samecar.cli.options import Device, Engine, Name, Stated, open_model, refuse_two_values
 from samecar.cli.retention import retain
 from samecar.cli.settings import OptionsOf, Spelling, name_option
 from samecar.cli.watch import Events, announcing
@@ -55,6 +55,7 @@ def _time(text: str) -> float:
 
 
 def _labels(options: list[str] | None) -> dict[str, str]:
+    refuse_two_values(options or ())
     labels = {}
     for option in options or ():
         name, equals, value = option.partition("=")

@@ -1,6 +1,6 @@
 """Options that several commands share, and what they mean."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +35,20 @@ def folder_if_empty(engine: str | None) -> str | None:
     return engine or None
 
 
+def refuse_two_values(given: Iterable[str]) -> None:
+    """Refuses NAME=VALUE that stands there twice for one name, as one of the two would be dropped.
+
+    Raises:
+        SamecarError: it does.
+    """
+    known: dict[str, str] = {}
+    for text in given:
+        name = text.partition("=")[0].strip()
+        if name in known:
+            raise SamecarError(f"{known[name]} and {text} are both given; give {name} once")
+        known[name] = text
+
+
 def gallery_words(name: str, engine: str | None) -> str:
     """A gallery as a command names it; the server's address, which may hold a password, is left to the reader."""
     return name if engine is None else f"{name} --engine ADDRESS"
@@ -51,6 +65,9 @@ def offer_partial(name: str) -> Iterator[None]:
         raise SamecarError(f"{error}; or say --partial for what the other servers of {name} hold") from error
 
 
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of the recipe")
+]
 Place = Annotated[
     dict[str, Any], OptionsOf("samecar.hardware:machine", {"workers": Spelling(low=0)}, without=("speed",))
 ]

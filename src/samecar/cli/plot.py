@@ -8,7 +8,7 @@ import typer
 from samecar.cli import console
 from samecar.cli.commands import add_command, examples, group_with
 from samecar.cli.measure import OLD_NAMES, RunDistance
-from samecar.cli.options import Place, RunFolder, Source
+from samecar.cli.options import Changes, Place, RunFolder, Source, refuse_two_values
 from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
@@ -78,9 +78,7 @@ def features(
     weights: Annotated[
         str | None, typer.Option(help="weights of the recipe's model, such as a file; as --set model.weights=…")
     ] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change an option of the recipe")
-    ] = None,
+    changes: Changes = None,
     out: Out = Path("features"),
 ) -> None:
     """Feature maps of a network's stages (the report's figure 1)."""
@@ -88,6 +86,7 @@ def features(
     from samecar.report.figures.features import features_figure
 
     changed = [*([f"model.weights={weights}"] if weights else []), *(changes or [])]
+    refuse_two_values(changed)
     if run is None:
         model, name = _recipe_model(recipe or UNTRAINED, changed)
     elif changed or recipe:

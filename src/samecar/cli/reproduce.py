@@ -10,7 +10,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.commands import examples
-from samecar.cli.options import Kept, Place
+from samecar.cli.options import Kept, Place, refuse_two_values
 from samecar.cli.settings import OptionsOf, Spelling
 from samecar.errors import SamecarError
 
@@ -95,6 +95,7 @@ def reproduce(
     targets = targets or (["all"] if list_rows and not named else [])
     chosen, figures = choose_rows(targets, named), choose_figures(targets, named)
     changed = (*([f"model.weights={weights}"] if weights else []), *(changes or []))
+    refuse_two_values(changed)
     choices = replace(asked, scale=scale, changes=changed)
     if json and not plan:
         raise SamecarError("--json is for --plan; the tables that a reproduction writes are there as JSON too")

@@ -7,7 +7,7 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.commands import examples
-from samecar.cli.options import Count, Place, Quickness
+from samecar.cli.options import Changes, Count, Place, Quickness, refuse_two_values
 from samecar.cli.settings import OptionsOf
 from samecar.errors import SamecarError
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from samecar.processes import Processes
     from samecar.training import Run
 
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="change a recipe's option")]
 Sources = Annotated[
     list[str],
     typer.Option(
@@ -67,6 +66,7 @@ def train(
     from samecar.hardware import machine
 
     wishes = [*(changes or []), *(f"training.{name}={value}" for name, value in validation.items())]
+    refuse_two_values(wishes)
     place = machine(**on, speed=speed)
     with console.interruptible(lambda: _what_training_left(out)), console.several(processes, place) as mine:
         if mine is not None:

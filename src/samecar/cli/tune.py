@@ -7,9 +7,8 @@ import typer
 
 from samecar.cli import console
 from samecar.cli.commands import examples
-from samecar.cli.options import Json, Place, Source
+from samecar.cli.options import Changes, Json, Place, Source, refuse_two_values
 from samecar.cli.settings import OptionsOf
-from samecar.cli.train import Changes
 
 if TYPE_CHECKING:
     from samecar.experiment.tuning.tune import TuneOptions, Tuning
@@ -42,6 +41,7 @@ def tune(
     from samecar.experiment.tuning.tune import tune as tune_recipe
     from samecar.hardware import machine
 
+    refuse_two_values(changes or ())
     manifest = console.open_aloud(source)
     left = f"what has ended is kept, and the same command goes on; {out} is the study"
     with console.interruptible(left), console.progress_bars() as progress:

@@ -29,7 +29,7 @@ from samecar.retrieval.folder.replacing import write_with_embeddings
 from samecar.retrieval.gallery import WATCH_FILE, Gallery, make_files
 from samecar.retrieval.incoming import Incoming
 from samecar.retrieval.places import holds_gallery, open_engine
-from samecar.retrieval.records import CONTENT_MARK, Entry, GalleryFacts, crop_content, picture_content, track_content
+from samecar.retrieval.records import FIRST_OF_TRACK, Entry, GalleryFacts, crop_content, picture_content, track_content
 
 if TYPE_CHECKING:
     from samecar.embedding.encoder import Encoder
@@ -40,9 +40,6 @@ WORKING, READY, BEFORE = ".re-embedding", ".re-embedded", ".before"
 
 PAGE = 1000
 """Entries that are looked up at a time."""
-
-FIRST_OF_TRACK = "-1.png"
-"""Ends the file of a pooled track's best crop; those of the others count on."""
 
 
 @dataclass(frozen=True)
@@ -260,15 +257,10 @@ def _find_pictures(old: Engine, working: Engine, tracks: list[Entry]) -> Iterato
         for entry in page:
             if entry.sighting.content in known:
                 continue
-            if entry.sighting.content[:CONTENT_MARK] in Path(entry.sighting.address).name or _is_pooled(entry):
+            if entry.sighting.pooled:
                 tracks.append(entry)
             else:
                 yield _StoredPicture(Path(entry.sighting.address), entry.sighting, number=entry.id)
-
-
-def _is_pooled(entry: Entry) -> bool:
-    """Whether an entry is of a film's track whose crops were not written."""
-    return entry.sighting.track_id.endswith(f"/{entry.sighting.content[:CONTENT_MARK]}")
 
 
 def _embed_tracks(working: Gallery, tracks: Sequence[Entry], report: Progress) -> Iterator[str]:

@@ -60,6 +60,12 @@ class Sighting:
             object.__setattr__(self, "vehicle_id", "")
 
     @property
+    def pooled(self) -> bool:
+        """Whether it is of a film's vehicle: its track, or the first of its crops, is named by its content."""
+        mark = self.content[:CONTENT_MARK]
+        return self.track_id.endswith(f"/{mark}") or self.address.endswith(f"-{mark}{FIRST_OF_TRACK}")
+
+    @property
     def known(self) -> dict[str, Any]:
         """What is known beside the content, by the names in `KNOWN`."""
         return {name: getattr(self, name) for name in KNOWN}
@@ -319,6 +325,9 @@ class GalleryFacts(BaseModel):
 
 CONTENT_MARK = 12
 """Digits of a content that tell it from others in the name of a pooled track and of its pictures' files."""
+
+FIRST_OF_TRACK = "-1.png"
+"""Ends the name of the best of a pooled track's crops, to which its entry leads; the others have further numbers."""
 
 
 def picture_content(picture: bytes) -> str:

@@ -40,9 +40,14 @@ class Originals:
         self._most = most
 
     def offers(self, entry: Entry) -> bool:
-        """Whether an entry names a place below the folder; what lies there is looked at by `read` alone."""
+        """Whether an entry is of one picture and names a place below the folder; `read` alone looks at what lies there.
+
+        A vehicle of a film was added from several pictures.
+        """
         address = Path(os.path.normpath(entry.sighting.address))
-        return address.is_absolute() and any(address.is_relative_to(name) for name in self._names)
+        if entry.sighting.pooled or not address.is_absolute():
+            return False
+        return any(address.is_relative_to(name) for name in self._names)
 
     def read(self, entry: Entry) -> bytes:
         """The file of an entry's picture.
@@ -52,7 +57,7 @@ class Originals:
         """
         missing = not_found(f"an original of entry {entry.id}")
         address = Path(entry.sighting.address)
-        if not address.is_absolute() or "\0" in entry.sighting.address:
+        if entry.sighting.pooled or not address.is_absolute() or "\0" in entry.sighting.address:
             raise missing
         try:
             parts = address.resolve(strict=True).relative_to(self.folder).parts

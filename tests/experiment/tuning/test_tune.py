@@ -7,7 +7,7 @@ import tomllib
 
 import numpy as np
 import pytest
-from command_line import done, refused, samecar_process
+from command_line import done, refused, samecar_process, tiny
 from conftest import TINY, paint_picture
 
 from samecar.config import change_recipe, load_recipe
@@ -70,13 +70,13 @@ def drawing():
 
 
 def test_a_real_study_trains_scores_and_writes_its_recipe_and_figures(source, tmp_path):
-    words = ("tune", "report-baseline", "--data", source, "-o", tmp_path / "study", "--trials", "2", "--workers", "0")
-    words += ("--over", OVER[0], *(part for change in TINY for part in ("--set", change)))
-    shown = " ".join(done(*words, "--set", "training.epochs=1").split())
+    words = ("tune", "report-baseline", "--data", source, "-o", tmp_path / "study", "--trials", "2")
+    words += ("--over", OVER[0], *tiny("training.epochs=1"))
+    shown = " ".join(done(*words).split())
     assert "mAP on 4 held-out train vehicles" in shown
     assert "tuning changed that by" in shown
     assert "so it is optimistic" in shown
-    found = json.loads(done(*words, "--set", "training.epochs=1", "--json"))  # there is nothing left to do
+    found = json.loads(done(*words, "--json"))  # there is nothing left to do
     assert [trial["state"] for trial in found["trials"]] == ["complete"] * 2
     own, second = found["trials"]
     assert found["untrained"] == Run.open(tmp_path / "study" / "trials" / "0000").untrained["validation_mAP"]
@@ -288,8 +288,8 @@ def test_without_optuna_the_extra_is_named(source, tmp_path, monkeypatch):
 
 @pytest.mark.long
 def test_several_processes_share_a_study(source, tmp_path):
-    words = ("tune", "report-baseline", "--data", source, "-o", tmp_path / "study", "--trials", "3", "--workers", "0")
-    words += ("--over", OVER[0], *(part for change in TINY for part in ("--set", change)))
+    words = ("tune", "report-baseline", "--data", source, "-o", tmp_path / "study", "--trials", "3")
+    words += ("--over", OVER[0], *tiny())
     processes = [subprocess.Popen(samecar_process(*words), stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
     found = json.loads(done(*words, "--json"))
