@@ -47,6 +47,7 @@ def groups(drawn, labels):
 def test_sightings_of_one_vehicle_become_a_journey_and_each_entry_bears_its_name(drawn, gallery_of):
     gallery = gallery_of(additions_of(drawn))
     found = link(gallery)
+    assert found.notes == ()
     scores = score_clusters(drawn.labels.vehicle_id, groups(drawn, told(gallery)))
     assert scores.pairwise.f1 > 0.97
     assert scores.identity.f1 > 0.97
@@ -113,6 +114,20 @@ def test_a_wider_window_seeks_all_pairs_anew_and_a_narrower_one_none(drawn, gall
     assert journeys_of(narrow) == journeys_of(link(fresh, LinkSettings(window=600)))
     for journey in narrow.journeys:
         assert all(step.seconds is None or step.seconds <= 600 for step in journey.steps)
+
+
+def test_where_all_look_alike_it_is_said_that_the_calibration_may_not_fit(drawn, gallery_of):
+    additions = additions_of(drawn)
+    generator = np.random.default_rng(1)
+    alike = [addition.embedding + 2 * additions[0].embedding for addition in additions]
+    alike = [vector + 0.01 * generator.standard_normal(len(vector)) for vector in alike]
+    near = [
+        replace(addition, embedding=(vector / np.linalg.norm(vector)).astype(np.float32))
+        for addition, vector in zip(additions, alike, strict=True)
+    ]
+    (note,) = [note for note in link(gallery_of(near)).notes if "does not fit these cameras" in note]
+    counted, _, within_reach = note.partition(" pairs that may be one vehicle")[0].replace(",", "").split()
+    assert int(within_reach) / 2 < int(counted) <= int(within_reach)
 
 
 def test_without_times_appearance_alone_links_and_it_is_said(drawn, gallery_of):

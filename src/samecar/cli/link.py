@@ -146,7 +146,7 @@ def _print(name: str, linking: "Linking", scores: "ClusterScores | None", writte
     limits = len(linking.travel.limits)
     if limits:
         console.say(f"Travel times {'learned' if linking.learned else 'given'}: from camera to camera {limits:,}")
-    console.say(f"Before looking, a sighting was one of {linking.rivals:,.0f} vehicles within reach")
+    console.say(f"Vehicles that a sighting could be of, by place and time alone: {linking.rivals:,.0f} in the mean")
     if scores is None:
         console.say(f"Labels changed: {linking.relabelled:,}")
     else:

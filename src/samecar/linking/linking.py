@@ -34,6 +34,12 @@ HEADROOM = 4.0
 ROUNDS = 3
 """In which is learned from what was linked before; most changes in the first."""
 
+TOO_MANY_ALIKE = 0.5
+"""Share of the pairs within reach from which it is said that the calibration may not fit: vehicles differ, mostly."""
+
+FEWEST_PAIRS = 20
+"""Within reach, from which that can be told."""
+
 LABELS_AT_A_TIME = 10_000
 """Entries that are labelled in one transaction."""
 
@@ -130,7 +136,7 @@ def link(
                 break
         journeys = make_journeys(sightings, vehicles, pairs, travel)
         pictures = sum(len(sighting.entries) for sighting in sightings.all)
-        notes = (*sightings.notes, *people.notes, *work.notes())
+        notes = (*sightings.notes, *people.notes, *work.notes(pairs, travel))
         linking = Linking(
             journeys, travel, learned, pictures, len(sightings), searched, rivals, relabelled=0, notes=notes
         )
@@ -197,9 +203,21 @@ class _Work:
                 times.append((earlier.camera_id, later.camera_id, seconds))
         return learn_travel_times(times, self._settings.window)
 
-    def notes(self) -> list[str]:
-        """A sentence for whatever keeps links from being found."""
+    def notes(self, pairs: ScoredPairs, travel: TravelTimes) -> list[str]:
+        """A sentence for whatever keeps links from being found, or lets too many be.
+
+        Args:
+            pairs: that told.
+            travel: limits of travel times that were used.
+        """
         notes = []
+        alike, within_reach = int((pairs.scores > 0).sum()), int(self._rules(travel).count_ways().sum())
+        if within_reach >= FEWEST_PAIRS and alike > TOO_MANY_ALIKE * within_reach:
+            notes.append(
+                f"{alike:,} of {within_reach:,} pairs that may be one vehicle by place and time look so. Unless these "
+                "are a few vehicles over and over, the gallery's model or its calibration does not fit these cameras; "
+                "calibrate on pictures of theirs, or name some vehicles and look at what --score says"
+            )
         if self._least is None:
             vehicles = self._calibration.evidence.vehicles
             notes.append(

@@ -178,7 +178,9 @@ def _note_times(frozen: set[str], without: int, untimed: bool) -> list[str]:
 def _note_tracks(mixed: list[str]) -> list[str]:
     if not mixed:
         return []
-    return [f"pictures of one track are known as different vehicles, and are taken apart: track {', '.join(mixed[:3])}"]
+    more = f" and {len(mixed) - 3:,} more" if len(mixed) > 3 else ""
+    named = ", ".join(mixed[:3])
+    return [f"pictures of one track are known as different vehicles, and are taken apart: track {named}{more}"]
 
 
 def _as_array(values: Iterable[float | None]) -> NDArray[np.float64]:

@@ -10,8 +10,15 @@ from psycopg import errors, sql
 
 from samecar.errors import SamecarError
 from samecar.progress import Progress, silent
-from samecar.retrieval.engine import NO_FILES, Engine, refuse_contrary
+from samecar.retrieval.engine import NO_FILES, Engine
+from samecar.retrieval.postgres.checking import find_broken_rows
 from samecar.retrieval.postgres.connections import SECONDS_FOR_OTHERS, Connections, Cursor
+from samecar.retrieval.postgres.judging import (
+    forget_queries,
+    keep_judgement,
+    list_judgements,
+    withdraw_judgement,
+)
 from samecar.retrieval.postgres.recall import MEASURED_ON, Sample, draw_sample, measure_recall, search_in_one_way
 from samecar.retrieval.postgres.rows import (
     BY_NUMBER,
@@ -68,49 +75,6 @@ SET_LABELS: Final = """
 ATTACH: Final = """
     INSERT INTO {files} (name, content) VALUES (%s, %s)
     ON CONFLICT (name) DO UPDATE SET content = excluded.content"""
-
-NEXT_PLACE: Final = """
-    SELECT setval(sequence, greatest(%(place)s, coalesce(pg_sequence_last_value(sequence) + 1, 1)), false)
-    FROM CAST(pg_get_serial_sequence(%(table)s, 'number') AS regclass) AS sequence"""
-
-CHECKS: Final[tuple[tuple[LiteralString, str], ...]] = (
-    (
-        "SELECT count(*) FROM {contents} LEFT JOIN {entries} USING (id) WHERE {entries}.id IS NULL",
-        "numbers have lost their entries",
-    ),
-    (
-        "SELECT count(*) FROM {entries} LEFT JOIN {contents} USING (id) WHERE {contents}.id IS NULL",
-        "entries have lost their contents",
-    ),
-    (
-        "SELECT count(*) FROM {entries} WHERE abs(l2_norm(embedding) - 1) > 0.002",
-        "embeddings are not of length one",
-    ),
-    (
-        "SELECT count(*) FROM {contents} WHERE content !~ '^[0-9a-f]{{64}}$'",
-        "contents are no SHA-256",
-    ),
-    (
-        "SELECT count(*) FROM {entries} WHERE time < -62135596800 OR time >= 253402300800",
-        "times lie in no year from 1 to 9999",
-    ),
-    (
-        """SELECT count(*) FROM {entries} WHERE jsonb_typeof(labels) <> 'object'
-        OR jsonb_path_exists(labels, 'lax $.* ? (@.type() <> "string")')""",
-        "entries have labels that are no texts",
-    ),
-    (
-        "SELECT count(*) FROM {thumbnails} WHERE substr(picture, 1, 3) <> '\\xffd8ff'",
-        "thumbnails are no JPEG",
-    ),
-)
-PREVIEW_CHECK: Final[tuple[LiteralString, str]] = (
-    "SELECT count(*) FROM {previews} WHERE substr(picture, 1, 3) <> '\\xffd8ff'",
-    "previews are no JPEG",
-)
-"""What must not be: how many there are, and what is said of them. Lengths that `samecar.retrieval.records` lets pass
-are at most 0.001 from 1, and half precision takes them at most 0.0005 further. Times are seconds since 1970; PostgreSQL
-sorts what is not a number behind all others."""
 
 
 class PostgresEngine(Engine):
@@ -279,7 +243,7 @@ class PostgresEngine(Engine):
     def remove(self, ids: Sequence[int]) -> int:
         def work(cursor: Cursor) -> int:
             taken = self._take_away(cursor, ids)
-            self._forget_queries(cursor, list(taken.values()))
+            forget_queries(cursor, self._tables, list(taken.values()))
             return len(taken)
 
         return self._write(work)
@@ -295,10 +259,7 @@ class PostgresEngine(Engine):
     def forget_queries(self, contents: Sequence[str]) -> None:
         """Removes judgements in which a picture of these contents was the query."""
         if contents:
-            self._write(lambda cursor: self._forget_queries(cursor, contents))
-
-    def _forget_queries(self, cursor: Cursor, contents: Sequence[str]) -> None:
-        cursor.execute(self._tables.statement("DELETE FROM {judgements} WHERE query = ANY(%s)"), [list(contents)])
+            self._write(lambda cursor: forget_queries(cursor, self._tables, contents))
 
     def update(self, id: int, change: Callable[[Sighting], Sighting]) -> Sighting | None:  # noqa: A002
 
@@ -368,49 +329,17 @@ class PostgresEngine(Engine):
 
     def judge_after(self, judgement: Judgement, place: int, *, replaces: bool = True) -> bool | None:
         """Keeps a judgement as `judge` does, in this place at least in the order of all; 0 lets the server choose."""
-        text: LiteralString = """
-            INSERT INTO {judgements} (query, entry, same, query_picture)
-            SELECT %s, id, %s, %s FROM {contents} WHERE id = ANY(%s)
-            ON CONFLICT (query, entry) DO UPDATE
-            SET number = DEFAULT, same = excluded.same, query_picture = excluded.query_picture"""
-        values = [judgement.query, judgement.same, judgement.query_picture, keep_possible_ids([judgement.entry])]
-
-        def work(cursor: Cursor) -> bool | None:
-            said = self._find_word(cursor, judgement.query, judgement.entry)
-            refuse_contrary(judgement.entry, said, None if replaces else judgement.same)
-            if place:
-                cursor.execute(NEXT_PLACE, {"table": self._tables.name("judgements"), "place": place})
-            if not cursor.execute(self._tables.statement(text), values).rowcount:
-                raise SamecarError(f"the gallery has no entry {judgement.entry} to judge; list its entries")
-            return said
-
-        return self._write(work)
+        return self._write(lambda cursor: keep_judgement(cursor, self._tables, judgement, place, replaces=replaces))
 
     def withdraw(self, query: str, entry: int, same: bool | None = None) -> bool:
-        statement = self._tables.statement("DELETE FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
-
-        def work(cursor: Cursor) -> bool:
-            refuse_contrary(entry, self._find_word(cursor, query, entry), same)
-            return cursor.execute(statement, [query, keep_possible_ids([entry])]).rowcount > 0
-
-        return self._write(work)
-
-    def _find_word(self, cursor: Cursor, query: str, entry: int) -> bool | None:
-        """What was said of a query and an entry; None if nothing was."""
-        statement = self._tables.statement("SELECT same FROM {judgements} WHERE query = %s AND entry = ANY(%s)")
-        row = cursor.execute(statement, [query, keep_possible_ids([entry])]).fetchone()
-        return None if row is None else row[0]
+        return self._write(lambda cursor: withdraw_judgement(cursor, self._tables, query, entry, same))
 
     def judgements(self, query: str | None = None, *, pictures: bool = False) -> list[Judgement]:
         return [judgement for _, judgement in self.placed_judgements(query, pictures=pictures)]
 
     def placed_judgements(self, query: str | None = None, *, pictures: bool = False) -> list[tuple[int, Judgement]]:
         """The same with their places in the order of all."""
-        text: LiteralString = """
-            SELECT number, query, entry, same, CASE WHEN %(pictures)s THEN query_picture END FROM {judgements}
-            WHERE %(query)s::text IS NULL OR query = %(query)s ORDER BY number"""
-        rows = self._rows(text, {"query": query, "pictures": pictures})
-        return [(place, Judgement(*row)) for place, *row in rows]
+        return self._connections.read(lambda cursor: list_judgements(cursor, self._tables, query, pictures=pictures))
 
     # --- the whole ---
 
@@ -447,14 +376,8 @@ class PostgresEngine(Engine):
 
         def work(cursor: Cursor) -> list[str]:
             problems = self._tables.check_index(cursor, self._read_facts(cursor).index.kind)
-            checks = (*CHECKS, PREVIEW_CHECK) if self.keeps_previews else CHECKS
-            for done, (text, sentence) in enumerate(checks):
-                progress("check", done, len(checks))
-                row = cursor.execute(self._tables.statement(text)).fetchone()
-                if row and row[0]:
-                    problems.append(f"gallery {self._name!r}: {row[0]} {sentence}; put it back from a backup")
-            progress("check", len(checks), len(checks))
-            return problems
+            broken = find_broken_rows(cursor, self._tables, progress, previews=self.keeps_previews)
+            return [*problems, *(f"gallery {self._name!r}: {rows}; put it back from a backup" for rows in broken)]
 
         return self._connections.read(work)
 
