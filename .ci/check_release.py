@@ -69,7 +69,8 @@ def build(out: Path, root: Path = ROOT) -> tuple[Path, Path]:
     Returns:
         The wheel, and the sdist.
     """
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(out), str(root)], check=True, stdout=sys.stderr)
+    command = [sys.executable, "-m", "build", "--outdir", str(out.resolve()), str(root.resolve())]
+    subprocess.run(command, cwd=out, check=True, stdout=sys.stderr)  # beside a checkout's folder `build` it finds that
     (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
     return wheel, source
 

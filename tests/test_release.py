@@ -20,7 +20,7 @@ import check_release  # noqa: E402
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Wheel and sdist, built from a copy of what is under version control and of what is new beside it."""
-    pytest.importorskip("build")
+    pytest.importorskip("build.__main__")
     copy = tmp_path_factory.mktemp("copy") / "samecar"
     names = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
