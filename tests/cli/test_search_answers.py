@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,18 @@ def test_what_is_printed_is_what_a_program_is_told(calibrated, tmp_path):
         assert f"Before looking it was {before} that the gallery has the vehicle" in said
         assert "each of 6 vehicles there (by labels)" in said
         assert ("the threshold" in said) == (verdict["threshold"] is not None) == (not more)
+
+
+def test_of_a_picture_that_is_in_the_gallery_itself_it_is_said(calibrated, tmp_path):
+    sentence = "A likeness of 1.000 is nearly always the very same picture; 'same' cannot know that."
+    with Gallery.open(str(calibrated), device="cpu") as gallery:
+        stored = Path(gallery.engine.entries([3])[3].sighting.address)
+    strange = tmp_path / "strange.png"
+    Image.effect_noise((40, 40), 99).save(strange)
+    best = [asked(calibrated, query)["results"][0]["similarity"] for query in (stored, strange)]
+    assert best[0] > 0.9995 > best[1]
+    said = [done("search", calibrated, query, "--device", "cpu").splitlines() for query in (stored, strange)]
+    assert [sentence in lines for lines in said] == [True, False]
 
 
 def test_the_probability_of_a_pair_alone_is_that_of_compare(calibrated, tmp_path):

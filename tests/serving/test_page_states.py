@@ -210,6 +210,8 @@ def test_the_words(visit, port):
             words.sentence("it is full"), words.verdictWords(verdict, 0.4123).join(" "),
             words.verdictWords({ ...verdict, in_gallery: true, probability: 0.97 }, 0.8).join(" "),
             words.verdictWords(sure, 0.8).join(" "),
+            words.verdictWords(sure, 0.99949).join(" ").split(" is 0.999")[1],
+            words.verdictWords(sure, 0.99951).join(" ").split(" is 1.000")[1],
         ].map((text) => text.replaceAll("\\u00a0", " "));
     }""")
     among = "among 507 vehicles (by labels)."
@@ -238,4 +240,6 @@ def test_the_words(visit, port):
             "Probably in this gallery. That the vehicle is here: above 99 %; before looking it was 90 %, as stated, "
             "among 1 vehicle (by pictures). The best similarity is 0.800."
         ),
+        ".",
+        ". So much is nearly always the very same picture, which these numbers cannot know.",
     ]

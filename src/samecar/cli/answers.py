@@ -23,6 +23,9 @@ TEXTS = ("camera", "vehicle", "address")
 LIKELY, UNSURE = "The vehicle is probably in the gallery", "No sure match in the gallery"
 """What an answer says in a few words."""
 
+ITSELF = "1.000"
+"""How the similarity of a picture to itself is shown."""
+
 UNKNOWN = "Whether the vehicle is in the gallery at all is not known; `samecar calibrate` makes it so."
 
 
@@ -82,6 +85,8 @@ def _notes(answer: "Answer") -> list[str]:
         f"Before looking it was {said} that the gallery has the vehicle, and it could be each of {vehicles} there (by "
         f"{prior.source}); 'same' counts from there."
     )
+    if f"{answer.found[0].similarity:.3f}" == ITSELF:
+        return [sentence, f"A likeness of {ITSELF} is nearly always the very same picture; 'same' cannot know that."]
     return [sentence]
 
 

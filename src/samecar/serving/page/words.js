@@ -73,7 +73,12 @@ export function verdictWords(verdict, best) {
     return ["The most similar pictures", `${found}. This gallery is not calibrated, so there is no saying whether the vehicle is in it.`];
   }
   const headline = verdict.in_gallery ? "Probably in this gallery." : "No sure match in this gallery.";
-  return [headline, `${likelihoodWords(verdict)} ${found}${thresholdWords(verdict)}.`];
+  return [headline, `${likelihoodWords(verdict)} ${found}${thresholdWords(verdict)}.${itselfWords(best)}`];
+}
+
+/** What a probability cannot know: that the best is the picture that was searched with. */
+function itselfWords(best) {
+  return similarityText(best) === "1.000" ? " So much is nearly always the very same picture, which these numbers cannot know." : "";
 }
 
 function likelihoodWords({ probability, prior }) {
