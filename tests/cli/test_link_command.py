@@ -63,7 +63,8 @@ def test_bad_input_is_a_sentence(garage, tmp_path):
     assert "no gallery" in refused("link", tmp_path / "absent")
     assert "--window is -1.0; give more than 0" in refused("link", garage, "--window", -1)
     assert "figure map.gif ends in .gif" in refused("link", garage, "--picture", "map.gif")
-    assert "absent.csv" in refused("link", garage, "--travel-times", tmp_path / "absent.csv")
+    sentence = refused("link", garage, "--travel-times", tmp_path / "absent.csv")
+    assert sentence.startswith(f"table {tmp_path / 'absent.csv'} cannot be read")
     assert "--floor is 1.0; give" in refused("link", garage, "--floor", 1)
 
 

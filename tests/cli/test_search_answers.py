@@ -86,6 +86,8 @@ def test_a_drawing_says_it_too(calibrated, painted_gallery, tmp_path, monkeypatc
     said = [percent(picture.heading.partition(" · ")[2]) for picture in pictures]
     assert said == pytest.approx([found.probability for found in answer.found], abs=1e-3)
     assert nothing == ""
+    done("search", calibrated, "id:3", "--camera", "c9", "--save", tmp_path / "none.png", "--device", "cpu")
+    assert drawn[-1][1:] == ([], "No picture fits")
     assert not any("%" in picture.heading for picture in plain)
     high, low = (np.asarray(Image.open(tmp_path / name)).shape[0] for name in ("found.png", "plain.png"))
     assert high > low

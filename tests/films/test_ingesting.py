@@ -180,6 +180,16 @@ def test_films_of_one_name_keep_their_crops_and_tracks_apart(film, gallery, tmp_
         assert track_content(digests) == sighting.content
 
 
+def test_crops_that_are_written_later_are_found_by_their_entries(film, gallery, tmp_path):
+    ingest_film(film, gallery)
+    assert {entry.sighting.address for entry in gallery.engine.listed()} == {""}
+    assert ingest_film(film, gallery, crops=tmp_path / "crops").known == 2
+    written = {str(path.resolve()) for path in (tmp_path / "crops").glob("*-1.png")}
+    assert {entry.sighting.address for entry in gallery.engine.listed()} == written
+    ingest_film(film, gallery, crops=tmp_path / "again")
+    assert {entry.sighting.address for entry in gallery.engine.listed()} == written  # these are still there
+
+
 def test_a_file_that_is_no_crop_of_the_film_is_not_overwritten(film, gallery, tmp_path):
     ingest_film(film, gallery, crops=tmp_path / "crops")
     best = Path(by_kind(gallery)["car"].sighting.address)

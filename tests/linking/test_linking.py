@@ -181,6 +181,16 @@ def test_two_places_at_once_and_too_quick_a_way_are_never_one_journey(tmp_path, 
     assert late in (gate, yard)
 
 
+def test_a_camera_that_only_the_table_of_travel_times_knows_is_named(tmp_path, drawn, gallery_of):
+    table = tmp_path / "times.csv"
+    table.write_text("from,to,least\nc00,c01,5\nC00,c01,5\nc01,elsewhere,5\n")
+    notes = link(gallery_of(additions_of(drawn)), LinkSettings(travel_times=table)).notes
+    given = [note.removeprefix("table of travel times: ") for note in notes if note.startswith("table of travel")]
+    assert given[0] == "camera 'C00' is spelled 'c00' in the gallery; only what is given counts"
+    assert given[1].startswith("camera 'elsewhere' is on no picture in the gallery; there are 'c00', ")
+    assert len(given) == 2
+
+
 def test_known_vehicles_and_judgements_bind_and_stay(drawn, gallery_of):
     additions = additions_of(drawn)
     rows = {name: np.flatnonzero(drawn.labels.vehicle_id == name).tolist() for name in set(drawn.labels.vehicle_id)}

@@ -50,6 +50,11 @@ def test_flows_are_shares_of_the_journeys_of_an_origin():
     assert found[2].interval is None
 
 
+def test_where_a_time_is_not_known_nobody_knows_where_a_journey_began_and_ended():
+    journeys = [journey(0, ("a", None), ("b", None)), journey(1, ("a", 0), ("b", 5), ("c", None))]
+    assert count_flows(journeys) == []
+
+
 @given(st.integers(1, 80))
 def test_the_ranks_of_a_medians_interval_are_as_far_inside_as_the_binomial_distribution_allows(number):
     found = median_interval(range(1, number + 1))

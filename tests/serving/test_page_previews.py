@@ -83,8 +83,10 @@ def test_a_vehicle_of_a_film_shows_its_pictures_and_their_moments(visit, serve, 
     expect(buttons.nth(2)).to_have_attribute("aria-pressed", "true")
     expect(buttons.nth(1)).to_have_attribute("aria-pressed", "false")
     first = "rank 1" in dialog.get_by_role("heading").inner_text()
-    dialog.get_by_role("button", name="Next result" if first else "Previous result").click()
+    page.keyboard.press("PageDown" if first else "PageUp")
     expect(moments).to_be_hidden()  # the other result is of no film
+    page.keyboard.press("+")  # though the button that had the focus has gone
+    expect(dialog.locator("#compare-zoom")).to_have_text("150\u00a0%")
 
 
 def test_the_query_shows_its_moments_too_on_a_phone_in_the_dark(visit, serve, yard):

@@ -169,6 +169,25 @@ def test_a_judgement_that_replaces_nothing_is_refused_where_somebody_said_otherw
     assert said_of(writer) == [False]
 
 
+def test_the_same_two_pictures_judged_from_the_other_side_are_the_same_pair(writer):
+    other = {"query_id": 2, "entry": 1}
+    assert judge(writer, "true", replace="false").json()["former"] is None
+    assert judge(writer, "true", replace="false", **other).json()["former"] is True
+    assert judge(writer, "false", replace="false", **other).status_code == 409
+    assert said_of(writer) == [True, True]
+    assert judge(writer, "false", replace="true", **other).json()["former"] is True
+    assert said_of(writer) == [False]  # what was said from the first side is replaced too
+    assert judge(writer, "true", replace="false").status_code == 409
+    assert said_of(writer) == [False]
+
+
+def test_a_picture_is_not_judged_another_vehicle_than_itself(writer):
+    refused = judge(writer, "false", entry=1)
+    assert refused.status_code == 422
+    assert "are one picture, which shows one vehicle" in refused.json()["error"]["message"]
+    assert said_of(writer) == []
+
+
 def test_somebody_elses_judgement_is_not_taken_back(writer):
     query = judge(writer, "true").json()["query"]
     pair = {"query": query, "entry": 2}

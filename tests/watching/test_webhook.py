@@ -160,6 +160,7 @@ def test_a_program_that_never_answers_holds_nobody_up_and_what_is_lost_is_told()
         webhook.close()
         assert time.monotonic() - began < 15
     assert "3 events wait already; further ones are lost" in told[0]
+    assert told[1].endswith("cannot be reached: no answer within 0.2 seconds; events wait, and are sent again")
     assert "8 events were not taken" in told[-1]
 
 

@@ -20,6 +20,7 @@ NUMBERS = ("rank", "like", "same", "id")
 TEXTS = ("camera", "vehicle", "address")
 """Columns that may be long, and then take several lines."""
 
+NOTHING = "No picture fits"
 LIKELY, UNSURE = "The vehicle is probably in the gallery", "No sure match in the gallery"
 """What an answer says in a few words."""
 
@@ -32,7 +33,7 @@ UNKNOWN = "Whether the vehicle is in the gallery at all is not known; `samecar c
 def print_answer(answer: "Answer") -> None:
     """Prints what one query found."""
     if not answer.found:
-        console.say("No picture fits.")
+        console.say(f"{NOTHING}.")
         return
     _print_table(answer)
     for sentence in (*_notes(answer), _verdict(answer)):
@@ -45,7 +46,7 @@ def print_answers(answers: "Iterable[tuple[str, Answer]]") -> None:
     for name, answer in answers:
         console.say(name)
         if not answer.found:
-            console.say("No picture fits.\n")
+            console.say(f"{NOTHING}.\n")
             continue
         _print_table(answer)
         verdict = _verdict(answer)
@@ -122,6 +123,8 @@ def _common_folder(addresses: list[str]) -> str:
 
 def _headline(answer: "Answer") -> str:
     """What an answer says in one line; "" without a calibration."""
+    if not answer.found:
+        return NOTHING
     if answer.in_gallery is None or answer.probability is None:
         return ""
     return f"{LIKELY if answer.in_gallery else UNSURE} ({console.probability(answer.probability)} that it is there)"

@@ -246,6 +246,10 @@ def remove(
         for warning in filter_warnings(opened.engine, allowed):
             console.warn(warning)
         if number:
+            there = opened.engine.entries(number)
+            for missing in dict.fromkeys(number):
+                if missing not in there:
+                    console.warn(f"{name} has no picture {missing}")
             removed = opened.engine.remove(number)
         elif yes:
             with console.progress_bars() as progress:

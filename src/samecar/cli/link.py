@@ -69,10 +69,13 @@ def link(
 
     Needs a calibrated gallery. The same command again searches with new pictures only.
     """
+    from samecar.files import make_folder
     from samecar.linking import link as link_gallery
     from samecar.linking.tables import write_tables
     from samecar.retrieval.gallery import Gallery
 
+    if out is not None:
+        make_folder(out)  # before labels change
     with (
         Gallery.open(name, engine=engine) as opened,
         console.interruptible("the same command goes on"),

@@ -58,12 +58,15 @@ def serve(
     """Serves a gallery over HTTP, with a web page to search it."""
     try:
         from samecar.cli.serving_together import Served, serve_alone, serve_together
+        from samecar.serving.originals import Originals
         from samecar.serving.settings import read_token, warn_of_token
     except ModuleNotFoundError as error:
         raise missing_library("serving needs", str(error.name), None) from error
 
     name = Path(gallery).resolve().name if engine is None else gallery
     settings = limits.model_copy(update={"name": name, "token": read_token(token_file)})
+    if settings.originals is not None:
+        Originals(settings.originals, settings.bytes)  # refused before it is said that the gallery is served
     if warning := warn_of_token(token_file):
         console.warn(warning)
     served = Served(gallery, engine, device, settings, events)

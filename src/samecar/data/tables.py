@@ -52,7 +52,7 @@ class Table(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def read_table(path: Path, known: Sequence[str]) -> Table:
+def read_table(path: Path, known: Sequence[str], what: str = "manifest") -> Table:
     """Reads a .csv or .parquet file.
 
     A CSV file is UTF-8, or UTF-16 with a byte order mark, its values parted by commas, semicolons, tabs or bars. Case,
@@ -62,12 +62,13 @@ def read_table(path: Path, known: Sequence[str]) -> Table:
     Args:
         path: of the file.
         known: names of the columns that there may be.
+        what: it is called in sentences.
 
     Raises:
         SamecarError: the file cannot be read as such a table.
     """
-    name = f"manifest {path}"
-    table = _read_csv(path, known) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    name = f"{what} {path}"
+    table = _read_csv(path, known, name) if path.suffix.lower() == ".csv" else _read_parquet(path, name)
     names, rows, warnings = _drop_nameless(_drop_empty(table), name)
     names = [known_name(column, known) for column in names]
     if len(set(names)) != len(names):
@@ -170,16 +171,16 @@ def parquet_bytes(names: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
     return buffer.getvalue()
 
 
-def _read_csv(path: Path, known: Sequence[str]) -> Table:
+def _read_csv(path: Path, known: Sequence[str], name: str) -> Table:
     try:
         text = decode_text(read_whole(path))
         if "\0" in text:
-            raise SamecarError(f"manifest {path} is not a CSV file in UTF-8: it holds null bytes; save it as CSV UTF-8")
-        return _parse_csv(text, f"manifest {path}", known)
+            raise SamecarError(f"{name} is not a CSV file in UTF-8: it holds null bytes; save it as CSV UTF-8")
+        return _parse_csv(text, name, known)
     except (UnicodeError, csv.Error) as error:
-        raise SamecarError(f"manifest {path} is not a CSV file in UTF-8: {error}; save it as CSV UTF-8") from error
+        raise SamecarError(f"{name} is not a CSV file in UTF-8: {error}; save it as CSV UTF-8") from error
     except OSError as error:
-        raise SamecarError(f"manifest {path} cannot be read: {error.strerror}; give a file that can") from error
+        raise SamecarError(f"{name} cannot be read: {error.strerror}; give a file that can") from error
 
 
 def _parse_csv(text: str, name: str, known: Sequence[str]) -> Table:
@@ -248,14 +249,14 @@ def _pyarrow_parquet() -> "ModuleType":
     return module
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: Path, name: str) -> Table:
     parquet = _pyarrow_parquet()
     import pyarrow
 
     try:
         table = parquet.read_table(path, partitioning=None)
     except (pyarrow.ArrowException, OSError) as error:
-        raise SamecarError(f"manifest {path} is not a Parquet file: {str(error).splitlines()[0]}") from error
+        raise SamecarError(f"{name} is not a Parquet file: {str(error).splitlines()[0]}") from error
     columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
     return Table(list(table.column_names), [list(row) for row in zip(*columns, strict=True)])
 

@@ -154,6 +154,8 @@ def _add(
         return
     report.known += 1
     for entry in gallery.engine.entries(list(known.values())).values():
+        if sighting.address and not entry.sighting.address:
+            gallery.engine.update(entry.id, lambda before: replace(before, address=sighting.address))
         another_time = sighting.time is not None and entry.sighting.time != sighting.time
         report.kept_otherwise += entry.sighting.camera_id != camera or another_time
 

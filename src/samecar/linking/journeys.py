@@ -54,6 +54,11 @@ class Journey:
         return tuple(step.sighting.camera_id for step in self.steps)
 
     @property
+    def timed(self) -> bool:
+        """Whether the time of each sighting is known, and with it where the journey began and ended."""
+        return self.steps[-1].sighting.start is not None  # those without a time are the last
+
+    @property
     def moves(self) -> list[tuple[str, str, float]]:
         """From camera to camera, with the seconds that it took; steps at one camera and untimed ones are none."""
         return [

@@ -19,6 +19,7 @@ from samecar.linking.sightings import Sightings, gather_sightings
 from samecar.linking.travel import TravelTimes, learn_travel_times
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.engine import all_entries
+from samecar.retrieval.filter_names import name_warnings
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Entry
 
@@ -116,6 +117,8 @@ def link(
             f"`samecar gallery calibrate {name} --run RUN`"
         )
     travel = _given_times(settings)
+    named = tuple(sorted({camera for pair in travel.limits for camera in pair}))
+    strange = [f"table of travel times: {warning}" for warning in name_warnings(gallery.engine, named)]
     entries = list(all_entries(gallery.engine))
     _refuse_foreign_labels(entries)
     sightings = gather_sightings(
@@ -136,7 +139,7 @@ def link(
                 break
         journeys = make_journeys(sightings, vehicles, pairs, travel)
         pictures = sum(len(sighting.entries) for sighting in sightings.all)
-        notes = (*sightings.notes, *people.notes, *work.notes(pairs, travel))
+        notes = (*strange, *sightings.notes, *people.notes, *work.notes(pairs, travel))
         linking = Linking(
             journeys, travel, learned, pictures, len(sightings), searched, rivals, relabelled=0, notes=notes
         )

@@ -52,7 +52,7 @@ class Flow(NamedTuple):
     Attributes:
         origin: camera of the first sighting.
         target: camera of the last.
-        journeys: how many, of those with two sightings or more.
+        journeys: how many, of those with two sightings or more, all of known time.
         share: of all journeys from that origin.
         interval: of the share, at the level of 95 %; None where there is one journey only.
     """
@@ -78,8 +78,9 @@ def measure_travel_times(journeys: Iterable[Journey]) -> list[TravelTime]:
 
 
 def count_flows(journeys: Iterable[Journey]) -> list[Flow]:
-    """Origins and destinations of journeys with two sightings or more, in the order of their names."""
-    counts = Counter((journey.cameras[0], journey.cameras[-1]) for journey in journeys if len(journey.steps) > 1)
+    """Origins and destinations of journeys with two sightings or more, all of known time, in the order of names."""
+    whole = (journey for journey in journeys if len(journey.steps) > 1 and journey.timed)
+    counts = Counter((journey.cameras[0], journey.cameras[-1]) for journey in whole)
     totals: Counter[str] = Counter()
     for (origin, _), number in counts.items():
         totals[origin] += number

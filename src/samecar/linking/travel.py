@@ -49,7 +49,7 @@ class TravelTimes:
         Raises:
             SamecarError: it is no such table, names a pair of cameras twice, or a number is none.
         """
-        table = read_table(path, COLUMNS)
+        table = read_table(path, COLUMNS, "table")
         for name in table.names:
             if name not in COLUMNS:
                 raise SamecarError(f"{path} has a column {name!r}; {unknown_name(name, COLUMNS)}")

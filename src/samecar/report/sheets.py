@@ -16,8 +16,8 @@ FOUND_PER_LINE = 5
 FOUND_CELL = 1.5
 """Width of a found picture's place in inches; its height leaves room for the captions."""
 
-FOUND_CAPTION = 0.6
-"""Height of the captions below a found picture in inches."""
+FOUND_LINE = 0.13
+"""Height of a line below a found picture in inches; there is room for another one between two rows."""
 
 
 class FoundPicture(NamedTuple):
@@ -44,7 +44,8 @@ def found_figure(query: Image.Image | None, found: Sequence[FoundPicture], headl
     """
     columns = min(FOUND_PER_LINE, max(1, len(found)))
     lines = max(1, math.ceil(len(found) / FOUND_PER_LINE))  # a query without any takes one
-    with drawing(FOUND_CELL * (columns + 1), (FOUND_CELL + FOUND_CAPTION) * lines, headline) as figure:
+    caption = FOUND_LINE * (2 + max((len(picture.lines) for picture in found), default=0))
+    with drawing(FOUND_CELL * (columns + 1), (FOUND_CELL + caption) * lines, headline) as figure:
         grid = figure.add_gridspec(lines, columns + 1)
         _draw_found(figure.add_subplot(grid[0, 0]), FoundPicture(query, "query", ()), INK)
         for place, picture in enumerate(found):

@@ -1,6 +1,6 @@
 """Whether names of cameras and labels are those of a gallery, or only look like them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -18,12 +18,17 @@ def camera_warnings(engine: Engine) -> Iterator[str]:
     yield from spelling_warning((camera.camera_id for camera in engine.summary().cameras), "cameras")
 
 
+def name_warnings(engine: Engine, cameras: Sequence[str]) -> Iterator[str]:
+    """A sentence on each name of a camera that a gallery does not have, or has in another spelling too."""
+    if cameras:
+        known = {camera.camera_id for camera in engine.summary().cameras}
+        for name in dict.fromkeys(cameras):
+            yield from _name_warning(f"camera {name!r}", name, known, cameras=True)
+
+
 def filter_warnings(engine: Engine, allowed: Filter) -> Iterator[str]:
     """A sentence on each camera and label of a filter that a gallery does not have, or has in another spelling too."""
-    if allowed.cameras or allowed.not_cameras:
-        known = {camera.camera_id for camera in engine.summary().cameras}
-        for name in dict.fromkeys((*allowed.cameras, *allowed.not_cameras)):
-            yield from _name_warning(f"camera {name!r}", name, known, cameras=True)
+    yield from name_warnings(engine, (*allowed.cameras, *allowed.not_cameras))
     for label, value in [(label, value) for label, values in allowed.label_choices for value in values]:
         if engine.listed(Filter(labels={label: value}), limit=1):
             continue
@@ -41,7 +46,7 @@ def _name_warning(given: str, name: str, known: set[str], *, cameras: bool = Fal
     if alike:
         others = " and ".join(map(repr, alike))
         state = f"is spelled {others} in the gallery too" if name in known else f"is spelled {others} in the gallery"
-        yield f"{given} {state}; the filter means only what it says"
+        yield f"{given} {state}; only what is given counts"
     elif name not in known:
         there = first_few(map(repr, sorted(known - {""})), 10)
         yield f"{given} is on no picture in the gallery" + (f"; there are {there}" if there else "")

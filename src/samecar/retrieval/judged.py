@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from samecar.retrieval.engine import Engine
-from samecar.retrieval.records import Entry, Sighting
+from samecar.retrieval.engine import Engine, refuse_contrary
+from samecar.retrieval.records import Entry, Judgement, Sighting
 
 NAME_DIGITS = 12
 """Of a content's 64 in the name of a vehicle that judgements alone know: two names do not meet by chance."""
@@ -48,6 +48,40 @@ class Judged:
 
     pictures: list[JudgedPicture]
     contradictions: list[str]
+
+
+def judge_pair(engine: Engine, judgement: Judgement, *, replaces: bool) -> bool | None:
+    """Keeps a judgement, also heeding the one in which the entry was the query and the query the entry.
+
+    Args:
+        engine: of the gallery.
+        judgement: on a query, which may be in the gallery too, and an entry.
+        replaces: whether what was said otherwise may be replaced.
+
+    Returns:
+        What was said before of the same two pictures; None if nothing was.
+
+    Raises:
+        ContraryJudgementError: the contrary was said, and may not be replaced.
+        SamecarError: the entry is not there.
+    """
+    reverse = _find_reverse(engine, judgement)
+    if reverse is not None:
+        refuse_contrary(judgement.entry, reverse.same, None if replaces else judgement.same)
+    former = engine.judge(judgement, replaces=replaces)
+    if reverse is None:
+        return former
+    if reverse.same is not judgement.same:
+        engine.withdraw(reverse.query, reverse.entry, reverse.same)
+    return reverse.same if former is None else former
+
+
+def _find_reverse(engine: Engine, judgement: Judgement) -> Judgement | None:
+    number = engine.known([judgement.query]).get(judgement.query)
+    entry = engine.entries([judgement.entry]).get(judgement.entry)
+    if number is None or entry is None:
+        return None
+    return next((each for each in engine.judgements(entry.sighting.content) if each.entry == number), None)
 
 
 def find_judged_pictures(engine: Engine) -> Judged:

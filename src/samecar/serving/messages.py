@@ -191,7 +191,10 @@ class JudgementForm(BaseModel):
 
 
 class Change(BaseModel):
-    """What is to be known about an entry from now on; what is left out stays as it is."""
+    """What is to be known about an entry from now on; what is left out or null stays as it is.
+
+    An empty text forgets what was known. Labels are all that there are from then on.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -91,7 +91,7 @@ class ServiceSettings(BaseModel):
     def _removes_only_where_it_may(self) -> Self:
         if self.retain_days is not None:
             if self.read_only:
-                raise ValueError("with read_only nothing is removed; leave out either that or retain_days")
+                raise ValueError("a service that only reads removes nothing; leave out read-only or retain-days")
             days_ago(self.retain_days)
         return self
 

@@ -144,7 +144,10 @@ class Webhook:
                 return True
         except (OSError, HTTPException, ValueError) as error:
             inner = getattr(error, "reason", error)
-            reason = (getattr(inner, "strerror", None) or type(inner).__name__).lower()
+            if isinstance(inner, TimeoutError):
+                reason = f"no answer within {self._settings.answer_seconds:g} seconds"
+            else:
+                reason = (getattr(inner, "strerror", None) or type(inner).__name__).lower()
         if not self._away:
             self._warn(f"webhook {self.name} cannot be reached: {reason}; events wait, and are sent again")
         self._away, self._reason = True, reason

@@ -52,6 +52,7 @@ def test_times_may_stand_in_a_table(tmp_path):
     source, frames = read(folder, times=FrameTimes(str(table)))
     assert frames == [(0, 10), (2, 0)]
     assert source.moment(2) == parse_time("2024-05-01T12:30:02Z")
+    assert source.warnings == [f"folder {folder}: 1 frames are not in {table} and are left out"]
 
 
 def test_frames_that_are_only_counted_need_a_rate_and_may_have_a_start(tmp_path):

@@ -97,6 +97,9 @@ class FrameFolder(FrameSource):
             raise SamecarError(
                 f"folder {folder} has no frames: no file in it is called as a picture, such as .jpg or .png"
             )
+        unnamed = {path for path in folder.iterdir() if is_picture_name(path.name)} - taken.keys()
+        if unnamed:
+            self.warnings.append(f"folder {folder}: {len(unnamed):,} frames are not in {times.times} and are left out")
         first = min(taken.values())
         self._begin = start if times.rate is not None else first
         self._frames = _in_order({path: moment - first for path, moment in taken.items()})
@@ -168,7 +171,7 @@ def _time_in_name(path: Path) -> float:
 
 
 def _read_times(table: Path, folder: Path) -> dict[Path, float]:
-    names, rows, _ = read_table(table, ("path", "time"))
+    names, rows, _ = read_table(table, ("path", "time"), "table")
     if not {"path", "time"} <= set(names):
         raise SamecarError(f"{table} has the columns {', '.join(names)}; it needs path and time")
     path, time = names.index("path"), names.index("time")

@@ -78,6 +78,8 @@ export class Comparison {
     this.dialog.querySelector(".judge").hidden = this.does.judging() === undefined;
     this.showJudgement(result.id, result.judgement);
     this.#arrange();
+    const focused = document.activeElement; // a moment that has gone, or a button that does nothing more, takes no keys
+    if (!this.dialog.contains(focused) || focused.disabled) this.panes.focus();
   }
 
   #part(name) {

@@ -12,7 +12,7 @@ from samecar.data.pictures import is_picture_name
 from samecar.retrieval.adding import shrunk_jpeg
 from samecar.retrieval.engine import ContraryJudgementError, Engine
 from samecar.retrieval.export import make_manifest_row
-from samecar.retrieval.judged import find_judged_pictures
+from samecar.retrieval.judged import find_judged_pictures, judge_pair
 from samecar.retrieval.records import Judgement, views_content
 from samecar.serving.dependencies import Served
 from samecar.serving.errors import ServiceError, error_responses, invalid, not_found
@@ -45,10 +45,12 @@ QUALITY = 92
 async def judge(service: Served, form: Annotated[JudgementForm, Form(media_type=MULTIPART)]) -> JudgementReply:
     """Keeps somebody's word on a query and an entry; `replace` says what becomes of an earlier one on the same pair."""
     service.refuse_if_read_only()
-    await service.entry(form.entry)
+    entry = await service.entry(form.entry)
     content, picture = await _read_query(form, service)
+    if content == entry.sighting.content and not form.same:
+        raise invalid(f"same: query and entry {form.entry} are one picture, which shows one vehicle; judge another")
     judgement = Judgement(content, form.entry, form.same, picture)
-    former = await service.write(_heed, service.gallery.engine.judge, judgement, replaces=form.replace)
+    former = await service.write(_heed, judge_pair, service.gallery.engine, judgement, replaces=form.replace)
     return JudgementReply(query=content, entry=form.entry, same=form.same, former=former)
 
 
