@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from samecar.numerals import check_seed
+
 PERMUTATIONS = 10_000
 """Random exchanges behind a p-value, which can thus not fall below 1/10,001."""
 
@@ -164,7 +166,7 @@ def compare(
     (ours, weights), (theirs, _) = first.by_vehicle(vehicles), second.by_vehicle(vehicles)
     differences = theirs - ours
     observed = float(differences.sum() / weights.sum())
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(check_seed(seed))
     signs = (2.0 * generator.integers(2, size=(part, len(weights))) - 1 for part in _parts(samples, len(weights)))
     sums = np.concatenate([np.stack([part @ differences, part @ weights]) for part in signs], axis=1)  # (2, samples)
     extreme = int((np.abs(sums[0] / weights.sum()) >= abs(observed) - ROUNDING).sum())

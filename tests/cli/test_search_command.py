@@ -127,6 +127,19 @@ def test_a_view_that_cannot_be_read_is_left_out(painted_gallery, queries, tmp_pa
     )
 
 
+def test_a_number_that_is_not_there_is_left_out_as_a_file_is(painted_gallery, queries):
+    first, second, _ = pictures(queries)
+    fault = f"{painted_gallery} has no entry 4711; list its entries"
+    finished = run("search", painted_gallery, first, "id:4711", second, "--json")
+    assert (finished.status, finished.errors) == (0, f"warning: left out: {fault}\n")
+    answers = json.loads(finished.out)["queries"]
+    assert answers[1] == {"query": "id:4711", "error": fault}
+    assert [answers[0], answers[2]] == asked(painted_gallery, first, second)["queries"]
+    finished = run("search", painted_gallery, first, "id:4711", second, "--same", "--json")
+    assert (finished.status, finished.errors) == (0, f"warning: left out: {fault}\n")
+    assert json.loads(finished.out) == asked(painted_gallery, first, second, "--same")
+
+
 def test_bad_input_is_one_sentence(painted_gallery, queries, typed, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_bytes(b"")
@@ -136,8 +149,8 @@ def test_bad_input_is_one_sentence(painted_gallery, queries, typed, tmp_path):
         (["-"], "standard input names no picture to search with; give a picture, a folder of them, or id:42"),
         ([tmp_path / "empty"], f"folder {tmp_path}/empty holds no picture to search with; give a picture, a folder"),
         ([path, "id:x"], "picture 'id:x' names no stored picture; write its number, as in id:42"),
-        ([path, "id:4711"], "4711"),
-        (["id:4711", path, "--same"], "4711"),
+        (["id:4711"], f"{painted_gallery} has no entry 4711; list its entries"),
+        (["id:4711", "--same"], f"no view can be read: {painted_gallery} has no entry 4711; list its entries"),
         (
             [path, path, "--save", "x.png"],
             "--save is x.png, and there are several queries; name a folder, or say --same",

@@ -163,6 +163,8 @@ def test_commands_of_a_gallery_whose_server_is_down(postgres, postgres_servers, 
     finished = run("search", "town", crops, "--partial", *head)
     assert finished.status == 0
     assert "server 3 " in finished.errors
+    said = refused("search", "town", "id:4711", "--partial", *head)
+    assert said == "town has no entry 4711; it may lie on a server that is missing"
     told = json.loads(run("gallery", "info", "town", "--json", "--partial", *head).out)
     assert (told["pictures"], len(told["servers"]), len(told["missing"])) == (12 - lost, 2, 1)
 

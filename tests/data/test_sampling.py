@@ -114,7 +114,7 @@ def test_the_ids_are_not_changed():
         (vehicles(4, 4), 6, 4, 1, "batch size 6 is not a multiple of 4 pictures of each vehicle; change batch.size or"),
         (vehicles(4, 4), 0, 4, 1, "batch size 0 is not a multiple"),
         (vehicles(4, 4), 4, 0, 1, "is not a multiple of 0"),
-        (vehicles(4, 4), 4, 2, -1, "seed is -1; it must be 0 or more"),
+        (vehicles(4, 4), 4, 2, -1, "seed is -1; give a whole number, 0 or more"),
         (np.array(["a", "", ""]), 2, 2, 1, "2 training pictures have no vehicle_id; label them or leave them out"),
         (vehicles(), 4, 2, 1, "there are no pictures to train on; the train split is empty"),
     ],

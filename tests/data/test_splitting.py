@@ -113,7 +113,7 @@ def test_impossible_numbers_are_refused(held_out):
         (FLEET, {"query_cameras": ("c0", "c1", "c2")}, "no vehicle can be held out"),
         (FLEET, {"query_cameras": ("c7",)}, "query camera 'c7' took no picture; cameras are c0, c1, c2"),
         ([("", "c1"), ("b", "c2")], {}, "1 pictures have no vehicle_id: 000.jpg; label them first"),
-        (FLEET, {"seed": -1}, "seed is -1; it must be 0 or more"),
+        (FLEET, {"seed": -1}, "seed is -1; give a whole number, 0 or more"),
     ],
 )
 def test_what_cannot_be_split_is_refused(seen, options, sentence):

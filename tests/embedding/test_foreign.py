@@ -3,10 +3,11 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 from command_line import done, refused
 from conftest import paint_source
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 from PIL import Image
 from plain_onnx import MATRIX, write_model
 
@@ -108,9 +109,40 @@ def test_a_run_needs_none(trained):
 )
 def test_a_model_of_another_form_is_refused(tmp_path, changes, stated, sentence):
     path = write_model(tmp_path / "other.onnx", **changes)
-    state_preprocessing(path, stated)
     with pytest.raises(SamecarError, match=sentence):
-        Encoder.open(path, device="cpu").load()
+        state_preprocessing(path, stated)
+    assert not path.with_name("other.onnx.json").exists()
+
+
+def test_a_refused_statement_leaves_the_former_one(model):
+    state_preprocessing(model, "24x16:half")
+    former = model.with_name("colours.onnx.json").read_text()
+    with pytest.raises(SamecarError, match="state another size"):
+        state_preprocessing(model, "64x48:half")
+    assert model.with_name("colours.onnx.json").read_text() == former
+
+
+def test_of_what_samecar_has_exported_nothing_is_stated(model):
+    session = onnx.load(model)
+    session.metadata_props.add(key="samecar.format", value="1")
+    onnx.save(session, model)
+    with pytest.raises(SamecarError, match="says itself how it takes pictures; leave it out"):
+        state_preprocessing(model, "24x16:half")
+    assert not model.with_name("colours.onnx.json").exists()
+
+
+def test_embeddings_that_are_no_numbers_are_not_written(model, tmp_path):
+    broken = onnx.load(model)
+    for tensor in broken.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.CopyFrom(numpy_helper.from_array(np.full_like(values, np.nan), tensor.name))
+    onnx.save(broken, model)
+    source = paint_source(tmp_path / "crops", 2, 6)
+    out = tmp_path / "all.npz"
+    sentence = refused("embed", model, source, "-o", out, "--workers", 0, "--preprocessing", "24x16:half")
+    assert sentence.startswith("the model gives numbers that are not finite for 22 of 22 pictures, such as gallery/")
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

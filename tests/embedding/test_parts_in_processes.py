@@ -39,6 +39,13 @@ def embed_numbers(processes, source, kept, size, stop_at):
     return mine.embedded, np.asarray(found.matrix)
 
 
+@pytest.fixture(autouse=True)
+def as_before(monkeypatch):
+    """Sizes of parts, which `embed_numbers` sets in this process too, are in the end what they were."""
+    monkeypatch.setattr(parts, "BATCH", parts.BATCH)
+    monkeypatch.setattr(parts, "PART", parts.PART)
+
+
 def test_each_process_embeds_its_parts_and_all_have_the_whole(tmp_path):
     source, expected = numbered(tmp_path / "made"), [[each, each**2] for each in range(COUNT)]
     (first, whole), (second, other) = run_together(
@@ -54,9 +61,7 @@ def test_each_process_embeds_its_parts_and_all_have_the_whole(tmp_path):
     assert joined.read_bytes() == content
 
 
-def test_what_one_process_was_stopped_at_another_number_of_them_goes_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(parts, "BATCH", parts.BATCH)
-    monkeypatch.setattr(parts, "PART", parts.PART)
+def test_what_one_process_was_stopped_at_another_number_of_them_goes_on_with(tmp_path):
     source = numbered(tmp_path / "made")
     assert embed_numbers(ALONE, source, tmp_path / "kept", 5, 12) == ([*range(10)], None)
     results = run_together(2, embed_numbers, tmp_path / "run", source, tmp_path / "kept", 5, COUNT)

@@ -479,6 +479,16 @@ def test_images_are_scored_against_tracks():
         score(query, gallery, find_protocol("veri776-track"), options=Options(rerank=KReciprocal()))
 
 
+def test_where_no_track_is_known_none_is_ranked():
+    with pytest.raises(SamecarError, match="'veri776-track' ranks tracks, and no gallery picture has a track_id"):
+        score(*random_problem(17, queries=30, gallery=80), find_protocol("veri776-track"))
+
+
+def test_a_seed_below_nought_is_refused():
+    with pytest.raises(SamecarError, match="seed is -1; give a whole number, 0 or more"):
+        score(*random_problem(17, queries=30, gallery=80), find_protocol("vehicleid"), seed=-1)
+
+
 def test_each_query_and_each_pair_is_in_the_result():
     query, gallery = random_problem(18)
     evaluation = score(query, gallery, PLAIN)

@@ -15,8 +15,8 @@ def manifest(folder, rows):
     """A set whose pictures hold the given bytes."""
     for path, content, *_ in rows:
         (folder / path).write_bytes(content)
-    names = ("path", "vehicle_id", "camera_id", "split")
-    return Manifest.from_rows(folder, [dict(zip(names, (path, *known), strict=True)) for path, _, *known in rows])
+    names = ("path", "vehicle_id", "camera_id", "split", "track_id")
+    return Manifest.from_rows(folder, [dict(zip(names, (path, *known), strict=False)) for path, _, *known in rows])
 
 
 def embedded(rows):
@@ -26,13 +26,13 @@ def embedded(rows):
 
 @pytest.mark.parametrize("name", ["plain", "no-junk", "veri776", "veri776-track", "market"])
 def test_queries_that_have_only_copies_of_themselves_are_refused(name, tmp_path):
-    rows = [("a", b"first", "1", "c1", "query"), ("b", b"first", "1", "c2", "gallery")]
+    rows = [("a", b"first", "1", "c1", "query", "t1"), ("b", b"first", "1", "c2", "gallery", "t2")]
     given, protocol = manifest(tmp_path, rows), find_protocol(name)
     with pytest.raises(SamecarError, match=r"none of 1 queries of csv:.* has a match in the gallery"):
         refuse_unscorable(given, protocol)
     with pytest.raises(SamecarError, match="none of 1 queries has a match"):
         score(embedded(given).of_split("query"), embedded(given).of_split("gallery"), protocol)
-    more = manifest(tmp_path, [*rows, ("c", b"second", "1", "c2", "gallery")])
+    more = manifest(tmp_path, [*rows, ("c", b"second", "1", "c2", "gallery", "t3")])
     refuse_unscorable(more, protocol)
     sides = [embedded(more).of_split(split) for split in ("query", "gallery")]
     assert score(*sides, protocol).queries.matches.tolist() == [1]

@@ -83,6 +83,10 @@ def split(
         number = read_number(held_out) if "." in held_out else read_whole_number(held_out)
     except ValueError:
         raise SamecarError(f"--held-out is {held_out!r}; give a share such as 0.3 or a number such as 100") from None
+    if isinstance(number, float) and not 0 < number < 1:
+        raise SamecarError(
+            f"--held-out is {held_out!r}; a share lies between 0 and 1; give one, or a number such as 100"
+        )
     manifest = split_by_identity(
         open_source(source), number, **seed, query_cameras=tuple(query_camera) if query_camera else None
     )

@@ -11,7 +11,7 @@ import typer
 from samecar.cli import console
 from samecar.cli.commands import add_command, examples, group_with
 from samecar.cli.gallery_info import advise, index_words, info
-from samecar.cli.options import Device, Engine, Name, Stated, open_model, refuse_two_values
+from samecar.cli.options import Device, Engine, Name, Stated, folder_if_empty, open_model, refuse_two_values
 from samecar.cli.retention import retain
 from samecar.cli.settings import OptionsOf, Spelling, name_option
 from samecar.cli.watch import Events, announcing
@@ -307,7 +307,8 @@ def copy(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="gallery to make; with --to-engine its name there")],
     engine: Engine = None,
     to_engine: Annotated[
-        str | None, typer.Option(show_default=False, help="a server for the copy; without it a folder")
+        str | None,
+        typer.Option(show_default=False, callback=folder_if_empty, help="a server for the copy; without it a folder"),
     ] = None,
     index: Annotated[
         str, typer.Option(help="how the copy is searched; another index than exact is made and measured in the end")

@@ -11,6 +11,7 @@ from samecar.config import BatchSettings
 from samecar.data.manifest import Manifest
 from samecar.errors import SamecarError
 from samecar.labels import find_labelled
+from samecar.numerals import check_seed
 
 
 class Draw(NamedTuple):
@@ -68,8 +69,7 @@ class IdentityBatches:
                 f"batch size {batch_size} is not a multiple of {pictures_per_vehicle} pictures of each vehicle; "
                 "change batch.size or batch.pictures_per_vehicle"
             )
-        if seed < 0:
-            raise SamecarError(f"seed is {seed}; it must be 0 or more")
+        check_seed(seed)
         unlabelled = int((~find_labelled(vehicle_ids)).sum())
         if unlabelled:
             raise SamecarError(f"{unlabelled:,} training pictures have no vehicle_id; label them or leave them out")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from samecar.data.manifest import Manifest
 from samecar.data.placeholders import describe_placeholders, without_placeholders
 from samecar.errors import SamecarError, first_few
+from samecar.numerals import check_seed
 
 
 def split_by_identity(
@@ -127,8 +128,7 @@ def _check_splittable(manifest: Manifest, seed: int, query_cameras: Sequence[str
         raise SamecarError(
             f"{len(unlabelled):,} pictures have no vehicle_id: {first_few(unlabelled)}; label them first"
         )
-    if seed < 0:
-        raise SamecarError(f"seed is {seed}; it must be 0 or more")
+    check_seed(seed)
     cameras = np.unique(manifest.camera_id).tolist()
     unknown = [camera for camera in query_cameras if camera not in cameras]
     if unknown:

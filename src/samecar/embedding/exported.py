@@ -100,6 +100,11 @@ class ExportFacts(BaseModel):
         return {f"{PREFIX}{name}": json.dumps(value) for name, value in told.items()}
 
 
+def is_told(session: "InferenceSession") -> bool:
+    """Whether an ONNX file says of itself what it is, as those of `samecar export` do."""
+    return any(name.startswith(PREFIX) for name in session.get_modelmeta().custom_metadata_map)
+
+
 def read_facts(session: "InferenceSession") -> ExportFacts:
     """Reads what an exported file says of itself, and checks that its input and output are so.
 

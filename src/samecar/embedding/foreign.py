@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from samecar.embedding.embeddings import NOT_STATED
-from samecar.embedding.exported import ExportFacts
+from samecar.embedding.exported import ExportFacts, is_told
 from samecar.errors import SamecarError
-from samecar.files import parse_json, write_json
+from samecar.files import parse_json, read_whole, write_json
 from samecar.models.folders import EXPORTED_SUFFIX, is_exported, stated_beside
 from samecar.preprocessing import Preprocessing
 from samecar.version import __version__
@@ -39,8 +39,11 @@ def state_preprocessing(path: Path, text: str) -> None:
         text: HEIGHTxWIDTH:COLOURS, such as 256x128:imagenet; with :quick behind it, pictures are read quickly.
 
     Raises:
-        SamecarError: the text means nothing, or there is no such file.
+        SamecarError: the text means nothing, there is no such file, `samecar export` wrote it, or it takes other
+            pictures; what was stated before is kept then.
     """
+    from samecar.embedding.runtimes.onnx import open_session
+
     if not is_exported(path) or not path.is_file():
         raise SamecarError(f"preprocessing is {text!r}, but {path} is no {EXPORTED_SUFFIX} file; a run knows its own")
     found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4}):(\w+)(:quick)?", text, re.ASCII)
@@ -50,6 +53,10 @@ def state_preprocessing(path: Path, text: str) -> None:
             "256x128:imagenet, or with :quick behind it"
         )
     stated = Preprocessing(int(found[1]), int(found[2]), *COLOURS[found[3]], "quick" if found[4] else "exact")
+    session = open_session(read_whole(path), "cpu")
+    if is_told(session):
+        raise SamecarError(f"preprocessing is {text!r}, but {path} says itself how it takes pictures; leave it out")
+    facts_of_foreign(session, stated, NOT_STATED)
     write_json(stated_beside(path), stated.as_facts())
 
 

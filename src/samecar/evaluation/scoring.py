@@ -24,6 +24,7 @@ from samecar.evaluation.results import (
     QueryScores,
 )
 from samecar.labels import Labels
+from samecar.numerals import check_seed
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import average_query_expansion, database_augmentation
 from samecar.similarity.products import Distance, Matrix, check_embeddings
@@ -166,7 +167,7 @@ def _draws(
     pool = Embeddings(matrix, Labels.concatenate([query.labels, gallery.labels]))
     vehicles, known = pool.labels.vehicle_id, pool.labels.labelled
     labelled, distractors = np.flatnonzero(known), np.flatnonzero(~known)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(check_seed(seed))
     for _ in range(protocol.draws):
         order = generator.permutation(labelled)
         one_of_each = order[np.unique(vehicles[order], return_index=True)[1]]
@@ -192,6 +193,11 @@ def _score_once(
         raise SamecarError(
             f"there are {len(query)} query and {len(gallery)} gallery pictures; both are needed to score, "
             "and `samecar data split` makes them"
+        )
+    if protocol.ranked == "tracks" and not (gallery.labels.track_id != "").any():
+        raise SamecarError(
+            f"protocol {protocol.name!r} ranks tracks, and no gallery picture has a track_id; give them, or choose a "
+            "protocol that ranks pictures, such as veri776"
         )
     tracks = gallery.labels.tracks() if protocol.ranked == "tracks" else None
     track_of, units = tracks or (None, gallery.labels)

@@ -11,7 +11,7 @@ from samecar.embedding.embeddings import FLIPPED, Embeddings
 from samecar.embedding.encoder import MANY, Encoder
 from samecar.embedding.kept import KEPT_FOLDER, embed_once
 from samecar.embedding.parts import Maker, Share, embed_in_parts, embed_share, embed_together
-from samecar.errors import naming_extra
+from samecar.errors import SamecarError, naming_extra
 from samecar.experiment.composite import TorchModel, TrainedModel, as_model, open_encoder
 from samecar.experiment.exported import ExportedModel
 from samecar.files import as_path
@@ -116,7 +116,9 @@ def _load_maker(trained: TrainedModel, flip: bool, on: Machine, *, quicken: bool
         return Maker(
             encoder.digest + made_by,
             encoder.runtime.name,
-            lambda manifest, report: encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report),
+            lambda manifest, report: _refuse_infinite(
+                encoder.embed_manifest(manifest, workers=on.workers, flip=flip, progress=report)
+            ),
         )
     with naming_extra("a model that is not exported needs"):
         from samecar.embedding.networks import embed, find_way, name_runtime
@@ -126,10 +128,22 @@ def _load_maker(trained: TrainedModel, flip: bool, on: Machine, *, quicken: bool
     return Maker(
         model_digest + made_by,
         name_runtime(model, way),
-        lambda manifest, report: embed(
-            model, manifest, model_digest=model_digest, workers=on.workers, flip=flip, progress=report, way=way
+        lambda manifest, report: _refuse_infinite(
+            embed(model, manifest, model_digest=model_digest, workers=on.workers, flip=flip, progress=report, way=way)
         ),
     )
+
+
+def _refuse_infinite(embeddings: Embeddings) -> Embeddings:
+    """Gives embeddings that are all of finite numbers."""
+    wrong = np.flatnonzero(~np.isfinite(embeddings.matrix).all(axis=1))
+    if len(wrong):
+        raise SamecarError(
+            f"the model gives numbers that are not finite for {len(wrong):,} of {len(embeddings):,} pictures, such as "
+            f"{embeddings.manifest.path[wrong[0]]}; its weights are damaged or its training has failed: train or "
+            "export it again"
+        )
+    return embeddings
 
 
 def _identify_embedding(trained: TrainedModel, flip: bool, on: Machine) -> str:

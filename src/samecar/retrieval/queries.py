@@ -35,7 +35,7 @@ class Query:
         name: as it was given: a picture's file, or id:42 for a stored one.
         id: number of the stored one; None for a file.
         picture: upright RGB; None for a stored one, and where the file is not read or cannot be.
-        fault: why the file cannot be read; "" if it can.
+        fault: why the file cannot be read, or that the stored one is not there; "" if all is well.
     """
 
     name: str
@@ -122,16 +122,18 @@ def search_each(
         prior: as in `Gallery.search`.
 
     Raises:
-        SamecarError: a stored one is not there, or as in `Gallery.search`.
+        SamecarError: as in `Gallery.search`.
     """
     for batch in _read_batches(gallery, queries):
         pictures = [query.picture for query in batch if query.picture is not None]
         answers = iter(gallery.search(pictures, top, allowed, prior))
         for query in batch:
-            if query.id is not None:
+            if query.fault:
+                yield Outcome(query, None)
+            elif query.id is not None:
                 yield Outcome(query, gallery.search_like(query.id, top, allowed, prior))
             else:
-                yield Outcome(query, None if query.picture is None else next(answers))
+                yield Outcome(query, next(answers))
 
 
 def search_same(
@@ -153,7 +155,7 @@ def search_same(
         prior: as in `Gallery.search`.
 
     Raises:
-        SamecarError: no view can be read, a stored one is not there, the views cancel each other out, or as in
+        SamecarError: no view can be read, the views cancel each other out, or as in
             `Gallery.search`.
     """
     views: list[Query] = []
@@ -162,7 +164,8 @@ def search_same(
     for batch in _read_batches(gallery, queries):
         unreadable += [query for query in batch if query.fault]
         parts.append(gallery.model.embed([query.picture for query in batch if query.picture is not None]))
-        parts.append(gallery.engine.embeddings([query.id for query in batch if query.id is not None]))
+        stored = [query.id for query in batch if query.id is not None and not query.fault]
+        parts.append(gallery.engine.embeddings(stored))
         views += [query for query in batch if not query.fault]
         views[1:] = [replace(view, picture=None) for view in views[1:]]
     if not views:
@@ -186,4 +189,12 @@ def _read_batches(gallery: "Gallery", queries: Iterable[Query]) -> Iterator[list
 
     with ThreadPoolExecutor(THREADS, "pictures") as pool:
         for batch in split_batches(queries, BATCH_SIZE):
-            yield list(pool.map(read, batch))
+            there = gallery.engine.entries([query.id for query in batch if query.id is not None])
+            known = [query if query.id is None or query.id in there else _strange(gallery, query) for query in batch]
+            yield list(pool.map(read, known))
+
+
+def _strange(gallery: "Gallery", query: Query) -> Query:
+    """A query for an entry that is not there, with the fault that it has."""
+    elsewhere = "; it may lie on a server that is missing" if gallery.missing else "; list its entries"
+    return replace(query, fault=f"{gallery.name} has no entry {query.id}{elsewhere}")
