@@ -4,6 +4,7 @@ import pytest
 import timm
 import torch
 from command_line import run as run_command
+from command_line import tiny
 from conftest import TINY
 from safetensors.torch import load_file, save_file
 from tiny_clip import BACKBONE, NAME, WIDTH, register
@@ -174,10 +175,9 @@ def test_the_command_says_that_prompts_can_be_learned_again(painted_source, tmp_
         raise KeyboardInterrupt
 
     monkeypatch.setattr("samecar.experiment.prompts.learn_prompts", interrupt)
-    changes = [part for change in CHANGES for part in ("--set", change)]
     out = tmp_path / "run"
-    command = ("train", "report-baseline", "--data", painted_source, "--out", out, "--device", "cpu", "--workers", 0)
-    finished = run_command(*command, *changes)
+    command = ("train", "report-baseline", "--data", painted_source, "--out", out, "--device", "cpu")
+    finished = run_command(*command, *tiny(*CHANGES))
     assert finished.status == 130
     assert finished.errors.endswith(
         f"error: interrupted; no epoch was finished; {out} is begun, and `--resume` goes on with it\n"

@@ -82,7 +82,9 @@ def test_a_service_ends_soon_although_it_removes(gallery, monkeypatch):
 
 
 def test_a_service_that_only_reads_removes_nothing():
-    with pytest.raises(ValidationError, match="with read_only nothing is removed"):
+    with pytest.raises(
+        ValidationError, match="a service that only reads removes nothing; leave out read-only or retain-days"
+    ):
         ServiceSettings(read_only=True, retain_days=3)
 
 
