@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browsing import meanwhile, needs_browser, results, upload
+from browsing import hold, meanwhile, needs_browser, results, upload
 from galleries import painted, service, tiny_model
 from PIL import Image
 from playwright.sync_api import expect
@@ -176,3 +176,22 @@ def test_what_is_stored_without_a_picture_says_so(visit, serve, tmp_path):
     search_on_is_still_there = results(page).first.get_by_role("link")
     page.keyboard.press("Escape")
     expect(search_on_is_still_there).to_be_visible()
+
+
+def test_a_comparison_that_is_closed_before_its_query_has_come_complains_of_nothing(visit, port):
+    page = visit(port, "/?id=1")
+    expect(results(page).first).to_be_visible()
+    held, _ = hold(page, "**/api/pictures/1")
+    dialog = opened(page, 1)
+    meanwhile(page, lambda: held)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.wait_for_timeout(100)  # in which a complaint would come
+
+
+def test_a_query_that_cannot_be_fetched_is_said_to_be_missing(visit, port):
+    page = visit(port, "/?id=1")
+    page.expected = ["status of 500"]
+    expect(results(page).first).to_be_visible()
+    page.route("**/api/pictures/1", lambda route: route.fulfill(status=500))
+    expect(opened(page, 1).get_by_text("picture not loaded")).to_be_visible()

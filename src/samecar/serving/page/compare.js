@@ -20,7 +20,7 @@ export class Comparison {
   /**
    * @param {HTMLDialogElement} dialog
    * @param {object} does
-   * @param {function(HTMLElement, AbortSignal)} does.showQuery shows the query in an element.
+   * @param {function(HTMLElement, AbortSignal): Promise} does.showQuery shows the query in an element.
    * @param {function(): ?function(object, ?boolean)} does.judging gives what keeps a judgement, if any is kept.
    */
   constructor(dialog, does) {
@@ -47,9 +47,17 @@ export class Comparison {
     this.#opened = new AbortController();
     const [query] = this.panes.querySelectorAll(".pane");
     query.replaceChildren(missing());
-    this.does.showQuery(query, this.#opened.signal);
+    this.#showQuery(query, this.#opened.signal);
     this.#show(results.indexOf(result));
     this.panes.focus();
+  }
+
+  async #showQuery(pane, signal) {
+    try {
+      await this.does.showQuery(pane, signal);
+    } catch {
+      if (!signal.aborted) pane.replaceChildren(missing("picture not loaded"));
+    }
   }
 
   /** Shows the judgement that a result has now. */
@@ -204,8 +212,8 @@ const KEYS = {
   n: "different",
 };
 
-function missing() {
-  return element("span", { className: "missing", textContent: "no picture is kept" });
+function missing(textContent = "no picture is kept") {
+  return element("span", { className: "missing", textContent });
 }
 
 /** Where a pointer is, in shares of a pane from its middle. */
