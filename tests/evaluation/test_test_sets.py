@@ -67,3 +67,9 @@ def test_files_of_embeddings_tell_copies(tmp_path):
     with np.load(tmp_path / "single.npz") as content:
         assert "picture" not in content
     assert Embeddings.load(tmp_path / "single.npz").labels.picture.tolist() == [str(tmp_path / "a")]
+
+
+def test_a_set_without_tracks_is_refused_before_it_is_embedded(tmp_path):
+    rows = [("a", b"first", "1", "c1", "query"), ("b", b"second", "1", "c2", "gallery")]
+    with pytest.raises(SamecarError, match="'veri776-track' ranks tracks, and no gallery picture has a track_id"):
+        refuse_unscorable(manifest(tmp_path, rows), find_protocol("veri776-track"))

@@ -100,7 +100,7 @@ class ExportFacts(BaseModel):
         return {f"{PREFIX}{name}": json.dumps(value) for name, value in told.items()}
 
 
-def is_told(session: "InferenceSession") -> bool:
+def describes_itself(session: "InferenceSession") -> bool:
     """Whether an ONNX file says of itself what it is, as those of `samecar export` do."""
     return any(name.startswith(PREFIX) for name in session.get_modelmeta().custom_metadata_map)
 
@@ -111,13 +111,13 @@ def read_facts(session: "InferenceSession") -> ExportFacts:
     Raises:
         SamecarError: it says nothing, is of a newer samecar, or is another network than it says.
     """
-    metadata = session.get_modelmeta().custom_metadata_map
-    told = {name.removeprefix(PREFIX): text for name, text in metadata.items() if name.startswith(PREFIX)}
-    if not told:
+    if not describes_itself(session):
         raise SamecarError(
             "the ONNX file is none that `samecar export` wrote; say how it takes pictures with --preprocessing, as in "
             "--preprocessing 256x128:imagenet, or export a run"
         )
+    metadata = session.get_modelmeta().custom_metadata_map
+    told = {name.removeprefix(PREFIX): text for name, text in metadata.items() if name.startswith(PREFIX)}
     if told.get("format", "").isdecimal() and int(told["format"]) > FORMAT:
         raise SamecarError(
             f"the ONNX file has format {told['format']} and this samecar knows {FORMAT}; take a newer samecar"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from samecar.embedding.embeddings import NOT_STATED
-from samecar.embedding.exported import ExportFacts, is_told
+from samecar.embedding.exported import ExportFacts, describes_itself
 from samecar.errors import SamecarError
 from samecar.files import parse_json, read_whole, write_json
 from samecar.models.folders import EXPORTED_SUFFIX, is_exported, stated_beside
@@ -54,7 +54,7 @@ def state_preprocessing(path: Path, text: str) -> None:
         )
     stated = Preprocessing(int(found[1]), int(found[2]), *COLOURS[found[3]], "quick" if found[4] else "exact")
     session = open_session(read_whole(path), "cpu")
-    if is_told(session):
+    if describes_itself(session):
         raise SamecarError(f"preprocessing is {text!r}, but {path} says itself how it takes pictures; leave it out")
     facts_of_foreign(session, stated, NOT_STATED)
     write_json(stated_beside(path), stated.as_facts())

@@ -104,6 +104,19 @@ def with_junk(protocol: Protocol, rule: str | None) -> Protocol:
     return replace(protocol, junk=JUNK_RULES[rule])
 
 
+def refuse_trackless(track_id: NDArray[np.str_], protocol: Protocol) -> None:
+    """Refuses to rank tracks where no gallery picture, (pictures,), has one.
+
+    Raises:
+        SamecarError: so it is.
+    """
+    if protocol.ranked == "tracks" and not (track_id != "").any():
+        raise SamecarError(
+            f"protocol {protocol.name!r} ranks tracks, and no gallery picture has a track_id; give them, or choose a "
+            "protocol that ranks pictures, such as veri776"
+        )
+
+
 class Relevance(MatchFinder):
     """What each gallery picture is to each query under a protocol: 1 match, 0 junk, -1 other; see `MatchFinder`.
 

@@ -13,7 +13,7 @@ from samecar.errors import SamecarError
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
 from samecar.evaluation.options import Options
-from samecar.evaluation.protocols import Protocol, Relevance
+from samecar.evaluation.protocols import Protocol, Relevance, refuse_trackless
 from samecar.evaluation.results import (
     CONFIDENCE,
     NEIGHBOUR_TIES,
@@ -194,11 +194,7 @@ def _score_once(
             f"there are {len(query)} query and {len(gallery)} gallery pictures; both are needed to score, "
             "and `samecar data split` makes them"
         )
-    if protocol.ranked == "tracks" and not (gallery.labels.track_id != "").any():
-        raise SamecarError(
-            f"protocol {protocol.name!r} ranks tracks, and no gallery picture has a track_id; give them, or choose a "
-            "protocol that ranks pictures, such as veri776"
-        )
+    refuse_trackless(gallery.labels.track_id, protocol)
     tracks = gallery.labels.tracks() if protocol.ranked == "tracks" else None
     track_of, units = tracks or (None, gallery.labels)
     relevant = Relevance(query.labels, gallery.labels, protocol, tracks).of

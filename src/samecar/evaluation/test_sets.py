@@ -5,7 +5,7 @@ import numpy as np
 from samecar.data.copies import name_pictures
 from samecar.data.manifest import Manifest
 from samecar.errors import SamecarError
-from samecar.evaluation.protocols import Protocol, Relevance, default_protocol, find_protocol
+from samecar.evaluation.protocols import Protocol, Relevance, default_protocol, find_protocol, refuse_trackless
 from samecar.labels import Labels
 
 SEE_CHECK = "see `samecar data check`"
@@ -41,7 +41,7 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
     """Checks labels before the work of embedding, or of training, is spent on pictures that cannot be scored.
 
     Raises:
-        SamecarError: query or gallery pictures are missing, or no query has a match.
+        SamecarError: query or gallery pictures are missing, no query has a match, or there are no tracks to rank.
     """
     test = of_test(manifest)
     labels = Labels(test.vehicle_id, test.camera_id, picture=name_pictures(test))
@@ -57,6 +57,7 @@ def refuse_unscorable(manifest: Manifest, protocol: Protocol) -> None:
             f"{manifest.name} has {len(query)} query and {len(gallery)} gallery pictures; protocol {protocol.name!r} "
             "needs both, and `samecar data split` makes them"
         )
+    refuse_trackless(test.track_id[test.split == "gallery"], protocol)
     relevance = Relevance(query, gallery, protocol)
     if not any(len(relevance.of(row)[0]) for row in range(len(query))):
         raise SamecarError(

@@ -19,7 +19,7 @@ from samecar.linking.sightings import Sightings, gather_sightings
 from samecar.linking.travel import TravelTimes, learn_travel_times
 from samecar.progress import Progress, show_progress, silent
 from samecar.retrieval.engine import all_entries
-from samecar.retrieval.filter_names import name_warnings
+from samecar.retrieval.filter_names import camera_name_warnings
 from samecar.retrieval.gallery import Gallery
 from samecar.retrieval.records import Entry
 
@@ -118,7 +118,7 @@ def link(
         )
     travel = _given_times(settings)
     named = tuple(sorted({camera for pair in travel.limits for camera in pair}))
-    strange = [f"table of travel times: {warning}" for warning in name_warnings(gallery.engine, named)]
+    strange = [f"table of travel times: {warning}" for warning in camera_name_warnings(gallery.engine, named)]
     entries = list(all_entries(gallery.engine))
     _refuse_foreign_labels(entries)
     sightings = gather_sightings(

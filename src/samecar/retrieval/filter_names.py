@@ -18,7 +18,7 @@ def camera_warnings(engine: Engine) -> Iterator[str]:
     yield from spelling_warning((camera.camera_id for camera in engine.summary().cameras), "cameras")
 
 
-def name_warnings(engine: Engine, cameras: Sequence[str]) -> Iterator[str]:
+def camera_name_warnings(engine: Engine, cameras: Sequence[str]) -> Iterator[str]:
     """A sentence on each name of a camera that a gallery does not have, or has in another spelling too."""
     if cameras:
         known = {camera.camera_id for camera in engine.summary().cameras}
@@ -28,7 +28,7 @@ def name_warnings(engine: Engine, cameras: Sequence[str]) -> Iterator[str]:
 
 def filter_warnings(engine: Engine, allowed: Filter) -> Iterator[str]:
     """A sentence on each camera and label of a filter that a gallery does not have, or has in another spelling too."""
-    yield from name_warnings(engine, (*allowed.cameras, *allowed.not_cameras))
+    yield from camera_name_warnings(engine, (*allowed.cameras, *allowed.not_cameras))
     for label, value in [(label, value) for label, values in allowed.label_choices for value in values]:
         if engine.listed(Filter(labels={label: value}), limit=1):
             continue

@@ -189,7 +189,8 @@ def _read_batches(gallery: "Gallery", queries: Iterable[Query]) -> Iterator[list
 
     with ThreadPoolExecutor(THREADS, "pictures") as pool:
         for batch in split_batches(queries, BATCH_SIZE):
-            there = gallery.engine.entries([query.id for query in batch if query.id is not None])
+            numbers = [query.id for query in batch if query.id is not None]
+            there = gallery.engine.entries(numbers) if numbers else {}
             known = [query if query.id is None or query.id in there else _strange(gallery, query) for query in batch]
             yield list(pool.map(read, known))
 
