@@ -68,3 +68,14 @@ def naming_extra(purpose: str) -> Iterator[None]:
         if library not in EXTRAS:
             raise
         raise missing_library(purpose, library, EXTRAS[library]) from error
+
+
+def check_seed(seed: int) -> int:
+    """Gives a seed of random numbers.
+
+    Raises:
+        SamecarError: it is negative.
+    """
+    if seed < 0:
+        raise SamecarError(f"seed is {seed}; give a whole number, 0 or more")
+    return seed

@@ -2,8 +2,6 @@
 
 import math
 
-from samecar.errors import SamecarError
-
 
 def read_whole_number(text: str) -> int:
     """Reads a whole number.
@@ -30,14 +28,3 @@ def _plain(text: str) -> str:
     if "_" in text or not text.isascii():
         raise ValueError(f"not a number: {text!r}")
     return text
-
-
-def check_seed(seed: int) -> int:
-    """Gives a seed of random numbers.
-
-    Raises:
-        SamecarError: it is negative.
-    """
-    if seed < 0:
-        raise SamecarError(f"seed is {seed}; give a whole number, 0 or more")
-    return seed

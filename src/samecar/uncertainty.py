@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from samecar.numerals import check_seed
+from samecar.errors import check_seed
 
 PERMUTATIONS = 10_000
 """Random exchanges behind a p-value, which can thus not fall below 1/10,001."""

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from samecar.config import BatchSettings
 from samecar.data.manifest import Manifest
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, check_seed
 from samecar.labels import find_labelled
-from samecar.numerals import check_seed
 
 
 class Draw(NamedTuple):

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from samecar.data.manifest import Manifest
 from samecar.data.placeholders import describe_placeholders, without_placeholders
-from samecar.errors import SamecarError, first_few
-from samecar.numerals import check_seed
+from samecar.errors import SamecarError, check_seed, first_few
 
 
 def split_by_identity(

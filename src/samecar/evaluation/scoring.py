@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samecar.embedding.embeddings import Embeddings
-from samecar.errors import SamecarError
+from samecar.errors import SamecarError, check_seed
 from samecar.evaluation.breakdown import GroupScore, by_camera_pair, by_label
 from samecar.evaluation.metrics import average_precisions, first_ranks, inverse_negative_penalties
 from samecar.evaluation.options import Options
@@ -24,7 +24,6 @@ from samecar.evaluation.results import (
     QueryScores,
 )
 from samecar.labels import Labels
-from samecar.numerals import check_seed
 from samecar.similarity.counting import Matches, Relevant, count_in_distances, count_matches
 from samecar.similarity.expansion import average_query_expansion, database_augmentation
 from samecar.similarity.products import Distance, Matrix, check_embeddings
